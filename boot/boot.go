@@ -1,0 +1,38 @@
+// Package boot is the contract between the side that builds the disc (cmd/mkiso) and the side
+// that runs from it (cmd/init): kernel command-line keys, paths on the medium and in dom0, the
+// build manifest and the names of the console lines. It imports only the standard library.
+package boot
+
+// VolumeID is the ISO 9660 volume label of every zerodisc medium.
+const VolumeID = "ZERODISC"
+
+// Paths on the boot medium, relative to its root.
+const (
+	MediumXen      = "boot/xen.gz"
+	MediumKernel   = "boot/vmlinuz"
+	MediumInitrd   = "boot/initrd.img"
+	MediumGRUB     = "boot/grub/grub.cfg"
+	MediumManifest = "boot/manifest.json"
+	MediumGuests   = "guests"
+	// MediumIDDir holds one empty file named after the build id, so that GRUB and dom0 find
+	// the medium they were started from and not another zerodisc that is plugged in.
+	MediumIDDir = "boot/id"
+)
+
+// Paths in dom0.
+const (
+	MediaMount    = "/media/boot"           // the boot medium, read-only
+	GuestsInRAM   = "/guests"               // a store inside the initrd (netboot)
+	ModulesDir    = "/usr/lib/modules"      // where the modules of the running kernel are mounted
+	ModulesImage  = "/lib/modules.squashfs" // all modules, compressed, kept in RAM
+	Manifest      = "/etc/zerodisc/manifest.json"
+	RunDir        = "/run/zerodisc"
+	GuestRunDir   = "/run/zerodisc/guests" // rendered configurations, NAME.cfg
+	ScriptsDir    = "/etc/xen/scripts"     // Xen's hotplug entry points (our applets)
+	DefaultBridge = "xenbr0"
+)
+
+// Xenstore keys a zerodisc guest writes below its own domain's "data" directory, and dom0 reads.
+const (
+	XenstoreAddress = "data/zerodisc/address" // IPv4 address, dotted quad
+)

@@ -1,0 +1,75 @@
+package boot
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Keys of the kernel command line that dom0's init understands. docs/kernel-parameters.md says
+// what each does; a test holds that page to this list.
+const (
+	KeyMediumID  = "zerodisc.id"        // build id of the medium to look for
+	KeyAutostart = "zerodisc.autostart" // "no": start no guest
+	KeyDebug     = "zerodisc.debug"     // log at debug level on the console
+	KeyBridge    = "zerodisc.bridge"    // name of the bridge, xenbr0 unless given
+	KeyBootIf    = "BOOTIF"             // MAC of the NIC the firmware booted from, PXELINUX form 01-aa-bb-...
+	KeyHostname  = "zerodisc.hostname"  // dom0's host name; else the DHCP server's, else "zerodisc"
+)
+
+// Keys lists every key above.
+var Keys = []string{KeyMediumID, KeyAutostart, KeyDebug, KeyBridge, KeyBootIf, KeyHostname}
+
+// Prefix marks the keys that belong to zerodisc alone; an unknown key with it is reported.
+const Prefix = "zerodisc."
+
+// Cmdline is a parsed kernel command line. The last value of a key given twice wins, as in the
+// kernel (Documentation/admin-guide/kernel-parameters.rst).
+type Cmdline map[string]string
+
+// ParseCmdline parses the text of /proc/cmdline. A double quote keeps spaces together; a key
+// without "=" has the empty value.
+func ParseCmdline(text string) Cmdline {
+	line := Cmdline{}
+	for _, word := range splitWords(text) {
+		key, value, _ := strings.Cut(word, "=")
+		line[key] = value
+	}
+	return line
+}
+
+// splitWords cuts text at white space outside double quotes and drops the quotes.
+func splitWords(text string) []string {
+	quoted := false
+	words := strings.FieldsFunc(text, func(r rune) bool {
+		if r == '"' {
+			quoted = !quoted
+		}
+		return !quoted && (r == ' ' || r == '\t' || r == '\n')
+	})
+	for i, word := range words {
+		words[i] = strings.ReplaceAll(word, `"`, "")
+	}
+	return words
+}
+
+// Has says whether key was given, with or without a value.
+func (c Cmdline) Has(key string) bool {
+	_, ok := c[key]
+	return ok
+}
+
+// Bool reads key as a switch: a missing key is missing, an empty value, "yes", "1", "on" and
+// "true" are true, "no", "0", "off" and "false" are false.
+func (c Cmdline) Bool(key string, missing bool) (bool, error) {
+	value, ok := c[key]
+	if !ok {
+		return missing, nil
+	}
+	switch strings.ToLower(value) {
+	case "", "yes", "1", "on", "true":
+		return true, nil
+	case "no", "0", "off", "false":
+		return false, nil
+	}
+	return missing, fmt.Errorf("kernel parameter %s=%s: want yes or no", key, value)
+}

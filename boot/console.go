@@ -1,0 +1,15 @@
+package boot
+
+// Names (the msg key) of the console lines that users' scripts and the system tests parse.
+// docs/console.md says what keys each carries.
+const (
+	MsgStage        = "stage"         // name= ms= [err=]
+	MsgGuestRunning = "guest running" // guest= domid= ms= type=
+	MsgGuestAddress = "guest address" // guest= address=
+	MsgGuestRefused = "guest refused" // guest= file= err=
+	MsgGuestStopped = "guest stopped" // guest= domid= reason=
+	MsgReady        = "ready"         // guests= ms=
+	MsgHostAddress  = "host address"  // interface= address= gateway=
+	MsgNoLease      = "no DHCP lease" // interface= nic= err=
+	MsgPowerOff     = "power off"     // reason=
+)
