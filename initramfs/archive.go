@@ -1,0 +1,129 @@
+package initramfs
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/u-root/u-root/pkg/cpio"
+)
+
+// Archive collects the entries of one cpio archive (newc, Documentation/driver-api/early-userspace/
+// buffer-format.rst). The same entries give the same bytes: sorted by name, owned by root, dated
+// 0, with inode numbers in order. Parent directories are added by themselves.
+type Archive struct {
+	records map[string]cpio.Record
+}
+
+// NewArchive returns an empty Archive.
+func NewArchive() *Archive { return &Archive{records: map[string]cpio.Record{}} }
+
+// Dir adds a directory.
+func (a *Archive) Dir(name string, perm fs.FileMode) {
+	a.add(cpio.Directory(clean(name), uint64(perm.Perm())))
+}
+
+// Text adds a file with the given contents.
+func (a *Archive) Text(name, contents string, perm fs.FileMode) {
+	a.add(cpio.StaticFile(clean(name), contents, uint64(perm.Perm())))
+}
+
+// Link adds a symbolic link.
+func (a *Archive) Link(name, target string) { a.add(cpio.Symlink(clean(name), target)) }
+
+// CharDev adds a character device node.
+func (a *Archive) CharDev(name string, perm fs.FileMode, major, minor uint64) {
+	a.add(cpio.CharDev(clean(name), uint64(perm.Perm()), major, minor))
+}
+
+// File adds the host's file source as name. It is read when the archive is written.
+func (a *Archive) File(name, source string, perm fs.FileMode) error {
+	info, err := os.Stat(source)
+	if err != nil {
+		return fmt.Errorf("add %s: %w", name, err)
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("add %s: %s is not a regular file", name, source)
+	}
+	a.add(cpio.Record{
+		ReaderAt: &lazyFile{name: source},
+		Info:     cpio.Info{Name: clean(name), Mode: cpio.S_IFREG | uint64(perm.Perm()), FileSize: uint64(info.Size())},
+	})
+	return nil
+}
+
+// Tree adds every file and directory below the host's directory source at name.
+func (a *Archive) Tree(name, source string) error {
+	return fs.WalkDir(os.DirFS(source), ".", func(at string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return fmt.Errorf("add %s: %w", name, err)
+		}
+		if d.IsDir() {
+			a.Dir(path.Join(name, at), 0o755)
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return fmt.Errorf("add %s: %w", name, err)
+		}
+		return a.File(path.Join(name, at), path.Join(source, at), info.Mode())
+	})
+}
+
+// Write writes the archive to w.
+func (a *Archive) Write(w io.Writer) error {
+	out := cpio.Newc.Writer(w)
+	for i, name := range slices.Sorted(maps.Keys(a.records)) {
+		record := a.records[name]
+		record.Ino = uint64(i + 1)
+		record.NLink = 1
+		if err := out.WriteRecord(record); err != nil {
+			return fmt.Errorf("write archive: %s: %w", name, err)
+		}
+	}
+	return cpio.WriteTrailer(out)
+}
+
+// add records an entry and the directories above it.
+func (a *Archive) add(r cpio.Record) {
+	for dir := path.Dir(r.Name); dir != "."; dir = path.Dir(dir) {
+		if _, ok := a.records[dir]; !ok {
+			a.records[dir] = cpio.Directory(dir, 0o755)
+		}
+	}
+	a.records[r.Name] = r
+}
+
+// clean turns a path of the running system into the name in the archive.
+func clean(name string) string { return strings.TrimPrefix(path.Clean("/"+name), "/") }
+
+// lazyFile opens a file at its first read, so that an archive of thousands of files holds none open.
+type lazyFile struct {
+	name string
+	file *os.File
+}
+
+func (l *lazyFile) ReadAt(p []byte, off int64) (int, error) {
+	if l.file == nil {
+		f, err := os.Open(l.name)
+		if err != nil {
+			return 0, err
+		}
+		l.file = f
+	}
+	return l.file.ReadAt(p, off)
+}
+
+// Close lets the archive be written again.
+func (l *lazyFile) Close() error {
+	if l.file == nil {
+		return nil
+	}
+	defer func() { l.file = nil }()
+	return l.file.Close()
+}

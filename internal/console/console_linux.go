@@ -1,0 +1,36 @@
+package console
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const noctty = unix.O_NOCTTY
+
+// Shell prepares argv as an interactive session leader with the terminal /dev/NAME as its
+// controlling terminal and standard input, output and error. The caller closes the file after
+// the start.
+func Shell(name string, argv ...string) (*exec.Cmd, *os.File, error) {
+	tty, err := os.OpenFile("/dev/"+name, os.O_RDWR|noctty, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
+	cmd.Dir = "/root"
+	cmd.Env = append(os.Environ(), "HOME=/root", "TERM="+term(name))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	return cmd, tty, nil
+}
+
+// term names the terminal type: the kernel's own on the screen, the common denominator of
+// terminal emulators on a serial line.
+func term(name string) string {
+	if len(name) > 3 && name[:3] == "tty" && name[3] >= '0' && name[3] <= '9' {
+		return "linux"
+	}
+	return "vt102"
+}

@@ -1,0 +1,77 @@
+// Package namespace makes the file name space that a process expects of a Linux system: the
+// kernel's file systems mounted, the links of /dev, the directories of a RAM-only root.
+package namespace
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// mount is one row of the mount table, mount(2).
+type mount struct {
+	source, target, fstype string
+	flags                  uintptr
+	data                   string
+}
+
+const (
+	noExec = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	noDev  = unix.MS_NOSUID | unix.MS_NODEV
+)
+
+// mounts in the order in which they are made. Sizes are left at the kernel's half of RAM, but for
+// /run and /tmp, which must never fill a small dom0.
+var mounts = []mount{
+	{"proc", "/proc", "proc", noExec, ""},
+	{"sysfs", "/sys", "sysfs", noExec, ""},
+	{"devtmpfs", "/dev", "devtmpfs", unix.MS_NOSUID, "mode=0755"},
+	{"devpts", "/dev/pts", "devpts", unix.MS_NOSUID | unix.MS_NOEXEC, "ptmxmode=0666,mode=0620,gid=5"},
+	{"tmpfs", "/dev/shm", "tmpfs", noDev, "mode=1777"},
+	{"tmpfs", "/run", "tmpfs", noDev, "mode=0755,size=25%"},
+	{"tmpfs", "/tmp", "tmpfs", noDev, "mode=1777,size=25%"},
+}
+
+// links of /dev that programs expect, as every Linux system has them.
+var links = [][2]string{
+	{"/dev/fd", "/proc/self/fd"},
+	{"/dev/stdin", "/proc/self/fd/0"},
+	{"/dev/stdout", "/proc/self/fd/1"},
+	{"/dev/stderr", "/proc/self/fd/2"},
+}
+
+// dirs are made besides the mount points.
+var dirs = []string{"/root", "/media", "/mnt", "/run/lock", "/var/log", "/run/zerodisc"}
+
+// Make mounts the table, then makes links and directories. It is meant for an initramfs, where
+// none of it exists yet; what is there already is left alone. All failures are returned joined:
+// one missing file system does not keep the others away.
+func Make() error {
+	unix.Umask(0o022)
+	var errs []error
+	for _, m := range mounts {
+		errs = append(errs, m.make())
+	}
+	for _, dir := range dirs {
+		errs = append(errs, os.MkdirAll(dir, 0o755))
+	}
+	for _, l := range links {
+		if err := os.Symlink(l[1], l[0]); err != nil && !errors.Is(err, os.ErrExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (m mount) make() error {
+	if err := os.MkdirAll(m.target, 0o755); err != nil {
+		return err
+	}
+	err := unix.Mount(m.source, m.target, m.fstype, m.flags, m.data)
+	if err != nil && !errors.Is(err, unix.EBUSY) {
+		return fmt.Errorf("mount %s on %s: %w", m.fstype, m.target, err)
+	}
+	return nil
+}
