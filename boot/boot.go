@@ -3,17 +3,19 @@
 // build manifest and the names of the console lines. It imports only the standard library.
 package boot
 
+// Version of zerodisc.
+const Version = "0.1"
+
 // VolumeID is the ISO 9660 volume label of every zerodisc medium.
 const VolumeID = "ZERODISC"
 
 // Paths on the boot medium, relative to its root.
 const (
-	MediumXen      = "boot/xen.gz"
-	MediumKernel   = "boot/vmlinuz"
-	MediumInitrd   = "boot/initrd.img"
-	MediumGRUB     = "boot/grub/grub.cfg"
-	MediumManifest = "boot/manifest.json"
-	MediumGuests   = "guests"
+	MediumXen    = "boot/xen.gz"
+	MediumKernel = "boot/vmlinuz"
+	MediumInitrd = "boot/initrd.img"
+	MediumGRUB   = "boot/grub/grub.cfg"
+	MediumGuests = "guests"
 	// MediumIDDir holds one empty file named after the build id, so that GRUB and dom0 find
 	// the medium they were started from and not another zerodisc that is plugged in.
 	MediumIDDir = "boot/id"
@@ -25,7 +27,6 @@ const (
 	GuestsInRAM   = "/guests"               // a store inside the initrd (netboot)
 	ModulesDir    = "/usr/lib/modules"      // where the modules of the running kernel are mounted
 	ModulesImage  = "/lib/modules.squashfs" // all modules, compressed, kept in RAM
-	Manifest      = "/etc/zerodisc/manifest.json"
 	RunDir        = "/run/zerodisc"
 	GuestRunDir   = "/run/zerodisc/guests" // rendered configurations, NAME.cfg
 	ScriptsDir    = "/etc/xen/scripts"     // Xen's hotplug entry points (our applets)

@@ -2,6 +2,7 @@ package boot
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -13,11 +14,15 @@ const (
 	KeyDebug     = "zerodisc.debug"     // log at debug level on the console
 	KeyBridge    = "zerodisc.bridge"    // name of the bridge, xenbr0 unless given
 	KeyBootIf    = "BOOTIF"             // MAC of the NIC the firmware booted from, PXELINUX form 01-aa-bb-...
+	KeyGuest     = "zerodisc.guest"     // this is a demo guest, not dom0
 	KeyHostname  = "zerodisc.hostname"  // dom0's host name; else the DHCP server's, else "zerodisc"
 )
 
 // Keys lists every key above.
-var Keys = []string{KeyMediumID, KeyAutostart, KeyDebug, KeyBridge, KeyBootIf, KeyHostname}
+var Keys = []string{KeyMediumID, KeyAutostart, KeyDebug, KeyBridge, KeyBootIf, KeyHostname, KeyGuest}
+
+// Known says whether key is one of Keys.
+func Known(key string) bool { return slices.Contains(Keys, key) }
 
 // Prefix marks the keys that belong to zerodisc alone; an unknown key with it is reported.
 const Prefix = "zerodisc."
