@@ -1,0 +1,142 @@
+package grub
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/zerodisc/zerodisc/boot"
+)
+
+// target is a kind of image that grub-mkimage makes. All modules are built in, in this order, so
+// that nothing on the medium can fail to match the core and the same inputs give the same bytes.
+type target struct {
+	name      string // for errors
+	directory string // of modules, below usr/lib/grub in the payload
+	format    string // grub-mkimage's
+	pkg       string // Debian's package of the modules
+	modules   []string
+	early     *template.Template // configuration built in; its data is the build id
+}
+
+// Modules that several targets have in common.
+var (
+	coreModules = []string{
+		"normal", "configfile", "echo", "serial", "terminal", "multiboot2", "gzio", "test", "ls", "cat",
+		"minicmd", "boot", "linux", "reboot", "halt", "sleep", "true", "all_video", "regexp",
+	}
+	diskModules = []string{
+		"iso9660", "part_gpt", "part_msdos", "search", "search_fs_file", "search_label", "chain", "loopback",
+	}
+)
+
+// earlyDisk finds the medium that this GRUB came from. GRUB runs it in its rescue parser, which
+// has no "if" and expands only the first variable of a word. The build's own file is searched, the
+// boot device first: any other mark finds another zerodisc that is plugged in.
+var earlyDisk = template.Must(template.New("early").Parse(
+	`search --no-floppy --file --set=root --hint=$root /` + boot.MediumIDDir + `/{{.}}
+set base=($root)
+set prefix=($root)/boot/grub
+export base
+`))
+
+var (
+	biosDisk = target{
+		name: "GRUB for BIOS", directory: "i386-pc", format: "i386-pc-eltorito", pkg: "grub-pc-bin",
+		modules: slices.Concat([]string{"biosdisk"}, diskModules, coreModules), early: earlyDisk,
+	}
+	efiDisk = target{
+		name: "GRUB for UEFI", directory: "x86_64-efi", format: "x86_64-efi", pkg: "grub-efi-amd64-bin",
+		modules: slices.Concat([]string{"fat", "efi_gop"}, diskModules, coreModules), early: earlyDisk,
+	}
+)
+
+// Where the payload has what runs and feeds grub-mkimage.
+const (
+	libraryDir  = "usr/lib/x86_64-linux-gnu"
+	dynamicLink = libraryDir + "/ld-linux-x86-64.so.2"
+	mkimageTool = "usr/bin/grub-mkimage"
+	modulesDir  = "usr/lib/grub"
+)
+
+// need is a file of the payload and the Debian package that has it.
+type need struct {
+	path, pkg string
+}
+
+// needs lists what making t takes.
+func (t target) needs() []need {
+	list := []need{{dynamicLink, "libc6"}, {mkimageTool, "grub-common"}}
+	for _, name := range append([]string{"kernel.img", "moddep.lst"}, t.moduleFiles()...) {
+		list = append(list, need{filepath.Join(modulesDir, t.directory, name), t.pkg})
+	}
+	return list
+}
+
+func (t target) moduleFiles() []string {
+	var files []string
+	for _, module := range t.modules {
+		files = append(files, module+".mod")
+	}
+	return files
+}
+
+// check names the first file that payload lacks.
+func check(payload string, needs []need) error {
+	for _, need := range needs {
+		if _, err := os.Stat(filepath.Join(payload, need.path)); err != nil {
+			return fmt.Errorf("%w: it comes with Debian's package %s", err, need.pkg)
+		}
+	}
+	return nil
+}
+
+// mkimage makes t's image with the payload's own grub-mkimage, run through the payload's own
+// loader and libraries: the tool must be of the modules' version, whatever the host has.
+func mkimage(ctx context.Context, payload string, t target, buildID string) ([]byte, error) {
+	if err := check(payload, t.needs()); err != nil {
+		return nil, fmt.Errorf("make %s: %w", t.name, err)
+	}
+	dir, err := os.MkdirTemp("", "grub-mkimage-")
+	if err != nil {
+		return nil, fmt.Errorf("make %s: %w", t.name, err)
+	}
+	defer os.RemoveAll(dir)
+	var early bytes.Buffer
+	if err := t.early.Execute(&early, buildID); err != nil {
+		return nil, fmt.Errorf("make %s: %w", t.name, err)
+	}
+	config, image := filepath.Join(dir, "early.cfg"), filepath.Join(dir, "image")
+	if err := os.WriteFile(config, early.Bytes(), 0o600); err != nil {
+		return nil, fmt.Errorf("make %s: %w", t.name, err)
+	}
+	if err := run(ctx, t.command(payload, config, image)); err != nil {
+		return nil, fmt.Errorf("make %s: %w", t.name, err)
+	}
+	return os.ReadFile(image)
+}
+
+// command is the command line that reads config and writes image.
+func (t target) command(payload, config, image string) []string {
+	return append([]string{
+		filepath.Join(payload, dynamicLink), "--library-path", filepath.Join(payload, libraryDir),
+		filepath.Join(payload, mkimageTool), "-d", filepath.Join(payload, modulesDir, t.directory),
+		"-O", t.format, "-p", "/boot/grub", "-c", config, "-o", image,
+	}, t.modules...)
+}
+
+// run runs a command in an environment of its own; its messages become the error.
+func run(ctx context.Context, command []string) error {
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Env = []string{"LC_ALL=C"}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("run grub-mkimage: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
