@@ -1,0 +1,218 @@
+package guests
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Guest is a guest directory that was read: its configuration and where the files are that the
+// configuration names.
+type Guest struct {
+	Name   string // unique among the guests that run together
+	Dir    string // absolute
+	File   string // the configuration, absolute
+	Config *Config
+}
+
+// maxNameBytes keeps NAME.cfg and Xen's log files guest-NAME.log within a file name's 255 bytes.
+const maxNameBytes = 200
+
+// Load reads the guest in the directory dir, which has to hold exactly one *.cfg. An error is
+// an *Error.
+func Load(dir string) (*Guest, error) {
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, asError(err, filepath.Base(dir), dir)
+	}
+	guest, err := load(absolute)
+	if err != nil {
+		return nil, asError(err, filepath.Base(absolute), absolute)
+	}
+	return guest, nil
+}
+
+func load(dir string) (*Guest, error) {
+	file, err := findConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	config, err := Parse(file, reader)
+	if err != nil {
+		return nil, err
+	}
+	name, err := guestName(config, dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Guest{Name: name, Dir: dir, File: file, Config: config}, nil
+}
+
+// findConfig returns the one configuration in dir.
+func findConfig(dir string) (string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	for _, entry := range entries {
+		if isConfig(dir, entry.Name()) {
+			names = append(names, entry.Name())
+		}
+	}
+	switch len(names) {
+	case 1:
+		return filepath.Join(dir, names[0]), nil
+	case 0:
+		return "", &Error{File: dir, Problem: "there is no *.cfg in this guest directory",
+			Remedy: "add one, or remove the directory"}
+	default:
+		return "", &Error{File: dir,
+			Problem: "there are several configurations: " + strings.Join(names, ", "),
+			Remedy:  "keep one *.cfg, and give each further guest a directory of its own"}
+	}
+}
+
+// isConfig says whether name in dir is a visible *.cfg file. Capitals count as small letters:
+// that is how FAT may return a name. Other file types are not opened: a pipe would block.
+func isConfig(dir, name string) bool {
+	if isHidden(name) || !strings.EqualFold(filepath.Ext(name), ".cfg") {
+		return false
+	}
+	info, err := os.Stat(filepath.Join(dir, name))
+	return err != nil || info.Mode().IsRegular()
+}
+
+func isHidden(name string) bool { return strings.HasPrefix(name, ".") }
+
+// guestName returns the configuration's name or, without one, the directory's.
+func guestName(config *Config, dir string) (string, error) {
+	value, ok, err := config.Text("name")
+	if err != nil {
+		return "", err
+	}
+	name, remedy := value.Text, "choose another name"
+	if !ok {
+		name = filepath.Base(dir)
+		remedy = "write name = \"NAME\", since the directory's name does not serve"
+	}
+	if fault := nameFault(name); fault != "" {
+		return "", config.errorf(value.Pos, remedy, "%q cannot be a guest's name: %s", name, fault)
+	}
+	return name, nil
+}
+
+// nameFault says what is wrong with a guest's name, "" when nothing is. xl takes any name; these
+// rules keep out those that xl could not be given back, or that make no file name.
+func nameFault(name string) string {
+	notDigit := func(r rune) bool { return r < '0' || r > '9' }
+	unfit := func(r rune) bool { return r == '/' || !unicode.IsPrint(r) }
+	switch {
+	case strings.TrimSpace(name) == "":
+		return "it is empty"
+	case len(name) > maxNameBytes:
+		return fmt.Sprintf("it is longer than %d bytes", maxNameBytes)
+	case strings.ContainsFunc(name, unfit) || !utf8.ValidString(name):
+		return "it holds a slash or a character that cannot be printed"
+	case name[0] == '-' || name[0] == '.':
+		return "it starts with - or ."
+	case !strings.ContainsFunc(name, notDigit):
+		return "it is a number, which xl takes for a domain id"
+	case name == "Domain-0":
+		return "it is dom0's own"
+	}
+	return ""
+}
+
+// Scan reads every guest in the stores, directories whose subdirectories are guests. It returns
+// the guests by name and one error for each directory that is none; neither stops the others. A
+// store that does not exist is empty. Of two guests with one name the first stays: an earlier
+// store comes before a later one.
+func Scan(stores ...string) ([]*Guest, []*Error) {
+	var found []*Guest
+	var faults []*Error
+	for _, store := range stores {
+		guests, errs := scanStore(store)
+		found = append(found, guests...)
+		faults = append(faults, errs...)
+	}
+	found, twice := dropDuplicates(found)
+	slices.SortFunc(found, func(a, b *Guest) int { return cmp.Compare(a.Name, b.Name) })
+	return found, append(faults, twice...)
+}
+
+func scanStore(store string) (guests []*Guest, faults []*Error) {
+	entries, err := os.ReadDir(store)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		faults = append(faults, asError(err, "", store))
+	}
+	for _, entry := range entries {
+		guest, err := scanEntry(store, entry.Name())
+		if err != nil {
+			faults = append(faults, asError(err, entry.Name(), filepath.Join(store, entry.Name())))
+		}
+		if guest != nil {
+			guests = append(guests, guest)
+		}
+	}
+	return guests, faults
+}
+
+// scanEntry loads the guest called name in store. What is hidden or no directory is no guest; a
+// configuration lying there without a directory is a mistake worth telling.
+func scanEntry(store, name string) (*Guest, error) {
+	if isHidden(name) {
+		return nil, nil
+	}
+	path := filepath.Join(store, name)
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return Load(path)
+	case isConfig(store, name):
+		return nil, &Error{File: path, Problem: "the configuration is not in a directory of its own",
+			Remedy: fmt.Sprintf("move it to %s", strings.TrimSuffix(path, filepath.Ext(path))+"/")}
+	}
+	return nil, nil
+}
+
+// dropDuplicates keeps the first guest of each name.
+func dropDuplicates(guests []*Guest) (kept []*Guest, faults []*Error) {
+	first := map[string]*Guest{}
+	for _, guest := range guests {
+		if other := first[guest.Name]; other != nil {
+			fault := guest.Config.errorf(guest.namePos(), "give one of them another name",
+				"the name %q is taken by %s", guest.Name, other.File)
+			faults = append(faults, asError(fault, guest.Name, guest.File))
+			continue
+		}
+		first[guest.Name] = guest
+		kept = append(kept, guest)
+	}
+	return kept, faults
+}
+
+// namePos is where the name is set, zero when it is the directory's.
+func (g *Guest) namePos() Pos {
+	if setting := g.Config.Lookup("name"); setting != nil {
+		return setting.Value.Pos
+	}
+	return Pos{}
+}

@@ -1,0 +1,288 @@
+package guests
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/zerodisc/zerodisc/boot"
+)
+
+// Type is how Xen runs a guest.
+type Type string
+
+const (
+	PV  Type = "pv"  // paravirtualised: on every 64-bit PC
+	PVH Type = "pvh" // hardware virtualisation without emulated devices
+	HVM Type = "hvm" // hardware virtualisation with an emulated PC
+)
+
+// Machine is what Resolve has to know about the host.
+type Machine struct {
+	HVM         bool   // Xen has hardware virtualisation (hvm among xen_caps)
+	Kernel      string // absolute path of dom0's kernel, which kernel = "dom0" stands for
+	Bridge      string // for network interfaces that name none; boot.DefaultBridge when empty
+	DeviceModel string // path of QEMU for Xen, empty when the disc has none
+	Seed        string // same at every boot of this machine, another on every other machine
+}
+
+// Domain is a guest made ready for one machine.
+type Domain struct {
+	*Guest
+	Type     Type
+	MACs     []string // one for each element of vif, as written in the configuration or made here
+	Memory   Memory
+	Complete *Config // what xl create gets
+}
+
+// Bytes is the file to hand to xl create.
+func (d *Domain) Bytes() []byte {
+	note := fmt.Sprintf("# What zerodisc made of %q: change that file, not this one.\n", d.File)
+	return append([]byte(note), d.Complete.Render()...)
+}
+
+// Resolve completes the guest's configuration for a machine and refuses what cannot run there.
+// Settings it does not know stay as they are, in their order. An error is an *Error.
+func (g *Guest) Resolve(machine Machine) (*Domain, error) {
+	r := &resolver{
+		guest:   g,
+		machine: machine,
+		domain:  &Domain{Guest: g, Complete: g.Config.clone()},
+	}
+	steps := []func() error{r.name, r.chooseType, r.bootSource, r.paths, r.disks, r.vifs, r.emulation, r.memory}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return nil, asError(err, g.Name, g.File)
+		}
+	}
+	return r.domain, nil
+}
+
+// resolver carries the state of one Resolve through its steps.
+type resolver struct {
+	guest   *Guest
+	machine Machine
+	domain  *Domain
+}
+
+func (r *resolver) config() *Config { return r.domain.Complete }
+
+// name adds the directory's name where the file has none.
+func (r *resolver) name() error {
+	r.config().set("name", r.guest.Name)
+	return nil
+}
+
+// pvOnly lists settings that only PV guests have in Xen 4.20. A file with one of them and
+// without a type was written for xl's own default, pv.
+var pvOnly = []string{"pci", "e820_host", "firmware"}
+
+// chooseType finds the guest's type and refuses one that the machine cannot run.
+func (r *resolver) chooseType() error {
+	chosen, at, err := r.givenType()
+	if err != nil {
+		return err
+	}
+	if chosen == "" {
+		chosen = PV
+		isPV := func(name string) bool { return r.config().Lookup(name) != nil }
+		if r.machine.HVM && !slices.ContainsFunc(pvOnly, isPV) {
+			chosen = PVH
+		}
+		r.config().set("type", string(chosen))
+	}
+	r.domain.Type = chosen
+	switch {
+	case chosen == HVM && r.machine.DeviceModel == "":
+		return r.config().errorf(at.Pos,
+			"name a kernel and a ramdisk and remove this line to run it as PVH or PV",
+			"HVM guests need an emulated PC (QEMU), which is not on this disc")
+	case chosen != PV && !r.machine.HVM:
+		return r.config().errorf(at.Pos,
+			"switch on VT-x or AMD-V in the firmware setup, or remove this line to run it as PV",
+			"%s guests need hardware virtualisation, which this machine does not offer",
+			strings.ToUpper(string(chosen)))
+	}
+	return nil
+}
+
+// types are the values of type and builder that xl takes.
+var types = map[string]map[string]Type{
+	"type":    {"pv": PV, "pvh": PVH, "hvm": HVM},
+	"builder": {"generic": PV, "hvm": HVM},
+}
+
+// givenType reads type and its deprecated form builder; "" when neither is there.
+func (r *resolver) givenType() (chosen Type, at Value, err error) {
+	for _, name := range []string{"type", "builder"} {
+		value, ok, err := r.config().Text(name)
+		if err != nil {
+			return "", value, err
+		}
+		if !ok {
+			continue
+		}
+		this, known := types[name][value.Text]
+		switch {
+		case !known:
+			return "", value, r.config().errorf(value.Pos, `write type = "pv", "pvh" or "hvm", or remove the line`,
+				"%s = %q is not a type of guest", name, value.Text)
+		case chosen != "" && chosen != this:
+			return "", value, r.config().errorf(value.Pos, "remove builder",
+				"builder = %q contradicts type = %q", value.Text, chosen)
+		}
+		chosen, at = this, value
+	}
+	return chosen, at, nil
+}
+
+// bootSource refuses a PV or PVH guest with nothing to boot, and boot loaders that dom0 lacks.
+func (r *resolver) bootSource() error {
+	if r.domain.Type == HVM {
+		return nil
+	}
+	loader, ok, err := r.config().Text("bootloader")
+	switch {
+	case err != nil:
+		return err
+	case ok && !filepath.IsAbs(loader.Text):
+		// pygrub is what files say here, and it is a Python program.
+		return r.config().errorf(loader.Pos,
+			"copy the kernel and the initrd out of the guest's disk and name them as kernel and ramdisk",
+			"the boot loader %q is not on this disc", loader.Text)
+	case ok:
+		return r.mustExist("bootloader", loader.Pos, loader.Text)
+	}
+	if r.config().Lookup("kernel") == nil && r.config().Lookup("firmware") == nil {
+		return r.config().errorf(Pos{}, `write kernel = "FILE", or kernel = "dom0" for dom0's own kernel`,
+			"there is no kernel")
+	}
+	return nil
+}
+
+// pathSettings lists the settings of xl.cfg(5) that name one file.
+var pathSettings = []string{
+	"kernel", "ramdisk", "pvshim_path", "device_tree",
+	"firmware_override", "bios_path_override", "acpi_firmware", "smbios_firmware",
+	"device_model_override", "stubdomain_kernel", "stubdomain_ramdisk",
+}
+
+// kernelOfDom0 is the value of kernel that stands for Machine.Kernel. A file of that name in
+// the guest's directory is "./dom0".
+const kernelOfDom0 = "dom0"
+
+// paths makes the files' names absolute and refuses those that are missing.
+func (r *resolver) paths() error {
+	for _, name := range pathSettings {
+		value, ok, err := r.config().Text(name)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		path, err := r.pathOf(name, value)
+		if err != nil {
+			return err
+		}
+		r.config().set(name, path)
+	}
+	return nil
+}
+
+func (r *resolver) pathOf(name string, value Value) (string, error) {
+	if name != "kernel" || value.Text != kernelOfDom0 {
+		return r.absolute(name, value.Pos, value.Text)
+	}
+	if r.machine.Kernel == "" {
+		return "", r.config().errorf(value.Pos, "give the guest a kernel of its own",
+			"dom0's kernel is not available to guests on this host")
+	}
+	return r.machine.Kernel, r.mustExist(name, value.Pos, r.machine.Kernel)
+}
+
+// absolute returns path seen from the guest's directory, and an error when nothing is there.
+func (r *resolver) absolute(what string, pos Pos, path string) (string, error) {
+	if path == "" {
+		return "", r.config().errorf(pos, "name a file, or remove it", "%s names no file", what)
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(r.guest.Dir, path)
+	}
+	return path, r.mustExist(what, pos, path)
+}
+
+// mustExist refuses a path at which there is nothing to read. Devices are left to Xen: they may
+// yet appear.
+func (r *resolver) mustExist(what string, pos Pos, path string) error {
+	if strings.HasPrefix(path, "/dev/") {
+		return nil
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		fault := r.config().errorf(pos, "put the file there or correct the name",
+			"%s is missing: there is no file %s", what, path)
+		fault.Err = err
+		return fault
+	case err != nil:
+		fault := r.config().errorf(pos, "check the medium it is on", "%s cannot be used: %v", what, err)
+		fault.Err = err
+		return fault
+	case info.IsDir():
+		return r.config().errorf(pos, "name a file", "%s names a directory: %s", what, path)
+	}
+	return nil
+}
+
+// vifs gives each network interface without them a MAC address and a bridge.
+func (r *resolver) vifs() error {
+	list, err := r.config().List("vif")
+	if err != nil {
+		return err
+	}
+	bridge := r.machine.Bridge
+	if bridge == "" {
+		bridge = boot.DefaultBridge
+	}
+	for i := range list {
+		mac := MAC(r.machine.Seed, r.guest.Name, i)
+		list[i].Text, mac = completeVif(list[i].Text, mac, bridge)
+		list[i].Kind = String
+		r.domain.MACs = append(r.domain.MACs, mac)
+	}
+	return nil
+}
+
+// emulated lists what a PV or PVH guest needs a device model for besides disks (libxl's
+// libxl__need_xenpv_qemu).
+var emulated = []string{"vfb", "channel"}
+
+// emulation refuses devices that nothing in dom0 emulates.
+func (r *resolver) emulation() error {
+	if r.machine.DeviceModel != "" {
+		return nil
+	}
+	for _, name := range emulated {
+		list, err := r.config().List(name)
+		if err != nil {
+			return err
+		}
+		if len(list) > 0 {
+			return r.config().errorf(list[0].Pos,
+				fmt.Sprintf("remove %s; xl console reaches the guest's console", name),
+				"%s needs a device model (QEMU), which is not on this disc", name)
+		}
+	}
+	return nil
+}
+
+// memory reads what the guest needs.
+func (r *resolver) memory() (err error) {
+	r.domain.Memory, err = readMemory(r.config())
+	return err
+}
