@@ -1,0 +1,74 @@
+package kmod
+
+import (
+	"strings"
+)
+
+// Params is what the kernel command line says about modules.
+type Params struct {
+	options   map[string][]string // by module: "name=value", in the order given
+	blacklist map[string]bool     // modprobe.blacklist=: not loaded through an alias
+	denied    map[string]bool     // module_blacklist=: the kernel refuses to load them at all
+}
+
+// ParseParams reads the text of a kernel command line: "MODULE.NAME=VALUE" sets a parameter
+// of a module, "modprobe.blacklist=A,B" keeps modules from being loaded for a device or another
+// alias, "module_blacklist=A,B" from being loaded at all. Everything else is passed over.
+func ParseParams(cmdline string) Params {
+	p := Params{options: map[string][]string{}, blacklist: map[string]bool{}, denied: map[string]bool{}}
+	for _, word := range splitWords(cmdline) {
+		if word == "--" { // what follows is for init
+			break
+		}
+		key, value, hasValue := strings.Cut(word, "=")
+		switch Normalize(key) {
+		case "modprobe.blacklist":
+			addNames(p.blacklist, value)
+			continue
+		case "module_blacklist":
+			addNames(p.denied, value)
+			continue
+		}
+		module, name, ok := strings.Cut(key, ".")
+		if !ok || module == "" || name == "" {
+			continue
+		}
+		module = Normalize(module)
+		p.options[module] = append(p.options[module], option(name, value, hasValue))
+	}
+	return p
+}
+
+// option writes one module parameter in the form the kernel reads, quoted where it must be.
+func option(name, value string, hasValue bool) string {
+	switch {
+	case !hasValue:
+		return name
+	case strings.ContainsAny(value, " \t"):
+		return name + `="` + value + `"`
+	}
+	return name + "=" + value
+}
+
+func addNames(set map[string]bool, list string) {
+	for name := range strings.SplitSeq(list, ",") {
+		if name != "" {
+			set[Normalize(name)] = true
+		}
+	}
+}
+
+// splitWords cuts text at white space outside double quotes, and drops the quotes.
+func splitWords(text string) []string {
+	quoted := false
+	words := strings.FieldsFunc(text, func(r rune) bool {
+		if r == '"' {
+			quoted = !quoted
+		}
+		return !quoted && (r == ' ' || r == '\t' || r == '\n')
+	})
+	for i, word := range words {
+		words[i] = strings.ReplaceAll(word, `"`, "")
+	}
+	return words
+}

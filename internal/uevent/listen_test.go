@@ -1,0 +1,94 @@
+package uevent
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+const inNamespace = "UEVENT_TEST_IN_NAMESPACE"
+
+// TestListen receives what the kernel says of a network device that the test makes, in a user
+// and network namespace of its own.
+func TestListen(t *testing.T) {
+	if os.Getenv(inNamespace) != "" {
+		listenToDummy(t)
+		return
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestListen$", "-test.v")
+	cmd.Env = append(os.Environ(), inNamespace+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
+		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+	}
+	out, err := cmd.CombinedOutput()
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) {
+		t.Skipf("no user namespaces here: %v", err)
+	}
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func listenToDummy(t *testing.T) {
+	runtime.LockOSThread()
+	l, err := Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "test0"
+	links := []netlink.Link{
+		&netlink.Veth{LinkAttrs: attrs, PeerName: "test1"}, &netlink.Bridge{LinkAttrs: attrs}, &netlink.Dummy{LinkAttrs: attrs},
+	}
+	for i, link := range links { // a kernel need not have all of them
+		if err = netlink.LinkAdd(link); err == nil {
+			break
+		}
+		if i == len(links)-1 {
+			t.Skipf("cannot make a network device here: %v", err)
+		}
+	}
+	time.AfterFunc(10*time.Second, func() { l.Close() })
+	for {
+		e, err := l.Receive()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Action == "add" && e.Subsystem == "net" && e.Interface == "test0" {
+			break
+		}
+	}
+	l.Close()
+	if _, err := l.Receive(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("after Close: %v, want %v", err, os.ErrClosed)
+	}
+}
+
+func TestFromKernel(t *testing.T) {
+	root := unix.UnixCredentials(&unix.Ucred{Uid: 0})
+	user := unix.UnixCredentials(&unix.Ucred{Uid: 1000, Pid: 77})
+	for name, test := range map[string]struct {
+		from unix.Sockaddr
+		oob  []byte
+		want bool
+	}{
+		"kernel":         {&unix.SockaddrNetlink{}, root, true},
+		"process":        {&unix.SockaddrNetlink{Pid: 77}, root, false},
+		"other user":     {&unix.SockaddrNetlink{}, user, false},
+		"no credentials": {&unix.SockaddrNetlink{}, nil, false},
+		"other family":   {&unix.SockaddrUnix{}, root, false},
+	} {
+		if got := fromKernel(test.from, test.oob); got != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

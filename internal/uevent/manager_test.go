@@ -1,0 +1,281 @@
+package uevent
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"testing/synctest"
+	"time"
+)
+
+// sysFixture is a machine with a disk controller, a disk and a network card.
+func sysFixture() fstest.MapFS {
+	sys := fstest.MapFS{}
+	device := func(path, uevent string, links ...string) {
+		sys["devices/"+path+"/uevent"] = &fstest.MapFile{Data: []byte(uevent)}
+		for _, link := range links {
+			up := strings.Repeat("../", strings.Count(link, "/"))
+			sys[link] = &fstest.MapFile{Data: []byte(up + "devices/" + path), Mode: fs.ModeSymlink}
+		}
+	}
+	device("pci0000:00/0000:00:01.0", "DRIVER=ahci\nPCI_ID=8086:2922\nMODALIAS=pci:ahci\n", "bus/pci/devices/0000:00:01.0")
+	device("pci0000:00/0000:00:02.0", "MODALIAS=pci:e1000\n", "bus/pci/devices/0000:00:02.0")
+	device("pci0000:00/0000:00:03.0", "MODALIAS=pci:e1000\n", "bus/pci/devices/0000:00:03.0")
+	device("pci0000:00/0000:00:01.0/block/sda", "MAJOR=8\nMINOR=0\nDEVNAME=sda\nDEVTYPE=disk\n", "class/block/sda")
+	sys["class/net/bonding_masters"] = &fstest.MapFile{} // a file among the links
+	return sys
+}
+
+func TestColdplug(t *testing.T) {
+	var got []string
+	err := Coldplug(t.Context(), sysFixture(), func(e Event) {
+		got = append(got, e.Action+" "+e.Subsystem+" "+e.DevPath+" "+e.DevName+e.Modalias)
+	})
+	want := []string{
+		"add pci /devices/pci0000:00/0000:00:01.0 pci:ahci",
+		"add pci /devices/pci0000:00/0000:00:02.0 pci:e1000",
+		"add pci /devices/pci0000:00/0000:00:03.0 pci:e1000",
+		"add block /devices/pci0000:00/0000:00:01.0/block/sda sda",
+	}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("Coldplug: %v, got\n%q, want\n%q", err, got, want)
+	}
+}
+
+// TestColdplugThisMachine holds the walk to a real /sys.
+func TestColdplugThisMachine(t *testing.T) {
+	if _, err := os.Stat("/sys/bus"); err != nil {
+		t.Skip("no /sys here")
+	}
+	found, aliases := 0, 0
+	err := Coldplug(t.Context(), os.DirFS("/sys"), func(e Event) {
+		found++
+		if e.Modalias != "" {
+			aliases++
+		}
+		if _, err := os.Stat("/sys" + e.DevPath); err != nil {
+			t.Errorf("%s: %v", e.DevPath, err)
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d devices, %d with a modalias", found, aliases)
+}
+
+// source is a Source that a test feeds.
+type source struct {
+	events chan Event
+	lost   chan struct{}
+	closed chan struct{}
+}
+
+func newSource() *source {
+	return &source{make(chan Event), make(chan struct{}), make(chan struct{})}
+}
+
+func (s *source) Receive() (Event, error) {
+	select {
+	case e := <-s.events:
+		return e, nil
+	case <-s.lost:
+		return Event{}, ErrOverflow
+	case <-s.closed:
+		return Event{}, os.ErrClosed
+	}
+}
+
+func (s *source) Close() error { close(s.closed); return nil }
+
+// recorder is a Load that takes a second a module and counts.
+type recorder struct {
+	mu          sync.Mutex
+	loads       map[string]int
+	now, most   int
+	fail, final map[string]bool
+}
+
+var errFinal = errors.New("no device")
+
+func (r *recorder) load(ctx context.Context, alias string) error {
+	r.mu.Lock()
+	r.loads[alias]++
+	r.now++
+	r.most = max(r.most, r.now)
+	r.mu.Unlock()
+	time.Sleep(time.Second)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.now--
+	switch {
+	case r.fail[alias]:
+		return errors.New("broken")
+	case r.final[alias]:
+		return errFinal
+	}
+	return nil
+}
+
+// start runs a manager on the fixture for the length of the test.
+func start(t *testing.T, r *recorder, workers int) (*Manager, *source) {
+	r.loads = map[string]int{}
+	src := newSource()
+	m := NewManager(Config{
+		Source: src, Sys: sysFixture(), Load: r.load, Workers: workers,
+		Final: func(err error) bool { return errors.Is(err, errFinal) },
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- m.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return m, src
+}
+
+func TestManagerLoadsOnceAndSettles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recorder
+		m, _ := start(t, &r, 8)
+		began := time.Now()
+		if err := m.Settle(t.Context(), 300*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took != 1300*time.Millisecond {
+			t.Errorf("settled after %v, want the load's 1 s and 300 ms of quiet", took)
+		}
+		if r.loads["pci:ahci"] != 1 || r.loads["pci:e1000"] != 1 || r.most != 2 {
+			t.Errorf("loads %v, %d at once: want each once, in parallel", r.loads, r.most)
+		}
+	})
+}
+
+func TestManagerBoundsWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recorder
+		m, src := start(t, &r, 3)
+		for _, alias := range []string{"a", "b", "c", "d", "e", "f"} {
+			src.events <- Event{Action: "add", DevPath: "/" + alias, Modalias: alias}
+		}
+		if err := m.Settle(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		if len(r.loads) != 8 || r.most != 3 {
+			t.Errorf("%d modaliases, %d at once; want 8, 3 at once", len(r.loads), r.most)
+		}
+	})
+}
+
+// TestManagerSecondDriver follows a device that comes because a driver was loaded: settling
+// waits for that one's driver, too. Changes do not disturb the quiet.
+func TestManagerSecondDriver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recorder
+		m, src := start(t, &r, 8)
+		go func() {
+			time.Sleep(1200 * time.Millisecond)
+			src.events <- Event{Action: "add", DevPath: "/target0", Subsystem: "scsi", Modalias: "scsi:t-0x00"}
+			for range 10 {
+				time.Sleep(200 * time.Millisecond)
+				src.events <- Event{Action: "change", DevPath: "/battery"}
+			}
+		}()
+		began := time.Now()
+		if err := m.Settle(t.Context(), 500*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took != 2700*time.Millisecond || r.loads["scsi:t-0x00"] != 1 {
+			t.Errorf("settled after %v with loads %v; want 2.7s", took, r.loads)
+		}
+		time.Sleep(time.Minute) // lets the changes through
+	})
+}
+
+// TestManagerRetries: what failed is tried again with the next such device, what found no
+// device is not.
+func TestManagerRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := recorder{fail: map[string]bool{"pci:ahci": true}, final: map[string]bool{"pci:e1000": true}}
+		m, src := start(t, &r, 8)
+		m.Settle(t.Context(), 0)
+		src.events <- Event{Action: "add", DevPath: "/a", Modalias: "pci:ahci"}
+		src.events <- Event{Action: "add", DevPath: "/b", Modalias: "pci:e1000"}
+		m.Settle(t.Context(), 0)
+		if r.loads["pci:ahci"] != 2 || r.loads["pci:e1000"] != 1 {
+			t.Errorf("loads %v", r.loads)
+		}
+	})
+}
+
+func TestManagerOverflowColdplugs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := recorder{fail: map[string]bool{"pci:ahci": true}}
+		m, src := start(t, &r, 8)
+		m.Settle(t.Context(), 0)
+		src.lost <- struct{}{}
+		synctest.Wait()
+		m.Settle(t.Context(), 0)
+		if r.loads["pci:ahci"] != 2 {
+			t.Errorf("loads %v: want the second coldplug to find the failed one again", r.loads)
+		}
+	})
+}
+
+func TestSubscribe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recorder
+		m, src := start(t, &r, 8)
+		m.Settle(t.Context(), 0)
+		ctx, cancel := context.WithCancel(t.Context())
+		events, err := m.Subscribe(ctx, func(e Event) bool { return e.Subsystem == "block" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Nobody reads yet: the manager must not be held up.
+		src.events <- Event{Action: "add", DevPath: "/sdb", Subsystem: "block", DevName: "sdb"}
+		src.events <- Event{Action: "add", DevPath: "/eth0", Subsystem: "net"}
+		src.events <- Event{Action: "remove", DevPath: "/sdb", Subsystem: "block", DevName: "sdb"}
+		var got []string
+		for range 3 {
+			e := <-events
+			got = append(got, e.Action+" "+e.DevName)
+		}
+		if want := []string{"add sda", "add sdb", "remove sdb"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		cancel()
+		if e, ok := <-events; ok {
+			t.Errorf("event %+v after the subscription ended", e)
+		}
+	})
+}
+
+func TestStoppedManager(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		m := NewManager(Config{Source: src, Sys: sysFixture(), Load: (&recorder{loads: map[string]int{}}).load})
+		ctx, cancel := context.WithCancel(t.Context())
+		go m.Run(ctx)
+		events, err := m.Subscribe(t.Context(), func(Event) bool { return false })
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		if _, ok := <-events; ok {
+			t.Error("the subscription outlived the manager")
+		}
+		if err := m.Settle(t.Context(), 0); !errors.Is(err, errStopped) {
+			t.Errorf("Settle: %v, want %v", err, errStopped)
+		}
+		time.Sleep(time.Minute) // the worker ends
+	})
+}
