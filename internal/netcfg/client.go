@@ -1,0 +1,335 @@
+package netcfg
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+)
+
+// State is what a [Client] reports: [Bound], [Lost] or [NoServer].
+type State interface{ isState() }
+
+type (
+	// Bound: a lease was granted, or extended; it may differ from the one before.
+	Bound struct{ Lease *Lease }
+	// Lost: the lease that was held must not be used any more.
+	Lost struct{ Err error }
+	// NoServer: another attempt to get a lease failed. A lease that is still held stays valid.
+	NoServer struct {
+		Err   error
+		Since time.Time // when the attempts began
+	}
+)
+
+func (Bound) isState()    {}
+func (Lost) isState()     {}
+func (NoServer) isState() {}
+
+// requestTries is how often an offer is accepted before discovery starts again.
+const requestTries = 3
+
+var (
+	errExpired = errors.New("the lease expired: no DHCP server extended it")
+	errWoken   = errors.New("woken")
+	errNotDue  = errors.New("nothing is due")
+)
+
+// nakError is a server's refusal (DHCPNAK).
+type nakError struct {
+	address net.IP
+	server  net.IP
+	message string
+}
+
+func (e *nakError) Error() string {
+	text := fmt.Sprintf("DHCP server %s refused %s", e.server, e.address)
+	if e.message != "" {
+		text += fmt.Sprintf(": %q", e.message)
+	}
+	return text
+}
+
+// ClientOptions configure a [Client].
+type ClientOptions struct {
+	Interface string      // that gets the address; must be up
+	Hostname  string      // told to the server; may be empty
+	Timing    Timing      //
+	Report    func(State) // called by Run's goroutine, which waits for it to return
+}
+
+// Client keeps a DHCPv4 lease for one interface (RFC 2131). It configures nothing: whoever gets
+// its reports does, and has to before the lease's T1, because a renewal is sent from the address.
+type Client struct {
+	options ClientOptions
+	timing  Timing
+	wake    chan struct{}
+}
+
+// NewClient returns a client that [Client.Run] starts.
+func NewClient(options ClientOptions) *Client {
+	return &Client{options: options, timing: options.Timing.orDefault(), wake: make(chan struct{}, 1)}
+}
+
+// Wake tells the client that the link may lead to another network now: it looks for a server at
+// once. A lease that it holds stays valid meanwhile. Wake never blocks.
+func (c *Client) Wake() {
+	select {
+	case c.wake <- struct{}{}:
+	default: // one is pending already
+	}
+}
+
+// Run gets a lease and keeps it until ctx ends, whose error it returns; no other error ends it.
+// The lease is not released: a machine that starts again gets the same address.
+func (c *Client) Run(ctx context.Context) error {
+	var held *Lease
+	for ctx.Err() == nil {
+		held = c.acquire(ctx, held)
+		if held != nil {
+			held = c.keep(ctx, held)
+		}
+	}
+	return ctx.Err()
+}
+
+// search is one run of attempts to get a lease. Its DISCOVERs share a transaction, so that the
+// answer to one is still taken while the next is out: servers that first ping an address they are about to
+// give need longer than the first wait.
+type search struct {
+	began   time.Time
+	attempt int // from 0
+	xid     dhcpv4.TransactionID
+}
+
+func newSearch() *search {
+	s := &search{began: time.Now()}
+	binary.NativeEndian.PutUint32(s.xid[:], rand.Uint32())
+	return s
+}
+
+// acquire sends DISCOVERs until a lease is granted, which it reports and returns. held is the
+// lease that the client has all the same; nil for none. It returns nil when ctx ends.
+//
+// The first DISCOVER goes out at once: RFC 2131, section 4.4.1, would have it wait 1 to 10 s.
+func (c *Client) acquire(ctx context.Context, held *Lease) *Lease {
+	search := newSearch()
+	for {
+		lease, err := c.attempt(ctx, search, held)
+		switch {
+		case err == nil:
+			c.options.Report(Bound{lease})
+			return lease
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, errWoken):
+			search = newSearch()
+			continue
+		}
+		if held != nil && held.Times.Left(time.Now()) == 0 {
+			c.options.Report(Lost{errExpired})
+			held = nil
+		}
+		c.options.Report(NoServer{err, search.began})
+		search.attempt++
+	}
+}
+
+// attempt is one round of the search.
+func (c *Client) attempt(ctx context.Context, search *search, held *Lease) (*Lease, error) {
+	wait := backoff(search.attempt, c.timing.FirstWait, c.timing.MostWait, rand.Float64())
+	var wanted netip.Addr
+	if held != nil {
+		wanted = held.Address.Addr()
+		wait = min(wait, held.Times.Left(time.Now()))
+	}
+	return c.within(ctx, wait, func(ctx context.Context) (*Lease, error) {
+		return c.discover(ctx, search, wanted, wait)
+	})
+}
+
+// within runs do. If that fails, the rest of wait passes before its error is returned, so that
+// no failure makes a busy loop; Wake and the end of ctx cut it short, and are the error then.
+func (c *Client) within(
+	ctx context.Context, wait time.Duration, do func(context.Context) (*Lease, error),
+) (*Lease, error) {
+	end := time.Now().Add(wait)
+	ctx, stop := c.untilWoken(ctx)
+	defer stop()
+	lease, err := do(ctx)
+	if err == nil {
+		return lease, nil
+	}
+	rest(ctx, time.Until(end))
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return nil, err
+}
+
+// discover asks for offers for as long as wait, and accepts the first that can be used.
+func (c *Client) discover(ctx context.Context, search *search, wanted netip.Addr, wait time.Duration) (*Lease, error) {
+	id, err := c.identity()
+	if err != nil {
+		return nil, err
+	}
+	message, err := id.discover(wanted)
+	if err != nil {
+		return nil, err
+	}
+	message.TransactionID = search.xid
+	message.NumSeconds = seconds(time.Since(search.began))
+	offer, err := id.broadcast(ctx, c.options.Interface, message, wait, isOffer)
+	if err != nil {
+		return nil, err
+	}
+	request, err := id.selecting(offer, search.began)
+	if err != nil {
+		return nil, err
+	}
+	return c.request(ctx, id, request, offer)
+}
+
+// request accepts an offer: REQUEST until the server's verdict comes, or the tries are used up.
+func (c *Client) request(ctx context.Context, id identity, request, offer *dhcpv4.DHCPv4) (*Lease, error) {
+	for try := range requestTries {
+		wait := backoff(try, c.timing.FirstWait, c.timing.MostWait, rand.Float64())
+		answer, err := id.broadcast(ctx, c.options.Interface, request, wait, isVerdict(offer.ServerIdentifier()))
+		if err == nil {
+			return c.verdict(answer, offer.YourIPAddr)
+		}
+		if !errors.Is(err, errNoAnswer) {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("DHCP server %s offered %s but then did not answer", offer.ServerIdentifier(), offer.YourIPAddr)
+}
+
+// keep extends the lease as its times demand, and reports that. It returns the lease when the
+// client is woken, and nil when the lease is lost, which it reports, or ctx ends.
+func (c *Client) keep(ctx context.Context, held *Lease) *Lease {
+	for {
+		step := held.Times.At(time.Now())
+		if step.Phase == PhaseExpired {
+			c.options.Report(Lost{errExpired})
+			return nil
+		}
+		lease, refusal, err := c.step(ctx, held, step)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, errWoken):
+			return held
+		case refusal != nil:
+			c.options.Report(Lost{refusal})
+			return nil
+		case lease != nil:
+			c.options.Report(Bound{lease})
+			held = lease
+		}
+	}
+}
+
+// step does what is due, and takes as long as the step says unless a server decides or Wake is
+// called first. A refusal is a server's NAK, upon which the lease must be given up at once.
+func (c *Client) step(ctx context.Context, held *Lease, step Step) (lease *Lease, refusal, err error) {
+	lease, err = c.within(ctx, step.Wait, func(ctx context.Context) (*Lease, error) {
+		if step.Phase == PhaseBound {
+			return nil, errNotDue
+		}
+		lease, err := c.extend(ctx, held, step)
+		if _, refused := errors.AsType[*nakError](err); refused {
+			refusal, err = err, nil
+		}
+		return lease, err
+	})
+	return lease, refusal, err
+}
+
+// extend asks for the lease to be extended: its own server in the renewing phase, any in the
+// rebinding phase.
+func (c *Client) extend(ctx context.Context, held *Lease, step Step) (*Lease, error) {
+	id, err := c.identity()
+	if err != nil {
+		return nil, err
+	}
+	request, err := id.extending(held.Address.Addr())
+	if err != nil {
+		return nil, err
+	}
+	request.NumSeconds = seconds(time.Since(held.Times.Start.Add(held.Times.T1)))
+	var answer *dhcpv4.DHCPv4
+	if step.Phase == PhaseRenewing {
+		answer, err = id.unicast(ctx, c.options.Interface, held, request, step.Wait, isVerdict(nil))
+	} else {
+		answer, err = id.broadcast(ctx, c.options.Interface, request, step.Wait, isVerdict(nil))
+	}
+	if err != nil {
+		return nil, err
+	}
+	inherit(answer, held)
+	return c.verdict(answer, request.ClientIPAddr)
+}
+
+// inherit adds to the ACK of an extension what a host cannot do without, and some servers say
+// only once.
+func inherit(answer *dhcpv4.DHCPv4, held *Lease) {
+	if answer.SubnetMask() == nil {
+		answer.UpdateOption(dhcpv4.OptSubnetMask(net.CIDRMask(held.Address.Bits(), 32)))
+	}
+	if answer.ServerIdentifier() == nil {
+		answer.UpdateOption(dhcpv4.OptServerIdentifier(held.Server.AsSlice()))
+	}
+}
+
+// verdict makes a lease of an ACK, or a nakError of a NAK to the request for address.
+func (c *Client) verdict(answer *dhcpv4.DHCPv4, address net.IP) (*Lease, error) {
+	if answer.MessageType() == dhcpv4.MessageTypeNak {
+		return nil, &nakError{address, answer.ServerIdentifier(), answer.Message()}
+	}
+	return ParseLease(answer, time.Now(), c.timing.Floor)
+}
+
+// identity reads the interface's MAC, which may have changed since the last exchange.
+func (c *Client) identity() (identity, error) {
+	link, err := net.InterfaceByName(c.options.Interface)
+	if err != nil {
+		return identity{}, fmt.Errorf("look up %s: %w", c.options.Interface, err)
+	}
+	if len(link.HardwareAddr) != 6 {
+		return identity{}, fmt.Errorf("look up %s: no Ethernet address", c.options.Interface)
+	}
+	return identity{mac: link.HardwareAddr, hostname: c.options.Hostname}, nil
+}
+
+// untilWoken derives a context that Wake ends, with errWoken as its cause.
+func (c *Client) untilWoken(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	go func() {
+		select {
+		case <-c.wake:
+			cancel(errWoken)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// rest sleeps, unless ctx ends first.
+func rest(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

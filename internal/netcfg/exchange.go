@@ -1,0 +1,175 @@
+package netcfg
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
+	"github.com/insomniacslk/dhcp/iana"
+	"golang.org/x/sys/unix"
+)
+
+const dhcpClientPort = 68
+
+// maxMessage is the largest message the client takes, in bytes (option 57): what fits into one
+// Ethernet frame with its IP and UDP headers.
+const maxMessage = 1472
+
+// errNoAnswer is returned when no server answered in time.
+var errNoAnswer = errors.New("no DHCP server answered")
+
+// requestedOptions is the parameter request list (option 55).
+var requestedOptions = []dhcpv4.OptionCode{
+	dhcpv4.OptionSubnetMask,           // 1
+	dhcpv4.OptionClasslessStaticRoute, // 121; before routers, as RFC 3442 asks
+	dhcpv4.OptionRouter,               // 3
+	dhcpv4.OptionDomainNameServer,     // 6
+	dhcpv4.OptionHostName,             // 12
+	dhcpv4.OptionDomainName,           // 15
+	dhcpv4.OptionInterfaceMTU,         // 26
+	dhcpv4.OptionBroadcastAddress,     // 28
+	dhcpv4.OptionNTPServers,           // 42
+	dhcpv4.OptionIPAddressLeaseTime,   // 51
+	dhcpv4.OptionRenewTimeValue,       // 58
+	dhcpv4.OptionRebindingTimeValue,   // 59
+	dhcpv4.OptionDNSDomainSearchList,  // 119
+}
+
+// identity is what every message of one client says of it.
+type identity struct {
+	mac      net.HardwareAddr
+	hostname string // option 12; empty: not sent
+}
+
+// message builds a message with the options that RFC 2131, table 5, has in DISCOVER and REQUEST
+// alike. The client identifier is the MAC (RFC 2132, section 9.14), the same in every boot.
+func (id identity) message(kind dhcpv4.MessageType, more ...dhcpv4.Modifier) (*dhcpv4.DHCPv4, error) {
+	client := append([]byte{byte(iana.HWTypeEthernet)}, id.mac...)
+	modifiers := []dhcpv4.Modifier{
+		dhcpv4.WithHwAddr(id.mac),
+		dhcpv4.WithMessageType(kind),
+		dhcpv4.WithOption(dhcpv4.OptClientIdentifier(client)),
+		dhcpv4.WithOption(dhcpv4.OptMaxMessageSize(maxMessage)),
+		dhcpv4.WithRequestedOptions(requestedOptions...),
+	}
+	if id.hostname != "" {
+		modifiers = append(modifiers, dhcpv4.WithOption(dhcpv4.OptHostName(id.hostname)))
+	}
+	return dhcpv4.New(append(modifiers, more...)...)
+}
+
+// discover builds a DISCOVER; wanted, if valid, is the address the client would like to get.
+func (id identity) discover(wanted netip.Addr) (*dhcpv4.DHCPv4, error) {
+	if !wanted.IsValid() {
+		return id.message(dhcpv4.MessageTypeDiscover)
+	}
+	return id.message(dhcpv4.MessageTypeDiscover,
+		dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(wanted.AsSlice())))
+}
+
+// selecting builds the REQUEST that accepts an offer (RFC 2131, section 4.3.2).
+func (id identity) selecting(offer *dhcpv4.DHCPv4, began time.Time) (*dhcpv4.DHCPv4, error) {
+	request, err := id.message(dhcpv4.MessageTypeRequest,
+		dhcpv4.WithTransactionID(offer.TransactionID),
+		dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(offer.YourIPAddr)),
+		dhcpv4.WithOptionCopied(offer, dhcpv4.OptionServerIdentifier))
+	if err == nil {
+		request.NumSeconds = seconds(time.Since(began))
+	}
+	return request, err
+}
+
+// extending builds the REQUEST of the RENEWING and REBINDING states: the address stands in
+// ciaddr, and neither option 50 nor 54 may be there (RFC 2131, section 4.3.2).
+func (id identity) extending(address netip.Addr) (*dhcpv4.DHCPv4, error) {
+	return id.message(dhcpv4.MessageTypeRequest, dhcpv4.WithClientIP(address.AsSlice()))
+}
+
+// seconds clips a duration to what the field secs can hold.
+func seconds(d time.Duration) uint16 {
+	return uint16(min(d/time.Second, 0xffff))
+}
+
+// broadcast sends a message from the interface, configured or not, to all servers and waits for
+// the first answer that match accepts. errNoAnswer is returned after wait.
+//
+// Each exchange has its own socket: one that has seen its interface go down reads no more, and
+// one that is open while nothing is asked costs wake-ups.
+func (id identity) broadcast(
+	ctx context.Context, ifname string, message *dhcpv4.DHCPv4,
+	wait time.Duration, match nclient4.Matcher,
+) (*dhcpv4.DHCPv4, error) {
+	packets, err := listenPacket(ifname, unix.ETH_P_IP, udpToClientFilter)
+	if err != nil {
+		return nil, err
+	}
+	conn := nclient4.NewBroadcastUDPConn(packets, &net.UDPAddr{Port: dhcpClientPort})
+	return id.exchange(ctx, conn, nclient4.DefaultServers, message, wait, match)
+}
+
+// unicast sends a message from the lease's address to the server that granted it. A router may
+// stand between the two; the kernel finds the way.
+func (id identity) unicast(
+	ctx context.Context, ifname string, lease *Lease, message *dhcpv4.DHCPv4,
+	wait time.Duration, match nclient4.Matcher,
+) (*dhcpv4.DHCPv4, error) {
+	onDevice := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		var inner error
+		if err := raw.Control(func(fd uintptr) { inner = unix.BindToDevice(int(fd), ifname) }); err != nil {
+			return err
+		}
+		return inner
+	}}
+	local := netip.AddrPortFrom(lease.Address.Addr(), dhcpClientPort)
+	conn, err := onDevice.ListenPacket(ctx, "udp4", local.String())
+	if err != nil {
+		return nil, fmt.Errorf("open UDP socket on %s: %w", ifname, err)
+	}
+	server := net.UDPAddrFromAddrPort(netip.AddrPortFrom(lease.Server, nclient4.ServerPort))
+	return id.exchange(ctx, conn, server, message, wait, match)
+}
+
+// exchange sends the message once, waits for an answer, and closes conn.
+func (id identity) exchange(
+	ctx context.Context, conn net.PacketConn, to *net.UDPAddr, message *dhcpv4.DHCPv4,
+	wait time.Duration, match nclient4.Matcher,
+) (*dhcpv4.DHCPv4, error) {
+	client, err := nclient4.NewWithConn(conn, id.mac, nclient4.WithTimeout(wait), nclient4.WithRetry(1))
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	defer client.Close()
+	answer, err := client.SendAndRead(ctx, to, message, match)
+	if errors.Is(err, nclient4.ErrNoResponse) {
+		return nil, errNoAnswer
+	}
+	return answer, err
+}
+
+// isOffer accepts an OFFER that a host can be configured by.
+func isOffer(message *dhcpv4.DHCPv4) bool {
+	if message.MessageType() != dhcpv4.MessageTypeOffer {
+		return false
+	}
+	_, err := ParseLease(message, time.Time{}, 0)
+	return err == nil
+}
+
+// isVerdict accepts an ACK or NAK, and only from the server if one is given.
+func isVerdict(server net.IP) nclient4.Matcher {
+	return func(message *dhcpv4.DHCPv4) bool {
+		if server != nil && !bytes.Equal(server.To4(), message.ServerIdentifier().To4()) {
+			return false
+		}
+		kind := message.MessageType()
+		return kind == dhcpv4.MessageTypeAck || kind == dhcpv4.MessageTypeNak
+	}
+}

@@ -1,0 +1,169 @@
+package netcfg
+
+import (
+	"net"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+)
+
+// ack builds an ACK of 192.0.2.50/24 from 192.0.2.1 with further options.
+func ack(options ...dhcpv4.Option) *dhcpv4.DHCPv4 {
+	message, _ := dhcpv4.New(
+		dhcpv4.WithMessageType(dhcpv4.MessageTypeAck),
+		dhcpv4.WithYourIP(net.IPv4(192, 0, 2, 50)),
+		dhcpv4.WithNetmask(net.CIDRMask(24, 32)),
+		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(192, 0, 2, 1))))
+	message.OpCode = dhcpv4.OpcodeBootReply
+	for _, option := range options {
+		message.UpdateOption(option)
+	}
+	return message
+}
+
+func raw(code uint8, value ...byte) dhcpv4.Option {
+	return dhcpv4.OptGeneric(dhcpv4.GenericOptionCode(code), value)
+}
+
+func parse(t *testing.T, message *dhcpv4.DHCPv4) *Lease {
+	t.Helper()
+	return must(ParseLease(message, time.Time{}, 0))(t)
+}
+
+var (
+	anywhere = netip.MustParsePrefix("0.0.0.0/0")
+	router1  = netip.MustParseAddr("192.0.2.1")
+	router2  = netip.MustParseAddr("192.0.2.2")
+	far      = netip.MustParseAddr("203.0.113.1")
+)
+
+func TestLeaseRoutes(t *testing.T) {
+	tests := map[string]struct {
+		options []dhcpv4.Option
+		want    []Route
+	}{
+		"none": {},
+		"routers": {
+			[]dhcpv4.Option{raw(3, 192, 0, 2, 1, 192, 0, 2, 2, 192, 0, 2, 1)},
+			[]Route{{Destination: anywhere, Gateway: router1}, {Destination: anywhere, Gateway: router2, Metric: 1}},
+		},
+		"router outside of the subnet": {
+			[]dhcpv4.Option{raw(3, 203, 0, 113, 1)},
+			[]Route{{Destination: anywhere, Gateway: far, OnLink: true}},
+		},
+		"classless routes replace routers": {
+			[]dhcpv4.Option{raw(3, 192, 0, 2, 2), raw(121, 24, 198, 51, 100, 192, 0, 2, 2, 0, 192, 0, 2, 1)},
+			[]Route{{Destination: netip.MustParsePrefix("198.51.100.0/24"), Gateway: router2}, {Destination: anywhere, Gateway: router1}},
+		},
+		"classless route on the link, bits outside of the mask": {
+			[]dhcpv4.Option{raw(121, 20, 203, 0, 0x7f, 0, 0, 0, 0, 0, 203, 0, 113, 1)},
+			[]Route{{Destination: netip.MustParsePrefix("203.0.112.0/20")}, {Destination: anywhere, Gateway: far, OnLink: true}},
+		},
+		"the subnet's own route is the kernel's": {
+			[]dhcpv4.Option{raw(121, 24, 192, 0, 2, 0, 0, 0, 0)}, nil,
+		},
+		"broken classless routes leave the routers": {
+			[]dhcpv4.Option{raw(3, 192, 0, 2, 1), raw(121, 33, 1, 2, 3)},
+			[]Route{{Destination: anywhere, Gateway: router1}},
+		},
+		"nonsense": {[]dhcpv4.Option{raw(3, 0, 0, 0, 0, 255, 255, 255, 255, 127, 0, 0, 1)}, nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := parse(t, ack(test.options...)).Routes; !reflect.DeepEqual(got, test.want) {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestLeaseOptions(t *testing.T) {
+	tests := map[string]struct {
+		options []dhcpv4.Option
+		got     func(*Lease) any
+		want    any
+	}{
+		"broadcast computed":      {nil, func(l *Lease) any { return l.Broadcast.String() }, "192.0.2.255"},
+		"broadcast given":         {[]dhcpv4.Option{raw(28, 192, 0, 2, 0)}, func(l *Lease) any { return l.Broadcast.String() }, "192.0.2.0"},
+		"broadcast elsewhere":     {[]dhcpv4.Option{raw(28, 10, 0, 0, 255)}, func(l *Lease) any { return l.Broadcast.String() }, "192.0.2.255"},
+		"no broadcast in a /32":   {[]dhcpv4.Option{raw(1, 255, 255, 255, 255)}, func(l *Lease) any { return l.Broadcast.IsValid() }, false},
+		"MTU":                     {[]dhcpv4.Option{raw(26, 0x23, 0x28)}, func(l *Lease) any { return l.MTU }, 9000},
+		"MTU too small":           {[]dhcpv4.Option{raw(26, 0, 68)}, func(l *Lease) any { return l.MTU }, 0},
+		"MTU of three bytes":      {[]dhcpv4.Option{raw(26, 5, 220, 0)}, func(l *Lease) any { return l.MTU }, 0},
+		"host name":               {[]dhcpv4.Option{dhcpv4.OptHostName("host-7.example\x00")}, func(l *Lease) any { return l.Hostname }, "host-7.example"},
+		"host name with a space":  {[]dhcpv4.Option{dhcpv4.OptHostName("host 7")}, func(l *Lease) any { return l.Hostname }, ""},
+		"host name too long":      {[]dhcpv4.Option{dhcpv4.OptHostName(strings.Repeat("a.", 40) + "b")}, func(l *Lease) any { return l.Hostname }, ""},
+		"domain":                  {[]dhcpv4.Option{dhcpv4.OptDomainName("example.org. b.example")}, func(l *Lease) any { return strings.Join(l.Search, ",") }, "example.org,b.example"},
+		"domain with a line":      {[]dhcpv4.Option{dhcpv4.OptDomainName("a.example\nnameserver")}, func(l *Lease) any { return strings.Join(l.Search, ",") }, "a.example,nameserver"},
+		"search before domain":    {[]dhcpv4.Option{dhcpv4.OptDomainName("a.example"), raw(119, 1, 'b', 0, 1, 'c', 0)}, func(l *Lease) any { return strings.Join(l.Search, ",") }, "b,c"},
+		"search with a line feed": {[]dhcpv4.Option{raw(119, 3, 'b', '\n', 'x', 0, 1, 'c', 0)}, func(l *Lease) any { return strings.Join(l.Search, ",") }, "c"},
+		"time servers":            {[]dhcpv4.Option{raw(42, 192, 0, 2, 4, 0, 0, 0, 0)}, func(l *Lease) any { return TimeServers(l) }, "192.0.2.4\n"},
+		"no lease time":           {nil, func(l *Lease) any { return l.Times.Length }, time.Hour},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := test.got(parse(t, ack(test.options...))); got != test.want {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestLeaseWithoutMaskHasItsClass(t *testing.T) {
+	message := ack()
+	message.DeleteOption(dhcpv4.OptionSubnetMask)
+	message.YourIPAddr = net.IPv4(10, 1, 2, 3)
+	if got := parse(t, message).Address.String(); got != "10.1.2.3/8" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestUselessLease(t *testing.T) {
+	noServer := ack()
+	noServer.DeleteOption(dhcpv4.OptionServerIdentifier)
+	noAddress := ack()
+	noAddress.YourIPAddr = net.IPv4zero
+	tests := map[string]*dhcpv4.DHCPv4{
+		"no server identifier": noServer,
+		"not an address":       noAddress,
+		"not a prefix":         ack(raw(1, 255, 0, 255, 0)),
+	}
+	for want, message := range tests {
+		if _, err := ParseLease(message, time.Time{}, 0); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v", want, err)
+		}
+	}
+}
+
+// FuzzParseLease holds for any message: no panic, and what the lease says can be written out
+// without adding a line that the server must not write.
+func FuzzParseLease(f *testing.F) {
+	f.Add(ack().ToBytes())
+	f.Add(ack(raw(3, 192, 0, 2, 1), raw(121, 0, 192, 0, 2, 1), raw(119, 1, 'b', 0xc0, 0), dhcpv4.OptDomainName("a b")).ToBytes())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		message, err := dhcpv4.FromBytes(data)
+		if err != nil {
+			return
+		}
+		lease, err := ParseLease(message, time.Now(), time.Second)
+		if err != nil {
+			return
+		}
+		times := lease.Times
+		if times.Length != Forever && !(0 < times.T1 && times.T1 < times.T2 && times.T2 < times.Length) {
+			t.Errorf("times %+v", times)
+		}
+		for line := range strings.Lines(ResolvConf(lease)) {
+			if first, _, _ := strings.Cut(line, " "); !slices.Contains([]string{"#", "search", "nameserver"}, first) {
+				t.Errorf("resolv.conf has line %q", line)
+			}
+		}
+		Plan(nil, lease)
+		Plan(lease, nil)
+	})
+}

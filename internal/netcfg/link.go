@@ -1,0 +1,126 @@
+package netcfg
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// listTries is how often a dump that was interrupted by changes is repeated.
+const listTries = 20
+
+// listLinks returns all links.
+func listLinks() ([]netlink.Link, error) {
+	for range listTries {
+		links, err := netlink.LinkList()
+		if err == nil {
+			return links, nil
+		}
+		if !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return nil, fmt.Errorf("list links: %w", err)
+		}
+	}
+	return nil, fmt.Errorf("list links: %w", netlink.ErrDumpInterrupted)
+}
+
+// hasCarrier says whether a link can carry frames. It has to be up for that to be known.
+func hasCarrier(link netlink.Link) bool {
+	return link.Attrs().RawFlags&unix.IFF_LOWER_UP != 0
+}
+
+// carrierLosses returns how often a link has lost its carrier. Unlike the events about that, of
+// which several may become one, the kernel's counter misses none. Kernels without it count 0.
+func carrierLosses(index int) (uint32, error) {
+	request := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
+	message := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	message.Index = int32(index)
+	request.AddData(message)
+	answers, err := request.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
+	if err != nil {
+		return 0, fmt.Errorf("look up link %d: %w", index, err)
+	}
+	for _, answer := range answers {
+		attrs, err := nl.ParseRouteAttr(answer[unix.SizeofIfInfomsg:])
+		if err != nil {
+			return 0, fmt.Errorf("look up link %d: %w", index, err)
+		}
+		for _, attr := range attrs {
+			if attr.Attr.Type == unix.IFLA_CARRIER_DOWN_COUNT && len(attr.Value) == 4 {
+				return binary.NativeEndian.Uint32(attr.Value), nil
+			}
+		}
+	}
+	return 0, nil
+}
+
+// addrGenNone is IN6_ADDR_GEN_MODE_NONE of linux/if_link.h.
+const addrGenNone = 1
+
+// raise sets a link up.
+func raise(link netlink.Link) error {
+	if link.Attrs().RawFlags&unix.IFF_UP != 0 {
+		return nil
+	}
+	if err := netlink.LinkSetUp(link); err != nil {
+		return fmt.Errorf("set %s up: %w", link.Attrs().Name, err)
+	}
+	return nil
+}
+
+// raisePort sets a link up that is not itself to have addresses: without those that IPv6 would
+// make up and, as long as the link is not in a bridge, ask routers for.
+func raisePort(link netlink.Link) error {
+	if link.Attrs().RawFlags&unix.IFF_UP == 0 {
+		// A kernel without IPv6 refuses, and there is nothing to prevent then.
+		_ = netlink.LinkSetIP6AddrGenMode(link, addrGenNone)
+	}
+	return raise(link)
+}
+
+// resubscribePause is how long a broken subscription rests before the next try.
+const resubscribePause = time.Second
+
+// watchLinks returns a channel that holds a token whenever some link may have changed since it
+// was last read. It does not say which: links are listed anew, so that an event the kernel had to drop
+// does no harm. The watch ends with ctx.
+func watchLinks(ctx context.Context) <-chan struct{} {
+	changed := make(chan struct{}, 1)
+	go func() {
+		for ctx.Err() == nil {
+			if err := forwardLinks(ctx, changed); err != nil {
+				rest(ctx, resubscribePause)
+			}
+			notify(changed) // something may have happened while nobody listened
+		}
+	}()
+	return changed
+}
+
+// forwardLinks subscribes to link events until the subscription breaks (the socket's buffer
+// overflowed) or ctx ends.
+func forwardLinks(ctx context.Context, changed chan<- struct{}) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	updates := make(chan netlink.LinkUpdate)
+	if err := netlink.LinkSubscribe(updates, ctx.Done()); err != nil {
+		return fmt.Errorf("subscribe to link events: %w", err)
+	}
+	notify(changed)
+	for range updates { // closed when the socket fails or is closed
+		notify(changed)
+	}
+	return nil
+}
+
+func notify(changed chan<- struct{}) {
+	select {
+	case changed <- struct{}{}:
+	default:
+	}
+}

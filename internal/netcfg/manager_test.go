@@ -1,0 +1,337 @@
+package netcfg
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/vishvananda/netlink"
+)
+
+const bridgeName = "xenbr0"
+
+func isDiscover(m seen) bool { return m.MessageType() == dhcpv4.MessageTypeDiscover }
+
+// isExtension accepts a REQUEST of a client that has an address.
+func isExtension(m seen) bool {
+	return m.MessageType() == dhcpv4.MessageTypeRequest && !m.ClientIPAddr.IsUnspecified()
+}
+
+func isUnicast(m seen) bool { return isExtension(m) && !m.from.Equal(net.IPv4bcast) }
+
+func isBroadcast(m seen) bool { return isExtension(m) && m.from.Equal(net.IPv4bcast) }
+
+// renewal gives a lease its T1 and T2, in seconds.
+func renewal(t1, t2 byte) []dhcpv4.Option {
+	return []dhcpv4.Option{raw(58, 0, 0, 0, t1), raw(59, 0, 0, 0, t2)}
+}
+
+func TestBridgeGetsLease(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := plugNIC(t, "eth0", serverAddress+"/24").serve(policy{address: "192.0.2.50", seconds: 3600, options: []dhcpv4.Option{
+			dhcpv4.OptDNS(net.ParseIP("192.0.2.3")),
+			dhcpv4.OptDomainName("example.org"),
+			dhcpv4.OptHostName("host7"),
+			dhcpv4.OptNTPServers(net.ParseIP("192.0.2.4")),
+			dhcpv4.OptGeneric(dhcpv4.OptionInterfaceMTU, dhcpv4.Uint16(1400).ToBytes()),
+		}})
+		e := manage(t, Options{
+			Bridge: bridgeName, Sys: wired("eth0"), Hostname: "zerodisc", SetHostname: true,
+			ResolvConf:  filepath.Join(dir, "etc/resolv.conf"),
+			TimeServers: filepath.Join(dir, "run/ntp"),
+		})
+		if nic := e.await(EventNIC).NIC; nic != "eth0" {
+			t.Errorf("NIC %s", nic)
+		}
+		event := e.await(EventLease)
+		if got, want := event.Lease.Gateway(), netip.MustParseAddr(serverAddress); got != want {
+			t.Errorf("gateway %s, want %s", got, want)
+		}
+		if got := s.await(t, "a DISCOVER", isDiscover); got.HostName() != "zerodisc" || got.Options.Get(dhcpv4.OptionClientIdentifier) == nil {
+			t.Errorf("DISCOVER lacks host name or client identifier: %s", got.Summary())
+		}
+		assertConfigured(t, dir)
+		assertBridge(t)
+		assertGuestChangesNothing(t)
+	})
+}
+
+// assertConfigured checks what the lease of TestBridgeGetsLease leads to.
+func assertConfigured(t *testing.T, dir string) {
+	t.Helper()
+	if got := addresses(t, bridgeName); !slices.Equal(got, []netip.Prefix{netip.MustParsePrefix("192.0.2.50/24")}) {
+		t.Errorf("addresses %v", got)
+	}
+	if routes := must(netlink.RouteGet(net.ParseIP("198.51.100.1")))(t); routes[0].Gw.String() != serverAddress {
+		t.Errorf("route to the world: %v", routes)
+	}
+	resolv := string(must(os.ReadFile(filepath.Join(dir, "etc/resolv.conf")))(t))
+	if !strings.Contains(resolv, "search example.org\nnameserver 192.0.2.3\n") {
+		t.Errorf("resolv.conf: %q", resolv)
+	}
+	if got := string(must(os.ReadFile(filepath.Join(dir, "run/ntp")))(t)); got != "192.0.2.4\n" {
+		t.Errorf("NTP servers: %q", got)
+	}
+	if got := must(os.Hostname())(t); got != "host7" {
+		t.Errorf("host name %q", got)
+	}
+}
+
+// assertBridge checks how the bridge is set up.
+func assertBridge(t *testing.T) {
+	t.Helper()
+	bridge := must(netlink.LinkByName(bridgeName))(t).Attrs()
+	nic := must(netlink.LinkByName("eth0"))(t).Attrs()
+	if bridge.HardwareAddr.String() != nic.HardwareAddr.String() || bridge.MTU != 1400 || nic.MTU != 1400 {
+		t.Errorf("bridge has MAC %s and MTU %d, its NIC %s and %d", bridge.HardwareAddr, bridge.MTU, nic.HardwareAddr, nic.MTU)
+	}
+	details, err := exec.Command("ip", "-d", "link", "show", bridgeName).CombinedOutput()
+	if err != nil {
+		t.Logf("bridge parameters not checked: %v", err)
+		return
+	}
+	for _, want := range []string{"forward_delay 0 ", "stp_state 0 ", "mcast_snooping 0 "} {
+		if !strings.Contains(string(details), want) {
+			t.Errorf("bridge without %q: %s", want, details)
+		}
+	}
+}
+
+// assertGuestChangesNothing attaches a port whose MAC is the lowest and whose MTU is the smallest,
+// both of which a bridge would take over.
+func assertGuestChangesNothing(t *testing.T) {
+	t.Helper()
+	before := must(netlink.LinkByName(bridgeName))(t).Attrs()
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.MTU, attrs.HardwareAddr = "vif1.0", 600, net.HardwareAddr{0, 0, 0, 0, 0, 1}
+	check(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "guest"}))
+	check(t, AttachPort(bridgeName, "vif1.0"))
+	after := must(netlink.LinkByName(bridgeName))(t).Attrs()
+	if after.MTU != before.MTU || after.HardwareAddr.String() != before.HardwareAddr.String() {
+		t.Errorf("bridge had MAC %s, MTU %d; has %s, %d", before.HardwareAddr, before.MTU, after.HardwareAddr, after.MTU)
+	}
+	if vif := must(netlink.LinkByName("vif1.0"))(t).Attrs(); vif.MTU != before.MTU || vif.Flags&net.FlagUp == 0 {
+		t.Errorf("vif has MTU %d, flags %s", vif.MTU, vif.Flags)
+	}
+	if got := ports(t, bridgeName); !slices.Contains(got, "vif1.0") {
+		t.Errorf("ports %v", got)
+	}
+}
+
+func TestAttachPortWithoutBridge(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		err := AttachPort("xenbr9", "lo")
+		if err == nil || !strings.Contains(err.Error(), "bridge xenbr9 does not exist") {
+			t.Errorf("got %v", err)
+		}
+		if err := AttachPort("lo", "lo"); err == nil || !strings.Contains(err.Error(), "of type") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestRenewal(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		s := plugNIC(t, "eth0", serverAddress+"/24").serve(policy{address: "192.0.2.50", seconds: 8, options: renewal(1, 5)})
+		e := manage(t, Options{Bridge: bridgeName, Sys: wired("eth0")})
+		e.await(EventLease, EventNIC)
+		if got := s.await(t, "a unicast renewal", isUnicast); got.from.String() != "192.0.2.50" || got.ServerIdentifier() != nil {
+			t.Errorf("renewal from %s: %s", got.from, got.Summary())
+		}
+		e.await(EventRenewed)
+		s.set(func(p *policy) { p.address = "192.0.2.51" })
+		e.await(EventLease, EventRenewed)
+		if got := addresses(t, bridgeName); !slices.Equal(got, []netip.Prefix{netip.MustParsePrefix("192.0.2.51/24")}) {
+			t.Errorf("after renumbering: addresses %v", got)
+		}
+		if routes := must(netlink.RouteGet(net.ParseIP("198.51.100.1")))(t); routes[0].Src.String() != "192.0.2.51" {
+			t.Errorf("after renumbering: route to the world %v", routes)
+		}
+	})
+}
+
+func TestRefusedRenewal(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		s := plugNIC(t, "eth0", serverAddress+"/24").serve(policy{address: "192.0.2.50", seconds: 8, options: renewal(1, 5)})
+		e := manage(t, Options{Bridge: bridgeName, Sys: wired("eth0")})
+		e.await(EventLease, EventNIC)
+		s.set(func(p *policy) { p.refuse = true })
+		lost := e.await(EventLost, EventRenewed)
+		if !strings.Contains(lost.Err.Error(), "refused 192.0.2.50") {
+			t.Errorf("lost because of %v", lost.Err)
+		}
+		e.await(EventNoLease) // OFFERs are followed by NAKs meanwhile
+		s.set(func(p *policy) { p.refuse, p.address = false, "192.0.2.60" })
+		if got := e.await(EventLease, EventNoLease).Lease.Address.String(); got != "192.0.2.60/24" {
+			t.Errorf("new address %s", got)
+		}
+	})
+}
+
+func TestServerDies(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		s := plugNIC(t, "eth0", serverAddress+"/24").serve(policy{address: "192.0.2.50", seconds: 4, options: renewal(1, 2)})
+		e := manage(t, Options{Bridge: bridgeName, Sys: wired("eth0")})
+		e.await(EventLease, EventNIC)
+		s.set(func(p *policy) { p.silent = true })
+		s.await(t, "a renewal", isUnicast)
+		s.await(t, "a rebinding", isBroadcast)
+		e.await(EventLost, EventRenewed)
+		if got := addresses(t, bridgeName); len(got) != 0 {
+			t.Errorf("after expiry: addresses %v", got)
+		}
+		s.await(t, "a DISCOVER after expiry", isDiscover)
+		s.set(func(p *policy) { p.silent = false })
+		e.await(EventLease, EventNoLease)
+	})
+}
+
+func TestRebindsToAnotherServer(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		s := plugNIC(t, "eth0", serverAddress+"/24").serve(policy{address: "192.0.2.50", seconds: 7, options: renewal(1, 2)})
+		e := manage(t, Options{Bridge: bridgeName, Sys: wired("eth0")})
+		e.await(EventLease, EventNIC)
+		s.set(func(p *policy) { p.silent = true })
+		s.await(t, "a rebinding", isBroadcast)
+		s.set(func(p *policy) { p.silent = false })
+		e.await(EventRenewed)
+	})
+}
+
+func TestSecondNICHasServer(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		first := plugNIC(t, "eth0", serverAddress+"/24").serve(policy{silent: true})
+		plugNIC(t, "eth1", serverAddress+"/24").serve(policy{address: "192.0.2.50", seconds: 3600})
+		e := manage(t, Options{Bridge: bridgeName, Sys: wired("eth0", "eth1")})
+		if got := e.await(EventNIC).NIC; got != "eth0" {
+			t.Errorf("first tried %s", got)
+		}
+		first.await(t, "a DISCOVER", isDiscover)
+		if got := e.await(EventNoLease); got.NIC != "eth0" || got.Tried < quick.ServerWait {
+			t.Errorf("no lease through %s after %s", got.NIC, got.Tried)
+		}
+		if got := e.await(EventNIC).NIC; got != "eth1" {
+			t.Errorf("then tried %s", got)
+		}
+		e.await(EventLease)
+		if got := ports(t, bridgeName); !slices.Equal(got, []string{"eth1"}) {
+			t.Errorf("ports %v", got)
+		}
+	})
+}
+
+func TestNICAppearsAndGoes(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		e := manage(t, Options{Bridge: bridgeName, Sys: wired("eth0")})
+		if got := e.await(EventNoNIC); got.Err != errNoNIC {
+			t.Errorf("got %v", got.Err)
+		}
+		must(netlink.LinkByName(bridgeName))(t)
+		plugNIC(t, "eth0", serverAddress+"/24").serve(policy{address: "192.0.2.50", seconds: 3600})
+		e.await(EventNIC)
+		e.await(EventLease)
+		check(t, netlink.LinkDel(must(netlink.LinkByName("eth0"))(t)))
+		e.await(EventLost)
+		e.await(EventNoNIC)
+		if got := addresses(t, bridgeName); len(got) != 0 {
+			t.Errorf("addresses %v", got)
+		}
+	})
+}
+
+func TestBootIFStays(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		plugNIC(t, "eth0", serverAddress+"/24").serve(policy{address: "192.0.2.50", seconds: 3600})
+		named := plugNIC(t, "eth1", serverAddress+"/24").serve(policy{address: "192.0.2.70", seconds: 3600, silent: true})
+		mac := must(netlink.LinkByName("eth1"))(t).Attrs().HardwareAddr.String()
+		e := manage(t, Options{Bridge: bridgeName, Sys: wired("eth0", "eth1"), BootIF: "01-" + strings.ReplaceAll(mac, ":", "-")})
+		if got := e.await(EventNIC).NIC; got != "eth1" {
+			t.Errorf("took %s", got)
+		}
+		e.await(EventNoLease)
+		e.await(EventNoLease)
+		named.set(func(p *policy) { p.silent = false })
+		if got := e.await(EventLease, EventNoLease).Lease.Address.String(); got != "192.0.2.70/24" {
+			t.Errorf("address %s", got)
+		}
+	})
+}
+
+func TestCarrierReturns(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		network := plugNIC(t, "eth0", serverAddress+"/24")
+		s := network.serve(policy{address: "192.0.2.50", seconds: 3600})
+		e := manage(t, Options{Bridge: bridgeName, Sys: wired("eth0")})
+		e.await(EventLease, EventNIC)
+		s.await(t, "the first DISCOVER", isDiscover)
+		check(t, network.handle.LinkSetDown(network.port))
+		check(t, network.handle.LinkSetUp(network.port))
+		again := s.await(t, "a DISCOVER after the carrier's return", isDiscover)
+		if got := again.RequestedIPAddress().String(); got != "192.0.2.50" {
+			t.Errorf("asked for %s", got)
+		}
+		e.await(EventRenewed)
+	})
+}
+
+func TestCableMovesToOtherNIC(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		first := plugNIC(t, "eth0", serverAddress+"/24")
+		first.serve(policy{address: "192.0.2.50", seconds: 3600})
+		second := plugNIC(t, "eth1", serverAddress+"/24")
+		second.serve(policy{address: "192.0.2.70", seconds: 3600})
+		check(t, second.handle.LinkSetDown(second.port))
+		e := manage(t, Options{Bridge: bridgeName, Sys: wired("eth0", "eth1")})
+		e.await(EventLease, EventNIC)
+		check(t, first.handle.LinkSetDown(first.port))
+		check(t, second.handle.LinkSetUp(second.port))
+		e.await(EventLost)
+		if got := e.await(EventNIC).NIC; got != "eth1" {
+			t.Errorf("took %s", got)
+		}
+		if got := e.await(EventLease).Lease.Address.String(); got != "192.0.2.70/24" {
+			t.Errorf("address %s", got)
+		}
+	})
+}
+
+func TestLaterRunTakesOver(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		plugNIC(t, "eth0", serverAddress+"/24").serve(policy{address: "192.0.2.50", seconds: 3600})
+		options := Options{Bridge: bridgeName, Sys: wired("eth0")}
+		earlier := manage(t, options)
+		earlier.await(EventLease, EventNIC)
+		earlier.stop()
+		if got := addresses(t, bridgeName); len(got) != 1 {
+			t.Fatalf("a run that ended left addresses %v", got)
+		}
+		later := manage(t, options)
+		later.await(EventLease, EventNIC)
+		if got := addresses(t, bridgeName); len(got) != 1 {
+			t.Errorf("addresses %v", got)
+		}
+	})
+}
+
+func TestInterfaceWithoutBridge(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		e := manage(t, Options{Interface: "eth0"})
+		e.await(EventNoNIC)
+		plugNIC(t, "eth0", serverAddress+"/24").serve(policy{address: "192.0.2.50", seconds: 3600})
+		e.await(EventNIC)
+		e.await(EventLease)
+		if got := addresses(t, "eth0"); !slices.Equal(got, []netip.Prefix{netip.MustParsePrefix("192.0.2.50/24")}) {
+			t.Errorf("addresses %v", got)
+		}
+		check(t, netlink.LinkDel(must(netlink.LinkByName("eth0"))(t)))
+		e.await(EventLost)
+		e.await(EventNoNIC)
+	})
+}

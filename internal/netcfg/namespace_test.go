@@ -1,0 +1,327 @@
+package netcfg
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/dhcpv4/server4"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+)
+
+// namespaceEnv holds the name of the test that a child process is to run in its namespaces.
+const namespaceEnv = "NETCFG_TEST_NAMESPACE"
+
+// deadline is generous: nothing here takes longer than a few seconds on an idle machine.
+const deadline = 30 * time.Second
+
+// inNamespace runs body in a process with a network and a host name of its own. A user
+// namespace makes that possible without root; where the kernel forbids those, root does.
+func inNamespace(t *testing.T, body func(t *testing.T)) {
+	t.Helper()
+	if os.Getenv(namespaceEnv) == t.Name() {
+		body(t)
+		return
+	}
+	t.Parallel()
+	output, err := runInNamespace(t.Name(), userNamespace())
+	if startErr := new(startError); errors.As(err, &startErr) {
+		output, err = runInNamespace(t.Name(), plainNamespace())
+	}
+	if startErr := new(startError); errors.As(err, &startErr) {
+		t.Skipf("needs root, or a kernel that lets users make namespaces: %v", err)
+	}
+	if err != nil {
+		t.Fatalf("in its namespace: %v\n%s", err, output)
+	}
+}
+
+// startError tells a kernel that refuses namespaces from a test that failed in one.
+type startError struct{ error }
+
+func runInNamespace(test string, attr *syscall.SysProcAttr) ([]byte, error) {
+	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.v", "-test.timeout=90s")
+	cmd.Env = append(os.Environ(), namespaceEnv+"="+test)
+	cmd.SysProcAttr = attr
+	output, err := cmd.CombinedOutput()
+	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
+		err = &startError{err}
+	}
+	return output, err
+}
+
+func plainNamespace() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWUTS}
+}
+
+func userNamespace() *syscall.SysProcAttr {
+	attr := plainNamespace()
+	attr.Cloneflags |= syscall.CLONE_NEWUSER
+	attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+	attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	return attr
+}
+
+// lan is what a NIC of the test leads to: the other end of a veth pair in another namespace.
+type lan struct {
+	t      *testing.T
+	space  netns.NsHandle
+	handle *netlink.Handle
+	port   netlink.Link
+}
+
+// plugNIC creates an interface whose LAN has a host with the given address.
+func plugNIC(t *testing.T, name, address string) *lan {
+	t.Helper()
+	l := &lan{t: t}
+	l.inside(func() { l.space = must(netns.Get())(t) })
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = name
+	check(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "lan-" + name}))
+	peer := must(netlink.LinkByName("lan-" + name))(t)
+	check(t, netlink.LinkSetNsFd(peer, int(l.space)))
+	l.handle = must(netlink.NewHandleAt(l.space))(t)
+	l.port = must(l.handle.LinkByName("lan-" + name))(t)
+	addr := must(netlink.ParseAddr(address))(t)
+	check(t, l.handle.AddrAdd(l.port, addr))
+	check(t, l.handle.LinkSetUp(l.port))
+	return l
+}
+
+// inside runs do in the LAN's namespace, which the first call creates. The thread ends with the
+// goroutine, so that no other code ever runs in it.
+func (l *lan) inside(do func()) {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		var err error
+		if l.space == 0 {
+			_, err = netns.New()
+		} else {
+			err = netns.Set(l.space)
+		}
+		if err == nil {
+			do()
+		}
+		done <- err
+	}()
+	check(l.t, <-done)
+}
+
+// server is a DHCP server with the behaviour that a test wants.
+type server struct {
+	conn *net.UDPConn
+	seen chan seen // every message that came in, answered or not
+
+	mu     sync.Mutex
+	policy policy
+}
+
+// policy is how the server behaves; guarded by server.mu.
+type policy struct {
+	address string // handed out
+	seconds uint32 // length of the lease; T1 and T2 are left to the client
+	silent  bool
+	refuse  bool // NAK to every REQUEST
+	options []dhcpv4.Option
+}
+
+// seen is a message with the address it came from.
+type seen struct {
+	*dhcpv4.DHCPv4
+	from net.IP
+}
+
+// serve starts a DHCP server on the LAN.
+func (l *lan) serve(p policy) *server {
+	s := &server{seen: make(chan seen, 1000), policy: p}
+	l.inside(func() {
+		var err error
+		s.conn, err = server4.NewIPv4UDPConn(l.port.Attrs().Name, &net.UDPAddr{Port: dhcpv4.ServerPort})
+		if err != nil {
+			l.t.Error(err)
+		}
+	})
+	running := must(server4.NewServer("", nil, s.handle, server4.WithConn(s.conn)))(l.t)
+	go running.Serve()
+	l.t.Cleanup(func() { running.Close() })
+	return s
+}
+
+// set changes the behaviour.
+func (s *server) set(change func(*policy)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.policy)
+}
+
+func (s *server) handle(conn net.PacketConn, peer net.Addr, message *dhcpv4.DHCPv4) {
+	s.mu.Lock()
+	p := s.policy
+	s.mu.Unlock()
+	s.seen <- seen{message, peer.(*net.UDPAddr).IP}
+	if answer := p.answer(message); answer != nil {
+		conn.WriteTo(answer.ToBytes(), peer)
+	}
+}
+
+// serverAddress is that of every LAN's server.
+const serverAddress = "192.0.2.1"
+
+func (p policy) answer(message *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
+	kind := dhcpv4.MessageTypeOffer
+	switch {
+	case p.silent:
+		return nil
+	case message.MessageType() == dhcpv4.MessageTypeRequest && p.refuse:
+		kind = dhcpv4.MessageTypeNak
+	case message.MessageType() == dhcpv4.MessageTypeRequest:
+		kind = dhcpv4.MessageTypeAck
+	}
+	answer, _ := dhcpv4.NewReplyFromRequest(message,
+		dhcpv4.WithMessageType(kind),
+		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.ParseIP(serverAddress))))
+	if kind == dhcpv4.MessageTypeNak {
+		return answer
+	}
+	answer.YourIPAddr = net.ParseIP(p.address)
+	answer.UpdateOption(dhcpv4.OptSubnetMask(net.CIDRMask(24, 32)))
+	answer.UpdateOption(dhcpv4.OptRouter(net.ParseIP(serverAddress)))
+	answer.UpdateOption(dhcpv4.OptIPAddressLeaseTime(time.Duration(p.seconds) * time.Second))
+	for _, option := range p.options {
+		answer.UpdateOption(option)
+	}
+	return answer
+}
+
+// await returns the next message that fits.
+func (s *server) await(t *testing.T, what string, fits func(seen) bool) seen {
+	t.Helper()
+	timeout := time.After(deadline)
+	for {
+		select {
+		case message := <-s.seen:
+			if fits(message) {
+				return message
+			}
+		case <-timeout:
+			t.Fatalf("the DHCP server never saw %s", what)
+		}
+	}
+}
+
+// wired is a /sys in which the named interfaces are wired NICs.
+func wired(names ...string) fstest.MapFS {
+	sys := fstest.MapFS{}
+	for _, name := range names {
+		sys["class/net/"+name+"/type"] = &fstest.MapFile{Data: []byte("1\n")}
+		sys["class/net/"+name+"/device/modalias"] = &fstest.MapFile{Data: []byte("pci:v00008086d0000100E\n")}
+	}
+	return sys
+}
+
+// quick are timings that make the tests short.
+var quick = Timing{
+	Floor:        200 * time.Millisecond,
+	FirstWait:    100 * time.Millisecond,
+	MostWait:     400 * time.Millisecond,
+	CarrierWait:  500 * time.Millisecond,
+	CarrierGrace: 500 * time.Millisecond,
+	ServerWait:   time.Second,
+}
+
+// events are what a manager under test reported.
+type events struct {
+	t    *testing.T
+	ch   chan Event
+	stop func()
+}
+
+// manage runs a manager until the test ends, or stop is called.
+func manage(t *testing.T, options Options) *events {
+	t.Helper()
+	e := &events{t: t, ch: make(chan Event, 1000)}
+	options.Timing = quick
+	options.Report = func(event Event) {
+		t.Logf("%v %v", event.Kind, event.Attrs())
+		e.ch <- event
+	}
+	m := must(NewManager(options))(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- m.Run(ctx) }()
+	e.stop = sync.OnceFunc(func() { cancel(); <-done })
+	t.Cleanup(e.stop)
+	return e
+}
+
+// await returns the next event of a kind. Only those of the kinds passed over may come before.
+func (e *events) await(kind EventKind, passedOver ...EventKind) Event {
+	e.t.Helper()
+	timeout := time.After(deadline)
+	for {
+		select {
+		case event := <-e.ch:
+			if event.Kind == kind {
+				return event
+			}
+			if !slices.Contains(passedOver, event.Kind) {
+				e.t.Fatalf("got event %v %v while waiting for %v", event.Kind, event.Attrs(), kind)
+			}
+		case <-timeout:
+			e.t.Fatalf("no event %v", kind)
+		}
+	}
+}
+
+// addresses returns the IPv4 addresses of a link.
+func addresses(t *testing.T, name string) []netip.Prefix {
+	t.Helper()
+	link := must(netlink.LinkByName(name))(t)
+	var prefixes []netip.Prefix
+	for _, addr := range must(netlink.AddrList(link, netlink.FAMILY_V4))(t) {
+		prefixes = append(prefixes, netip.MustParsePrefix(addr.IPNet.String()))
+	}
+	return prefixes
+}
+
+// ports returns the names of a bridge's ports.
+func ports(t *testing.T, bridge string) []string {
+	t.Helper()
+	index := must(netlink.LinkByName(bridge))(t).Attrs().Index
+	var names []string
+	for _, link := range must(listLinks())(t) {
+		if link.Attrs().MasterIndex == index {
+			names = append(names, link.Attrs().Name)
+		}
+	}
+	return names
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// must is check for a call with a result: must(call())(t).
+func must[T any](value T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		check(t, err)
+		return value
+	}
+}

@@ -1,0 +1,72 @@
+package netcfg
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// Offsets in an ARP packet for IPv4 over Ethernet (RFC 826).
+const (
+	arpSenderMAC = 8
+	arpSenderIP  = 14
+	arpLength    = 28
+)
+
+// arpForIPv4 is how such a packet begins: Ethernet, IPv4, and the lengths of their addresses.
+var arpForIPv4 = []byte{0, 1, 8, 0, 6, 4}
+
+// mostNeighbours is how many hosts are remembered. On a LAN with more, some are told of twice.
+const mostNeighbours = 4096
+
+// ParseARP returns the MAC and the IPv4 address that the sender of an ARP packet, request or
+// reply, claims to have. packet begins after the Ethernet header. It returns false for anything
+// else, and for a probe (RFC 5227), whose sender has no address yet.
+func ParseARP(packet []byte) (mac [6]byte, address netip.Addr, ok bool) {
+	if len(packet) < arpLength || !bytes.HasPrefix(packet, arpForIPv4) {
+		return mac, address, false
+	}
+	operation := binary.BigEndian.Uint16(packet[6:])
+	copy(mac[:], packet[arpSenderMAC:])
+	address = netip.AddrFrom4([4]byte(packet[arpSenderIP:]))
+	isUnicast := mac[0]&1 == 0 && mac != [6]byte{}
+	return mac, address, (operation == 1 || operation == 2) && isUnicast && isHost(address)
+}
+
+// WatchNeighbours calls seen for each MAC whose IPv4 address becomes known, and whenever it changes,
+// until ctx ends, whose error it returns. It listens to ARP on an interface such as the bridge:
+// requests are broadcast, and a guest sends one before it first talks to anybody, so that dom0
+// learns the addresses of guests that do not tell. What it hears is a claim, not a proof.
+func WatchNeighbours(ctx context.Context, ifname string, seen func(mac net.HardwareAddr, address netip.Addr)) error {
+	conn, err := listenPacket(ifname, unix.ETH_P_ARP, nil)
+	if err != nil {
+		return fmt.Errorf("watch neighbours: %w", err)
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	known := map[[6]byte]netip.Addr{}
+	packet := make([]byte, 128)
+	for {
+		n, _, err := conn.ReadFrom(packet)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			return fmt.Errorf("watch neighbours on %s: %w", ifname, err)
+		}
+		mac, address, ok := ParseARP(packet[:n])
+		if !ok || known[mac] == address {
+			continue
+		}
+		if len(known) >= mostNeighbours {
+			clear(known)
+		}
+		known[mac] = address
+		seen(mac[:], address)
+	}
+}

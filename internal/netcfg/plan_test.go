@@ -1,0 +1,109 @@
+package netcfg
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+)
+
+// example is a lease with some of everything.
+func example() *Lease {
+	return &Lease{
+		Address:   netip.MustParsePrefix("192.0.2.50/24"),
+		Broadcast: netip.MustParseAddr("192.0.2.255"),
+		Server:    router1,
+		Routes: []Route{
+			{Destination: netip.MustParsePrefix("203.0.113.1/32")},
+			{Destination: anywhere, Gateway: far, OnLink: true},
+		},
+		DNS:      []netip.Addr{netip.MustParseAddr("192.0.2.3")},
+		Search:   []string{"a.example", "b.example"},
+		Hostname: "host7",
+		NTP:      []netip.Addr{netip.MustParseAddr("192.0.2.4")},
+		Times:    Times{Start: time.Unix(1000, 0), T1: 50, T2: 80, Length: 100},
+	}
+}
+
+func TestPlan(t *testing.T) {
+	with := func(change func(*Lease)) *Lease {
+		lease := example()
+		change(lease)
+		return lease
+	}
+	all := []string{
+		"set address 192.0.2.50/24", "add route 203.0.113.1/32", "add route 0.0.0.0/0 via 203.0.113.1",
+		"set resolvers", "set time servers", "set host name host7",
+	}
+	tests := map[string]struct {
+		old, next *Lease
+		want      []string
+	}{
+		"nothing":     {nil, nil, nil},
+		"first":       {nil, example(), all},
+		"renewal":     {example(), example(), []string{"set address 192.0.2.50/24"}},
+		"other files": {example(), with(func(l *Lease) { l.DNS, l.Hostname = nil, "" }), []string{"set address 192.0.2.50/24", "set resolvers"}},
+		"other router": {
+			example(), with(func(l *Lease) { l.Routes = []Route{{Destination: anywhere, Gateway: router1}} }),
+			[]string{"remove route 0.0.0.0/0 via 203.0.113.1", "remove route 203.0.113.1/32", "set address 192.0.2.50/24", "add route 0.0.0.0/0 via 192.0.2.1"},
+		},
+		"renumbered in the same subnet": {
+			example(), with(func(l *Lease) { l.Address = netip.MustParsePrefix("192.0.2.51/24") }),
+			[]string{
+				"remove route 0.0.0.0/0 via 203.0.113.1", "remove route 203.0.113.1/32", "remove address 192.0.2.50/24",
+				"set address 192.0.2.51/24", "add route 203.0.113.1/32", "add route 0.0.0.0/0 via 203.0.113.1",
+			},
+		},
+		"MTU before address": {
+			with(func(l *Lease) { l.MTU = 1400 }), with(func(l *Lease) { l.MTU = 9000 }),
+			[]string{"set MTU 9000", "set address 192.0.2.50/24"},
+		},
+		"lost": {
+			with(func(l *Lease) { l.MTU = 1400 }), nil,
+			[]string{
+				"remove route 0.0.0.0/0 via 203.0.113.1", "remove route 203.0.113.1/32", "remove address 192.0.2.50/24",
+				"set MTU 1500", "set resolvers", "set time servers",
+			},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, change := range Plan(test.old, test.next) {
+				got = append(got, change.String())
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("got  %q\nwant %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestSetAddressExpires(t *testing.T) {
+	first := Plan(nil, example())[0].(SetAddress)
+	if want := time.Unix(1000, 100); !first.Expires.Equal(want) {
+		t.Errorf("expires %s, want %s", first.Expires, want)
+	}
+	endless := example()
+	endless.Times.Length = Forever
+	if first := Plan(nil, endless)[0].(SetAddress); !first.Expires.IsZero() {
+		t.Errorf("an endless lease expires %s", first.Expires)
+	}
+}
+
+func TestResolvConf(t *testing.T) {
+	const head = "# written from the DHCP lease; changes are lost\n"
+	tests := map[string]struct {
+		lease *Lease
+		want  string
+	}{
+		"full":    {example(), head + "search a.example b.example\nnameserver 192.0.2.3\n"},
+		"no DNS":  {&Lease{}, head + "# no name server known\n"},
+		"nothing": {nil, head + "# no name server known\n"},
+	}
+	for name, test := range tests {
+		if got := ResolvConf(test.lease); got != test.want {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
+}
