@@ -1,0 +1,168 @@
+package hotplug
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
+// Number is a block device's number.
+type Number struct{ Major, Minor uint32 }
+
+// String is the form of the physical-device key: hexadecimal, "7:a".
+func (n Number) String() string { return fmt.Sprintf("%x:%x", n.Major, n.Minor) }
+
+// Medium is what a guest's disk is made of.
+type Medium struct {
+	Path   string // without symbolic links
+	Block  bool   // a block device; else a regular file
+	Number Number // of the block device
+	Device uint64 // of a file: the file system it is on (st_dev) ...
+	Inode  uint64 // ... and its number there
+}
+
+// Mount is one mounted file system.
+type Mount struct {
+	Number   Number // of the block device it is on; major 0 for those without one
+	Dir      string
+	ReadOnly bool
+}
+
+// Disks is what block does to the kernel's block devices.
+type Disks interface {
+	// Identify finds out what path is. Anything but a block device or regular file is an error.
+	Identify(path string) (Medium, error)
+	// Loops lists the loop devices backed by a file.
+	Loops(file Medium) ([]Number, error)
+	// Relatives lists the whole disk of a partition, or the partitions of a whole disk.
+	Relatives(Number) ([]Number, error)
+	Mounts() ([]Mount, error)
+	// Attach makes a file a block device, for reading only if asked, and returns its path.
+	Attach(path string, readOnly bool) (device string, err error)
+	// Detach undoes Attach. That it was undone already is no error.
+	Detach(device string) error
+}
+
+// Backend states (enum xenbus_state in xen/include/public/io/xenbus.h).
+const stateInitWait = "2"
+
+// block gives a guest a disk: a block device as it is, a file through a loop device.
+func block(ctx context.Context, store Store, system System, r request) error {
+	unlock, err := system.Lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if r.action == detach {
+		return release(ctx, store, system.Disks, r)
+	}
+	return provide(ctx, store, system.Disks, r)
+}
+
+// disk is what the guest's configuration says, as libxl left it in the backend directory.
+type disk struct {
+	path string // params
+	mode mode
+}
+
+// mode is the mode key: "r" or "w" from xl, with "!" where a user wants no sharing check.
+type mode struct{ writable, unchecked bool }
+
+func parseMode(text string) mode {
+	return mode{writable: strings.Contains(text, "w"), unchecked: strings.Contains(text, "!")}
+}
+
+func provide(ctx context.Context, store Store, disks Disks, r request) error {
+	_, err := store.Read(ctx, r.backend+"/physical-device")
+	if err == nil {
+		return nil // called a second time
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	d, err := readDisk(ctx, store, r)
+	if err != nil {
+		return err
+	}
+	if d.path == "" {
+		return write(ctx, store, r.backend, []node{connected}) // an empty CD drive
+	}
+	m, err := disks.Identify(d.path)
+	if err != nil {
+		return err
+	}
+	if err := checkSharing(ctx, store, disks, r, m, d.mode); err != nil {
+		return err
+	}
+	if m.Block {
+		return connect(ctx, store, r, m)
+	}
+	return connectFile(ctx, store, disks, r, m, d.mode)
+}
+
+// readDisk reads what libxl wrote, and checks that the device was not given up meanwhile: one
+// provided now would never be released.
+func readDisk(ctx context.Context, store Store, r request) (disk, error) {
+	state, err := store.Read(ctx, r.backend+"/state")
+	if err != nil {
+		return disk{}, err
+	}
+	if state != stateInitWait {
+		return disk{}, fmt.Errorf("the device was given up while it was being set up (state %s); was xl interrupted?", state)
+	}
+	params, err := store.Read(ctx, r.backend+"/params")
+	if err != nil {
+		return disk{}, err
+	}
+	text, err := store.Read(ctx, r.backend+"/mode")
+	if err != nil {
+		return disk{}, err
+	}
+	if params != "" && !strings.HasPrefix(params, "/") {
+		params = "/dev/" + params // xl's short form: phy:sda1
+	}
+	return disk{path: params, mode: parseMode(text)}, nil
+}
+
+// connectFile sets a loop device up and takes it down again if telling the backend fails.
+func connectFile(ctx context.Context, store Store, disks Disks, r request, file Medium, mode mode) error {
+	device, err := disks.Attach(file.Path, !mode.writable)
+	if err != nil {
+		return err
+	}
+	loop, err := disks.Identify(device)
+	if err == nil {
+		err = write(ctx, store, r.backend, []node{{"node", device}})
+	}
+	if err == nil {
+		err = connect(ctx, store, r, loop)
+	}
+	if err != nil {
+		return errors.Join(err, disks.Detach(device))
+	}
+	return nil
+}
+
+// connect tells blkback which device to serve.
+func connect(ctx context.Context, store Store, r request, device Medium) error {
+	return write(ctx, store, r.backend, []node{
+		{"physical-device-path", device.Path},
+		{"physical-device", device.Number.String()},
+		connected,
+	})
+}
+
+// release takes the loop device down, if there is one. The key goes first, so that a second call
+// cannot hit the same loop device in its next use.
+func release(ctx context.Context, store Store, disks Disks, r request) error {
+	device, err := readOr(ctx, store, r.backend+"/node", "")
+	if err != nil || device == "" {
+		return err
+	}
+	if err := store.Rm(ctx, r.backend+"/node"); err != nil {
+		return err
+	}
+	return disks.Detach(device)
+}

@@ -1,0 +1,139 @@
+package hotplug
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+)
+
+// checkSharing refuses a disk whose use would damage a file system: a writable one must not be in
+// use anywhere else, a read-only one must not be writable anywhere else. A disk and its partitions
+// count as one. The rules are those of Xen's block script; partitions are added here.
+func checkSharing(ctx context.Context, store Store, disks Disks, r request, m Medium, mode mode) error {
+	if mode.unchecked {
+		return nil
+	}
+	numbers, err := numbersOf(disks, m)
+	if err != nil || len(numbers) == 0 {
+		return err
+	}
+	if err := checkMounts(disks, m, numbers, mode); err != nil {
+		return err
+	}
+	return checkGuests(ctx, store, r, m, numbers, mode)
+}
+
+// numbersOf lists the block devices that carry the same bytes as m.
+func numbersOf(disks Disks, m Medium) ([]Number, error) {
+	if !m.Block {
+		return disks.Loops(m)
+	}
+	relatives, err := disks.Relatives(m.Number)
+	return append(relatives, m.Number), err
+}
+
+func checkMounts(disks Disks, m Medium, numbers []Number, mode mode) error {
+	mounts, err := disks.Mounts()
+	if err != nil {
+		return err
+	}
+	for _, mount := range mounts {
+		if slices.Contains(numbers, mount.Number) && conflict(mode, !mount.ReadOnly) {
+			return refusal(m, mode, "mounted on "+mount.Dir+" in dom0", !mount.ReadOnly)
+		}
+	}
+	return nil
+}
+
+// checkGuests looks at every disk that a guest has. Devices of the same machine (the vm key) may
+// meet: while a guest restarts, its old and new domain exist side by side.
+func checkGuests(ctx context.Context, store Store, r request, m Medium, numbers []Number, mode mode) error {
+	base := path.Dir(path.Dir(r.backend)) // .../backend/vbd
+	vm, err := readOr(ctx, store, vmKey(strconv.Itoa(r.domid)), "")
+	if err != nil {
+		return err
+	}
+	domids, err := children(ctx, store, base)
+	if err != nil {
+		return err
+	}
+	for _, domid := range domids {
+		// The entry of a guest that is gone is left over and does not count.
+		other, err := readOr(ctx, store, vmKey(domid), vm)
+		if err != nil {
+			return err
+		}
+		if other == vm {
+			continue
+		}
+		if err := checkGuest(ctx, store, path.Join(base, domid), m, numbers, mode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func vmKey(domid string) string { return "/local/domain/" + domid + "/vm" }
+
+// checkGuest looks at the disks of one guest, whose backend directories are in dir.
+func checkGuest(ctx context.Context, store Store, dir string, m Medium, numbers []Number, wanted mode) error {
+	devices, err := children(ctx, store, dir)
+	if err != nil {
+		return err
+	}
+	for _, device := range devices {
+		backend := path.Join(dir, device)
+		number, err := readOr(ctx, store, backend+"/physical-device", "")
+		if err != nil {
+			return err
+		}
+		text, err := readOr(ctx, store, backend+"/mode", "w")
+		if err != nil {
+			return err
+		}
+		writable := parseMode(text).writable
+		if holds(numbers, number) && conflict(wanted, writable) {
+			return refusal(m, wanted, "used by guest "+guestName(ctx, store, path.Base(dir)), writable)
+		}
+	}
+	return nil
+}
+
+func holds(numbers []Number, text string) bool {
+	return slices.ContainsFunc(numbers, func(n Number) bool { return n.String() == text })
+}
+
+func conflict(wanted mode, otherWritable bool) bool { return wanted.writable || otherWritable }
+
+// children lists a directory that may have gone.
+func children(ctx context.Context, store Store, dir string) ([]string, error) {
+	names, err := store.Directory(ctx, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return names, err
+}
+
+func guestName(ctx context.Context, store Store, domid string) string {
+	name, err := store.Read(ctx, "/local/domain/"+domid+"/name")
+	if err != nil {
+		return domid
+	}
+	return name
+}
+
+func refusal(m Medium, wanted mode, user string, otherWritable bool) error {
+	how, what, advice := "read-only", "writable", "make every use of it read-only (mode r)"
+	if otherWritable {
+		how = "writable"
+	}
+	if !wanted.writable {
+		what, advice = "read-only", "stop the other use first"
+	}
+	return fmt.Errorf("%s is %s (%s) and so cannot be given to another guest (%s); give each its own copy, or %s: %w",
+		m.Path, user, how, what, advice, errBusy)
+}

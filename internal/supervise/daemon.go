@@ -1,0 +1,228 @@
+// Package supervise keeps daemons running: it starts each in the foreground, waits until it is
+// ready, starts it again when it dies, and says so. One goroutine owns each daemon; everybody else
+// reads the state it publishes.
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Spec describes a daemon. The zero value of a duration or count takes the default named.
+type Spec struct {
+	Name string
+	Path string   // of the program, which must stay in the foreground
+	Args []string // without the program's name
+	Env  []string // "KEY=value", added to this process's environment
+
+	// Essential daemons hold state that dies with them: they are not started again.
+	Essential bool
+	// Remedy ends the error of a daemon that is gone for good: what the user can do.
+	Remedy string
+
+	Ready        func(context.Context) error // polled until nil; no probe: ready once started
+	ReadyTimeout time.Duration               // for the probe to succeed; 30 s
+	StopTimeout  time.Duration               // from SIGTERM to SIGKILL; 5 s
+
+	MinBackoff  time.Duration // before the first restart, doubled for each further one; 200 ms
+	MaxBackoff  time.Duration // 10 s
+	MaxRestarts int           // within Window; one more failure gives up; 5
+	Window      time.Duration // 1 min
+
+	OOMScoreAdj int // for /proc/PID/oom_score_adj: -1000 (never killed) to 1000; 0 leaves it
+
+	Output io.Writer    // gets each line of stdout and stderr as one Write, "NAME: LINE\n"
+	Report func(Status) // called by the owner at each change of phase; must not block or call Stop
+}
+
+// Phase is where a daemon is in its life.
+type Phase string
+
+// The phases. Stopped and Failed are final.
+const (
+	Starting Phase = "starting" // started, not ready yet
+	Running  Phase = "running"  // ready
+	Waiting  Phase = "waiting"  // died; will be started again
+	Stopped  Phase = "stopped"  // by Stop
+	Failed   Phase = "failed"   // died for good
+)
+
+// Status is a daemon's state at one moment.
+type Status struct {
+	Name     string
+	Phase    Phase
+	PID      int // 0 while no process runs
+	Restarts int // since Start
+	Since    time.Time
+	Err      error // why the last process ended; set in Waiting and Failed
+}
+
+// Daemon is a supervised process.
+type Daemon struct {
+	spec     Spec
+	status   atomic.Pointer[Status] // written by the owner only
+	history  history                // the owner's
+	settled  chan struct{}          // closed at the first Running, Stopped or Failed
+	settle   sync.Once
+	stop     chan struct{} // closed by Stop
+	stopOnce sync.Once
+	done     chan struct{} // closed when the owner ends
+}
+
+// errStopped ends a run that Stop asked to end.
+var errStopped = errors.New("stopped")
+
+// Start starts the daemon and waits until it is ready. When it fails for good, or ctx ends first,
+// nothing is left running and the error says why. Later failures are reported through
+// Spec.Report; ctx has no influence on the daemon any more.
+func Start(ctx context.Context, spec Spec) (*Daemon, error) {
+	spec = spec.withDefaults()
+	d := &Daemon{
+		spec:    spec,
+		history: history{limit: spec.MaxRestarts, window: spec.Window, min: spec.MinBackoff, max: spec.MaxBackoff},
+		settled: make(chan struct{}),
+		stop:    make(chan struct{}),
+		done:    make(chan struct{}),
+	}
+	d.status.Store(&Status{Name: spec.Name, Phase: Starting, Since: time.Now()})
+	go d.own()
+	select {
+	case <-d.settled:
+	case <-ctx.Done():
+		d.Stop()
+		return nil, fmt.Errorf("start %s: %w", spec.Name, ctx.Err())
+	}
+	if status := d.Status(); status.Phase == Failed {
+		return nil, status.Err
+	}
+	return d, nil
+}
+
+// Status returns the daemon's present state.
+func (d *Daemon) Status() Status { return *d.status.Load() }
+
+// Done is closed when the daemon is in a final phase.
+func (d *Daemon) Done() <-chan struct{} { return d.done }
+
+// Stop ends the daemon, SIGTERM first and SIGKILL after Spec.StopTimeout, and returns when it is
+// gone. It may be called more than once.
+func (d *Daemon) Stop() {
+	d.stopOnce.Do(func() { close(d.stop) })
+	<-d.done
+}
+
+// own runs the daemon through its life.
+func (d *Daemon) own() {
+	defer close(d.done)
+	for {
+		started := time.Now()
+		err := d.run()
+		if errors.Is(err, errStopped) {
+			d.publish(Stopped, 0, nil)
+			return
+		}
+		pause, err := d.verdict(started, err)
+		if pause == 0 {
+			d.publish(Failed, 0, err)
+			return
+		}
+		d.publish(Waiting, 0, err)
+		select {
+		case <-time.After(pause):
+		case <-d.stop:
+			d.publish(Stopped, 0, nil)
+			return
+		}
+	}
+}
+
+// verdict decides what follows a process that was started then and ended with err: a pause before
+// the next start, or none at all (0), with the error to report.
+func (d *Daemon) verdict(started time.Time, err error) (time.Duration, error) {
+	if d.spec.Essential {
+		return 0, d.final(fmt.Errorf("%s died and cannot be started again: %w", d.spec.Name, err))
+	}
+	pause := d.history.next(time.Now(), time.Since(started))
+	if pause == 0 {
+		return 0, d.final(fmt.Errorf("%s died more than %d times in %v: %w", d.spec.Name, d.spec.MaxRestarts, d.spec.Window, err))
+	}
+	return pause, fmt.Errorf("%s died: %w", d.spec.Name, err)
+}
+
+// final adds what the user can do.
+func (d *Daemon) final(err error) error {
+	if d.spec.Remedy == "" {
+		return err
+	}
+	return fmt.Errorf("%w; %s", err, d.spec.Remedy)
+}
+
+// run starts one process and returns why it ended.
+func (d *Daemon) run() error {
+	p, err := launch(d.spec)
+	if err != nil {
+		return err
+	}
+	d.publish(Starting, p.pid(), nil)
+	ctx, cancel := context.WithTimeout(context.Background(), d.spec.ReadyTimeout)
+	defer cancel()
+	ready := d.probe(ctx)
+	for {
+		select {
+		case err := <-p.exited:
+			return err
+		case <-d.stop:
+			p.terminate(d.spec.StopTimeout)
+			return errStopped
+		case err := <-ready:
+			if err != nil {
+				p.terminate(d.spec.StopTimeout)
+				return fmt.Errorf("not ready within %v: %w", d.spec.ReadyTimeout, err)
+			}
+			d.publish(Running, p.pid(), nil)
+		}
+	}
+}
+
+// publish makes a state visible.
+func (d *Daemon) publish(phase Phase, pid int, err error) {
+	last := d.Status()
+	next := &Status{Name: d.spec.Name, Phase: phase, PID: pid, Restarts: last.Restarts, Since: time.Now(), Err: err}
+	if last.Phase == Waiting && phase == Starting {
+		next.Restarts++
+	}
+	d.status.Store(next)
+	if d.spec.Report != nil {
+		d.spec.Report(*next)
+	}
+	if phase == Running || phase == Stopped || phase == Failed {
+		d.settle.Do(func() { close(d.settled) })
+	}
+}
+
+// withDefaults fills in what was left zero.
+func (s Spec) withDefaults() Spec {
+	for _, d := range []struct {
+		value    *time.Duration
+		fallback time.Duration
+	}{
+		{&s.ReadyTimeout, 30 * time.Second},
+		{&s.StopTimeout, 5 * time.Second},
+		{&s.MinBackoff, 200 * time.Millisecond},
+		{&s.MaxBackoff, 10 * time.Second},
+		{&s.Window, time.Minute},
+	} {
+		if *d.value == 0 {
+			*d.value = d.fallback
+		}
+	}
+	if s.MaxRestarts == 0 {
+		s.MaxRestarts = 5
+	}
+	return s
+}

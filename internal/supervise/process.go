@@ -1,0 +1,84 @@
+package supervise
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// outputDelay bounds the waiting for a dead daemon's output while a descendant of it holds the
+// pipe open.
+const outputDelay = time.Second
+
+// process is one started process.
+type process struct {
+	cmd    *exec.Cmd
+	exited chan error // gets one value: why it ended, never nil
+}
+
+// launch starts the daemon in a session of its own, so that a Ctrl-C on the console does not reach
+// it and it outlives a crash of this process.
+func launch(spec Spec) (*process, error) {
+	cmd := exec.Command(spec.Path, spec.Args...)
+	cmd.Env = append(os.Environ(), spec.Env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.WaitDelay = outputDelay
+	if spec.Output != nil {
+		out := &lines{prefix: spec.Name + ": ", to: spec.Output}
+		cmd.Stdout, cmd.Stderr = out, out // equal writers share one pipe and one copying goroutine
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+	}
+	p := &process{cmd: cmd, exited: make(chan error, 1)}
+	go p.wait()
+	if spec.OOMScoreAdj != 0 {
+		p.protect(spec.OOMScoreAdj, spec.Output)
+	}
+	return p, nil
+}
+
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+// wait reports the end of the process and flushes its last line.
+func (p *process) wait() {
+	err := p.cmd.Wait()
+	if out, ok := p.cmd.Stdout.(*lines); ok {
+		out.flush()
+	}
+	if err == nil || errors.Is(err, exec.ErrWaitDelay) {
+		err = errors.New("exit status 0")
+	}
+	p.exited <- err
+}
+
+// protect sets the process's standing with the kernel's out-of-memory killer. A failure is worth
+// a line, not a daemon.
+func (p *process) protect(score int, out io.Writer) {
+	file := fmt.Sprintf("/proc/%d/oom_score_adj", p.pid())
+	if err := os.WriteFile(file, []byte(strconv.Itoa(score)), 0); err != nil && out != nil {
+		fmt.Fprintf(out, "cannot protect process %d from the OOM killer: %v\n", p.pid(), err)
+	}
+}
+
+// terminate ends the process and its session: SIGTERM, and SIGKILL after the timeout.
+func (p *process) terminate(timeout time.Duration) {
+	p.signal(syscall.SIGTERM)
+	select {
+	case <-p.exited:
+	case <-time.After(timeout):
+		p.signal(syscall.SIGKILL)
+		<-p.exited
+	}
+}
+
+// signal reaches the whole process group, of which Setsid made the daemon the leader. That it is
+// gone already is what the caller wanted.
+func (p *process) signal(sig syscall.Signal) {
+	_ = syscall.Kill(-p.pid(), sig)
+}

@@ -1,0 +1,74 @@
+package xen
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/zerodisc/zerodisc/internal/supervise"
+	"github.com/zerodisc/zerodisc/internal/xenstore"
+)
+
+// binDir is where Debian keeps the programs of Xen 4.20. Those of the same names in /usr/sbin are
+// shell wrappers that choose a version.
+const binDir = "/usr/lib/xen-4.20/bin/"
+
+// Programs of Debian's Xen packages.
+const (
+	XL          = binDir + "xl"
+	Xenstored   = binDir + "xenstored"
+	Xenconsoled = binDir + "xenconsoled"
+	InitDom0    = binDir + "xen-init-dom0"
+)
+
+// StoreDaemon describes xenstored. It keeps the whole store in memory, and the connections of all
+// guests with it: another one cannot take over, and no domain can be created, ended or connected
+// to a console without it. Do not start it while StoreAnswers returns nil: a second xenstored takes
+// the socket away from the first and then fails.
+func StoreDaemon(output io.Writer, report func(supervise.Status)) supervise.Spec {
+	return supervise.Spec{
+		Name:        "xenstored",
+		Path:        Xenstored,
+		Args:        []string{"--no-fork"},
+		Essential:   true,
+		Remedy:      "running guests go on without control; shut them down from inside and reboot the host",
+		Ready:       StoreAnswers,
+		OOMScoreAdj: -1000,
+		Output:      output,
+		Report:      report,
+	}
+}
+
+// ConsoleDaemon describes xenconsoled. It finds running guests again after a restart; what they
+// said meanwhile is lost beyond the 2 KiB of their rings. It keeps no logs, which would eat RAM
+// without bound on a host that has no other disk.
+func ConsoleDaemon(output io.Writer, report func(supervise.Status)) supervise.Spec {
+	return supervise.Spec{
+		Name:   "xenconsoled",
+		Path:   Xenconsoled,
+		Args:   []string{"--interactive", "--log=none"}, // interactive: in the foreground
+		Remedy: "xl console has no answer until the host is rebooted; guests go on and are reachable over the network",
+		Output: output,
+		Report: report,
+	}
+}
+
+// StoreAnswers says whether xenstored answers requests.
+func StoreAnswers(ctx context.Context) error {
+	client, err := xenstore.Dial(ctx, xenstore.Socket)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	_, err = client.Directory(ctx, "/")
+	return err
+}
+
+// RegisterDom0 runs xen-init-dom0, which gives dom0 its entries in xenstore and its configuration
+// in /var/lib/xen. It is to be run once xenstored is ready, and does nothing the second time.
+func RegisterDom0(ctx context.Context, run Runner) error {
+	if _, stderr, err := run(ctx, InitDom0); err != nil {
+		return fmt.Errorf("register dom0: %w", programError(stderr, err))
+	}
+	return nil
+}
