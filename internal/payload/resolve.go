@@ -1,0 +1,224 @@
+package payload
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// notNeeded are packages the walk along dependencies stops at: they do their work on an
+// installed system, where services and maintainer scripts run, and nothing of them or of what
+// only they need ends up on the disc. For the usual roots this leaves 53 packages of 116. A
+// package that should be here costs bytes, one that should not shows as a missing library. A
+// root is never left out.
+var notNeeded = map[string]string{
+	"debconf":         "asks questions at installation",
+	"dmsetup":         "udev rules for libdevmapper",
+	"gettext-base":    "translates what GRUB's scripts say",
+	"initramfs-tools": "makes the initrd of an installed system",
+	"kmod":            "loads modules; our init does that",
+	"linux-base":      "scripts run at installation of a kernel",
+	"perl-base":       "runs maintainer scripts",
+	"python3":         "for pygrub and helpers that the disc does not carry",
+	"ucf":             "merges configuration at installation",
+	"udev":            "our init has its own",
+}
+
+// saved is a Resolution in the cache, with the options it depends on.
+type saved struct {
+	Mirror, Keyring string    // as in Options
+	Updated         time.Time // when the index it was made from was fetched
+	Resolution
+}
+
+// resolve finds the packages roots need. It takes the last answer when that is recent, or when
+// Options.Offline forbids to ask.
+func resolve(ctx context.Context, opts Options, roots []string) (*Resolution, error) {
+	file := opts.path("resolutions", resolutionKey(opts.Suite, roots)+".json")
+	last, err := loadSaved(file)
+	switch {
+	case opts.Offline && errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("offline, and the cache %s has no answer for %s in %s: run mkiso once without -offline",
+			opts.CacheDir, strings.Join(roots, " "), opts.Suite)
+	case opts.Offline && err != nil:
+		return nil, fmt.Errorf("offline: %w: run mkiso once without -offline", err)
+	case opts.Offline:
+		return &last.Resolution, nil
+	case err == nil && last.usable(opts):
+		return &last.Resolution, nil
+	}
+	a, err := newAPT(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	if opts.Refresh {
+		err = a.update(ctx, opts)
+	} else {
+		err = a.ensureIndex(ctx, opts)
+	}
+	if err != nil {
+		return nil, err
+	}
+	res, err := a.resolve(ctx, opts, roots)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := json.MarshalIndent(saved{opts.Mirror, opts.Keyring, a.updated(), *res}, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	return res, writeFile(file, raw)
+}
+
+// usable tells whether asking apt again could not give another answer.
+func (s *saved) usable(opts Options) bool {
+	same := s.Mirror == opts.Mirror && s.Keyring == opts.Keyring
+	return same && !opts.Refresh && time.Since(s.Updated) < updateInterval
+}
+
+// resolutionKey names the saved resolution of these roots.
+func resolutionKey(suite string, roots []string) string {
+	sum := sha256.Sum256([]byte(suite + "\n" + strings.Join(roots, "\n")))
+	return hex.EncodeToString(sum[:16])
+}
+
+// loadSaved reads a saved resolution; the error is fs.ErrNotExist when there is none.
+func loadSaved(file string) (*saved, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var s saved
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	return &s, nil
+}
+
+// resolve asks apt and leaves out what is not needed.
+func (a *apt) resolve(ctx context.Context, opts Options, roots []string) (*Resolution, error) {
+	chosen, err := a.install(ctx, roots)
+	if err != nil {
+		return nil, err
+	}
+	stanzas, err := a.show(ctx, chosen)
+	if err != nil {
+		return nil, err
+	}
+	res := &Resolution{Suite: opts.Suite, Roots: roots}
+	for _, s := range needed(stanzas, roots) {
+		p, err := packageFromStanza(s)
+		if err != nil {
+			return nil, err
+		}
+		res.Packages = append(res.Packages, p)
+	}
+	opts.Log.Info("resolved packages", "roots", len(roots), "needed", len(res.Packages), "left out", len(stanzas)-len(res.Packages), "bytes", res.Size())
+	return res, nil
+}
+
+// install lists "name=version" of all packages that apt would install on an empty system.
+func (a *apt) install(ctx context.Context, roots []string) ([]string, error) {
+	out, err := a.run(ctx, call{args: append([]string{"apt-get", "-q", "-s", "-y", "install"}, roots...)})
+	if err != nil {
+		return nil, err
+	}
+	return parseSimulation(string(out))
+}
+
+// parseSimulation reads "Inst libc6 (2.41-12 Debian:13.1/stable [amd64])" lines.
+func parseSimulation(out string) ([]string, error) {
+	var chosen []string
+	for line := range strings.Lines(out) {
+		f := strings.Fields(line)
+		if len(f) < 3 || f[0] != "Inst" {
+			continue
+		}
+		version, ok := strings.CutPrefix(f[2], "(")
+		if !ok {
+			return nil, fmt.Errorf("apt-get: cannot read %q", strings.TrimSpace(line))
+		}
+		chosen = append(chosen, f[1]+"="+version)
+	}
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("apt-get would install nothing")
+	}
+	return chosen, nil
+}
+
+// show returns the index's stanzas of the chosen packages, each once, sorted by name.
+func (a *apt) show(ctx context.Context, chosen []string) ([]stanza, error) {
+	out, err := a.run(ctx, call{args: append([]string{"apt-cache", "show"}, chosen...)})
+	if err != nil {
+		return nil, err
+	}
+	stanzas, err := parseStanzas(bytes.NewReader(out))
+	if err != nil {
+		return nil, fmt.Errorf("read apt-cache show: %w", err)
+	}
+	byName := func(a, b stanza) int { return cmp.Compare(a["package"], b["package"]) }
+	slices.SortStableFunc(stanzas, byName)
+	// A version that two suites carry is shown twice.
+	stanzas = slices.CompactFunc(stanzas, func(a, b stanza) bool { return byName(a, b) == 0 })
+	if len(stanzas) != len(chosen) {
+		return nil, fmt.Errorf("apt-cache show: %d packages instead of %d", len(stanzas), len(chosen))
+	}
+	return stanzas, nil
+}
+
+// needed are the stanzas reachable from roots along Depends and Pre-Depends without going
+// through a package that is notNeeded. Of alternatives apt has chosen at least one; all that it
+// has chosen count.
+func needed(stanzas []stanza, roots []string) []stanza {
+	providers := providersOf(stanzas)
+	reached := map[string]bool{}
+	var reach func(name string, root bool)
+	reach = func(name string, root bool) {
+		for _, p := range providers[name] {
+			real := p["package"]
+			if reached[real] || (notNeeded[real] != "" && !root) {
+				continue
+			}
+			reached[real] = true
+			for _, clause := range parseRelation(p["pre-depends"] + "," + p["depends"]) {
+				for _, alternative := range clause {
+					reach(alternative, false)
+				}
+			}
+		}
+	}
+	for _, root := range roots {
+		reach(root, true)
+	}
+	return slices.DeleteFunc(slices.Clone(stanzas), func(s stanza) bool { return !reached[s["package"]] })
+}
+
+// providersOf maps each name to the package of that name, or else to those that provide it.
+func providersOf(stanzas []stanza) map[string][]stanza {
+	providers := map[string][]stanza{}
+	for _, s := range stanzas {
+		providers[s["package"]] = []stanza{s}
+	}
+	for _, s := range stanzas {
+		for _, names := range parseRelation(s["provides"]) {
+			virtual := names[0]
+			if real := providers[virtual]; len(real) == 0 || real[0]["package"] != virtual {
+				providers[virtual] = append(real, s)
+			}
+		}
+	}
+	return providers
+}
