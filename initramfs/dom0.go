@@ -2,10 +2,11 @@ package initramfs
 
 import (
 	"fmt"
-	"path"
+	"io/fs"
+	"slices"
 
-	"zerodisc/internal/elfdeps"
-	"zerodisc/internal/payload"
+	"github.com/zerodisc/zerodisc/internal/elfdeps"
+	"github.com/zerodisc/zerodisc/internal/payload"
 )
 
 // Packages are the Debian packages whose files dom0 is made of.
@@ -61,38 +62,73 @@ vif.default.script="vif-bridge"
 lockfile="/run/lock/xl"
 `
 
-// xenFiles returns the archive of everything in dom0 that comes from Debian's packages, but for
-// kernel and modules.
-func xenFiles(tree *payload.Tree) (*Archive, error) {
-	a := NewArchive()
-	paths := append([]string(nil), dlopened...)
+// xenFiles gathers everything in dom0 that comes from Debian's packages, but for kernel and
+// modules, and which packages that is.
+type xenFiles struct {
+	archive  *Archive
+	tree     *payload.Tree
+	packages map[string]payload.Package
+}
+
+func (x *xenFiles) addAll() error {
+	paths := slices.Clone(dlopened)
 	for _, p := range programs {
-		e, err := one(tree, p.pattern)
+		e, err := one(x.tree, p.pattern)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if p.link != "" && p.link != e.Path {
-			a.Link(p.link, e.Path)
+		if err := x.add(e.Path, e.Path, 0o755); err != nil {
+			return err
 		}
-		if err := a.File(e.Path, e.Host, 0o755); err != nil {
-			return nil, err
+		if p.link != "" {
+			x.archive.Link(p.link, e.Path)
 		}
 		paths = append(paths, e.Path)
 	}
 	for _, name := range xenstoreNames {
-		a.Link("/usr/bin/xenstore-"+name, "xenstore")
+		x.archive.Link("/usr/bin/xenstore-"+name, "xenstore")
 	}
 	for _, name := range data {
-		e, err := tree.Lookup(name)
-		if err != nil {
-			return nil, fmt.Errorf("add data file: %w", err)
-		}
-		if err := a.File(name, e.Host, 0o644); err != nil {
-			return nil, err
+		if err := x.add(name, name, 0o644); err != nil {
+			return err
 		}
 	}
-	a.Text("/etc/xen/xl.conf", xlConf, 0o644)
-	return a, addLibraries(a, tree, paths)
+	x.archive.Text("/etc/xen/xl.conf", xlConf, 0o644)
+	return x.addLibraries(paths)
+}
+
+// add adds the payload's file from as name.
+func (x *xenFiles) add(name, from string, perm fs.FileMode) error {
+	e, err := x.tree.Lookup(from)
+	if err != nil {
+		return err
+	}
+	x.packages[e.Package.Name] = *e.Package
+	return x.archive.File(name, e.Host, perm)
+}
+
+// addLibraries adds what the programs at paths are linked against, and what is opened at run time.
+func (x *xenFiles) addLibraries(paths []string) error {
+	closure, err := elfdeps.Closure(x.tree, paths...)
+	if err != nil {
+		return err
+	}
+	libraries := closure.Libraries
+	if closure.Interpreter != nil {
+		libraries = append(libraries, *closure.Interpreter)
+	}
+	for _, name := range dlopened {
+		libraries = append(libraries, elfdeps.Library{Link: name, Path: name})
+	}
+	for _, l := range libraries {
+		if err := x.add(l.Path, l.Path, 0o755); err != nil {
+			return err
+		}
+		if l.Link != l.Path {
+			x.archive.Link(l.Link, l.Path)
+		}
+	}
+	return nil
 }
 
 // one returns the one file that matches pattern.
@@ -105,32 +141,4 @@ func one(tree *payload.Tree, pattern string) (payload.Entry, error) {
 		return payload.Entry{}, fmt.Errorf("%s: %d files of the packages match, want one: does package initramfs still name the right ones?", pattern, len(found))
 	}
 	return tree.Lookup(found[0].Path)
-}
-
-// addLibraries adds what the programs at paths are linked against, and the libraries among paths.
-func addLibraries(a *Archive, tree *payload.Tree, paths []string) error {
-	closure, err := elfdeps.Closure(tree, paths...)
-	if err != nil {
-		return err
-	}
-	libraries := closure.Libraries
-	if closure.Interpreter != nil {
-		libraries = append(libraries, *closure.Interpreter)
-	}
-	for _, name := range dlopened {
-		real, host, ok := tree.Find(name)
-		if !ok {
-			return fmt.Errorf("library %s is in no package", name)
-		}
-		libraries = append(libraries, elfdeps.Library{Link: name, Path: real, Host: host})
-	}
-	for _, l := range libraries {
-		if err := a.File(l.Path, l.Host, 0o755); err != nil {
-			return err
-		}
-		if l.Link != l.Path {
-			a.Link(l.Link, path.Join("/", l.Path))
-		}
-	}
-	return nil
 }

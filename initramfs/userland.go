@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -32,14 +33,19 @@ func BuildUserland(ctx context.Context, source, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return "", err
+	}
 	binary := filepath.Join(dir, "bb")
 	// The generated sources stand at the same place each time, so that the compiler's cache
-	// knows them again.
-	generated := filepath.Join(dir, "bb-src")
+	// knows them again; ./... passes a name with an underscore over.
+	generated := filepath.Join(dir, "_src")
 	if err := os.RemoveAll(generated); err != nil {
 		return "", fmt.Errorf("clean generated sources: %w", err)
 	}
-	args := append([]string{"tool", "makebb", "-go-mod=mod", "-gen-dir", generated, "-o", binary, "./cmd/init"}, commands...)
+	// goshliner: a shell that asks the terminal nothing. The default one waits for the terminal's
+	// colours and cursor before its first prompt, which a plain serial line never answers.
+	args := append([]string{"tool", "makebb", "-go-mod=mod", "-go-build-tags", "goshliner", "-gen-dir", generated, "-o", binary, "./cmd/init"}, commands...)
 	if _, err := goCommand(ctx, source, args...); err != nil {
 		return "", fmt.Errorf("build the userland: %w", err)
 	}
@@ -61,6 +67,58 @@ func urootCommands(ctx context.Context, source string) ([]string, error) {
 	return commands, nil
 }
 
+// Module is a Go module whose packages are compiled into the userland.
+type Module struct {
+	Path, Version string
+	Dir           string   // its files on this machine
+	Licences      []string // names of the files in Dir that carry its licence
+}
+
+// UserlandModules lists the modules that the userland is compiled from besides this one, sorted.
+func UserlandModules(ctx context.Context, source string) ([]Module, error) {
+	commands, err := urootCommands(ctx, source)
+	if err != nil {
+		return nil, err
+	}
+	const format = `{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}`
+	out, err := goCommand(ctx, source, append([]string{"list", "-deps", "-f", format, "./cmd/init"}, commands...)...)
+	if err != nil {
+		return nil, fmt.Errorf("list the userland's modules: %w", err)
+	}
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	slices.Sort(lines)
+	var modules []Module
+	for _, line := range slices.Compact(lines) {
+		f := strings.SplitN(line, " ", 3)
+		if len(f) < 3 {
+			continue
+		}
+		m := Module{Path: f[0], Version: f[1], Dir: f[2]}
+		if m.Licences, err = licences(m.Dir); err != nil {
+			return nil, err
+		}
+		modules = append(modules, m)
+	}
+	return modules, nil
+}
+
+// licences names the licence files of a module.
+func licences(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		for _, prefix := range []string{"LICENSE", "LICENCE", "COPYING", "NOTICE"} {
+			if e.Type().IsRegular() && strings.HasPrefix(strings.ToUpper(e.Name()), prefix) {
+				names = append(names, e.Name())
+			}
+		}
+	}
+	return names, nil
+}
+
 // goCommand runs the go tool in dir for the disc's machine and returns its standard output.
 func goCommand(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
@@ -70,7 +128,7 @@ func goCommand(ctx context.Context, dir string, args ...string) (string, error) 
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("go %s: %w\n%s", args[0], err, strings.TrimSpace(stderr.String()))
+		return "", fmt.Errorf("go %s: %w\n%s", args[0], err, strings.TrimSpace(string(out)+stderr.String()))
 	}
 	return string(out), nil
 }
@@ -93,6 +151,8 @@ func addUserland(a *Archive, binary string, commands []string) error {
 	for _, link := range []string{"bin", "sbin", "lib", "lib64"} {
 		a.Link("/"+link, "usr/"+link)
 	}
+	a.Link("/var/run", "../run")
+	a.Link("/var/lock", "../run/lock")
 	// Without these two the Go runtime ends before main.
 	a.CharDev("/dev/console", 0o600, 5, 1)
 	a.CharDev("/dev/null", 0o666, 1, 3)

@@ -1,0 +1,225 @@
+// Package disc builds the zerodisc image: packages, userland, initrds, guests and boot loader in,
+// one ISO file out.
+package disc
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/initramfs"
+	"github.com/zerodisc/zerodisc/internal/iso9660"
+	"github.com/zerodisc/zerodisc/internal/payload"
+)
+
+// Options are what mkiso's flags say.
+type Options struct {
+	Output      string
+	CacheDir    string
+	Guests      []string // directories: guests, or stores of guests
+	AllowBroken bool     // guests that dom0 will refuse are no error
+	Cmdline     string   // added to dom0's kernel command line
+	XenCmdline  string   // added to Xen's command line
+	Mirror      string   // "" for that of this machine's apt
+	Suite       string
+	Offline     bool
+	Verbose     bool
+	Out         io.Writer // progress and summary
+}
+
+// Command lines that every boot gets. Xen: the screen and the first serial line; dom0's memory is
+// fixed, so that Xen does not give it all and a guest's start never waits for a balloon
+// (docs/decisions.md has the figures). Linux: messages of warnings and worse only, the boot report is ours.
+const (
+	xenCmdline = "console=vga,com1 com1=115200,8n1 dom0_mem=192M,max:192M dom0_max_vcpus=1-4 ucode=scan"
+	cmdline    = "console=tty0 console=hvc0 quiet loglevel=4 panic=30"
+)
+
+// grubPackages hold GRUB's images and modules for BIOS and UEFI, and grub-mkimage.
+var grubPackages = []string{"grub-common", "grub-pc-bin", "grub-efi-amd64-bin"}
+
+// demoGuests are the guests of every disc, directories of this module.
+var demoGuests = []string{"tty1", "tty2"}
+
+// guestImage is the name under which a demo guest's configuration finds its initrd.
+const guestImage = "initrd.img"
+
+// builder holds what the steps of one build hand on.
+type builder struct {
+	Options
+	source   string // this module's root directory
+	progress *progress
+	tree     *payload.Tree
+	initrds  *initramfs.Result
+	files    []iso9660.File
+}
+
+// Build builds the image at opts.Output. A failure or a cancelled context leaves no partial
+// image behind, and an older image as it was.
+func Build(ctx context.Context, opts Options) error {
+	source, err := moduleRoot(ctx)
+	if err != nil {
+		return err
+	}
+	if opts.CacheDir, err = filepath.Abs(opts.CacheDir); err != nil {
+		return err
+	}
+	b := &builder{Options: opts, source: source, progress: newProgress(opts.Out)}
+	defer b.progress.done()
+	for _, step := range []func(context.Context) error{
+		b.loadPayload, b.makeInitrds, b.collectGuests, b.writeImage,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// moduleRoot finds the sources of zerodisc, which is where mkiso is run.
+func moduleRoot(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Path}} {{.Dir}}").Output()
+	if err != nil {
+		return "", fmt.Errorf("find zerodisc's sources: go list: %w", err)
+	}
+	path, dir, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
+	if path != "github.com/zerodisc/zerodisc" {
+		return "", fmt.Errorf("mkiso is run from within zerodisc's sources, this is module %q", path)
+	}
+	return dir, nil
+}
+
+func (b *builder) loadPayload(ctx context.Context) (err error) {
+	b.progress.step("resolving packages")
+	roots := slices.Concat(initramfs.Packages, grubPackages)
+	b.tree, err = payload.Load(ctx, payload.Options{
+		CacheDir: filepath.Join(b.CacheDir, "payload"), Mirror: b.Mirror, Suite: b.Suite, Offline: b.Offline,
+		Progress: func(p payload.Progress) { b.progress.bytes(p.Step, p.Done, p.Total) },
+	}, roots...)
+	return err
+}
+
+func (b *builder) makeInitrds(ctx context.Context) (err error) {
+	b.initrds, err = initramfs.Build(ctx, initramfs.Inputs{
+		Source: b.source, CacheDir: b.CacheDir, Tree: b.tree, Step: b.progress.step,
+	})
+	return err
+}
+
+// collectGuests adds the demo guests, all with the one initrd, and those asked for.
+func (b *builder) collectGuests(context.Context) error {
+	image, _, err := fileContent(b.initrds.Guest)
+	if err != nil {
+		return err
+	}
+	for _, name := range demoGuests {
+		files, err := guestFiles(filepath.Join(b.source, "guests", name))
+		if err != nil {
+			return err
+		}
+		b.files = append(b.files, files...)
+		b.files = append(b.files, iso9660.File{Path: boot.MediumGuests + "/" + name + "/" + guestImage, Content: image})
+	}
+	for _, dir := range b.Guests {
+		files, err := guestFiles(dir)
+		if err != nil {
+			return err
+		}
+		b.files = append(b.files, files...)
+	}
+	return nil
+}
+
+// fatEpoch is the earliest date that every file system on the disc can hold.
+var fatEpoch = time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)
+
+// modTime dates everything on the disc: SOURCE_DATE_EPOCH (reproducible-builds.org) or the last
+// commit of the sources, so that a build says nothing of when it ran.
+func (b *builder) modTime(ctx context.Context) (time.Time, error) {
+	text := os.Getenv("SOURCE_DATE_EPOCH")
+	if text == "" {
+		cmd := exec.CommandContext(ctx, "git", "log", "-1", "--format=%ct")
+		cmd.Dir = b.source
+		out, err := cmd.Output()
+		if err != nil {
+			return fatEpoch, nil // sources without history
+		}
+		text = strings.TrimSpace(string(out))
+	}
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH=%s: want seconds since 1970", text)
+	}
+	return time.Unix(seconds, 0).UTC(), nil
+}
+
+// buildID names this build by what is in it: 16 hexadecimal digits of the hash of everything that
+// the image is made of. extra is what is not a file yet.
+func buildID(files []iso9660.File, extra ...string) (string, error) {
+	sum := sha256.New()
+	for _, text := range extra {
+		fmt.Fprintf(sum, "%d %s\n", len(text), text)
+	}
+	hashed := map[*iso9660.Content]string{}
+	sorted := slices.SortedFunc(slices.Values(files), func(a, b iso9660.File) int { return strings.Compare(a.Path, b.Path) })
+	for _, f := range sorted {
+		if _, ok := hashed[f.Content]; !ok {
+			digest, err := digest(f.Content)
+			if err != nil {
+				return "", fmt.Errorf("hash %s: %w", f.Path, err)
+			}
+			hashed[f.Content] = digest
+		}
+		fmt.Fprintf(sum, "%s %s\n", f.Path, hashed[f.Content])
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:8]), nil
+}
+
+func digest(c *iso9660.Content) (string, error) {
+	r, err := c.Open()
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, r); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// openContent is the content of a file of this machine of known size.
+func openContent(name string, size int64) *iso9660.Content {
+	return &iso9660.Content{Size: size, Open: func() (io.ReadCloser, error) { return os.Open(name) }}
+}
+
+// createOutput calls write with a new file that takes the place of name when write succeeds.
+func createOutput(name string, write func(*os.File) error) (err error) {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(f.Name())
+		}
+	}()
+	if err := errors.Join(write(f), f.Chmod(0o644), f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return os.Rename(f.Name(), name)
+}

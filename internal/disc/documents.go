@@ -1,0 +1,89 @@
+package disc
+
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"path/filepath"
+	"text/template"
+
+	"github.com/zerodisc/zerodisc/initramfs"
+	"github.com/zerodisc/zerodisc/internal/iso9660"
+	"github.com/zerodisc/zerodisc/internal/payload"
+)
+
+// readme is /README on the disc: what a person needs who holds nothing but the disc.
+var readme = template.Must(template.New("README").Parse(`zerodisc {{.Version}} (build {{.ID}})
+
+A live disc that turns a PC into a Xen host with several operating systems running side by side.
+Nothing is installed and nothing is written to a disk.
+
+Boot it from CD, or write it to a USB stick (dd if=zerodisc.iso of=/dev/sdX bs=4M). The menu starts
+the demo by itself. The screen and the serial line (115200 8N1) show what happens and end in a root
+shell:
+
+  status              the boot report: this machine, its address, the guests
+  xl list             the guests that run
+  xl console NAME     a guest's console; leave it with Ctrl-]
+  xl create FILE      start another guest, xl.cfg(5)
+  poweroff, reboot    shut the guests down and end
+
+A guest is a directory with an xl configuration below /guests of this disc.
+
+  /BUILT              what this disc was built from, and when
+  /COPYRIGHT/         the licence of every part
+  /boot/              Xen, dom0's kernel, its initrd and GRUB's menu
+  /guests/            the guests
+`))
+
+// built is /BUILT: what was built, from what.
+var built = template.Must(template.New("BUILT").Parse(`zerodisc {{.Version}}
+build id  {{.ID}}
+revision  {{.Revision}}
+compiler  {{.Compiler}}
+suite     Debian {{.Suite}}
+
+Debian packages: name, version, SHA-256 of the package
+{{range .Packages}}{{.Name}} {{.Version}} {{.SHA256}}
+{{end}}
+Go modules in the userland: path, version
+{{range .Modules}}{{.Path}} {{.Version}}
+{{end}}`))
+
+// provenance is what the templates are filled with.
+type provenance struct {
+	Version, ID, Revision, Compiler, Suite string
+
+	Packages []payload.Package
+	Modules  []initramfs.Module
+}
+
+// documents returns the disc's texts.
+func documents(p provenance, tree *payload.Tree, licence []byte) ([]iso9660.File, error) {
+	var files []iso9660.File
+	for name, t := range map[string]*template.Template{"README": readme, "BUILT": built} {
+		var text bytes.Buffer
+		if err := t.Execute(&text, p); err != nil {
+			return nil, err
+		}
+		files = append(files, iso9660.File{Path: name, Content: iso9660.Bytes(text.Bytes())})
+	}
+	files = append(files, iso9660.File{Path: "COPYRIGHT/zerodisc", Content: iso9660.Bytes(licence)})
+	for _, pkg := range p.Packages {
+		e, err := tree.Lookup(path.Join("/usr/share/doc", pkg.Name, "copyright"))
+		if err != nil {
+			return nil, fmt.Errorf("copyright of package %s: %w", pkg.Name, err)
+		}
+		files = append(files, iso9660.File{Path: "COPYRIGHT/" + pkg.Name, Content: openContent(e.Host, e.Size)})
+	}
+	for _, m := range p.Modules {
+		for _, name := range m.Licences {
+			content, _, err := fileContent(filepath.Join(m.Dir, name))
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, iso9660.File{Path: path.Join("COPYRIGHT/go", m.Path, name), Content: content})
+		}
+	}
+	return files, nil
+}

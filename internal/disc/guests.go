@@ -1,0 +1,69 @@
+package disc
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/iso9660"
+)
+
+// guestFiles lists the files of the guests in a directory of this machine: a guest directory (one
+// with a *.cfg), or a store of them.
+func guestFiles(dir string) ([]iso9660.File, error) {
+	if _, err := os.Stat(dir); err != nil {
+		return nil, fmt.Errorf("guests: %w", err)
+	}
+	configs, err := filepath.Glob(filepath.Join(dir, "*.cfg"))
+	if err != nil {
+		return nil, err
+	}
+	at := boot.MediumGuests
+	if len(configs) > 0 {
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, err
+		}
+		at = path.Join(at, filepath.Base(abs))
+	}
+	return dirFiles(dir, at)
+}
+
+// dirFiles lists the regular files below a directory of this machine as files of the image at the
+// path at. Symbolic links are followed when they lead to a file; anything else is refused.
+func dirFiles(dir, at string) ([]iso9660.File, error) {
+	var files []iso9660.File
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		content, info, err := fileContent(name)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(dir, name)
+		files = append(files, iso9660.File{
+			Path: path.Join(at, filepath.ToSlash(rel)), Content: content, Executable: info.Mode()&0o111 != 0,
+		})
+		return err
+	})
+	return files, err
+}
+
+var errNotRegular = errors.New("not a regular file: only files and directories fit on the disc")
+
+// fileContent is the content of a file of this machine.
+func fileContent(name string) (*iso9660.Content, fs.FileInfo, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("%s: %w", name, errNotRegular)
+	}
+	return openContent(name, info.Size()), info, nil
+}
