@@ -17,7 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"zerodisc/boot"
+	"github.com/zerodisc/zerodisc/boot"
 )
 
 // Finder looks for a medium.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"zerodisc/boot"
+	"github.com/zerodisc/zerodisc/boot"
 )
 
 // disc writes a file that starts like a disc with the given label and returns its name.

@@ -29,6 +29,10 @@ const (
 	Halt
 )
 
+func (a Action) String() string {
+	return map[Action]string{PowerOff: "poweroff", Reboot: "reboot", Halt: "halt"}[a]
+}
+
 // Signals maps the signals of PID 1 to actions: those of sysvinit and busybox, and SIGINT, which
 // the kernel sends for Ctrl-Alt-Del (reboot(2), LINUX_REBOOT_CMD_CAD_OFF).
 var Signals = map[os.Signal]Action{

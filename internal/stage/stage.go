@@ -4,52 +4,34 @@ package stage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
-	"zerodisc/boot"
-)
-
-// Policy says what a stage's failure means for the boot.
-type Policy int
-
-const (
-	// Degrade reports the failure and goes on: the machine lacks something but is of use.
-	Degrade Policy = iota
-	// Fatal ends the run: nothing after this stage could work.
-	Fatal
+	"github.com/zerodisc/zerodisc/boot"
 )
 
 // Stage is one row of the table.
 type Stage struct {
-	Name    string
-	Run     func(context.Context) error
-	OnError Policy
+	Name string
+	Run  func(context.Context) error
 	// Remedy is printed with a failure: what a person can do about it.
 	Remedy string
 }
 
-// ErrFatal is wrapped by what Run returns when a Fatal stage failed.
-var ErrFatal = errors.New("boot stopped")
-
-// Run runs the stages in order. A panic inside a stage counts as its failure.
-func Run(ctx context.Context, log *slog.Logger, stages []Stage) error {
+// Run runs the stages in order and reports each. A stage that fails, or panics, does not keep
+// those after it from running: a machine that lacks something is of more use than none.
+func Run(ctx context.Context, log *slog.Logger, stages []Stage) {
 	for _, s := range stages {
 		start := time.Now()
 		err := protect(ctx, s.Run)
 		ms := time.Since(start).Milliseconds()
-		if err == nil {
-			log.Info(boot.MsgStage, "name", s.Name, "ms", ms)
+		if err != nil {
+			log.Error(boot.MsgStage, "name", s.Name, "ms", ms, "err", err, "remedy", s.Remedy)
 			continue
 		}
-		log.Error(boot.MsgStage, "name", s.Name, "ms", ms, "err", err, "remedy", s.Remedy)
-		if s.OnError == Fatal {
-			return fmt.Errorf("%w: stage %s: %w", ErrFatal, s.Name, err)
-		}
+		log.Info(boot.MsgStage, "name", s.Name, "ms", ms)
 	}
-	return nil
 }
 
 // protect turns a panic of run into an error, so that one stage's bug is that stage's failure.

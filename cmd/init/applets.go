@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/hotplug"
+	"github.com/zerodisc/zerodisc/internal/kmod"
+	"github.com/zerodisc/zerodisc/internal/netcfg"
+	"github.com/zerodisc/zerodisc/internal/pid1"
+)
+
+// signalInit returns the applet that asks process 1 for action. A second call while the first is
+// under way forces it: process 1 passes every request on.
+func signalInit(action pid1.Action) func([]string) int {
+	return func([]string) int {
+		for sig, a := range pid1.Signals {
+			// SIGINT is Ctrl-Alt-Del's own way to ask for a reboot.
+			if a != action || sig == unix.SIGINT {
+				continue
+			}
+			if err := unix.Kill(1, sig.(syscall.Signal)); err != nil {
+				return fail(fmt.Errorf("signal process 1: %w", err))
+			}
+		}
+		return 0
+	}
+}
+
+// modprobe is /sbin/modprobe.
+func modprobe(args []string) int {
+	host, err := kmod.ThisHost(boot.ModulesDir)
+	if err != nil {
+		return fail(err)
+	}
+	return host.Modprobe(args, os.Stderr)
+}
+
+// status prints the report that stage2 keeps.
+func status([]string) int {
+	text, err := os.ReadFile(reportFile)
+	if err != nil {
+		return fail(fmt.Errorf("no boot report: %w", err))
+	}
+	_, _ = os.Stdout.Write(text)
+	return 0
+}
+
+// fail prints what went wrong and returns the exit status for it.
+func fail(err error) int {
+	fmt.Fprintln(os.Stderr, "init:", err)
+	return 1
+}
+
+// hotplugScript returns the applet that libxl runs for a guest's device.
+func hotplugScript(name string) func([]string) int {
+	return func(args []string) int {
+		return hotplug.Main(name, args, os.Getenv, netcfg.AttachPort, os.Stderr)
+	}
+}

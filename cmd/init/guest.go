@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"html/template"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/netcfg"
+	"github.com/zerodisc/zerodisc/internal/stage"
+	"github.com/zerodisc/zerodisc/internal/xenstore"
+)
+
+// guest is the demo guest: a shell on its console and a page on port 80.
+type guest struct {
+	*system
+	name    string
+	address atomic.Pointer[string]
+}
+
+// guestModules are the drivers of a guest's disks and network.
+var guestModules = []string{"xen_netfront", "xen_blkfront"}
+
+// runGuest boots a demo guest and keeps it going until somebody asks for its end.
+func runGuest(s *system) int {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	g := &guest{system: s, name: "guest"}
+	stage.Run(ctx, s.log, []stage.Stage{
+		{Name: "modules", Run: func(ctx context.Context) error { return earlyModules(ctx, guestModules...) }},
+		{Name: "name", Run: g.findName},
+		{Name: "network", Run: g.startNetwork},
+		{Name: "page", Run: g.servePage},
+	})
+	s.log.Info(boot.MsgReady, "ms", time.Since(s.start).Milliseconds())
+	keepShells(ctx, s.log, s.terminals, g.banner)
+	action := <-s.requests
+	s.log.Info(boot.MsgEnding, "action", action.String())
+	return int(action)
+}
+
+// findName asks xenstore what this guest is called.
+func (g *guest) findName(ctx context.Context) error {
+	store, err := xenstore.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	name, err := store.Read(ctx, "name")
+	if err != nil {
+		return err
+	}
+	g.name = name
+	return unix.Sethostname([]byte(name))
+}
+
+// startNetwork gets a lease for the guest's interface in the background and tells dom0 of it.
+func (g *guest) startNetwork(ctx context.Context) error {
+	manager, err := netcfg.NewManager(netcfg.Options{
+		Interface: "eth0", Hostname: g.name, ResolvConf: "/etc/resolv.conf",
+		Report: func(e netcfg.Event) {
+			if e.Kind == netcfg.EventLease {
+				g.tell(ctx, e.Lease.Address.Addr().String())
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	go func() { _ = manager.Run(ctx) }()
+	return nil
+}
+
+// tell makes the address known: to the page, on the console, and to dom0 through xenstore.
+func (g *guest) tell(ctx context.Context, address string) {
+	g.address.Store(&address)
+	g.log.Info(boot.MsgGuestAddress, "guest", g.name, "address", address)
+	store, err := xenstore.Open(ctx)
+	if err != nil {
+		g.log.Error("xenstore", "err", err)
+		return
+	}
+	defer store.Close()
+	if err := store.Write(ctx, boot.XenstoreAddress, address); err != nil {
+		g.log.Error("xenstore", "err", err)
+	}
+}
+
+// banner stands above the guest's shell.
+func (g *guest) banner() string {
+	f := g.facts()
+	return fmt.Sprintf("\nThis is %s, a guest of zerodisc. Address %s, page http://%s/\nLeave its console with Ctrl-].\n\n", f.Name, f.Address, f.Address)
+}
+
+// facts are what the page says.
+type facts struct {
+	Name, Address, Uptime, Memory, Kernel string
+}
+
+func (g *guest) facts() facts {
+	f := facts{Name: g.name, Address: "(not yet)", Uptime: uptime().Round(time.Second).String()}
+	if a := g.address.Load(); a != nil {
+		f.Address = *a
+	}
+	if text, err := os.ReadFile("/proc/meminfo"); err == nil {
+		f.Memory = memory(string(text))
+	}
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		f.Kernel = unix.ByteSliceToString(u.Release[:])
+	}
+	return f
+}
+
+// memory reads used and total memory out of /proc/meminfo (proc(5)).
+func memory(meminfo string) string {
+	values := map[string]int64{}
+	lines := bufio.NewScanner(strings.NewReader(meminfo))
+	for lines.Scan() {
+		key, rest, _ := strings.Cut(lines.Text(), ":")
+		var kib int64
+		if _, err := fmt.Sscan(rest, &kib); err == nil {
+			values[key] = kib
+		}
+	}
+	return fmt.Sprintf("%d of %d MiB in use", (values["MemTotal"]-values["MemAvailable"])>>10, values["MemTotal"]>>10)
+}
+
+var page = template.Must(template.New("page").Parse(`<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{{.Name}}</title>
+<style>body{font:18px/1.5 system-ui,sans-serif;max-width:32em;margin:3em auto;padding:0 1em}td{padding-right:2em}</style>
+<h1>{{.Name}}</h1>
+<p>A guest of zerodisc, running beside others on one PC.
+<table>
+<tr><td>address<td>{{.Address}}
+<tr><td>up for<td>{{.Uptime}}
+<tr><td>memory<td>{{.Memory}}
+<tr><td>kernel<td>Linux {{.Kernel}}
+</table>
+`))
+
+// servePage serves the page on port 80 in the background.
+func (g *guest) servePage(context.Context) error {
+	server := &http.Server{
+		Addr: ":80", ReadHeaderTimeout: 10 * time.Second,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var out bytes.Buffer
+			if err := page.Execute(&out, g.facts()); err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+				return
+			}
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			_, _ = w.Write(out.Bytes())
+		}),
+	}
+	go func() { g.log.Error("page", "err", server.ListenAndServe()) }()
+	return nil
+}

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/netcfg"
+	"github.com/zerodisc/zerodisc/internal/report"
+	"github.com/zerodisc/zerodisc/internal/xen"
+)
+
+// guestBoard knows which guests there are and tells the console what becomes of them, each thing
+// once. Its methods may be called from any goroutine.
+type guestBoard struct {
+	log    *slog.Logger
+	report *report.Report
+
+	mu        sync.Mutex
+	domids    map[string]int        // of the guests that run, by name
+	names     map[string]string     // guest's name by the MAC of a network interface
+	addresses map[string]netip.Addr // last one told, by guest
+}
+
+func newGuestBoard(log *slog.Logger, r *report.Report) *guestBoard {
+	return &guestBoard{log: log, report: r, domids: map[string]int{}, names: map[string]string{}, addresses: map[string]netip.Addr{}}
+}
+
+// running is the number of guests that run.
+func (b *guestBoard) running() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.domids)
+}
+
+func (b *guestBoard) started(d *guests.Domain, domid int, took time.Duration) {
+	b.mu.Lock()
+	b.domids[d.Name] = domid
+	for _, mac := range d.MACs {
+		b.names[strings.ToLower(mac)] = d.Name
+	}
+	b.mu.Unlock()
+	b.log.Info(boot.MsgGuestRunning, "guest", d.Name, "domid", domid, "ms", took.Milliseconds(), "type", string(d.Type))
+	b.report.SetGuest(report.Guest{Name: d.Name, Domid: domid, State: "running"})
+}
+
+func (b *guestBoard) stopped(name string, domid int) {
+	b.mu.Lock()
+	delete(b.domids, name)
+	delete(b.addresses, name)
+	b.mu.Unlock()
+	b.log.Info(boot.MsgGuestStopped, "guest", name, "domid", domid)
+	b.report.SetGuest(report.Guest{Name: name, Domid: domid, State: "stopped"})
+}
+
+func (b *guestBoard) refused(name, file string, err error) {
+	b.log.Error(boot.MsgGuestRefused, "guest", name, "file", file, "err", err)
+	b.report.SetGuest(report.Guest{Name: name, State: "refused", Problem: err.Error()})
+}
+
+// address notes where a guest can be reached.
+func (b *guestBoard) address(name string, address netip.Addr) {
+	b.mu.Lock()
+	known := b.addresses[name] == address
+	b.addresses[name] = address
+	b.mu.Unlock()
+	if !known {
+		b.log.Info(boot.MsgGuestAddress, "guest", name, "address", address.String())
+		b.report.SetAddress(name, address.String())
+	}
+}
+
+// seen notes an address that was heard on the bridge.
+func (b *guestBoard) seen(mac net.HardwareAddr, address netip.Addr) {
+	b.mu.Lock()
+	name := b.names[mac.String()]
+	b.mu.Unlock()
+	if name != "" {
+		b.address(name, address)
+	}
+}
+
+// watchAddresses learns guests' addresses from xenstore, where guests that know of it tell, and
+// from the bridge, where all others are heard.
+func (d *dom0) watchAddresses(ctx context.Context) {
+	go func() {
+		for ctx.Err() == nil {
+			if err := netcfg.WatchNeighbours(ctx, d.bridge, d.guests.seen); ctx.Err() == nil {
+				d.log.Debug("watch neighbours", "err", err)
+				time.Sleep(time.Second) // the bridge is made a stage later
+			}
+		}
+	}()
+	err := xen.WatchAddresses(ctx, d.store, func(a xen.Address) { d.guests.address(a.Name, a.Address) })
+	if ctx.Err() == nil {
+		d.log.Error("guests' addresses", "err", err)
+	}
+}
+
+// guestType says how guests run that do not say it themselves.
+func guestType(host xen.Host) guests.Type {
+	if host.PVH() {
+		return guests.PVH
+	}
+	return guests.PV
+}
+
+// startGuests starts every guest of the stores that fits, as many at a time as there are CPUs.
+func (d *dom0) startGuests(ctx context.Context) error {
+	auto, err := d.cmdline.Bool(boot.KeyAutostart, true)
+	if err != nil || !auto {
+		return err
+	}
+	if d.domains == nil {
+		return errors.New("xen does not run")
+	}
+	if err := os.MkdirAll(boot.GuestRunDir, 0o755); err != nil {
+		return err
+	}
+	admitted := d.admit(ctx, d.resolve())
+	slots := make(chan struct{}, runtime.NumCPU())
+	var group sync.WaitGroup
+	for _, domain := range admitted {
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			d.startGuest(ctx, domain)
+		})
+	}
+	group.Wait()
+	return nil
+}
+
+// resolve reads the guests of all stores and completes them for this machine.
+func (d *dom0) resolve() []*guests.Domain {
+	found, broken := guests.Scan(boot.MediaMount+"/"+boot.MediumGuests, boot.GuestsInRAM)
+	for _, e := range broken {
+		d.guests.refused(e.Guest, e.File, e)
+	}
+	machine := guests.Machine{HVM: d.host.PVH(), Kernel: d.kernel, Bridge: d.bridge, Seed: machineSeed()}
+	var domains []*guests.Domain
+	for _, g := range found {
+		domain, err := g.Resolve(machine)
+		if err != nil {
+			d.guests.refused(g.Name, g.File, err)
+			continue
+		}
+		domains = append(domains, domain)
+	}
+	return domains
+}
+
+// admit decides which guests fit in memory, after dom0 has given up what they need and it does not.
+func (d *dom0) admit(ctx context.Context, domains []*guests.Domain) []*guests.Domain {
+	var need int64
+	for _, domain := range domains {
+		need += domain.NeedKiB()
+	}
+	free := d.host.FreeKiB
+	if need > free {
+		free += d.shrink(ctx, need-free)
+	}
+	admitted, refused := guests.Plan(domains, free)
+	for _, e := range refused {
+		d.guests.refused(e.Guest, e.File, e)
+	}
+	return admitted
+}
+
+// shrink makes dom0 give up memory, at most missing KiB, and returns how many KiB it gave up.
+func (d *dom0) shrink(ctx context.Context, missing int64) int64 {
+	balloon := xen.NewBalloon()
+	freed, err := balloon.GiveUpKiB(ctx, missing)
+	d.log.Debug("dom0 gave up memory", "kib", freed, "of", missing, "err", err)
+	return freed
+}
+
+// startGuest creates one guest and follows it until it has ended for good.
+func (d *dom0) startGuest(ctx context.Context, domain *guests.Domain) {
+	start := time.Now()
+	file := filepath.Join(boot.GuestRunDir, domain.Name+".cfg")
+	if err := os.WriteFile(file, domain.Bytes(), 0o644); err != nil {
+		d.guests.refused(domain.Name, domain.File, err)
+		return
+	}
+	if err := d.domains.Create(ctx, file); err != nil {
+		if ctx.Err() == nil {
+			d.guests.refused(domain.Name, domain.File, fmt.Errorf("%w; its configuration as Xen got it is %s", err, file))
+		}
+		return
+	}
+	domid, err := d.domains.DomID(ctx, domain.Name)
+	if err != nil {
+		d.guests.refused(domain.Name, domain.File, fmt.Errorf("it ended as soon as it was created: %w; see xl dmesg", err))
+		return
+	}
+	d.guests.started(domain, domid, time.Since(start))
+	go d.follow(ctx, domain, domid)
+}
+
+// restartGrace is how long libxl takes at most between the end of a guest that reboots and its
+// new domain.
+const restartGrace = 5 * time.Second
+
+// follow tells when the guest has ended, and when on_reboot or on_crash has brought it back.
+func (d *dom0) follow(ctx context.Context, domain *guests.Domain, domid int) {
+	for {
+		if d.domains.Wait(ctx, domid) != nil {
+			return
+		}
+		d.guests.stopped(domain.Name, domid)
+		ended := time.Now()
+		for {
+			next, err := d.domains.DomID(ctx, domain.Name)
+			if err == nil && next != domid {
+				domid = next
+				d.guests.started(domain, domid, time.Since(ended))
+				break
+			}
+			if time.Since(ended) > restartGrace || ctx.Err() != nil {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+}
+
+// machineSeed tells this machine from others on its LAN: the UUID of its firmware (SMBIOS type 1),
+// or the address of its first NIC.
+func machineSeed() string {
+	for _, pattern := range []string{"/sys/class/dmi/id/product_uuid", "/sys/class/net/e*/address"} {
+		names, err := filepath.Glob(pattern)
+		if err != nil {
+			continue
+		}
+		for _, name := range names {
+			if text, err := os.ReadFile(name); err == nil {
+				return strings.TrimSpace(string(text))
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/console"
+	"github.com/zerodisc/zerodisc/internal/kmod"
+	"github.com/zerodisc/zerodisc/internal/namespace"
+	"github.com/zerodisc/zerodisc/internal/pid1"
+	"github.com/zerodisc/zerodisc/internal/power"
+	"github.com/zerodisc/zerodisc/internal/report"
+)
+
+const (
+	logFile    = boot.RunDir + "/log"
+	reportFile = boot.RunDir + "/report"
+)
+
+// system is what dom0 and a guest have in common.
+type system struct {
+	log       *slog.Logger
+	daemonLog *os.File // output of daemons, which is not for the console
+	cmdline   boot.Cmdline
+	terminals []string
+	report    *report.Report
+	requests  chan pid1.Action
+	start     time.Time
+}
+
+// stage2 is the inner process. It boots what the kernel command line asks for and then waits for
+// a request to end, whose exit status process 1 understands.
+func stage2([]string) int {
+	start := time.Now()
+	// Beside guests every megabyte counts more than a little time: what stage2 allocates at boot
+	// is little and soon garbage.
+	debug.SetGCPercent(40)
+	debug.SetMemoryLimit(24 << 20)
+	setEnvironment()
+	mountErr := namespace.Make()
+	text, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	s := newSystem(boot.ParseCmdline(string(text)), start)
+	s.log.Info(boot.MsgInit, "version", boot.Version, "uptime_ms", uptime().Milliseconds())
+	if mountErr != nil {
+		s.log.Error("mount", "err", mountErr)
+	}
+	s.warnOfUnknownKeys()
+	if s.cmdline.Has(boot.KeyGuest) {
+		return runGuest(s)
+	}
+	return runDom0(s)
+}
+
+// setEnvironment gives children what the kernel does not: where commands are.
+func setEnvironment() {
+	os.Clearenv()
+	_ = os.Setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+	_ = os.Setenv("HOME", "/root")
+}
+
+func newSystem(cmdline boot.Cmdline, start time.Time) *system {
+	s := &system{
+		cmdline: cmdline, terminals: activeConsoles(), report: report.New(boot.Version + " build " + cmdline[boot.KeyMediumID]),
+		requests: make(chan pid1.Action, 8), start: start,
+	}
+	out := console.Open(s.terminals)
+	level := slog.LevelInfo
+	if cmdline.Has(boot.KeyDebug) {
+		level = slog.LevelDebug
+	}
+	if f, err := os.Create(logFile); err == nil {
+		out.Add(f)
+	}
+	s.log = console.Logger(out, level)
+	if f, err := os.Create(boot.RunDir + "/daemons.log"); err == nil {
+		s.daemonLog = f
+	}
+	s.report.Changed = func(text string) { _ = writeAtomic(reportFile, text) }
+	go s.listenForRequests()
+	// Ctrl-Alt-Del becomes a signal to process 1 instead of a reset.
+	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF); err != nil {
+		s.log.Debug("ctrl-alt-del", "err", err)
+	}
+	return s
+}
+
+// listenForRequests turns the signals that process 1 passes on into requests.
+func (s *system) listenForRequests() {
+	signals := make(chan os.Signal, 8)
+	for sig := range pid1.Signals {
+		signal.Notify(signals, sig)
+	}
+	for sig := range signals {
+		s.requests <- pid1.Signals[sig]
+	}
+}
+
+// watchPowerButton makes the power button a request. A machine without one is no error.
+func (s *system) watchPowerButton() {
+	buttons, err := power.Watch(func() { s.requests <- pid1.PowerOff })
+	s.log.Debug("power buttons", "count", buttons, "err", err)
+}
+
+// warnOfUnknownKeys names kernel parameters that look like ours and are not.
+func (s *system) warnOfUnknownKeys() {
+	for key := range s.cmdline {
+		if strings.HasPrefix(key, boot.Prefix) && !boot.Known(key) {
+			s.log.Warn("unknown kernel parameter", "key", key, "remedy", "docs/kernel-parameters.md lists them")
+		}
+	}
+}
+
+// earlyModules loads every module that lies in the initrd itself.
+func earlyModules(ctx context.Context, names ...string) error {
+	host, err := kmod.ThisHost(boot.ModulesDir)
+	if err != nil {
+		return err
+	}
+	loader, err := host.Open(kmod.EarlyDir)
+	if err != nil {
+		return err
+	}
+	return loader.LoadAll(ctx, names...)
+}
+
+// uptime is the time since the kernel started.
+func uptime() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
+}
+
+// writeAtomic replaces the file name by text.
+func writeAtomic(name, text string) error {
+	temporary := filepath.Join(filepath.Dir(name), "."+filepath.Base(name))
+	if err := os.WriteFile(temporary, []byte(text), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(temporary, name)
+}

@@ -1,0 +1,35 @@
+package report
+
+import "testing"
+
+func TestReport(t *testing.T) {
+	r := New("1.0")
+	changes := 0
+	r.Changed = func(string) { changes++ }
+	r.Host("Xen 4.20, 2 CPUs, 1024 MiB")
+	r.Network("10.0.2.15/24 on xenbr0 (eth0)")
+	r.SetGuest(Guest{Name: "tty1", Domid: 1, State: "running"})
+	r.SetAddress("tty1", "10.0.2.16")
+	r.SetGuest(Guest{Name: "tty1", Domid: 1, State: "running"})
+	r.SetGuest(Guest{Name: "big", State: "refused", Problem: "needs 9000 MiB, 600 MiB are free"})
+	r.SetGuest(Guest{Name: "slow", Domid: 2, State: "running"})
+	r.Problem("no medium")
+	r.Problem("no medium")
+	want := `
+zerodisc 1.0
+  Xen 4.20, 2 CPUs, 1024 MiB
+  network: 10.0.2.15/24 on xenbr0 (eth0)
+  guest big          refused: needs 9000 MiB, 600 MiB are free
+  guest slow         running  (no address yet)
+  guest tty1         running  10.0.2.16
+  ! no medium
+  xl list | xl console NAME (leave with Ctrl-]) | xl shutdown NAME | status | poweroff
+
+`
+	if got := r.String(); got != want {
+		t.Errorf("report:\n%s\nwant:\n%s", got, want)
+	}
+	if changes != 9 {
+		t.Errorf("%d changes told, want 9", changes)
+	}
+}
