@@ -1,0 +1,60 @@
+# zerodisc: a live disc that boots a Xen host with guests running side by side.
+#
+#   make demo           build the disc and boot it in QEMU, console in this terminal
+#   make test           every test, the booted ones included
+#
+# Variables (make demo MODE=uefi MEM=512):
+#   MODE=bios|uefi      firmware of the demo machine                        (bios)
+#   MEM=MiB             memory of the demo machine                          (1024)
+#   ACCEL=auto|tcg|kvm  how QEMU runs it; auto takes KVM where it works     (auto)
+#   ISO=FILE            the image                                           (build/zerodisc.iso)
+#   MKISO=FLAGS         more flags for mkiso, see go run ./cmd/mkiso -h     (none)
+#   N=RUNS              boots per figure of the benchmark                   (5)
+
+MODE  ?= bios
+MEM   ?= 1024
+ACCEL ?= auto
+ISO   ?= build/zerodisc.iso
+MKISO ?=
+N     ?= 5
+
+# Finds Go where PATH does not lead to one that is new enough.
+GO := scripts/with-go go
+
+.PHONY: demo setup iso unit vm test bench clean help
+
+help:
+	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
+	@echo 'Targets: demo setup iso unit vm test bench clean help'
+
+# Every target that needs a prepared machine asks for setup, which does nothing on one.
+demo: iso
+	$(GO) run ./test/vm/run -iso '$(ISO)' -mode '$(MODE)' -mem '$(MEM)' -accel '$(ACCEL)'
+
+setup:
+	@scripts/setup.sh
+
+# Always run: mkiso itself knows what has not changed.
+iso: setup
+	@mkdir -p '$(dir $(ISO))'
+	$(GO) run ./cmd/mkiso -o '$(ISO)' $(MKISO)
+
+unit: setup
+	$(GO) vet ./...
+	$(GO) test ./...
+
+# -p 1 and no parallel tests: one QEMU at a time.
+vm: iso
+	ZERODISC_ISO='$(abspath $(ISO))' ACCEL='$(ACCEL)' $(GO) test -tags vm -p 1 -timeout 60m -count=1 -v ./test/vm/...
+
+# In this order also under make -j: the unit tests are quick, the booted ones are not.
+test: setup
+	$(MAKE) unit
+	$(MAKE) vm
+
+bench: iso
+	$(GO) run ./test/bench -iso '$(ISO)' -accel '$(ACCEL)' -n '$(N)' -json build/bench.json
+
+# All that was built; what was downloaded (build/cache) stays.
+clean:
+	test ! -d build || find build -mindepth 1 -maxdepth 1 ! -name cache -exec rm -rf {} +

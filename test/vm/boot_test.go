@@ -1,0 +1,288 @@
+//go:build vm
+
+package vm
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/test/vm/qemu"
+)
+
+// Deadlines for TCG on two busy cores; a healthy machine needs a fraction of each.
+const (
+	bootLimit    = 180 * time.Second // power-on to ready
+	addressLimit = 90 * time.Second  // ready to a guest's address
+	stopLimit    = 60 * time.Second  // a request to power off, with guests, to power off
+	soon         = 30 * time.Second  // an answer of a host that is up
+)
+
+// guests are the two that come with the disc.
+var guests = []string{"tty1", "tty2"}
+
+// waitGuests waits for ready and until every guest on the disc runs and has an address, and
+// returns the addresses in the order of guests.
+func (m *VM) waitGuests(t *testing.T) []string {
+	t.Helper()
+	m.Wait("msg=ready guests=2", bootLimit)
+	var addresses []string
+	for _, guest := range guests {
+		m.Wait(`msg="guest running" guest=`+guest, soon)
+		address := m.Wait(`msg="guest address" guest=`+guest, addressLimit).Get("address")
+		addresses = append(addresses, address)
+	}
+	if addresses[0] == addresses[1] {
+		t.Errorf("both guests say they have %s", addresses[0])
+	}
+	return addresses
+}
+
+// checkPages fetches the guests' pages from outside.
+func (m *VM) checkPages(t *testing.T, addresses []string) {
+	t.Helper()
+	for i, guest := range guests {
+		page := m.Fetch(addresses[i], soon)
+		for _, want := range []string{guest, addresses[i]} {
+			if !strings.Contains(page, want) {
+				t.Errorf("page of %s at %s does not say %q:\n%s", guest, addresses[i], want, page)
+			}
+		}
+	}
+}
+
+// checkType checks that the guests are of the type that fits the processor, by what init says and
+// by what Xen's own tool says.
+func (m *VM) checkType(t *testing.T, want string) {
+	t.Helper()
+	for _, guest := range guests {
+		if got := m.Wait(`msg="guest running" guest=`+guest, soon).Get("type"); got != want {
+			t.Errorf("guest %s: type=%s, want %s", guest, got, want)
+		}
+		long := m.Shell("xl list -l " + guest)
+		if !regexp.MustCompile(`"type": "` + want + `"`).MatchString(long) {
+			t.Errorf("xl list -l %s knows no type %s:\n%s", guest, want, long)
+		}
+	}
+}
+
+// checkListed checks xl's table of domains.
+func (m *VM) checkListed(t *testing.T, names ...string) {
+	t.Helper()
+	table := m.Shell("xl list")
+	for _, name := range append([]string{"Domain-0"}, names...) {
+		if !regexp.MustCompile(`(?m)^` + name + `\s+\d+\s`).MatchString(table) {
+			t.Errorf("xl list does not show %s:\n%s", name, table)
+		}
+	}
+}
+
+// TestBIOSDisc is the demo: a disc in a BIOS machine with hardware virtualisation, and everything
+// that a person would try there.
+func TestBIOSDisc(t *testing.T) {
+	m := Start(t, qemu.Machine{Firmware: qemu.BIOS, Medium: qemu.CD, CPU: qemu.PVH})
+	addresses := m.waitGuests(t)
+	t.Run("each line once", func(t *testing.T) {
+		m := m.In(t)
+		m.Once("msg=ready")
+		for _, guest := range guests {
+			m.Once(`msg="guest running" guest=` + guest)
+			m.Once(`msg="guest address" guest=` + guest)
+		}
+	})
+	t.Run("pages", func(t *testing.T) { m.In(t).checkPages(t, addresses) })
+	t.Run("PVH guests", func(t *testing.T) { m.In(t).checkType(t, "pvh") })
+	t.Run("xl list", func(t *testing.T) { m.In(t).checkListed(t, guests...) })
+	t.Run("medium read-only", func(t *testing.T) { m.In(t).checkMedium(t) })
+	t.Run("guest console", func(t *testing.T) { m.In(t).checkGuestConsole(t, addresses[0]) })
+	t.Run("xenconsoled killed", func(t *testing.T) { m.In(t).checkXenconsoled(t) })
+	t.Run("power off with guests", func(t *testing.T) { m.In(t).checkPowerOff(func(m *VM) { m.Type("poweroff\r") }) })
+}
+
+// checkMedium checks that the boot medium is mounted where it should be and cannot be written to.
+func (m *VM) checkMedium(t *testing.T) {
+	t.Helper()
+	mounts := m.Shell("cat /proc/mounts")
+	if !regexp.MustCompile(`(?m)^\S+ ` + boot.MediaMount + ` iso9660 ro[, ]`).MatchString(mounts) {
+		t.Errorf("the medium is not mounted read-only at %s:\n%s", boot.MediaMount, mounts)
+	}
+	if list := m.Shell("ls " + boot.MediaMount); !strings.Contains(list, "README") {
+		t.Errorf("%s has no README:\n%s", boot.MediaMount, list)
+	}
+}
+
+// checkGuestConsole goes to the first guest's console, talks to its shell and comes back.
+func (m *VM) checkGuestConsole(t *testing.T, address string) {
+	t.Helper()
+	m.FromNow().Type("xl console " + guests[0] + "\r")
+	m.WaitText(regexp.QuoteMeta(address), soon) // the banner
+	m.FromNow().Type("\rhostname\r")
+	m.WaitText(`^`+guests[0]+`\s*$`, soon)
+	m.Type("\x1d") // Ctrl-] leaves
+	m.ForgetShell()
+	m.checkListed(t, guests...)
+}
+
+// checkXenconsoled kills the console daemon and checks that another one takes its place.
+func (m *VM) checkXenconsoled(t *testing.T) {
+	t.Helper()
+	before := m.Shell("pidof xenconsoled")
+	m.Shell("kill -9 " + before)
+	for deadline := time.Now().Add(soon); ; time.Sleep(time.Second) {
+		after := m.Shell("pidof xenconsoled")
+		if regexp.MustCompile(`^\d+$`).MatchString(after) && after != before {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("xenconsoled %s was killed; %v later there is %q", before, soon, after)
+		}
+	}
+}
+
+// checkPowerOff asks for power off and checks that the guests are shut down first and that the
+// machine then goes off by itself.
+func (m *VM) checkPowerOff(ask func(*VM)) {
+	m.t.Helper()
+	ask(m.FromNow())
+	m.Wait(`msg="power off"`, soon)
+	for _, guest := range guests {
+		m.Wait(`msg="guest stopped" guest=`+guest, stopLimit)
+	}
+	m.WaitOff(stopLimit)
+}
+
+// TestUEFIDisc boots a disc under UEFI on a processor without hardware virtualisation.
+func TestUEFIDisc(t *testing.T) {
+	m := Start(t, qemu.Machine{Firmware: qemu.UEFI, Medium: qemu.CD, CPU: qemu.PVOnly})
+	addresses := m.waitGuests(t)
+	t.Run("pages", func(t *testing.T) { m.In(t).checkPages(t, addresses) })
+	t.Run("PV guests", func(t *testing.T) { m.In(t).checkType(t, "pv") })
+	t.Run("power button", func(t *testing.T) {
+		m.In(t).checkPowerOff(func(m *VM) {
+			if err := m.PowerButton(); err != nil {
+				m.t.Fatal(err)
+			}
+		})
+	})
+}
+
+// TestSmallHost boots a stick in a machine with 512 MB, and reboots it from the keyboard.
+func TestSmallHost(t *testing.T) {
+	m := Start(t, qemu.Machine{Firmware: qemu.BIOS, Medium: qemu.USB, MemoryMiB: 512})
+	m.waitGuests(t)
+	t.Run("Ctrl-Alt-Del", func(t *testing.T) {
+		m := m.In(t).FromNow()
+		if err := m.Press("ctrl", "alt", "delete"); err != nil {
+			t.Fatal(err)
+		}
+		m.WaitText(`GRUB`, stopLimit+soon)
+	})
+}
+
+// TestUEFIStick boots a stick under UEFI on the newer board, with a paravirtual NIC.
+func TestUEFIStick(t *testing.T) {
+	m := Start(t, qemu.Machine{Firmware: qemu.UEFI, Medium: qemu.USB, Board: "q35", NICs: []qemu.NIC{{Model: "virtio-net-pci"}}})
+	m.checkPages(t, m.waitGuests(t))
+}
+
+// TestNoNIC boots without a network and then crashes stage2: the machine stays, with a shell that
+// says what happened.
+func TestNoNIC(t *testing.T) {
+	m := Start(t, qemu.Machine{NICs: []qemu.NIC{}})
+	m.Wait("msg=ready guests=2", bootLimit)
+	t.Run("guests run", func(t *testing.T) { m.In(t).checkListed(t, guests...) })
+	t.Run("stage2 killed", func(t *testing.T) {
+		m := m.In(t)
+		stage2 := m.Stage2()
+		m.FromNow().Type("kill -9 " + stage2 + "\r")
+		m.Wait(`msg="init crashed"`, soon)
+		m.WaitText("emergency shell", soon)
+		m.ForgetShell()
+		if got := m.Shell("cat /proc/1/comm"); got != "init" {
+			t.Errorf("process 1 is %q", got)
+		}
+		if again := m.Shell("cat /proc/" + stage2 + "/cmdline"); strings.Contains(again, "stage2") {
+			t.Errorf("process %s is still stage2", stage2)
+		}
+		m.checkListed(t, guests...)
+	})
+	t.Run("power off after the crash", func(t *testing.T) {
+		m := m.In(t)
+		m.Type("poweroff\r")
+		m.WaitOff(stopLimit)
+	})
+}
+
+// TestNoDHCPServer boots on a network where nobody answers: the console says so and the guests
+// start all the same.
+func TestNoDHCPServer(t *testing.T) {
+	m := Start(t, qemu.Machine{NICs: []qemu.NIC{{Net: qemu.NoServer}}})
+	m.Wait("msg=ready guests=2", bootLimit)
+	m.Wait(`msg="no DHCP lease"`, addressLimit)
+	m.checkListed(t, guests...)
+}
+
+// TestSecondNIC boots with two NICs of which only the second leads to a DHCP server.
+func TestSecondNIC(t *testing.T) {
+	m := Start(t, qemu.Machine{NICs: []qemu.NIC{{Net: qemu.NoServer}, {Net: qemu.UserNet}}})
+	m.Wait("msg=ready guests=2", bootLimit)
+	m.Wait(`msg="host address"`, addressLimit)
+	m.checkPages(t, m.waitGuests(t))
+}
+
+// brokenGuests are guest directories that must be refused: name, configuration and what the
+// refusal has to mention.
+var brokenGuests = []struct{ name, cfg, mention string }{
+	{"badsyntax", "name = \"badsyntax\nmemory = 96\n", "badsyntax.cfg:1"},
+	{"nokernel", "name = \"nokernel\"\nkernel = \"missing.img\"\nmemory = 96\n", "missing.img"},
+	{"toolarge", "name = \"toolarge\"\nkernel = \"dom0\"\nmemory = 65536\n", "65536"},
+}
+
+// TestBrokenGuests boots a disc with three broken guests beside the two good ones: each is
+// refused, with its file and a reason, and the good ones start.
+func TestBrokenGuests(t *testing.T) {
+	m := Start(t, qemu.Machine{ISO: buildWithGuests(t)})
+	addresses := m.waitGuests(t)
+	m.checkPages(t, addresses)
+	for _, broken := range brokenGuests {
+		t.Run(broken.name, func(t *testing.T) {
+			m := m.In(t)
+			refusal := m.Wait(fmt.Sprintf("msg=%q guest=%s", boot.MsgGuestRefused, broken.name), soon)
+			if said := refusal.Get("file") + " " + refusal.Get("err"); !strings.Contains(said, broken.mention) {
+				t.Errorf("refusal %q does not mention %s", said, broken.mention)
+			}
+			if strings.Contains(m.Shell("xl list"), broken.name) {
+				t.Errorf("guest %s was refused and exists", broken.name)
+			}
+		})
+	}
+}
+
+// buildWithGuests builds an image that has the broken guests too, from the packages that the
+// image under test was built from, and returns its path.
+func buildWithGuests(t *testing.T) string {
+	t.Helper()
+	store := t.TempDir()
+	for _, guest := range brokenGuests {
+		dir := filepath.Join(store, guest.name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, guest.name+".cfg"), []byte(guest.cfg), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	iso := filepath.Join(t.TempDir(), "broken-guests.iso")
+	mkiso := exec.Command("go", "run", "./cmd/mkiso", "-offline", "-allow-broken", "-guests", store, "-o", iso)
+	mkiso.Dir = filepath.Join("..", "..")
+	if out, err := mkiso.CombinedOutput(); err != nil {
+		t.Fatalf("build an image with broken guests: %v\n%s", err, out)
+	}
+	return iso
+}

@@ -1,0 +1,221 @@
+// Package qemu describes the PCs that zerodisc is booted on and runs them in QEMU. There is one
+// way to build a QEMU command line; the system tests, the benchmark and `make demo` share it.
+package qemu
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Firmware starts the machine.
+type Firmware string
+
+// Medium is where the image is put.
+type Medium string
+
+// CPU is what the processor can do for guests.
+type CPU string
+
+// Net is what a NIC is plugged into.
+type Net string
+
+// The kinds of machine.
+const (
+	BIOS Firmware = "bios" // SeaBIOS
+	UEFI Firmware = "uefi" // OVMF
+
+	CD  Medium = "cd"
+	USB Medium = "usb"
+
+	PVH    CPU = "pvh" // hardware virtualisation: PVH guests work
+	PVOnly CPU = "pv"  // none: PV guests only
+
+	UserNet  Net = "user"      // QEMU's user network: DHCP server, gateway, forwarded ports
+	NoServer Net = "no server" // a link with nobody on it
+)
+
+// NIC is a network card. The zero value is an e1000 on the user network.
+type NIC struct {
+	Model string
+	Net   Net
+}
+
+// Forward makes Port of Address, inside the user network, reachable as HostPort of 127.0.0.1.
+type Forward struct {
+	HostPort int
+	Address  string
+	Port     int
+}
+
+// Machine is a PC. The zero value of a field is what its comment calls the default.
+type Machine struct {
+	ISO       string   // image to boot from, required
+	Firmware  Firmware // BIOS
+	Medium    Medium   // CD
+	Board     string   // "pc"; "q35" is the other one
+	MemoryMiB int      // 1024
+	CPUs      int      // 2
+	CPU       CPU      // PVH
+	Accel     Accel    // TCG
+	NICs      []NIC    // nil: one, its zero value; empty: none
+	Forwards  []Forward
+	Terminal  bool // QEMU's monitor shares the terminal with the serial console (Ctrl-A c)
+	Window    bool // show the screen in a window
+}
+
+// withDefaults fills in the zero values.
+func (m Machine) withDefaults() Machine {
+	m.Firmware = orDefault(m.Firmware, BIOS)
+	m.Medium = orDefault(m.Medium, CD)
+	m.Board = orDefault(m.Board, "pc")
+	m.MemoryMiB = orDefault(m.MemoryMiB, 1024)
+	m.CPUs = orDefault(m.CPUs, 2)
+	m.CPU = orDefault(m.CPU, PVH)
+	m.Accel = orDefault(m.Accel, TCG)
+	if m.NICs == nil {
+		m.NICs = []NIC{{}}
+	}
+	return m
+}
+
+func orDefault[T comparable](value, otherwise T) T {
+	var zero T
+	if value == zero {
+		return otherwise
+	}
+	return value
+}
+
+// files are the files that QEMU opens: the firmware's two halves (UEFI only) and the medium.
+type files struct {
+	code, vars string
+	medium     string
+}
+
+// args returns QEMU's arguments.
+func (m Machine) args(f files) ([]string, error) {
+	m = m.withDefaults()
+	args := []string{
+		"-nodefaults", "-no-user-config",
+		"-machine", m.Board,
+		"-m", strconv.Itoa(m.MemoryMiB),
+		"-smp", strconv.Itoa(m.CPUs),
+		"-vga", "std",
+	}
+	for _, part := range []func(files) ([]string, error){m.cpu, m.firmware, m.medium, m.network, m.consoles} {
+		more, err := part(f)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, more...)
+	}
+	return args, nil
+}
+
+// processors maps accelerator and ability to QEMU's model. Under TCG "max" and the named models
+// crash Xen or the dom0 kernel; qemu64 does not, and TCG emulates SVM with nested paging.
+var processors = map[Accel]map[CPU]string{
+	TCG: {PVH: "qemu64,+svm,+npt", PVOnly: "qemu64"},
+	KVM: {PVH: "host", PVOnly: "host,-svm,-vmx"},
+}
+
+func (m Machine) cpu(files) ([]string, error) {
+	model, ok := processors[m.Accel][m.CPU]
+	if !ok {
+		return nil, fmt.Errorf("no processor for accelerator %q and CPU %q", m.Accel, m.CPU)
+	}
+	return append(m.Accel.args(), "-cpu", model), nil
+}
+
+func (m Machine) firmware(f files) ([]string, error) {
+	switch m.Firmware {
+	case BIOS:
+		return nil, nil
+	case UEFI:
+		return []string{
+			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file=" + escape(f.code),
+			"-drive", "if=pflash,unit=1,format=raw,file=" + escape(f.vars),
+		}, nil
+	}
+	return nil, fmt.Errorf("firmware %q: want %s or %s", m.Firmware, BIOS, UEFI)
+}
+
+func (m Machine) medium(f files) ([]string, error) {
+	switch m.Medium {
+	case CD:
+		return []string{
+			"-drive", "if=none,id=disc,media=cdrom,readonly=on,format=raw,file=" + escape(f.medium),
+			"-device", "ide-cd,drive=disc,bootindex=1",
+		}, nil
+	case USB:
+		return []string{
+			"-drive", "if=none,id=stick,format=raw,file=" + escape(f.medium),
+			"-device", "qemu-xhci", "-device", "usb-storage,drive=stick,bootindex=1",
+		}, nil
+	}
+	return nil, fmt.Errorf("medium %q: want %s or %s", m.Medium, CD, USB)
+}
+
+func (m Machine) network(files) ([]string, error) {
+	if len(m.NICs) == 0 {
+		return []string{"-nic", "none"}, nil
+	}
+	var args []string
+	for i, nic := range m.NICs {
+		backend, err := m.backend(i, nic)
+		if err != nil {
+			return nil, err
+		}
+		// romfile= : without the network boot ROM the firmware is done seconds earlier.
+		args = append(args, "-netdev", backend,
+			"-device", fmt.Sprintf("%s,netdev=net%d,mac=52:54:00:12:34:%02x,romfile=", orDefault(nic.Model, "e1000"), i, 0x56+i))
+	}
+	return args, nil
+}
+
+// backend returns the -netdev of NIC number i.
+func (m Machine) backend(i int, nic NIC) (string, error) {
+	switch orDefault(nic.Net, UserNet) {
+	case UserNet:
+		backend := fmt.Sprintf("user,id=net%d", i)
+		for _, f := range m.Forwards {
+			backend += ",hostfwd=" + f.rule()
+		}
+		return backend, nil
+	case NoServer:
+		return fmt.Sprintf("hubport,id=net%d,hubid=%d", i, i), nil
+	}
+	return "", fmt.Errorf("NIC %d: net %q: want %q or %q", i, nic.Net, UserNet, NoServer)
+}
+
+// rule returns f in the form of QEMU's hostfwd option.
+func (f Forward) rule() string {
+	return fmt.Sprintf("tcp:127.0.0.1:%d-%s:%d", f.HostPort, f.Address, f.Port)
+}
+
+func (m Machine) consoles(files) ([]string, error) {
+	args := []string{"-serial", "stdio"}
+	if m.Terminal {
+		args = []string{"-serial", "mon:stdio"}
+	}
+	if !m.Window {
+		args = append(args, "-display", "none")
+	}
+	return args, nil
+}
+
+// escape protects the commas of a file name in an option's value.
+func escape(path string) string { return strings.ReplaceAll(path, ",", ",,") }
+
+// Quote joins argv to a line that can be pasted into a shell.
+func Quote(argv []string) string {
+	words := make([]string, len(argv))
+	for i, word := range argv {
+		if word == "" || strings.ContainsAny(word, " \t\n\"'\\$`*?[](){}<>|&;#~!") {
+			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+		words[i] = word
+	}
+	return strings.Join(words, " ")
+}
