@@ -42,8 +42,8 @@ type Options struct {
 // fixed, so that Xen does not give it all and a guest's start never waits for a balloon
 // (docs/decisions.md has the figures). Linux: messages of warnings and worse only, the boot report is ours.
 const (
-	xenCmdline = "console=vga,com1 com1=115200,8n1 dom0_mem=192M,max:192M dom0_max_vcpus=1-4 ucode=scan"
-	cmdline    = "console=tty0 console=hvc0 quiet loglevel=4 panic=30"
+	xenCmdline = "console=vga,com1 com1=115200,8n1 dom0_mem=192M+12%,min:256M,max:1G dom0_max_vcpus=1-4 ucode=scan"
+	cmdline    = "console=tty0 console=hvc0 quiet loglevel=4 panic=30 swiotlb=8192 cryptomgr.notests"
 )
 
 // grubPackages hold GRUB's images and modules for BIOS and UEFI, and grub-mkimage.

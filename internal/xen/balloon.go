@@ -91,22 +91,33 @@ func (b *Balloon) GiveUpKiB(ctx context.Context, kib int64) (int64, error) {
 	}
 }
 
-// floorKiB is the least that dom0 can do with now.
-func (b *Balloon) floorKiB() (int64, error) {
-	file, err := os.Open(b.meminfo)
-	if err != nil {
-		return 0, fmt.Errorf("dom0 memory in use: %w", err)
-	}
-	defer file.Close()
-	used, err := usedKiB(file)
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", b.meminfo, err)
-	}
-	return used + balloonHeadroomKiB, nil
+// AvailableKiB is how much memory dom0 can give to new processes.
+func (b *Balloon) AvailableKiB() (int64, error) {
+	m, err := b.readMeminfo()
+	return m["MemAvailable"], err
 }
 
-// usedKiB reads /proc/meminfo and returns MemTotal less MemAvailable.
-func usedKiB(r io.Reader) (int64, error) {
+// floorKiB is the least that dom0 can do with now.
+func (b *Balloon) floorKiB() (int64, error) {
+	m, err := b.readMeminfo()
+	return m["MemTotal"] - m["MemAvailable"] + balloonHeadroomKiB, err
+}
+
+func (b *Balloon) readMeminfo() (map[string]int64, error) {
+	file, err := os.Open(b.meminfo)
+	if err != nil {
+		return nil, fmt.Errorf("dom0 memory in use: %w", err)
+	}
+	defer file.Close()
+	m, err := parseMeminfo(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", b.meminfo, err)
+	}
+	return m, nil
+}
+
+// parseMeminfo reads MemTotal and MemAvailable, KiB, out of /proc/meminfo (proc(5)).
+func parseMeminfo(r io.Reader) (map[string]int64, error) {
 	values := map[string]int64{}
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
@@ -117,17 +128,17 @@ func usedKiB(r io.Reader) (int64, error) {
 		}
 		kib, err := strconv.ParseInt(fields[0], 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("%s: %w", key, err)
+			return nil, fmt.Errorf("%s: %w", key, err)
 		}
 		values[key] = kib
 	}
 	if err := lines.Err(); err != nil {
-		return 0, err
+		return nil, err
 	}
 	if len(values) != 2 || values["MemAvailable"] < 0 || values["MemAvailable"] > values["MemTotal"] {
-		return 0, errors.New("no usable MemTotal and MemAvailable")
+		return nil, errors.New("no usable MemTotal and MemAvailable")
 	}
-	return values["MemTotal"] - values["MemAvailable"], nil
+	return values, nil
 }
 
 func (b *Balloon) read(name string) (int64, error) {

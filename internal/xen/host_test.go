@@ -115,8 +115,8 @@ func FuzzUsedKiB(f *testing.F) {
 	f.Add("MemTotal:  200000 kB\nMemAvailable:  150000 kB\n")
 	f.Add("MemTotal:\nMemAvailable: x\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		if used, err := usedKiB(strings.NewReader(text)); err == nil && used < 0 {
-			t.Error(used)
+		if m, err := parseMeminfo(strings.NewReader(text)); err == nil && m["MemTotal"] < m["MemAvailable"] {
+			t.Error(m)
 		}
 	})
 }
