@@ -16,5 +16,5 @@ const (
 	MsgNoNIC        = "no network card" // interface= err=
 	MsgMedium       = "boot medium"     // device= mount=
 	MsgDaemon       = "daemon"          // name= state= pid= err=
-	MsgEnding       = "power off"       // reason=
+	MsgEnding       = "ending"          // action=
 )

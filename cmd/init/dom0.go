@@ -198,6 +198,7 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 		return err
 	}
 	go func() {
+		<-d.random
 		if err := manager.Run(ctx); err != nil && ctx.Err() == nil {
 			d.log.Error("network", "err", err)
 		}

@@ -76,7 +76,10 @@ func (g *guest) startNetwork(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	go func() { _ = manager.Run(ctx) }()
+	go func() {
+		<-g.random
+		_ = manager.Run(ctx)
+	}()
 	return nil
 }
 
