@@ -56,7 +56,7 @@ type Machine struct {
 	Board     string   // "pc"; "q35" is the other one
 	MemoryMiB int      // 1024
 	CPUs      int      // 2
-	CPU       CPU      // PVH
+	CPU       CPU      // what works well with Accel: PVOnly under TCG, PVH under KVM
 	Accel     Accel    // TCG
 	NICs      []NIC    // nil: one, its zero value; empty: none
 	Forwards  []Forward
@@ -71,8 +71,8 @@ func (m Machine) withDefaults() Machine {
 	m.Board = orDefault(m.Board, "pc")
 	m.MemoryMiB = orDefault(m.MemoryMiB, 1024)
 	m.CPUs = orDefault(m.CPUs, 2)
-	m.CPU = orDefault(m.CPU, PVH)
 	m.Accel = orDefault(m.Accel, TCG)
+	m.CPU = orDefault(m.CPU, usual[m.Accel])
 	if m.NICs == nil {
 		m.NICs = []NIC{{}}
 	}
@@ -112,6 +112,10 @@ func (m Machine) args(f files) ([]string, error) {
 	}
 	return args, nil
 }
+
+// usual is the processor a machine has that names none. TCG does have hardware virtualisation, but
+// PVH guests in it take minutes, and some end in a triple fault.
+var usual = map[Accel]CPU{TCG: PVOnly, KVM: PVH}
 
 // processors maps accelerator and ability to QEMU's model. Under TCG "max" and the named models
 // crash Xen or the dom0 kernel; qemu64 does not, and TCG emulates SVM with nested paging.

@@ -15,11 +15,11 @@ import (
 
 var someFiles = files{code: "code.fd", vars: "vars.fd", medium: "disc.iso"}
 
-const defaults = "-nodefaults -no-user-config -machine pc -m 1024 -smp 2 -vga std -accel tcg,thread=multi,tb-size=12"
+const defaults = "-nodefaults -no-user-config -machine pc -m 1024 -smp 2 -vga std -accel tcg,thread=multi,tb-size=128"
 
 func TestArgs(t *testing.T) {
 	const (
-		pvh    = " -cpu qemu64,+svm,+npt"
+		pv     = " -cpu qemu64"
 		cd     = " -drive if=none,id=disc,media=cdrom,readonly=on,format=raw,file=disc.iso -device ide-cd,drive=disc,bootindex=1"
 		nic    = " -netdev user,id=net0 -device e1000,netdev=net0,mac=52:54:00:12:34:56,romfile="
 		serial = " -serial stdio -display none"
@@ -29,16 +29,16 @@ func TestArgs(t *testing.T) {
 		machine Machine
 		want    string
 	}{
-		{"default", Machine{}, defaults + pvh + cd + nic + serial},
-		{"no hardware virtualisation", Machine{CPU: PVOnly}, defaults + " -cpu qemu64" + cd + nic + serial},
-		{"no NIC", Machine{NICs: []NIC{}}, defaults + pvh + cd + " -nic none" + serial},
-		{"two NICs", Machine{NICs: []NIC{{Model: "rtl8139", Net: NoServer}, {}}}, defaults + pvh + cd +
+		{"default", Machine{}, defaults + pv + cd + nic + serial},
+		{"hardware virtualisation", Machine{CPU: PVH}, defaults + " -cpu qemu64,+svm,+npt" + cd + nic + serial},
+		{"no NIC", Machine{NICs: []NIC{}}, defaults + pv + cd + " -nic none" + serial},
+		{"two NICs", Machine{NICs: []NIC{{Model: "rtl8139", Net: NoServer}, {}}}, defaults + pv + cd +
 			" -netdev hubport,id=net0,hubid=0 -device rtl8139,netdev=net0,mac=52:54:00:12:34:56,romfile=" +
 			" -netdev user,id=net1 -device e1000,netdev=net1,mac=52:54:00:12:34:57,romfile=" + serial},
-		{"UEFI, stick", Machine{Firmware: UEFI, Medium: USB}, defaults + pvh +
+		{"UEFI, stick", Machine{Firmware: UEFI, Medium: USB}, defaults + pv +
 			" -drive if=pflash,unit=0,format=raw,readonly=on,file=code.fd -drive if=pflash,unit=1,format=raw,file=vars.fd" +
 			" -drive if=none,id=stick,format=raw,file=disc.iso -device qemu-xhci -device usb-storage,drive=stick,bootindex=1" + nic + serial},
-		{"demo", Machine{Terminal: true, Window: true, Forwards: []Forward{{8016, "10.0.2.16", 80}}}, defaults + pvh + cd +
+		{"demo", Machine{Terminal: true, Window: true, Forwards: []Forward{{8016, "10.0.2.16", 80}}}, defaults + pv + cd +
 			" -netdev user,id=net0,hostfwd=tcp:127.0.0.1:8016-10.0.2.16:80 -device e1000,netdev=net0,mac=52:54:00:12:34:56,romfile= -serial mon:stdio"},
 		{"KVM", Machine{Accel: KVM, Board: "q35", MemoryMiB: 512, CPUs: 1},
 			"-nodefaults -no-user-config -machine q35 -m 512 -smp 1 -vga std -accel kvm -cpu host" + cd + nic + serial},
