@@ -33,7 +33,9 @@ const (
 	DefaultBridge = "xenbr0"
 )
 
-// Xenstore keys a zerodisc guest writes below its own domain's "data" directory, and dom0 reads.
+// Xenstore keys by which dom0 and a zerodisc guest tell each other things, relative to the guest's
+// directory in the store.
 const (
-	XenstoreAddress = "data/zerodisc/address" // IPv4 address, dotted quad
+	XenstoreAddress = "data/zerodisc/address" // from the guest: its IPv4 address, dotted quad
+	XenstoreSeed    = "data/zerodisc/seed"    // from dom0: 32 random bytes, hexadecimal; the guest removes it
 )

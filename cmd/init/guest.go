@@ -4,6 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -11,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -38,6 +42,7 @@ func runGuest(s *system) int {
 	stage.Run(ctx, s.log, []stage.Stage{
 		{Name: "modules", Run: func(ctx context.Context) error { return earlyModules(ctx, guestModules...) }},
 		{Name: "name", Run: g.findName},
+		{Name: "random", Run: seedRandom},
 		{Name: "network", Run: g.startNetwork},
 		{Name: "page", Run: g.servePage},
 	})
@@ -61,6 +66,42 @@ func (g *guest) findName(ctx context.Context) error {
 	}
 	g.name = name
 	return unix.Sethostname([]byte(name))
+}
+
+// seedRandom takes the random bytes that dom0 has put into xenstore for this guest. Without a
+// random number generator in the CPU the kernel would gather its own for 20 s (measured under
+// emulation), and DHCP needs some.
+func seedRandom(ctx context.Context) error {
+	store, err := xenstore.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	text, err := store.Read(ctx, boot.XenstoreSeed)
+	if err != nil {
+		return err
+	}
+	seed, err := hex.DecodeString(text)
+	if err != nil {
+		return fmt.Errorf("seed from dom0: %w", err)
+	}
+	return errors.Join(addEntropy(seed), store.Rm(ctx, boot.XenstoreSeed))
+}
+
+// addEntropy gives the kernel bytes that are random in every bit (random(4), RNDADDENTROPY).
+func addEntropy(seed []byte) error {
+	random, err := os.OpenFile("/dev/urandom", os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer random.Close()
+	pool := binary.NativeEndian.AppendUint32(nil, uint32(len(seed)*8)) // struct rand_pool_info: bits, bytes, the bytes
+	pool = binary.NativeEndian.AppendUint32(pool, uint32(len(seed)))
+	pool = append(pool, seed...)
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, random.Fd(), unix.RNDADDENTROPY, uintptr(unsafe.Pointer(&pool[0]))); errno != 0 {
+		return fmt.Errorf("add entropy: %w", errno)
+	}
+	return nil
 }
 
 // startNetwork gets a lease for the guest's interface in the background and tells dom0 of it.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -219,7 +221,19 @@ func (d *dom0) startGuest(ctx context.Context, domain *guests.Domain) {
 		return
 	}
 	d.guests.started(domain, domid, time.Since(start))
+	d.giveSeed(ctx, domid)
 	go d.follow(ctx, domain, domid)
+}
+
+// giveSeed puts random bytes where a zerodisc guest looks for them; other guests leave them alone.
+func (d *dom0) giveSeed(ctx context.Context, domid int) {
+	<-d.random
+	var seed [32]byte
+	_, _ = rand.Read(seed[:]) // never fails, crypto/rand
+	key := fmt.Sprintf("/local/domain/%d/%s", domid, boot.XenstoreSeed)
+	if err := d.store.Write(ctx, key, hex.EncodeToString(seed[:])); err != nil {
+		d.log.Debug("seed", "domid", domid, "err", err)
+	}
 }
 
 // restartGrace is how long libxl takes at most between the end of a guest that reboots and its
@@ -239,6 +253,7 @@ func (d *dom0) follow(ctx context.Context, domain *guests.Domain, domid int) {
 			if err == nil && next != domid {
 				domid = next
 				d.guests.started(domain, domid, time.Since(ended))
+				d.giveSeed(ctx, domid)
 				break
 			}
 			if time.Since(ended) > restartGrace || ctx.Err() != nil {

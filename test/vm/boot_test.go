@@ -122,7 +122,7 @@ func (m *VM) checkGuestConsole(t *testing.T, address string) {
 	m.FromNow().Type("xl console " + guests[0] + "\r")
 	m.WaitText(regexp.QuoteMeta(address), soon) // the banner
 	m.FromNow().Type("\rhostname\r")
-	m.WaitText(`^`+guests[0]+`\s*$`, soon)
+	m.WaitText(`^(\$ )*`+guests[0]+`\s*$`, soon) // the prompt may come first
 	m.Type("\x1d") // Ctrl-] leaves
 	m.ForgetShell()
 	m.checkListed(t, guests...)
