@@ -123,7 +123,8 @@ func (m *VM) checkGuestConsole(t *testing.T, address string) {
 	m.WaitText(regexp.QuoteMeta(address), soon) // the banner
 	m.FromNow().Type("\rhostname\r")
 	m.WaitText(`^(\$ )*`+guests[0]+`\s*$`, soon) // the prompt may come first
-	m.Type("\x1d") // Ctrl-] leaves
+	m.Type("\x1d")                               // Ctrl-] leaves,
+	time.Sleep(2 * time.Second)                  // but only where xenconsole reads it by itself
 	m.ForgetShell()
 	m.checkListed(t, guests...)
 }
