@@ -121,6 +121,7 @@ func (m *VM) checkGuestConsole(t *testing.T, address string) {
 	t.Helper()
 	m.FromNow().Type("xl console " + guests[0] + "\r")
 	m.WaitText(regexp.QuoteMeta(address), soon) // the banner
+	time.Sleep(2 * time.Second)                 // what is typed while xenconsole takes the terminal over is torn apart
 	m.FromNow().Type("\rhostname\r")
 	m.WaitText(`^(\$ )*`+guests[0]+`\s*$`, soon) // the prompt may come first
 	m.Type("\x1d")                               // Ctrl-] leaves,
