@@ -18,7 +18,7 @@ ACCEL ?= auto
 ISO   ?= build/zerodisc.iso
 MKISO ?=
 N     ?= 5
-VM    ?= ^(TestHarness.*|TestBIOSDisc|TestUEFIDisc|TestNoDHCPServer)$$
+VM    ?= ^(TestHarness.*|TestBIOSDisc|TestUEFIDisc|TestNoDHCPServer|TestSmallHost|TestSecondNIC)$$
 
 # Finds Go where PATH does not lead to one that is new enough.
 GO := scripts/with-go go
