@@ -1,6 +1,6 @@
 // Package boot is the contract between the side that builds the disc (cmd/mkiso) and the side
-// that runs from it (cmd/init): kernel command-line keys, paths on the medium and in dom0, the
-// build manifest and the names of the console lines. It imports only the standard library.
+// that runs from it (cmd/init): kernel command-line keys, paths on the medium and in dom0,
+// and the names of the console lines. It imports only the standard library.
 package boot
 
 // Version of zerodisc.

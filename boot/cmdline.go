@@ -35,15 +35,15 @@ type Cmdline map[string]string
 // without "=" has the empty value.
 func ParseCmdline(text string) Cmdline {
 	line := Cmdline{}
-	for _, word := range splitWords(text) {
+	for _, word := range SplitWords(text) {
 		key, value, _ := strings.Cut(word, "=")
 		line[key] = value
 	}
 	return line
 }
 
-// splitWords cuts text at white space outside double quotes and drops the quotes.
-func splitWords(text string) []string {
+// SplitWords cuts text at white space outside double quotes and drops the quotes.
+func SplitWords(text string) []string {
 	quoted := false
 	words := strings.FieldsFunc(text, func(r rune) bool {
 		if r == '"' {

@@ -35,7 +35,6 @@ func run(ctx context.Context) error {
 		opts.Guests = append(opts.Guests, dir)
 		return nil
 	})
-	flag.BoolVar(&opts.AllowBroken, "allow-broken", false, "put guests on the disc that dom0 will refuse")
 	flag.StringVar(&opts.Cmdline, "cmdline", "", "add `TEXT` to dom0's kernel command line")
 	flag.StringVar(&opts.XenCmdline, "xen-cmdline", "", "add `TEXT` to Xen's command line")
 	flag.StringVar(&opts.Mirror, "mirror", "", "take Debian's packages from `URL` (default: the mirror of this machine's apt)")

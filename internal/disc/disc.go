@@ -25,17 +25,16 @@ import (
 
 // Options are what mkiso's flags say.
 type Options struct {
-	Output      string
-	CacheDir    string
-	Guests      []string // directories: guests, or stores of guests
-	AllowBroken bool     // guests that dom0 will refuse are no error
-	Cmdline     string   // added to dom0's kernel command line
-	XenCmdline  string   // added to Xen's command line
-	Mirror      string   // "" for that of this machine's apt
-	Suite       string
-	Offline     bool
-	Verbose     bool
-	Out         io.Writer // progress and summary
+	Output     string
+	CacheDir   string
+	Guests     []string // directories: guests, or stores of guests
+	Cmdline    string   // added to dom0's kernel command line
+	XenCmdline string   // added to Xen's command line
+	Mirror     string   // "" for that of this machine's apt
+	Suite      string
+	Offline    bool
+	Verbose    bool
+	Out        io.Writer // progress and summary
 }
 
 // Command lines that every boot gets. Xen: the screen and the first serial line; dom0's memory is

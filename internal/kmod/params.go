@@ -2,6 +2,8 @@ package kmod
 
 import (
 	"strings"
+
+	"github.com/zerodisc/zerodisc/boot"
 )
 
 // Params is what the kernel command line says about modules.
@@ -16,7 +18,7 @@ type Params struct {
 // alias, "module_blacklist=A,B" from being loaded at all. Everything else is passed over.
 func ParseParams(cmdline string) Params {
 	p := Params{options: map[string][]string{}, blacklist: map[string]bool{}, denied: map[string]bool{}}
-	for _, word := range splitWords(cmdline) {
+	for _, word := range boot.SplitWords(cmdline) {
 		if word == "--" { // what follows is for init
 			break
 		}
@@ -56,19 +58,4 @@ func addNames(set map[string]bool, list string) {
 			set[Normalize(name)] = true
 		}
 	}
-}
-
-// splitWords cuts text at white space outside double quotes, and drops the quotes.
-func splitWords(text string) []string {
-	quoted := false
-	words := strings.FieldsFunc(text, func(r rune) bool {
-		if r == '"' {
-			quoted = !quoted
-		}
-		return !quoted && (r == ' ' || r == '\t' || r == '\n')
-	})
-	for i, word := range words {
-		words[i] = strings.ReplaceAll(word, `"`, "")
-	}
-	return words
 }

@@ -279,7 +279,7 @@ func buildWithGuests(t *testing.T) string {
 		}
 	}
 	iso := filepath.Join(t.TempDir(), "broken-guests.iso")
-	mkiso := exec.Command("go", "run", "./cmd/mkiso", "-offline", "-allow-broken", "-guests", store, "-o", iso)
+	mkiso := exec.Command("go", "run", "./cmd/mkiso", "-offline", "-guests", store, "-o", iso)
 	mkiso.Dir = filepath.Join("..", "..")
 	if out, err := mkiso.CombinedOutput(); err != nil {
 		t.Fatalf("build an image with broken guests: %v\n%s", err, out)
