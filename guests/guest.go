@@ -149,8 +149,39 @@ func Scan(stores ...string) ([]*Guest, []*Error) {
 		faults = append(faults, errs...)
 	}
 	found, twice := dropDuplicates(found)
-	slices.SortFunc(found, func(a, b *Guest) int { return cmp.Compare(a.Name, b.Name) })
 	return found, append(faults, twice...)
+}
+
+// Collect reads the guests that a disc is to carry: each of dirs is a guest directory (one with a
+// *.cfg) or a store. Errors are as for Scan.
+func Collect(dirs ...string) ([]*Guest, []*Error) {
+	var found []*Guest
+	var faults []*Error
+	for _, dir := range dirs {
+		if !IsGuest(dir) {
+			guests, errs := scanStore(dir)
+			if len(guests)+len(errs) == 0 {
+				errs = []*Error{{File: dir, Problem: "there are no guests in this directory",
+					Remedy: "name a directory with a *.cfg, or one whose subdirectories have one"}}
+			}
+			found, faults = append(found, guests...), append(faults, errs...)
+			continue
+		}
+		guest, err := Load(dir)
+		if err != nil {
+			faults = append(faults, asError(err, "", dir))
+			continue
+		}
+		found = append(found, guest)
+	}
+	found, twice := dropDuplicates(found)
+	return found, append(faults, twice...)
+}
+
+// IsGuest says whether dir is a guest directory, good or bad, and no store.
+func IsGuest(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return isConfig(dir, e.Name()) })
 }
 
 func scanStore(store string) (guests []*Guest, faults []*Error) {
@@ -193,7 +224,7 @@ func scanEntry(store, name string) (*Guest, error) {
 	return nil, nil
 }
 
-// dropDuplicates keeps the first guest of each name.
+// dropDuplicates keeps the first guest of each name, and sorts by name.
 func dropDuplicates(guests []*Guest) (kept []*Guest, faults []*Error) {
 	first := map[string]*Guest{}
 	for _, guest := range guests {
@@ -206,6 +237,7 @@ func dropDuplicates(guests []*Guest) (kept []*Guest, faults []*Error) {
 		first[guest.Name] = guest
 		kept = append(kept, guest)
 	}
+	slices.SortFunc(kept, func(a, b *Guest) int { return cmp.Compare(a.Name, b.Name) })
 	return kept, faults
 }
 

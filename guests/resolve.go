@@ -28,6 +28,7 @@ type Machine struct {
 	Bridge      string // for network interfaces that name none; boot.DefaultBridge when empty
 	DeviceModel string // path of QEMU for Xen, empty when the disc has none
 	Seed        string // same at every boot of this machine, another on every other machine
+	Elsewhere   bool   // this is not the machine: absolute paths of a configuration are not looked for
 }
 
 // Domain is a guest made ready for one machine.
@@ -210,18 +211,23 @@ func (r *resolver) absolute(what string, pos Pos, path string) (string, error) {
 	if path == "" {
 		return "", r.config().errorf(pos, "name a file, or remove it", "%s names no file", what)
 	}
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(r.guest.Dir, path)
+	if filepath.IsAbs(path) {
+		return path, r.mustExist(what, pos, path)
 	}
-	return path, r.mustExist(what, pos, path)
+	path = filepath.Join(r.guest.Dir, path)
+	return path, r.mustBeThere(what, pos, path)
 }
 
-// mustExist refuses a path at which there is nothing to read. Devices are left to Xen: they may
-// yet appear.
+// mustExist refuses an absolute path of the machine's at which there is nothing to read. Devices
+// are left to Xen: they may yet appear.
 func (r *resolver) mustExist(what string, pos Pos, path string) error {
-	if strings.HasPrefix(path, "/dev/") {
+	if r.machine.Elsewhere || strings.HasPrefix(path, "/dev/") {
 		return nil
 	}
+	return r.mustBeThere(what, pos, path)
+}
+
+func (r *resolver) mustBeThere(what string, pos Pos, path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

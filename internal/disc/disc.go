@@ -77,7 +77,7 @@ func Build(ctx context.Context, opts Options) error {
 	b := &builder{Options: opts, source: source, progress: newProgress(opts.Out)}
 	defer b.progress.done()
 	for _, step := range []func(context.Context) error{
-		b.loadPayload, b.makeInitrds, b.collectGuests, b.writeImage,
+		b.checkGuests, b.loadPayload, b.makeInitrds, b.collectGuests, b.writeImage,
 	} {
 		if err := step(ctx); err != nil {
 			return err

@@ -1,16 +1,39 @@
 package disc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/iso9660"
 )
+
+// checkGuests refuses a disc with guests that no machine could start, naming every one of them.
+// What depends on the machine, such as its memory, is for the machine to check.
+func (b *builder) checkGuests(context.Context) error {
+	machine := guests.Machine{HVM: true, Kernel: boot.MediaMount + "/" + boot.MediumKernel, Elsewhere: true}
+	found, broken := guests.Collect(b.Guests...)
+	var faults []error
+	for _, e := range broken {
+		faults = append(faults, e)
+	}
+	for _, guest := range found {
+		if _, err := guest.Resolve(machine); err != nil {
+			faults = append(faults, err)
+		}
+		if slices.Contains(demoGuests, guest.Name) {
+			faults = append(faults, fmt.Errorf("%s: the name %q is that of a guest of the demo; give it another name", guest.File, guest.Name))
+		}
+	}
+	return errors.Join(faults...)
+}
 
 // guestFiles lists the files of the guests in a directory of this machine: a guest directory (one
 // with a *.cfg), or a store of them.
@@ -18,12 +41,8 @@ func guestFiles(dir string) ([]iso9660.File, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return nil, fmt.Errorf("guests: %w", err)
 	}
-	configs, err := filepath.Glob(filepath.Join(dir, "*.cfg"))
-	if err != nil {
-		return nil, err
-	}
 	at := boot.MediumGuests
-	if len(configs) > 0 {
+	if guests.IsGuest(dir) {
 		abs, err := filepath.Abs(dir)
 		if err != nil {
 			return nil, err

@@ -3,6 +3,7 @@
 package vm
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -236,12 +237,22 @@ func TestSecondNIC(t *testing.T) {
 	m.checkPages(t, m.waitGuests(t))
 }
 
-// brokenGuests are guest directories that must be refused: name, configuration and what the
-// refusal has to mention.
-var brokenGuests = []struct{ name, cfg, mention string }{
-	{"badsyntax", "name = \"badsyntax\nmemory = 96\n", "badsyntax.cfg:1"},
-	{"nokernel", "name = \"nokernel\"\nkernel = \"missing.img\"\nmemory = 96\n", "missing.img"},
-	{"toolarge", "name = \"toolarge\"\nkernel = \"dom0\"\nmemory = 65536\n", "65536"},
+// TestPVHGuests boots a processor with hardware virtualisation: guests run as PVH.
+func TestPVHGuests(t *testing.T) {
+	m := Start(t, qemu.Machine{CPU: qemu.PVH})
+	addresses := m.waitGuests(t)
+	m.checkPages(t, addresses)
+	m.checkType(t, "pvh")
+	m.checkPowerOff(func(m *VM) { m.Type("poweroff\r") })
+}
+
+// brokenGuests are guests that must be refused: name, configuration, what becomes of it on the disc,
+// as if the disc were damaged, because mkiso itself takes no broken guest, and what the refusal
+// has to mention.
+var brokenGuests = []struct{ name, cfg, on, mention string }{
+	{"badsyntax", "name = \"badsyntax\"\nkernel = \"dom0\"\nmemory = 96\n", "name = \"badsyntax \nkernel = \"dom0\"\nmemory = 96\n", "badsyntax.cfg:1"},
+	{"nokernel", "name = \"nokernel\"\nkernel = \"nokernel.cfg\"\nmemory = 96\n", "name = \"nokernel\"\nkernel = \"missing_.img\"\nmemory = 96\n", "missing_.img"},
+	{"toolarge", "name = \"toolarge\"\nkernel = \"dom0\"\nmemory = 65536\n", "", "65536"},
 }
 
 // TestBrokenGuests boots a disc with three broken guests beside the two good ones: each is
@@ -284,5 +295,28 @@ func buildWithGuests(t *testing.T) string {
 	if out, err := mkiso.CombinedOutput(); err != nil {
 		t.Fatalf("build an image with broken guests: %v\n%s", err, out)
 	}
+	damage(t, iso)
 	return iso
+}
+
+// damage writes over the configurations in an image.
+func damage(t *testing.T, iso string) {
+	t.Helper()
+	image, err := os.ReadFile(iso)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, guest := range brokenGuests {
+		if guest.on == "" {
+			continue
+		}
+		at := bytes.Index(image, []byte(guest.cfg))
+		if at < 0 || len(guest.on) != len(guest.cfg) {
+			t.Fatalf("the configuration of %s is not in the image, or cannot be replaced in place", guest.name)
+		}
+		copy(image[at:], guest.on)
+	}
+	if err := os.WriteFile(iso, image, 0o644); err != nil {
+		t.Fatal(err)
+	}
 }

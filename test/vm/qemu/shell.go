@@ -77,9 +77,10 @@ func (p *Process) awaitShell(ctx context.Context) error {
 // ForgetShell says that the shell spoken to so far may be gone; the next Shell looks for one.
 func (p *Process) ForgetShell() { p.shellListens = false }
 
-// Stage2 returns the process id of stage2: process 1's child that does init's work.
+// Stage2 returns the process id of stage2: the child that does init's work. Any thread of process 1
+// may be its parent.
 func (p *Process) Stage2(ctx context.Context) (string, error) {
-	children, err := p.Shell(ctx, "cat /proc/1/task/1/children")
+	children, err := p.Shell(ctx, "cat /proc/1/task/*/children")
 	if err != nil {
 		return "", err
 	}
