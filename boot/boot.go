@@ -21,15 +21,22 @@ const (
 	MediumIDDir = "boot/id"
 )
 
+// Paths in dom0 and in a demo guest.
+const (
+	UserlandImage = "/images/userland.squashfs" // mounted at /usr by stage1
+	EarlyModules  = "/images/modules"           // modules that are needed before /usr/lib/modules is there
+	InitProgram   = "/usr/bin/init"
+)
+
 // Paths in dom0.
 const (
-	MediaMount    = "/media/boot"           // the boot medium, read-only
-	GuestsInRAM   = "/guests"               // a store inside the initrd (netboot)
-	ModulesDir    = "/usr/lib/modules"      // where the modules of the running kernel are mounted
-	ModulesImage  = "/lib/modules.squashfs" // all modules, compressed, kept in RAM
+	Dom0Image     = "/images/dom0.squashfs" // Xen's tools, libraries and modules, mounted at Dom0Mount
+	Dom0Mount     = "/usr/lib"
+	ModulesDir    = Dom0Mount + "/modules"
+	MediaMount    = "/media/boot" // the boot medium, read-only
+	GuestsInRAM   = "/guests"     // a store inside the initrd (netboot)
 	RunDir        = "/run/zerodisc"
 	GuestRunDir   = "/run/zerodisc/guests" // rendered configurations, NAME.cfg
-	ScriptsDir    = "/etc/xen/scripts"     // Xen's hotplug entry points (our applets)
 	DefaultBridge = "xenbr0"
 )
 

@@ -1,6 +1,8 @@
 package initramfs
 
 import (
+	"archive/tar"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -13,7 +15,7 @@ import (
 	"github.com/u-root/u-root/pkg/cpio"
 )
 
-// Archive collects the entries of one cpio archive (newc, Documentation/driver-api/early-userspace/
+// Archive collects the entries of one archive. It is written as cpio (newc, Documentation/driver-api/early-userspace/
 // buffer-format.rst). The same entries give the same bytes: sorted by name, owned by root, dated
 // 0, with inode numbers in order. Parent directories are added by themselves.
 type Archive struct {
@@ -75,7 +77,46 @@ func (a *Archive) Tree(name, source string) error {
 	})
 }
 
-// Write writes the archive to w.
+// WriteTar writes the archive to w as tar, for mksquashfs.
+func (a *Archive) WriteTar(w io.Writer) error {
+	out := tar.NewWriter(w)
+	for _, name := range slices.Sorted(maps.Keys(a.records)) {
+		if err := writeTar(out, a.records[name]); err != nil {
+			return fmt.Errorf("write archive: %s: %w", name, err)
+		}
+	}
+	return out.Close()
+}
+
+func writeTar(out *tar.Writer, r cpio.Record) (err error) {
+	header := tar.Header{Name: r.Name, Mode: int64(r.Mode & 0o7777), Format: tar.FormatPAX}
+	content := io.NewSectionReader(r.ReaderAt, 0, int64(r.FileSize))
+	switch r.Mode & cpio.S_IFMT {
+	case cpio.S_IFDIR:
+		header.Typeflag, header.Name = tar.TypeDir, r.Name+"/"
+		return out.WriteHeader(&header)
+	case cpio.S_IFLNK:
+		target, err := io.ReadAll(content)
+		if err != nil {
+			return err
+		}
+		header.Typeflag, header.Linkname = tar.TypeSymlink, string(target)
+		return out.WriteHeader(&header)
+	case cpio.S_IFREG:
+		header.Typeflag, header.Size = tar.TypeReg, int64(r.FileSize)
+		if err := out.WriteHeader(&header); err != nil {
+			return err
+		}
+		_, err := io.Copy(out, content)
+		if closer, ok := r.ReaderAt.(io.Closer); ok {
+			err = errors.Join(err, closer.Close())
+		}
+		return err
+	}
+	return fmt.Errorf("mode %o: an image takes files, directories and links only", r.Mode)
+}
+
+// Write writes the archive to w as cpio.
 func (a *Archive) Write(w io.Writer) error {
 	out := cpio.Newc.Writer(w)
 	for i, name := range slices.Sorted(maps.Keys(a.records)) {

@@ -1,24 +1,22 @@
-// Package initramfs makes the two initrds of the disc: dom0's, in which the whole of dom0 lives,
-// and the demo guests'. Both are rows of cpio segments of which the first, the Go userland, is
-// the same bytes.
+// Package initramfs makes the initrd of the disc, in which the whole of dom0 lives. Most of it are two
+// squashfs images: Xen's tools, libraries and kernel modules for dom0 alone, and the Go userland,
+// which the demo guests run too. What comes after dom0's own part is the guests' initrd.
 package initramfs
 
 import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/zerodisc/zerodisc/boot"
-	"github.com/zerodisc/zerodisc/internal/kmod"
 	"github.com/zerodisc/zerodisc/internal/payload"
 )
 
-// Inputs are what the initrds are made from.
+// Inputs are what the initrd is made from.
 type Inputs struct {
 	Source   string // this module's root directory
 	CacheDir string // intermediate files, reused by later builds
@@ -26,99 +24,93 @@ type Inputs struct {
 	Step     func(name string) // told what is being done; never nil
 }
 
-// Result names the files made.
+// Result is what was made.
 type Result struct {
-	Dom0, Guest string            // initrds
-	Kernel      payload.Entry     // the Linux kernel that dom0 and PV(H) guests run
-	Userland    string            // the multi-call binary
-	Parts       []Part            // what dom0's initrd consists of
-	Packages    []payload.Package // those that dom0's files come from, besides kernel and modules
+	Initrd   string            // file
+	Guest    int64             // offset in bytes: the rest of the initrd is the guests' initrd
+	Kernel   payload.Entry     // the Linux kernel that dom0 and PV(H) guests run
+	Parts    []Part            // what the initrd consists of
+	Packages []payload.Package // those that dom0's files come from, besides kernel and modules
 }
 
-// Part is a segment of an initrd.
+// Part is a file that went into the initrd.
 type Part struct {
 	Name string
 	File string
 }
 
-// Build makes the initrds.
+// Build makes the initrd.
 func Build(ctx context.Context, in Inputs) (*Result, error) {
-	kernel, version, err := kernelOf(in.Tree)
+	kernel, release, err := kernelOf(in.Tree)
 	if err != nil {
 		return nil, err
 	}
-	c := &Compressor{CacheDir: filepath.Join(in.CacheDir, "segments"), Tool: in.Tree.Tool}
-	userland, err := in.userland(ctx, c)
+	in.Step("compiling the userland")
+	programs, err := compile(ctx, in.Source, filepath.Join(in.CacheDir, "userland"))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("userland: %w", err)
 	}
 	in.Step("selecting kernel modules")
-	modules, err := in.modules(ctx, version)
+	modules, err := in.modules(ctx, release)
 	if err != nil {
 		return nil, fmt.Errorf("kernel modules: %w", err)
 	}
-	in.Step("packing dom0 and the guests")
-	dom0, packages, err := in.dom0(ctx, c, modules)
+	userland, err := userlandImage(programs)
 	if err != nil {
+		return nil, fmt.Errorf("userland: %w", err)
+	}
+	x := xenFiles{archive: NewArchive(), tree: in.Tree, packages: map[string]payload.Package{}}
+	if err := x.addAll(); err != nil {
 		return nil, fmt.Errorf("dom0's files: %w", err)
 	}
-	guest, err := c.Segment(ctx, modules.guest)
-	if err != nil {
-		return nil, fmt.Errorf("guest's files: %w", err)
-	}
-	r := &Result{
-		Dom0: filepath.Join(in.CacheDir, "initrd.img"), Guest: filepath.Join(in.CacheDir, "guest.img"),
-		Kernel: kernel, Userland: userland.binary, Packages: packages,
-		Parts: []Part{{"Go userland", userland.segment}, {"Xen tools and libraries", dom0}, {"kernel modules", modules.segment}},
-	}
-	if err := Join(r.Dom0, userland.segment, dom0, modules.segment); err != nil {
+	if err := x.archive.Tree(libPath(boot.ModulesDir), filepath.Join(modules, "tree")); err != nil {
 		return nil, err
 	}
-	return r, Join(r.Guest, userland.segment, guest)
+	base := NewArchive()
+	if err := outline(base, programs); err != nil {
+		return nil, fmt.Errorf("userland: %w", err)
+	}
+	if err := base.Tree(boot.EarlyModules, filepath.Join(modules, "early")); err != nil {
+		return nil, err
+	}
+	r := &Result{Initrd: filepath.Join(in.CacheDir, "initrd.img"), Kernel: kernel, Packages: slices.Collect(maps.Values(x.packages))}
+	return r, in.pack(ctx, r, x.archive, userland, base)
 }
 
-// kernelOf finds the one kernel of the payload and its version.
+// pack compresses the initrd's three parts and writes them to r.Initrd.
+func (in Inputs) pack(ctx context.Context, r *Result, dom0, userland, base *Archive) error {
+	in.Step("compressing Xen's tools and the kernel modules")
+	dom0Image, err := in.squash(ctx, dom0)
+	if err != nil {
+		return err
+	}
+	in.Step("compressing the userland")
+	userlandImage, err := in.squash(ctx, userland)
+	if err != nil {
+		return err
+	}
+	compressed, err := in.compress(ctx, base)
+	if err != nil {
+		return err
+	}
+	own, shared := NewArchive(), NewArchive()
+	if err := own.File(boot.Dom0Image, dom0Image, 0o644); err != nil {
+		return err
+	}
+	own.Text("/etc/xen/xl.conf", xlConf, 0o644)
+	for _, name := range hotplugScripts {
+		own.Link(name, boot.InitProgram)
+	}
+	if err := shared.File(boot.UserlandImage, userlandImage, 0o644); err != nil {
+		return err
+	}
+	r.Parts = []Part{{"Xen tools, libraries, kernel modules", dom0Image}, {"Go userland", userlandImage}, {"first stage", compressed}}
+	r.Guest, err = writeInitrd(r.Initrd, own, shared, compressed)
+	return err
+}
+
+// kernelOf finds the one kernel of the payload and its release.
 func kernelOf(tree *payload.Tree) (payload.Entry, string, error) {
 	e, err := one(tree, "/boot/vmlinuz-*")
 	return e, strings.TrimPrefix(path.Base(e.Path), "vmlinuz-"), err
-}
-
-// userlandFiles are the binary and its compressed segment.
-type userlandFiles struct{ binary, segment string }
-
-func (in Inputs) userland(ctx context.Context, c *Compressor) (u userlandFiles, err error) {
-	in.Step("compiling the userland")
-	dir := filepath.Join(in.CacheDir, "userland")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return u, err
-	}
-	if u.binary, err = BuildUserland(ctx, in.Source, dir); err != nil {
-		return u, err
-	}
-	commands, err := urootCommands(ctx, in.Source)
-	if err != nil {
-		return u, err
-	}
-	a := NewArchive()
-	if err := addUserland(a, u.binary, commands); err != nil {
-		return u, err
-	}
-	in.Step("compressing the userland")
-	u.segment, err = c.Segment(ctx, a)
-	return u, err
-}
-
-// dom0 makes the segment of what Debian's packages give dom0, with the modules that are needed
-// before the image of all others is mounted.
-func (in Inputs) dom0(ctx context.Context, c *Compressor, m *moduleFiles) (string, []payload.Package, error) {
-	x := xenFiles{archive: NewArchive(), tree: in.Tree, packages: map[string]payload.Package{}}
-	if err := x.addAll(); err != nil {
-		return "", nil, err
-	}
-	if err := x.archive.Tree(kmod.EarlyDir, m.early); err != nil {
-		return "", nil, err
-	}
-	x.archive.Dir(boot.ModulesDir, 0o755)
-	segment, err := c.Segment(ctx, x.archive)
-	return segment, slices.Collect(maps.Values(x.packages)), err
 }

@@ -3,8 +3,11 @@ package initramfs
 import (
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
+	"strings"
 
+	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/elfdeps"
 	"github.com/zerodisc/zerodisc/internal/payload"
 )
@@ -24,20 +27,21 @@ var Packages = []string{
 const xenBin = "/usr/lib/xen-*/bin/"
 
 // programs are dom0's C programs: Xen's own, and nothing else. The pattern must match one file.
-var programs = []struct{ pattern, link string }{
-	{xenBin + "xenstored", ""},         // the store: every domain's configuration and state
-	{xenBin + "xenconsoled", ""},       // moves guests' console output
-	{xenBin + "xen-init-dom0", ""},     // tells the store about dom0
-	{xenBin + "libxl-save-helper", ""}, // started by xl for save, restore and migration
-	{xenBin + "xenconsole", ""},        // started by xl for "xl console"
-	{xenBin + "xl", "/usr/sbin/xl"},
-	{xenBin + "xentop", "/usr/sbin/xentop"}, // "xl top"
-	{xenBin + "xenpm", "/usr/sbin/xenpm"},   // power management, the one way to see CPU frequencies under Xen
-	{xenBin + "xenstore-control", "/usr/sbin/xenstore-control"},
-	{"/usr/bin/xenstore", ""}, // one program under the names below
+var programFiles = []string{
+	xenBin + "xenstored",         // the store: every domain's configuration and state
+	xenBin + "xenconsoled",       // moves guests' console output
+	xenBin + "xen-init-dom0",     // tells the store about dom0
+	xenBin + "libxl-save-helper", // started by xl for save, restore and migration
+	xenBin + "xenconsole",        // started by xl for "xl console"
+	xenBin + "xl",
+	xenBin + "xentop", // "xl top"
+	xenBin + "xenpm",  // power management, the one way to see CPU frequencies under Xen
+	xenBin + "xenstore-control",
 }
 
-// xenstoreNames are the names of xenstore-utils' one program.
+// xenstoreProgram is xenstore-utils' one program; it stands beside the others under these names.
+const xenstoreProgram = "/usr/bin/xenstore"
+
 var xenstoreNames = []string{"chmod", "exists", "list", "ls", "read", "rm", "watch", "write"}
 
 // dlopened are libraries that no program links against but that are opened at run time.
@@ -46,12 +50,8 @@ var dlopened = []string{
 	"/usr/lib/x86_64-linux-gnu/libgcc_s.so.1",
 }
 
-// data are files that programs read.
-var data = []string{
-	// Terminals that xentop may run on: the screen and the serial line.
-	"/usr/share/terminfo/l/linux", "/usr/share/terminfo/v/vt102", "/usr/share/terminfo/v/vt100",
-	"/usr/share/terminfo/x/xterm", "/usr/share/terminfo/x/xterm-256color",
-}
+// terminals that xentop may run on: the screen, the serial line and what a person sits at behind it.
+var terminals = []string{"l/linux", "v/vt102", "v/vt100", "x/xterm", "x/xterm-256color"}
 
 // xlConf is xl.conf(5): dom0 gives memory to guests only as init decides, and a script waits for
 // no lock that a dead xl left behind on a RAM disk.
@@ -62,38 +62,43 @@ vif.default.script="vif-bridge"
 lockfile="/run/lock/xl"
 `
 
-// xenFiles gathers everything in dom0 that comes from Debian's packages, but for kernel and
-// modules, and which packages that is.
+// xenFiles gathers what is mounted at boot.Dom0Mount, but for the modules: everything in dom0 that
+// comes from Debian's packages, and which packages that is.
 type xenFiles struct {
 	archive  *Archive
 	tree     *payload.Tree
 	packages map[string]payload.Package
 }
 
+// libPath turns a path of dom0 below boot.Dom0Mount into the name in the image that is mounted there.
+func libPath(name string) string { return strings.TrimPrefix(name, boot.Dom0Mount+"/") }
+
 func (x *xenFiles) addAll() error {
-	paths := slices.Clone(dlopened)
-	for _, p := range programs {
-		e, err := one(x.tree, p.pattern)
+	paths := append(slices.Clone(dlopened), xenstoreProgram)
+	var bin string
+	for _, pattern := range programFiles {
+		e, err := one(x.tree, pattern)
 		if err != nil {
 			return err
 		}
-		if err := x.add(e.Path, e.Path, 0o755); err != nil {
+		if err := x.add(libPath(e.Path), e.Path, 0o755); err != nil {
 			return err
 		}
-		if p.link != "" {
-			x.archive.Link(p.link, e.Path)
-		}
+		bin = path.Dir(libPath(e.Path))
 		paths = append(paths, e.Path)
 	}
-	for _, name := range xenstoreNames {
-		x.archive.Link("/usr/bin/xenstore-"+name, "xenstore")
+	if err := x.add(path.Join(bin, "xenstore"), xenstoreProgram, 0o755); err != nil {
+		return err
 	}
-	for _, name := range data {
-		if err := x.add(name, name, 0o644); err != nil {
+	for _, name := range xenstoreNames {
+		x.archive.Link(path.Join(bin, "xenstore-"+name), "xenstore")
+	}
+	for _, name := range terminals {
+		// Where ncurses looks too, as /lib/terminfo.
+		if err := x.add("terminfo/"+name, "/usr/share/terminfo/"+name, 0o644); err != nil {
 			return err
 		}
 	}
-	x.archive.Text("/etc/xen/xl.conf", xlConf, 0o644)
 	return x.addLibraries(paths)
 }
 
@@ -114,19 +119,21 @@ func (x *xenFiles) addLibraries(paths []string) error {
 		return err
 	}
 	libraries := closure.Libraries
-	if closure.Interpreter != nil {
-		libraries = append(libraries, *closure.Interpreter)
-	}
 	for _, name := range dlopened {
 		libraries = append(libraries, elfdeps.Library{Link: name, Path: name})
 	}
 	for _, l := range libraries {
-		if err := x.add(l.Path, l.Path, 0o755); err != nil {
+		if err := x.add(libPath(l.Path), l.Path, 0o755); err != nil {
 			return err
 		}
 		if l.Link != l.Path {
-			x.archive.Link(l.Link, l.Path)
+			x.archive.Link(libPath(l.Link), l.Path)
 		}
+	}
+	if i := closure.Interpreter; i != nil {
+		// /lib64 leads to /usr/lib in dom0.
+		x.archive.Link(path.Base(i.Link), i.Path)
+		return x.add(libPath(i.Path), i.Path, 0o755)
 	}
 	return nil
 }

@@ -12,59 +12,83 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/zerodisc/zerodisc/boot"
-	"github.com/zerodisc/zerodisc/internal/kmod"
 )
 
-// guestModules are what a demo guest needs: its disks and its network.
-var guestModules = []string{"xen_netfront", "xen_blkfront"}
-
-// squashOptions of mksquashfs: blocks of 1 MiB, because modules resemble each other, no date and
-// no owner.
+// squashOptions of mksquashfs: no dates and no owners, so that the same files give the same bytes.
+// Blocks are as large as they get, because modules resemble each other.
 var squashOptions = []string{
-	"-comp", "zstd", "-Xcompression-level", "22", "-b", "1M",
+	"-comp", "zstd", "-Xcompression-level", "22", "-b", "1M", "-tar", "-root-mode", "0755", "-root-time", "0",
 	"-all-root", "-no-xattrs", "-mkfs-time", "0", "-all-time", "0", "-no-exports", "-no-progress", "-quiet",
 }
 
-// moduleFiles is what became of the kernel's modules.
-type moduleFiles struct {
-	segment string   // an uncompressed cpio archive with the image of all modules
-	early   string   // directory of the modules that mounting that image needs
-	guest   *Archive // what is in a guest's initrd besides the userland
+// squash makes a squashfs image of what a lists and returns its file, which is kept, named by what
+// it depends on: a compressed image stays so in RAM, unlike a compressed cpio archive, and only
+// what is used of it is decompressed.
+func (in Inputs) squash(ctx context.Context, a *Archive) (string, error) {
+	tool, err := in.Tree.Package("squashfs-tools")
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	fmt.Fprintln(sum, tool.SHA256, squashOptions)
+	if err := a.WriteTar(sum); err != nil {
+		return "", err
+	}
+	dir := filepath.Join(in.CacheDir, "images")
+	name := filepath.Join(dir, hex.EncodeToString(sum.Sum(nil))+".squashfs")
+	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+		return name, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	partial := name + ".partial"
+	defer os.Remove(partial)
+	if err := in.mksquashfs(ctx, a, partial); err != nil {
+		return "", err
+	}
+	return name, os.Rename(partial, name)
 }
 
-// modules selects the modules of the kernel release and packs them. It takes half a minute, so
-// the result is kept, named by what it depends on.
-func (in Inputs) modules(ctx context.Context, release string) (*moduleFiles, error) {
+func (in Inputs) mksquashfs(ctx context.Context, a *Archive, image string) error {
+	// It would append to an image that is there.
+	if err := os.Remove(image); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	cmd, err := in.Tree.Tool(ctx, "mksquashfs", append([]string{"-", image}, squashOptions...)...)
+	if err != nil {
+		return err
+	}
+	// mksquashfs refuses its own date options beside this variable.
+	cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool { return strings.HasPrefix(v, "SOURCE_DATE_EPOCH=") })
+	return feed(cmd, a.WriteTar)
+}
+
+// modulesFormat changes when SelectModules and WriteSubset write something else for the same list.
+const modulesFormat = "1"
+
+// modules selects the modules of the kernel release and returns a directory with two of them, tree,
+// which has all by release, and early. It takes seconds, so the result is kept, named by what it
+// depends on.
+func (in Inputs) modules(ctx context.Context, release string) (string, error) {
 	source, err := in.Tree.Lookup("/usr/lib/modules/" + release)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	key := sha256.Sum256([]byte(strings.Join(slices.Concat(
-		[]string{source.Package.SHA256, ModulesSpec}, EarlyModules, guestModules, squashOptions), "\n")))
+		[]string{source.Package.SHA256, modulesFormat, ModulesSpec}, EarlyModules), "\n")))
 	dir := filepath.Join(in.CacheDir, "modules", hex.EncodeToString(key[:8]))
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		if err := in.makeModules(ctx, release, dir); err != nil {
-			return nil, err
-		}
-	} else if err != nil {
-		return nil, err
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return dir, err
 	}
-	m := &moduleFiles{segment: filepath.Join(dir, "modules.cpio"), early: filepath.Join(dir, "early"), guest: NewArchive()}
-	return m, m.guest.Tree(kmod.EarlyDir, filepath.Join(dir, "guest"))
-}
-
-// makeModules makes the directory that modules keeps, complete or not at all.
-func (in Inputs) makeModules(ctx context.Context, release, dir string) error {
 	work := dir + ".partial"
 	if err := os.RemoveAll(work); err != nil {
-		return err
+		return "", err
 	}
 	defer os.RemoveAll(work)
 	tree := filepath.Join(work, "tree")
 	if err := os.MkdirAll(tree, 0o755); err != nil {
-		return err
+		return "", err
 	}
 	selection, err := SelectModules(ctx, ModuleRequest{
 		Root:     filepath.Join(in.Tree.Root(), "usr/lib/modules", release),
@@ -72,40 +96,60 @@ func (in Inputs) makeModules(ctx context.Context, release, dir string) error {
 		Dir: filepath.Join(tree, release),
 	})
 	if err != nil {
-		return err
+		return "", err
 	}
-	for sub, names := range map[string][]string{"early": EarlyModules, "guest": guestModules} {
-		if err := selection.WriteSubset(filepath.Join(work, sub), names...); err != nil {
-			return err
-		}
+	if err := selection.WriteSubset(filepath.Join(work, "early"), EarlyModules...); err != nil {
+		return "", err
 	}
-	in.Step("compressing kernel modules")
-	if err := in.squash(ctx, tree, filepath.Join(work, "modules.squashfs")); err != nil {
-		return err
-	}
-	a := NewArchive()
-	if err := a.File(boot.ModulesImage, filepath.Join(work, "modules.squashfs"), 0o644); err != nil {
-		return err
-	}
-	if err := writeFile(filepath.Join(work, "modules.cpio"), func(w io.Writer) error { return a.Write(w) }); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(tree); err != nil {
-		return err
-	}
-	return os.Rename(work, dir)
+	return dir, os.Rename(work, dir)
 }
 
-// squash makes the squashfs image of a directory.
-func (in Inputs) squash(ctx context.Context, dir, image string) error {
-	cmd, err := in.Tree.Tool(ctx, "mksquashfs", append([]string{dir, image}, squashOptions...)...)
-	if err != nil {
+// alignment of the part of an initrd that is an initrd of its own: a sector of the disc.
+const alignment = 2048
+
+// writeInitrd writes dom0's initrd: a row of cpio archives, each unpacked by itself
+// (buffer-format.rst). Its tail, from the returned offset on, is the guests' initrd.
+func writeInitrd(name string, dom0, shared *Archive, compressed string) (offset int64, err error) {
+	err = WriteFile(name, func(f *os.File) error {
+		out := &counter{w: f}
+		if err := dom0.Write(out); err != nil {
+			return err
+		}
+		if err := out.pad(alignment); err != nil {
+			return err
+		}
+		offset = out.n
+		if err := shared.Write(out); err != nil {
+			return err
+		}
+		if err := out.pad(4); err != nil {
+			return err
+		}
+		segment, err := os.Open(compressed)
+		if err != nil {
+			return err
+		}
+		defer segment.Close()
+		_, err = io.Copy(out, segment)
 		return err
-	}
-	// mksquashfs refuses its own date options beside this variable.
-	cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool { return strings.HasPrefix(v, "SOURCE_DATE_EPOCH=") })
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("mksquashfs: %w: %s", err, out)
-	}
-	return nil
+	})
+	return offset, err
+}
+
+// counter counts what is written.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// pad writes zeros up to a multiple of unit; the kernel skips them between archives.
+func (c *counter) pad(unit int64) error {
+	_, err := c.Write(make([]byte, (unit-c.n%unit)%unit))
+	return err
 }

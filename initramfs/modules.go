@@ -33,9 +33,9 @@ const ModulesSpecName = "initramfs/modules.txt"
 //go:embed modules.txt
 var ModulesSpec string
 
-// EarlyModules are needed to mount the image that holds the others; they lie in dom0's initrd
-// itself, see WriteSubset.
-var EarlyModules = []string{"loop", "squashfs"}
+// EarlyModules lie in the initrd outside of every image (boot.EarlyModules): the first two, which
+// stage1 mounts the images with, and what a demo guest needs, its disks and its network.
+var EarlyModules = []string{"loop", "squashfs", "xen_netfront", "xen_blkfront"}
 
 // ModuleRequest says which modules to select, from where, and where to write them.
 type ModuleRequest struct {
@@ -424,7 +424,7 @@ func (s *ModuleSelection) Categories() map[string]int64 {
 }
 
 // WriteSubset writes the named modules of the selection, and those they need, flat into dir,
-// with an index of their own: what an initrd carries as plain files (kmod.EarlyDir).
+// with an index of their own: what an initrd carries as plain files (boot.EarlyModules).
 func (s *ModuleSelection) WriteSubset(dir string, names ...string) error {
 	wanted := map[string]bool{}
 	for _, name := range names {

@@ -5,66 +5,61 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/zerodisc/zerodisc/boot"
 )
 
-// uroot is the import path below which u-root's commands live. Those named in the tool block of
-// go.mod are on the disc: it is their one list, and it keeps what they need in go.sum.
-const uroot = "github.com/u-root/u-root/cmds/"
+// ModulePath is that of zerodisc.
+const ModulePath = "github.com/zerodisc/zerodisc"
 
-// applets are the names by which cmd/init is called besides "init", and where. They are files
-// with an interpreter line, because the multi-call binary takes the command's name from the last
-// symbolic link before the binary.
+// applets are the names by which cmd/init is called besides "init", and where.
 var applets = []string{
 	"/usr/sbin/poweroff", "/usr/sbin/reboot", "/usr/sbin/halt",
 	"/usr/sbin/modprobe", "/usr/bin/status",
-	"/etc/xen/scripts/vif-bridge", "/etc/xen/scripts/block",
 }
 
-// bb is the multi-call binary's path in the initrd.
-const bb = "/usr/bin/bb"
+// hotplugScripts are the names by which libxl calls cmd/init.
+var hotplugScripts = []string{"/etc/xen/scripts/vif-bridge", "/etc/xen/scripts/block"}
 
-// BuildUserland compiles init and u-root's commands into one static binary, with gobusybox, and
-// returns its file in dir. source is the module's root directory.
-func BuildUserland(ctx context.Context, source, dir string) (string, error) {
-	commands, err := urootCommands(ctx, source)
-	if err != nil {
-		return "", err
-	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return "", err
-	}
-	binary := filepath.Join(dir, "bb")
-	// The generated sources stand at the same place each time, so that the compiler's cache
-	// knows them again; ./... passes a name with an underscore over.
-	generated := filepath.Join(dir, "_src")
-	if err := os.RemoveAll(generated); err != nil {
-		return "", fmt.Errorf("clean generated sources: %w", err)
-	}
-	// goshliner: a shell that asks the terminal nothing. The default one waits for the terminal's
-	// colours and cursor before its first prompt, which a plain serial line never answers.
-	args := append([]string{"tool", "makebb", "-go-mod=mod", "-go-build-tags", "goshliner", "-gen-dir", generated, "-o", binary, "./cmd/init"}, commands...)
-	if _, err := goCommand(ctx, source, args...); err != nil {
-		return "", fmt.Errorf("build the userland: %w", err)
-	}
-	return binary, nil
+// programs of zerodisc, by the package they are compiled from.
+type programs struct {
+	stage1   string   // the kernel's /init
+	init     string   // everything else, u-root's commands among it
+	commands []string // names of u-root's commands
 }
 
-// urootCommands lists the import paths of u-root's commands in go.mod.
-func urootCommands(ctx context.Context, source string) ([]string, error) {
-	out, err := goCommand(ctx, source, "list", "tool")
+// buildFlags make a small program that is the same wherever it is built: no symbols, no paths, no
+// build id, and no inlined functions (18.6 MB with, 16.8 MB without).
+var buildFlags = []string{"build", "-trimpath", "-ldflags=-s -w -buildid=", "-gcflags=all=-l", "-tags=" + strings.Join(buildTags, ",")}
+
+// compile compiles the programs into dir, statically linked.
+func compile(ctx context.Context, source, dir string) (p programs, err error) {
+	packages, err := urootCommands(ctx, source)
 	if err != nil {
-		return nil, fmt.Errorf("list u-root's commands: %w", err)
+		return p, err
 	}
-	var commands []string
-	for line := range strings.Lines(out) {
-		if line = strings.TrimSpace(line); strings.HasPrefix(line, uroot) {
-			commands = append(commands, line)
+	rewritten, err := rewriteCommands(source, dir, packages)
+	if err != nil {
+		return p, err
+	}
+	seen, err := overlay(source, dir, rewritten, packages)
+	if err != nil {
+		return p, err
+	}
+	p.init, p.stage1 = filepath.Join(dir, "init"), filepath.Join(dir, "stage1")
+	for _, args := range [][]string{{"-overlay", seen, "-o", p.init, "./cmd/init"}, {"-o", p.stage1, "./cmd/init/stage1"}} {
+		if _, err := goCommand(ctx, source, slices.Concat(buildFlags, args)...); err != nil {
+			return p, err
 		}
 	}
-	return commands, nil
+	for _, name := range packages {
+		p.commands = append(p.commands, path.Base(name))
+	}
+	return p, nil
 }
 
 // Module is a Go module whose packages are compiled into the userland.
@@ -133,24 +128,27 @@ func goCommand(ctx context.Context, dir string, args ...string) (string, error) 
 	return string(out), nil
 }
 
-// addUserland adds the binary, a link for every command in it, the applets and the file system's
-// outline, which dom0 and the guests share.
-func addUserland(a *Archive, binary string, commands []string) error {
-	if err := a.File(bb, binary, 0o755); err != nil {
-		return err
+// userlandImage lists what is mounted at /usr, in dom0 and in the demo guests: init under every name.
+func userlandImage(p programs) (*Archive, error) {
+	a := NewArchive()
+	for _, name := range p.commands {
+		a.Link("bin/"+name, "init")
 	}
-	for _, command := range commands {
-		a.Link("/usr/bin/"+filepath.Base(command), "bb")
-	}
-	a.Link("/usr/bin/init", "bb")
-	a.Link("/usr/bin/sh", "gosh")
-	a.Link("/init", "usr/bin/init")
+	a.Link("bin/sh", "gosh")
 	for _, name := range applets {
-		a.Text(name, "#!"+bb+" #!/usr/bin/init\n", 0o755)
+		a.Link(strings.TrimPrefix(name, "/usr/"), boot.InitProgram)
 	}
-	for _, link := range []string{"bin", "sbin", "lib", "lib64"} {
+	a.Dir(strings.TrimPrefix(boot.Dom0Mount, "/usr/"), 0o755)
+	return a, a.File(strings.TrimPrefix(boot.InitProgram, "/usr/"), p.init, 0o755)
+}
+
+// outline adds what an initrd has outside of its images: the kernel's /init, and the files and
+// links that every system is expected to have.
+func outline(a *Archive, p programs) error {
+	for _, link := range []string{"bin", "sbin", "lib"} {
 		a.Link("/"+link, "usr/"+link)
 	}
+	a.Link("/lib64", "usr/lib")
 	a.Link("/var/run", "../run")
 	a.Link("/var/lock", "../run/lock")
 	// Without these two the Go runtime ends before main.
@@ -160,7 +158,8 @@ func addUserland(a *Archive, binary string, commands []string) error {
 		a.Text(name, text, 0o644)
 	}
 	a.Dir("/root", 0o700)
-	return nil
+	a.Dir("/usr", 0o755)
+	return a.File("/init", p.stage1, 0o755)
 }
 
 // etc are the files that libraries and u-root's commands expect.

@@ -33,7 +33,7 @@ func signalInit(action pid1.Action) func([]string) int {
 
 // modprobe is /sbin/modprobe.
 func modprobe(args []string) int {
-	host, err := kmod.ThisHost(boot.ModulesDir)
+	host, err := kmod.ThisHost(boot.ModulesDir, boot.EarlyModules)
 	if err != nil {
 		return fail(err)
 	}

@@ -71,7 +71,7 @@ func runDom0(s *system) int {
 // boot is the boot from first to last.
 func (d *dom0) boot(ctx context.Context) {
 	stage.Run(ctx, d.log, []stage.Stage{
-		{Name: "modules", Run: d.mountModules, Remedy: "the initrd is damaged: check the disc"},
+		{Name: "tools", Run: mountTools, Remedy: "the initrd is damaged: check the disc"},
 		{Name: "devices", Run: d.findDevices, Remedy: "devices that came late are still taken; see dmesg"},
 		{Name: "xen", Run: d.startXen, Remedy: "boot an entry of the menu that starts Xen; see xl dmesg"},
 		{Name: "network", Run: d.startNetwork, Remedy: "guests run without a network"},
@@ -86,25 +86,13 @@ func (d *dom0) boot(ctx context.Context) {
 	keepShells(ctx, d.log, d.terminals, d.report.String)
 }
 
-// mountModules loads what it takes to mount the image of all other modules, and mounts it.
-func (d *dom0) mountModules(ctx context.Context) error {
-	if err := earlyModules(ctx, "loop", "squashfs"); err != nil {
-		return err
-	}
-	device, err := loopdev.Attach(boot.ModulesImage, true)
-	if err != nil {
-		return err
-	}
-	if err := unix.Mount(device, boot.ModulesDir, "squashfs", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
-		return fmt.Errorf("mount %s: %w", boot.ModulesImage, err)
-	}
-	return nil
-}
+// mountTools mounts what dom0 has and guests have not: Xen's tools and all modules.
+func mountTools(context.Context) error { return loopdev.MountImage(boot.Dom0Image, boot.Dom0Mount) }
 
 // findDevices listens for devices, looks through those that are there, and waits until all of
 // them have their drivers. The listener goes on for as long as the machine runs.
 func (d *dom0) findDevices(ctx context.Context) error {
-	host, err := kmod.ThisHost(boot.ModulesDir)
+	host, err := kmod.ThisHost(boot.ModulesDir, boot.EarlyModules)
 	if err != nil {
 		return err
 	}

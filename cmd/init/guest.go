@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/kmod"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
 	"github.com/zerodisc/zerodisc/internal/stage"
 	"github.com/zerodisc/zerodisc/internal/xenstore"
@@ -40,7 +41,7 @@ func runGuest(s *system) int {
 	defer cancel()
 	g := &guest{system: s, name: "guest"}
 	stage.Run(ctx, s.log, []stage.Stage{
-		{Name: "modules", Run: func(ctx context.Context) error { return earlyModules(ctx, guestModules...) }},
+		{Name: "modules", Run: loadGuestModules},
 		{Name: "name", Run: g.findName},
 		{Name: "random", Run: seedRandom},
 		{Name: "network", Run: g.startNetwork},
@@ -51,6 +52,19 @@ func runGuest(s *system) int {
 	action := <-s.requests
 	s.log.Info(boot.MsgEnding, "action", action.String())
 	return int(action)
+}
+
+// loadGuestModules loads the drivers, which lie in the initrd itself.
+func loadGuestModules(ctx context.Context) error {
+	host, err := kmod.ThisHost(boot.ModulesDir, boot.EarlyModules)
+	if err != nil {
+		return err
+	}
+	loader, err := host.Open(boot.EarlyModules)
+	if err != nil {
+		return err
+	}
+	return loader.LoadAll(ctx, guestModules...)
 }
 
 // findName asks xenstore what this guest is called.

@@ -1,5 +1,6 @@
 // Command init is process 1 of zerodisc's dom0 and of its demo guests, and every applet that the
-// two need: it is one binary with u-root's commands, and the role is chosen by how it is called.
+// two need; the role is chosen by the name it is called by, or by its first argument. mkiso links
+// u-root's commands into the same program (package initramfs).
 //
 //	(PID 1)                  the outer process: reaps, forwards signals, ends the machine
 //	init stage2              the inner process: boots dom0, or a guest when the kernel command
@@ -22,11 +23,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/u-root/gobusybox/src/pkg/bb/bbmain"
+
+	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 )
-
-// self is this program's path in the initrd.
-const self = "/usr/bin/init"
 
 // roles are the ways to run, by the first argument; each returns an exit status.
 var roles = map[string]func(args []string) int{
@@ -46,21 +47,29 @@ func main() {
 		outer()
 		return
 	}
-	if len(os.Args) > 1 {
-		if run, ok := roles[filepath.Base(os.Args[1])]; ok {
-			os.Exit(run(os.Args[2:]))
-		}
+	// A link's name is the role; "init ROLE" says it too.
+	name, args := filepath.Base(os.Args[0]), os.Args[1:]
+	if name == "init" && len(args) > 0 {
+		name, args = args[0], args[1:]
 	}
-	names := slices.Sorted(maps.Keys(roles))
-	fmt.Fprintf(os.Stderr, "init: want one of these as the first argument: %s\n", strings.Join(names, ", "))
+	if run, ok := roles[name]; ok {
+		os.Exit(run(args))
+	}
+	// u-root's commands, which take their arguments from os.Args. It returns only where there is
+	// no such command.
+	os.Args = append([]string{name}, args...)
+	_ = bbmain.Run(name)
+	names := append(slices.Collect(maps.Keys(roles)), bbmain.ListCmds()...)
+	slices.Sort(names)
+	fmt.Fprintf(os.Stderr, "init: %q is none of its roles and commands: %s\n", name, strings.Join(names, " "))
 	os.Exit(2)
 }
 
 // outer runs process 1. Standard output is /dev/console, which the cpio carries.
 func outer() {
 	i := pid1.Init{
-		Stage2: []string{self, "stage2"},
-		Rescue: []string{self, "rescue"},
+		Stage2: []string{boot.InitProgram, "stage2"},
+		Rescue: []string{boot.InitProgram, "rescue"},
 		Stderr: os.Stderr,
 		End:    pid1.End,
 	}

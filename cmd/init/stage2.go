@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -15,11 +14,11 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/console"
-	"github.com/zerodisc/zerodisc/internal/kmod"
 	"github.com/zerodisc/zerodisc/internal/namespace"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/power"
 	"github.com/zerodisc/zerodisc/internal/report"
+	"github.com/zerodisc/zerodisc/internal/xen"
 )
 
 const (
@@ -68,7 +67,7 @@ func stage2([]string) int {
 // setEnvironment gives children what the kernel does not: where commands are.
 func setEnvironment() {
 	os.Clearenv()
-	_ = os.Setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+	_ = os.Setenv("PATH", "/usr/sbin:/usr/bin:"+xen.BinDir)
 	_ = os.Setenv("HOME", "/root")
 }
 
@@ -141,19 +140,6 @@ func (s *system) warnOfUnknownKeys() {
 			s.log.Warn("unknown kernel parameter", "key", key, "remedy", "docs/kernel-parameters.md lists them")
 		}
 	}
-}
-
-// earlyModules loads every module that lies in the initrd itself.
-func earlyModules(ctx context.Context, names ...string) error {
-	host, err := kmod.ThisHost(boot.ModulesDir)
-	if err != nil {
-		return err
-	}
-	loader, err := host.Open(kmod.EarlyDir)
-	if err != nil {
-		return err
-	}
-	return loader.LoadAll(ctx, names...)
 }
 
 // uptime is the time since the kernel started.

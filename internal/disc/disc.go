@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -60,7 +59,8 @@ type builder struct {
 	source   string // this module's root directory
 	progress *progress
 	tree     *payload.Tree
-	initrds  *initramfs.Result
+	made     *initramfs.Result
+	initrd   *iso9660.Content
 	files    []iso9660.File
 }
 
@@ -77,7 +77,7 @@ func Build(ctx context.Context, opts Options) error {
 	b := &builder{Options: opts, source: source, progress: newProgress(opts.Out)}
 	defer b.progress.done()
 	for _, step := range []func(context.Context) error{
-		b.checkGuests, b.loadPayload, b.makeInitrds, b.collectGuests, b.writeImage,
+		b.checkGuests, b.loadPayload, b.makeInitrd, b.collectGuests, b.writeImage,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -93,7 +93,7 @@ func moduleRoot(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("find zerodisc's sources: go list: %w", err)
 	}
 	path, dir, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
-	if path != "github.com/zerodisc/zerodisc" {
+	if path != initramfs.ModulePath {
 		return "", fmt.Errorf("mkiso is run from within zerodisc's sources, this is module %q", path)
 	}
 	return dir, nil
@@ -109,19 +109,20 @@ func (b *builder) loadPayload(ctx context.Context) (err error) {
 	return err
 }
 
-func (b *builder) makeInitrds(ctx context.Context) (err error) {
-	b.initrds, err = initramfs.Build(ctx, initramfs.Inputs{
+func (b *builder) makeInitrd(ctx context.Context) (err error) {
+	b.made, err = initramfs.Build(ctx, initramfs.Inputs{
 		Source: b.source, CacheDir: b.CacheDir, Tree: b.tree, Step: b.progress.step,
 	})
-	return err
-}
-
-// collectGuests adds the demo guests, all with the one initrd, and those asked for.
-func (b *builder) collectGuests(context.Context) error {
-	image, _, err := fileContent(b.initrds.Guest)
 	if err != nil {
 		return err
 	}
+	b.initrd, _, err = fileContent(b.made.Initrd)
+	return err
+}
+
+// collectGuests adds the demo guests, whose initrd is the end of dom0's, and those asked for.
+func (b *builder) collectGuests(context.Context) error {
+	image := b.initrd.Tail(b.made.Guest)
 	for _, name := range demoGuests {
 		files, err := guestFiles(filepath.Join(b.source, "guests", name))
 		if err != nil {
@@ -201,24 +202,4 @@ func digest(c *iso9660.Content) (string, error) {
 // openContent is the content of a file of this machine of known size.
 func openContent(name string, size int64) *iso9660.Content {
 	return &iso9660.Content{Size: size, Open: func() (io.ReadCloser, error) { return os.Open(name) }}
-}
-
-// createOutput calls write with a new file that takes the place of name when write succeeds.
-func createOutput(name string, write func(*os.File) error) (err error) {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	if err := errors.Join(write(f), f.Chmod(0o644), f.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	return os.Rename(f.Name(), name)
 }

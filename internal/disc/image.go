@@ -74,16 +74,12 @@ func (b *builder) addBootFiles() ([]payload.Package, error) {
 	for _, f := range []struct {
 		at   string
 		from payload.Entry
-	}{{boot.MediumXen, xen[0]}, {boot.MediumKernel, b.initrds.Kernel}} {
+	}{{boot.MediumXen, xen[0]}, {boot.MediumKernel, b.made.Kernel}} {
 		b.files = append(b.files, iso9660.File{Path: f.at, Content: openContent(f.from.Host, f.from.Size)})
 		used[f.from.Package.Name] = *f.from.Package
 	}
-	content, _, err := fileContent(b.initrds.Dom0)
-	if err != nil {
-		return nil, err
-	}
-	b.files = append(b.files, iso9660.File{Path: boot.MediumInitrd, Content: content})
-	for _, p := range b.initrds.Packages {
+	b.files = append(b.files, iso9660.File{Path: boot.MediumInitrd, Content: b.initrd})
+	for _, p := range b.made.Packages {
 		used[p.Name] = p
 	}
 	for _, name := range grubPackages {
@@ -141,7 +137,7 @@ func (b *builder) compiler(ctx context.Context) string {
 // write writes the image to its place and prints what takes how many bytes.
 func (b *builder) write(ctx context.Context, img iso9660.Image) error {
 	b.progress.step("writing the image")
-	err := createOutput(b.Output, func(f *os.File) error {
+	err := initramfs.WriteFile(b.Output, func(f *os.File) error {
 		_, err := img.Write(ctx, f, func(written, total int64) { b.progress.bytes("writing the image", written, total) })
 		return err
 	})
@@ -166,12 +162,12 @@ var groups = []struct{ name, prefix string }{
 	{"texts and licences", ""},
 }
 
-// summary prints the bytes of the image by component; content that files share counts once.
+// summary prints the bytes of the image by component; what files share counts once.
 func (b *builder) summary(w io.Writer, img iso9660.Image, total int64) {
 	sizes := map[string]int64{}
 	counted := map[*iso9660.Content]bool{}
 	for _, f := range img.Files {
-		if counted[f.Content] {
+		if counted[f.Content] || f.Content.IsTail() {
 			continue
 		}
 		counted[f.Content] = true
@@ -190,7 +186,7 @@ func (b *builder) summary(w io.Writer, img iso9660.Image, total int64) {
 		if g.prefix != boot.MediumInitrd {
 			continue
 		}
-		for _, part := range b.initrds.Parts {
+		for _, part := range b.made.Parts {
 			if info, err := os.Stat(part.File); err == nil {
 				line("  ", part.Name, info.Size())
 			}

@@ -36,12 +36,35 @@ var ErrSize = errors.New("the file changed while the image was written")
 // Content is the bytes of a file. Files that share one Content share one extent on the disc.
 type Content struct {
 	Size int64 // bytes
-	// Open is called once, when the writer reaches the extent.
+	// Open is called once by the writer, when it reaches the extent; for a Tail not at all.
 	Open func() (io.ReadCloser, error)
 	// Patch, when not nil, changes the content to fit the place it got: data is the whole
 	// content, lba where it starts. Only for small contents, since it holds them in memory.
 	Patch func(data []byte, lba uint32) error
+
+	whole  *Content // not nil: these are the last bytes of whole,
+	offset int64    // from this byte on
 }
+
+// Tail returns the end of c, from the byte offset on, as a Content that needs no room of its own:
+// its extent lies in that of c, which has to be part of the same image. offset is a multiple of
+// SectorSize.
+func (c *Content) Tail(offset int64) *Content {
+	open := func() (io.ReadCloser, error) {
+		source, err := c.Open()
+		if err != nil {
+			return nil, err
+		}
+		if _, err := io.CopyN(io.Discard, source, offset); err != nil {
+			return nil, errors.Join(err, source.Close())
+		}
+		return source, nil
+	}
+	return &Content{Size: c.Size - offset, Open: open, whole: c, offset: offset}
+}
+
+// IsTail says whether c lies in another content.
+func (c *Content) IsTail() bool { return c.whole != nil }
 
 // Bytes makes a Content of data.
 func Bytes(data []byte) *Content {
@@ -156,6 +179,9 @@ func checkContent(name string, content *Content) error {
 	}
 	if content.Size < 0 {
 		return fmt.Errorf("%s: has a size of %d bytes", name, content.Size)
+	}
+	if content.offset%SectorSize != 0 {
+		return fmt.Errorf("%s: starts at byte %d of another file, no multiple of %d", name, content.offset, SectorSize)
 	}
 	return nil
 }

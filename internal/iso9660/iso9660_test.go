@@ -25,6 +25,7 @@ func text(path string) File {
 // sampleFiles have all that is special about names: lengths, depths, dots, collisions.
 func sampleFiles() []File {
 	shared := Bytes([]byte("shared"))
+	whole := text("initrd/" + strings.Repeat("w", 50)).Content
 	files := []File{
 		text("README"), text("boot/grub/grub.cfg"), text("boot/xen.gz"), text(".disk/info"),
 		text("a/b/c/d/e/f/g/h/i/j/deep.txt"), text("names/MixedCase.Name.tar.gz"), text("names/umlaut-äöü"),
@@ -32,6 +33,7 @@ func sampleFiles() []File {
 		text("names/" + strings.Repeat("n", MaxName)), text("names/" + strings.Repeat("n", MaxName-1) + "m"),
 		{Path: "empty", Content: Bytes(nil)},
 		{Path: "bin/tool", Content: shared, Executable: true}, {Path: "bin/same", Content: shared},
+		{Path: "whole", Content: whole}, {Path: "tail", Content: whole.Tail(2 * SectorSize)},
 	}
 	for i := range 300 {
 		files = append(files, text(fmt.Sprintf("many/a-rather-long-file-name-number-%03d", i)))
@@ -106,6 +108,19 @@ func TestSharedContentHasOneExtent(t *testing.T) {
 	second, _ := build(t, two)
 	if len(first) != len(second) {
 		t.Errorf("a second name of the same content costs %d bytes", len(second)-len(first))
+	}
+}
+
+func TestTailLiesInItsWhole(t *testing.T) {
+	whole := zeroContent(10 * SectorSize)
+	tail := whole.Tail(3 * SectorSize)
+	img := &Image{VolumeID: "X", ModTime: modTime, Files: []File{{Path: "tail", Content: tail}, {Path: "whole", Content: whole}}}
+	l, err := img.Layout()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := l.lbas[tail], l.lbas[whole]+3; got != want || tail.Size != 7*SectorSize {
+		t.Errorf("tail of %d bytes at %d, want %d at %d", tail.Size, got, 7*SectorSize, want)
 	}
 }
 

@@ -69,7 +69,9 @@ func (img *Image) Layout() (*Layout, error) {
 	cursor := &cursor{next: lbaFirstImage}
 	l.placeBoot(cursor, img.Boot)
 	l.placeDirectories(cursor)
-	l.placeFiles(cursor, img.Files)
+	if err := l.placeFiles(cursor, img.Files); err != nil {
+		return nil, err
+	}
 	l.padding = cursor.take("padding", MaxTail)
 	l.sectors = uint32(cursor.next)
 	return l, cursor.err
@@ -98,17 +100,29 @@ func (l *Layout) placeDirectories(c *cursor) {
 }
 
 // placeFiles puts small files first: GRUB's configuration and the like then lie next to the
-// directories, and what is big is read without a seek.
-func (l *Layout) placeFiles(c *cursor, files []File) {
+// directories, and what is big is read without a seek. A tail is smaller than what it is the tail
+// of and gets its place afterwards.
+func (l *Layout) placeFiles(c *cursor, files []File) error {
 	sorted := slices.Clone(files)
 	slices.SortFunc(sorted, func(a, b File) int {
 		return cmp.Or(cmp.Compare(a.Content.Size, b.Content.Size), cmp.Compare(a.Path, b.Path))
 	})
 	for _, file := range sorted {
-		if _, ok := l.lbas[file.Content]; !ok {
+		if _, ok := l.lbas[file.Content]; !ok && file.Content.whole == nil {
 			l.files = append(l.files, l.place(c, file.Path, file.Content))
 		}
 	}
+	for _, file := range sorted {
+		if file.Content.whole == nil {
+			continue
+		}
+		start, ok := l.lbas[file.Content.whole]
+		if !ok {
+			return fmt.Errorf("%s: is the end of a file that is not in the image", file.Path)
+		}
+		l.lbas[file.Content] = start + uint32(file.Content.offset/SectorSize)
+	}
+	return nil
 }
 
 func (l *Layout) place(c *cursor, name string, content *Content) extent {

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"slices"
 )
@@ -33,7 +34,7 @@ func (img *Image) Write(ctx context.Context, w io.Writer, progress func(written,
 	if progress == nil {
 		progress = func(int64, int64) {}
 	}
-	out := &output{ctx: ctx, w: w, total: l.Size(), progress: progress, sums: map[*Content][sha256.Size]byte{}}
+	out := &output{ctx: ctx, w: w, total: l.Size(), progress: progress, sums: map[*Content][sha256.Size]byte{}, tails: img.tails()}
 	steps := []func() error{
 		func() error { return out.write(head) },
 		func() error { return out.sectors(lbaPrimary, l.descriptors(img)) },
@@ -89,6 +90,17 @@ func (l *Layout) tree(img *Image) []byte {
 	return b.Bytes()
 }
 
+// tails lists the contents that lie in others, by those.
+func (img *Image) tails() map[*Content][]*Content {
+	tails := map[*Content][]*Content{}
+	for _, file := range img.Files {
+		if whole := file.Content.whole; whole != nil && !slices.Contains(tails[whole], file.Content) {
+			tails[whole] = append(tails[whole], file.Content)
+		}
+	}
+	return tails
+}
+
 // sums are the sums of img's files, sorted by path.
 func (img *Image) sums(byContent map[*Content][sha256.Size]byte) []Sum {
 	sums := make([]Sum, 0, len(img.Files))
@@ -111,6 +123,7 @@ type output struct {
 	total    int64
 	progress func(written, total int64)
 	sums     map[*Content][sha256.Size]byte
+	tails    map[*Content][]*Content
 	buffer   []byte
 }
 
@@ -187,7 +200,11 @@ func (o *output) copy(content *Content, source io.Reader) error {
 	if o.buffer == nil {
 		o.buffer = make([]byte, chunk)
 	}
-	hash := sha256.New()
+	sum := sha256.New()
+	tails := make([]tailHash, 0, len(o.tails[content]))
+	for _, tail := range o.tails[content] {
+		tails = append(tails, tailHash{Hash: sha256.New(), content: tail, skip: tail.offset})
+	}
 	for rest := content.Size; rest > 0; {
 		part := o.buffer[:min(rest, chunk)]
 		n, err := io.ReadFull(source, part)
@@ -197,7 +214,10 @@ func (o *output) copy(content *Content, source io.Reader) error {
 		if err != nil {
 			return fmt.Errorf("read: %w", err)
 		}
-		hash.Write(part)
+		sum.Write(part)
+		for i := range tails {
+			tails[i].feed(part)
+		}
 		if err := o.write(part); err != nil {
 			return err
 		}
@@ -206,6 +226,22 @@ func (o *output) copy(content *Content, source io.Reader) error {
 	if n, _ := io.ReadFull(source, o.buffer[:1]); n > 0 {
 		return fmt.Errorf("%w: it had %d bytes and has more", ErrSize, content.Size)
 	}
-	o.sums[content] = [sha256.Size]byte(hash.Sum(nil))
+	o.sums[content] = [sha256.Size]byte(sum.Sum(nil))
+	for _, t := range tails {
+		o.sums[t.content] = [sha256.Size]byte(t.Sum(nil))
+	}
 	return nil
+}
+
+// tailHash hashes what comes after the first skip bytes.
+type tailHash struct {
+	hash.Hash
+	content *Content
+	skip    int64
+}
+
+func (t *tailHash) feed(part []byte) {
+	n := min(t.skip, int64(len(part)))
+	t.skip -= n
+	t.Write(part[n:])
 }

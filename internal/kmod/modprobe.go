@@ -12,25 +12,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// EarlyDir holds the modules that are needed before those of the running kernel can be mounted
-// (loop and squashfs in dom0), and all the modules of a guest. They lie flat beside an index.
-const EarlyDir = "/lib/modules-early"
-
 // Host is where Modprobe finds things.
 type Host struct {
 	Roots   []string // directories of modules, asked in order
 	Cmdline string   // the kernel command line's file
 }
 
-// ThisHost describes the running system; modulesDir holds one directory per kernel release.
-func ThisHost(modulesDir string) (Host, error) {
+// ThisHost describes the running system; modulesDir holds one directory per kernel release, early
+// the modules that are needed before it is there, flat beside an index.
+func ThisHost(modulesDir, early string) (Host, error) {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
 		return Host{}, fmt.Errorf("kernel release: %w", err)
 	}
 	release := unix.ByteSliceToString(name.Release[:])
 	return Host{
-		Roots:   []string{filepath.Join(modulesDir, release), EarlyDir},
+		Roots:   []string{filepath.Join(modulesDir, release), early},
 		Cmdline: "/proc/cmdline",
 	}, nil
 }

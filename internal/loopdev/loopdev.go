@@ -35,6 +35,18 @@ func Attach(path string, readOnly bool) (string, error) {
 	return attachFree(control, file, readOnly)
 }
 
+// MountImage mounts the squashfs image at path, for reading only.
+func MountImage(path, target string) error {
+	device, err := Attach(path, true)
+	if err != nil {
+		return err
+	}
+	if err := unix.Mount(device, target, "squashfs", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
+		return fmt.Errorf("mount %s: %w", path, err)
+	}
+	return nil
+}
+
 // attachFree asks the driver for a free device until one is got.
 func attachFree(control, file *os.File, readOnly bool) (string, error) {
 	for range attempts {

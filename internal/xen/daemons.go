@@ -9,16 +9,16 @@ import (
 	"github.com/zerodisc/zerodisc/internal/xenstore"
 )
 
-// binDir is where Debian keeps the programs of Xen 4.20. Those of the same names in /usr/sbin are
+// BinDir is where Debian keeps the programs of Xen 4.20. Those of the same names in /usr/sbin are
 // shell wrappers that choose a version.
-const binDir = "/usr/lib/xen-4.20/bin/"
+const BinDir = "/usr/lib/xen-4.20/bin"
 
 // Programs of Debian's Xen packages.
 const (
-	XL          = binDir + "xl"
-	Xenstored   = binDir + "xenstored"
-	Xenconsoled = binDir + "xenconsoled"
-	InitDom0    = binDir + "xen-init-dom0"
+	XL          = BinDir + "/xl"
+	Xenstored   = BinDir + "/xenstored"
+	Xenconsoled = BinDir + "/xenconsoled"
+	InitDom0    = BinDir + "/xen-init-dom0"
 )
 
 // StoreDaemon describes xenstored. It keeps the whole store in memory, and the connections of all

@@ -1,0 +1,108 @@
+package initramfs
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/u-root/gobusybox/src/pkg/bb/findpkg"
+	"github.com/u-root/gobusybox/src/pkg/golang"
+	"github.com/u-root/uio/ulog"
+)
+
+// uroot is the import path below which u-root's commands live. Those named in the tool block of
+// go.mod are on the disc: it is their one list, and it keeps what they need in go.sum.
+const uroot = "github.com/u-root/u-root/cmds/"
+
+// registry is the package with which a rewritten command registers itself.
+const registry = "github.com/u-root/gobusybox/src/pkg/bb/bbmain"
+
+// buildTags of the userland. goshliner: a shell that asks the terminal nothing. The default one
+// waits for the terminal's colours and cursor before its first prompt, which a plain serial line
+// never answers.
+var buildTags = []string{"goshliner"}
+
+// urootCommands lists the import paths of u-root's commands in go.mod.
+func urootCommands(ctx context.Context, source string) ([]string, error) {
+	out, err := goCommand(ctx, source, "list", "tool")
+	if err != nil {
+		return nil, fmt.Errorf("list u-root's commands: %w", err)
+	}
+	var commands []string
+	for line := range strings.Lines(out) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, uroot) {
+			commands = append(commands, line)
+		}
+	}
+	return commands, nil
+}
+
+// rewriteCommands turns commands, main packages, into packages that can be linked into one program
+// (gobusybox does it), each in a directory of its name. It takes ten seconds, so the result is kept
+// below dir, named by what it depends on.
+func rewriteCommands(source, dir string, commands []string) (string, error) {
+	sums, err := os.ReadFile(filepath.Join(source, "go.sum"))
+	if err != nil {
+		return "", err
+	}
+	key := sha256.Sum256([]byte(strings.Join(append([]string{runtime.Version(), registry, string(sums)}, commands...), "\n")))
+	done := filepath.Join(dir, "commands-"+hex.EncodeToString(key[:8]))
+	if _, err := os.Stat(done); !errors.Is(err, fs.ErrNotExist) {
+		return done, err
+	}
+	partial := done + ".partial"
+	if err := os.RemoveAll(partial); err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(partial)
+	env := golang.Default(golang.DisableCGO(), golang.WithGOOS("linux"), golang.WithGOARCH("amd64"),
+		golang.WithBuildTag(buildTags...), golang.WithWorkingDir(source))
+	packages, err := findpkg.NewPackages(ulog.Null, env, findpkg.Env{}, commands...)
+	if err != nil {
+		return "", fmt.Errorf("read u-root's commands: %w", err)
+	}
+	for _, p := range packages {
+		if err := p.Rewrite(filepath.Join(partial, p.Name), registry); err != nil {
+			return "", fmt.Errorf("rewrite u-root's command %s: %w", p.Name, err)
+		}
+	}
+	return done, os.Rename(partial, done)
+}
+
+// overlay writes the file for go build's -overlay that shows the compiler the rewritten commands as
+// packages of this module, and one more file of cmd/init that imports them. It returns its name.
+func overlay(source, dir, rewritten string, commands []string) (string, error) {
+	const at = "internal/uroot"
+	imports := filepath.Join(dir, "commands.go")
+	replace := map[string]string{filepath.Join(source, "cmd/init/commands.go"): imports}
+	text := "package main\n\nimport (\n"
+	for _, command := range commands {
+		name := path.Base(command)
+		text += fmt.Sprintf("\t_ %q\n", path.Join(ModulePath, at, name))
+		files, err := os.ReadDir(filepath.Join(rewritten, name))
+		if err != nil {
+			return "", err
+		}
+		for _, f := range files {
+			replace[filepath.Join(source, at, name, f.Name())] = filepath.Join(rewritten, name, f.Name())
+		}
+	}
+	if err := os.WriteFile(imports, []byte(text+")\n"), 0o644); err != nil {
+		return "", err
+	}
+	data, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, "overlay.json")
+	return file, os.WriteFile(file, data, 0o644)
+}
