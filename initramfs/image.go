@@ -15,9 +15,10 @@ import (
 )
 
 // squashOptions of mksquashfs: no dates and no owners, so that the same files give the same bytes.
-// Blocks are as large as they get, because modules resemble each other.
+// Larger blocks compress better, since modules resemble each other, but the kernel's caches are made
+// of blocks: with 1 MiB the disc is 0.9 MB smaller and dom0 uses 10 MB more.
 var squashOptions = []string{
-	"-comp", "zstd", "-Xcompression-level", "22", "-b", "1M", "-tar", "-root-mode", "0755", "-root-time", "0",
+	"-comp", "zstd", "-Xcompression-level", "22", "-b", "256K", "-tar", "-root-mode", "0755", "-root-time", "0",
 	"-all-root", "-no-xattrs", "-mkfs-time", "0", "-all-time", "0", "-no-exports", "-no-progress", "-quiet",
 }
 
