@@ -17,4 +17,5 @@ const (
 	MsgMedium       = "boot medium"     // device= mount=
 	MsgDaemon       = "daemon"          // name= state= pid= err=
 	MsgEnding       = "ending"          // action=
+	MsgCrashed      = "init crashed"    // remedy=
 )

@@ -107,7 +107,7 @@ func (d *dom0) findDevices(ctx context.Context) error {
 	d.devices = uevent.NewManager(uevent.Config{
 		Source: listener, Sys: os.DirFS("/sys"), Log: d.log, Workers: 2 * runtime.NumCPU(),
 		Load:  func(ctx context.Context, alias string) error { return loader.Load(ctx, alias) },
-		Final: func(err error) bool { return errors.Is(err, kmod.ErrNotFound) || errors.Is(err, kmod.ErrBlacklisted) },
+		Final: func(err error) bool { return isFinal(err) },
 	})
 	go func() {
 		if err := d.devices.Run(ctx); err != nil && ctx.Err() == nil {
@@ -122,6 +122,12 @@ func (d *dom0) findDevices(ctx context.Context) error {
 	wait, cancel := context.WithTimeout(ctx, deviceTimeout)
 	defer cancel()
 	return d.devices.Settle(wait, deviceQuiet)
+}
+
+// isFinal says of an error that another device with the same alias will meet it too: there is no
+// such module, it may not be loaded, or it finds nothing to drive on this machine.
+func isFinal(err error) bool {
+	return errors.Is(err, kmod.ErrNotFound) || errors.Is(err, kmod.ErrBlacklisted) || errors.Is(err, unix.ENODEV)
 }
 
 // startXen starts Xen's daemons and learns what the machine can do.
@@ -176,8 +182,13 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 	if err := unix.Sethostname([]byte(hostname)); err != nil {
 		d.log.Warn("host name", "err", err)
 	}
+	bootIF := d.cmdline[boot.KeyBootIf]
+	if _, err := netcfg.ParseBootIF(bootIF); err != nil {
+		d.log.Warn("kernel parameter", "key", boot.KeyBootIf, "err", err, "remedy", "it is ignored: the first network card with a carrier is taken")
+		bootIF = ""
+	}
 	manager, err := netcfg.NewManager(netcfg.Options{
-		Bridge: d.bridge, BootIF: d.cmdline[boot.KeyBootIf], Hostname: hostname,
+		Bridge: d.bridge, BootIF: bootIF, Hostname: hostname,
 		SetHostname: !d.cmdline.Has(boot.KeyHostname),
 		ResolvConf:  "/etc/resolv.conf", TimeServers: boot.RunDir + "/ntp",
 		Report: d.reportNetwork,

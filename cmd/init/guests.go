@@ -176,29 +176,32 @@ func (d *dom0) resolve() []*guests.Domain {
 	return domains
 }
 
-// admit decides which guests fit in memory, after dom0 has given up what they need and it does not.
+// keepKiB is what dom0 keeps free of its memory, whatever guests would like to have: what xl takes, and
+// some for the kernel's caches.
+const keepKiB = createKiB + 32<<10
+
+// admit decides which guests fit in memory. dom0 gives up for them what it does not need itself.
 func (d *dom0) admit(ctx context.Context, domains []*guests.Domain) []*guests.Domain {
+	balloon := xen.NewBalloon()
+	available, err := balloon.AvailableKiB()
+	if err != nil {
+		d.log.Warn("dom0's memory", "err", err)
+	}
+	spare := max(0, available-keepKiB)
+	admitted, refused := guests.Plan(domains, d.host.FreeKiB+spare)
 	var need int64
-	for _, domain := range domains {
+	for _, domain := range admitted {
 		need += domain.NeedKiB()
 	}
-	free := d.host.FreeKiB
-	if need > free {
-		free += d.shrink(ctx, need-free)
+	if missing := need - d.host.FreeKiB; missing > 0 {
+		freed, err := balloon.GiveUpKiB(ctx, missing)
+		d.log.Debug("dom0 gave up memory", "kib", freed, "of", missing, "err", err)
+		admitted, refused = guests.Plan(domains, d.host.FreeKiB+freed)
 	}
-	admitted, refused := guests.Plan(domains, free)
 	for _, e := range refused {
 		d.guests.refused(e.Guest, e.File, e)
 	}
 	return admitted
-}
-
-// shrink makes dom0 give up memory, at most missing KiB, and returns how many KiB it gave up.
-func (d *dom0) shrink(ctx context.Context, missing int64) int64 {
-	balloon := xen.NewBalloon()
-	freed, err := balloon.GiveUpKiB(ctx, missing)
-	d.log.Debug("dom0 gave up memory", "kib", freed, "of", missing, "err", err)
-	return freed
 }
 
 // startGuest creates one guest and follows it until it has ended for good.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/console"
 )
 
@@ -58,7 +59,7 @@ func rescue(args []string) int {
 	}
 	out := console.Open(activeConsoles())
 	log := console.Logger(out, slog.LevelInfo)
-	log.Error("init crashed", "remedy", "guests that run go on; use the shell, then reboot or poweroff")
+	log.Error(boot.MsgCrashed, "remedy", "guests that run go on; use the shell, then reboot or poweroff")
 	text := fmt.Sprintf("\n%s\n\nzerodisc's init has crashed (its last words are above). This is an emergency shell.\n"+
 		"Guests that run go on. `reboot` or `poweroff` end this machine.\n\n", report)
 	keepShells(context.Background(), log, activeConsoles(), func() string { return text })

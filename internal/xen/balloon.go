@@ -13,18 +13,11 @@ import (
 	"time"
 )
 
-// balloonHeadroomKiB stays free in dom0 above what it uses now: less and the kernel starts
-// killing processes before the balloon has reached its target.
-const balloonHeadroomKiB = 32 << 10
-
 // Balloon changes how much memory dom0 has. What it gives up is free for guests.
 type Balloon struct {
 	dir     string // of the balloon driver in sysfs
 	meminfo string
 }
-
-// ErrBalloonBounds reports a target that dom0 could not live with.
-var ErrBalloonBounds = errors.New("dom0 memory target out of bounds")
 
 // NewBalloon returns dom0's balloon (Documentation/ABI/stable/sysfs-devices-system-xen_memory).
 func NewBalloon() *Balloon {
@@ -34,47 +27,20 @@ func NewBalloon() *Balloon {
 // CurrentKiB returns the memory that dom0 has now.
 func (b *Balloon) CurrentKiB() (int64, error) { return b.read("info/current_kb") }
 
-// TargetKiB returns the memory that dom0 is growing or shrinking to.
-func (b *Balloon) TargetKiB() (int64, error) { return b.read("target_kb") }
-
-// SetTargetKiB makes dom0 shrink or grow to kib, which takes a while. It refuses, with
-// ErrBalloonBounds, less than dom0 uses now plus 32 MiB. Xen itself keeps dom0 from growing beyond
-// what is free and what dom0_mem=max: allows: CurrentKiB then stays below the target.
-func (b *Balloon) SetTargetKiB(kib int64) error {
-	floor, err := b.floorKiB()
-	if err != nil {
-		return err
-	}
-	if kib < floor {
-		return fmt.Errorf("%w: %d KiB asked for, dom0 needs %d KiB (what it uses and %d KiB more)", ErrBalloonBounds, kib, floor, int64(balloonHeadroomKiB))
-	}
-	path := filepath.Join(b.dir, "target_kb")
-	if err := os.WriteFile(path, strconv.AppendInt(nil, kib, 10), 0); err != nil {
-		return fmt.Errorf("set dom0 memory: %w", err)
-	}
-	return nil
-}
-
 // giveUpTime is how long GiveUpKiB waits for the balloon driver to hand the memory over.
 const giveUpTime = 10 * time.Second
 
-// GiveUpKiB makes dom0 smaller by kib, or by less where dom0 needs the rest itself, and returns,
-// once Xen has the memory back, how much that was.
+// GiveUpKiB makes dom0 smaller by kib and returns, once Xen has the memory back, how much it was.
+// The caller sees to it that dom0 can spare it (AvailableKiB).
 func (b *Balloon) GiveUpKiB(ctx context.Context, kib int64) (int64, error) {
-	floor, err := b.floorKiB()
-	if err != nil {
-		return 0, err
-	}
 	before, err := b.CurrentKiB()
 	if err != nil {
 		return 0, err
 	}
-	target := max(floor, before-kib)
-	if target >= before {
-		return 0, nil
-	}
-	if err := b.SetTargetKiB(target); err != nil {
-		return 0, err
+	target := before - kib
+	path := filepath.Join(b.dir, "target_kb")
+	if err := os.WriteFile(path, strconv.AppendInt(nil, target, 10), 0); err != nil {
+		return 0, fmt.Errorf("set dom0 memory: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, giveUpTime)
 	defer cancel()
@@ -91,54 +57,35 @@ func (b *Balloon) GiveUpKiB(ctx context.Context, kib int64) (int64, error) {
 	}
 }
 
-// AvailableKiB is how much memory dom0 can give to new processes.
+// AvailableKiB is how much memory dom0 can give to new processes, or give up.
 func (b *Balloon) AvailableKiB() (int64, error) {
-	m, err := b.readMeminfo()
-	return m["MemAvailable"], err
-}
-
-// floorKiB is the least that dom0 can do with now.
-func (b *Balloon) floorKiB() (int64, error) {
-	m, err := b.readMeminfo()
-	return m["MemTotal"] - m["MemAvailable"] + balloonHeadroomKiB, err
-}
-
-func (b *Balloon) readMeminfo() (map[string]int64, error) {
 	file, err := os.Open(b.meminfo)
 	if err != nil {
-		return nil, fmt.Errorf("dom0 memory in use: %w", err)
+		return 0, fmt.Errorf("dom0 memory in use: %w", err)
 	}
 	defer file.Close()
-	m, err := parseMeminfo(file)
+	available, err := parseAvailable(file)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", b.meminfo, err)
+		return 0, fmt.Errorf("%s: %w", b.meminfo, err)
 	}
-	return m, nil
+	return available, nil
 }
 
-// parseMeminfo reads MemTotal and MemAvailable, KiB, out of /proc/meminfo (proc(5)).
-func parseMeminfo(r io.Reader) (map[string]int64, error) {
-	values := map[string]int64{}
+// parseAvailable reads MemAvailable, KiB, out of /proc/meminfo (proc(5)).
+func parseAvailable(r io.Reader) (int64, error) {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
-		key, rest, _ := strings.Cut(lines.Text(), ":")
-		fields := strings.Fields(rest)
-		if len(fields) == 0 || (key != "MemTotal" && key != "MemAvailable") {
+		rest, ok := strings.CutPrefix(lines.Text(), "MemAvailable:")
+		if !ok {
 			continue
 		}
-		kib, err := strconv.ParseInt(fields[0], 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", key, err)
+		kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(rest, "kB")), 10, 64)
+		if err != nil || kib < 0 {
+			return 0, fmt.Errorf("MemAvailable: %q is no number of kB", rest)
 		}
-		values[key] = kib
+		return kib, nil
 	}
-	if err := lines.Err(); err != nil {
-		return nil, err
-	}
-	if len(values) != 2 || values["MemAvailable"] < 0 || values["MemAvailable"] > values["MemTotal"] {
-		return nil, errors.New("no usable MemTotal and MemAvailable")
-	}
-	return values, nil
+	return 0, errors.Join(errors.New("no MemAvailable"), lines.Err())
 }
 
 func (b *Balloon) read(name string) (int64, error) {

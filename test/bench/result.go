@@ -35,7 +35,7 @@ var figures = []struct{ name, unit string }{
 	{"ready", "s"},
 	{bothAddresses, "s"},
 	{"both addresses / init", "x"},
-	{"init to first guest", "s"},
+	{initToCreate, "s"},
 	{"dom0 RAM in use", "MiB"},
 	{"stage2 RSS", "MiB"},
 	{"process 1 RSS", "MiB"},

@@ -102,7 +102,7 @@ func TestBIOSDisc(t *testing.T) {
 	t.Run("medium read-only", func(t *testing.T) { m.In(t).checkMedium(t) })
 	t.Run("guest console", func(t *testing.T) { m.In(t).checkGuestConsole(t, addresses[0]) })
 	t.Run("xenconsoled killed", func(t *testing.T) { m.In(t).checkXenconsoled(t) })
-	t.Run("power off with guests", func(t *testing.T) { m.In(t).checkPowerOff(func(m *VM) { m.Type("poweroff\r") }) })
+	t.Run("power off with guests", func(t *testing.T) { m.In(t).checkPowerOff(func(m *VM) { m.Enter("poweroff") }) })
 }
 
 // checkMedium checks that the boot medium is mounted where it should be and cannot be written to.
@@ -120,10 +120,10 @@ func (m *VM) checkMedium(t *testing.T) {
 // checkGuestConsole goes to the first guest's console, talks to its shell and comes back.
 func (m *VM) checkGuestConsole(t *testing.T, address string) {
 	t.Helper()
-	m.FromNow().Type("xl console " + guests[0] + "\r")
+	m.FromNow().Enter("xl console " + guests[0])
 	m.WaitText(regexp.QuoteMeta(address), soon) // the banner
 	time.Sleep(2 * time.Second)                 // what is typed while xenconsole takes the terminal over is torn apart
-	m.FromNow().Type("\rhostname\r")
+	m.FromNow().Enter("hostname")
 	m.WaitText(`^(\$ )*`+guests[0]+`\s*$`, soon) // the prompt may come first
 	m.Type("\x1d")                               // Ctrl-] leaves,
 	time.Sleep(2 * time.Second)                  // but only where xenconsole reads it by itself
@@ -201,7 +201,7 @@ func TestNoNIC(t *testing.T) {
 	t.Run("stage2 killed", func(t *testing.T) {
 		m := m.In(t)
 		stage2 := m.Stage2()
-		m.FromNow().Type("kill -9 " + stage2 + "\r")
+		m.FromNow().Enter("kill -9 " + stage2)
 		m.Wait(`msg="init crashed"`, soon)
 		m.WaitText("emergency shell", soon)
 		m.ForgetShell()
@@ -215,7 +215,7 @@ func TestNoNIC(t *testing.T) {
 	})
 	t.Run("power off after the crash", func(t *testing.T) {
 		m := m.In(t)
-		m.Type("poweroff\r")
+		m.Enter("poweroff")
 		m.WaitOff(stopLimit)
 	})
 }
@@ -243,7 +243,7 @@ func TestPVHGuests(t *testing.T) {
 	addresses := m.waitGuests(t)
 	m.checkPages(t, addresses)
 	m.checkType(t, "pvh")
-	m.checkPowerOff(func(m *VM) { m.Type("poweroff\r") })
+	m.checkPowerOff(func(m *VM) { m.Enter("poweroff") })
 }
 
 // brokenGuests are guests that must be refused: name, configuration, what becomes of it on the disc,

@@ -182,6 +182,14 @@ func (m *VM) Type(text string) {
 	}
 }
 
+// Enter types a command whose output is for somebody else to wait for.
+func (m *VM) Enter(line string) {
+	m.t.Helper()
+	if err := m.Process.Enter(line); err != nil {
+		m.fail("type "+line, err)
+	}
+}
+
 // Fetch gets the page that a host at address, behind the machine's NIC, serves on port 80.
 func (m *VM) Fetch(address string, limit time.Duration) string {
 	m.t.Helper()

@@ -33,6 +33,36 @@ func (p *Process) Type(text string) error {
 	return nil
 }
 
+// Under emulation Xen's serial driver gives up on interrupts at times ("switched to polling"), and what
+// was typed then is handed to dom0 only when more comes. A person presses Enter again; so do
+// Enter and Shell, after nudgeAfter.
+const nudgeAfter = 2 * time.Second
+
+// Enter types a line and the return key, and after a while an empty line.
+func (p *Process) Enter(line string) error {
+	if err := p.Type(line + "\r"); err != nil {
+		return err
+	}
+	time.Sleep(nudgeAfter)
+	_ = p.Type("\r") // the line may have switched the machine off
+	return nil
+}
+
+// waitNudging is WaitLine for the answer to something typed.
+func (p *Process) waitNudging(ctx context.Context, mark console.Mark, answer *regexp.Regexp) error {
+	try, cancel := context.WithTimeout(ctx, nudgeAfter)
+	_, err := p.Console.WaitLine(try, mark, answer)
+	cancel()
+	if !errors.Is(err, console.ErrDeadline) {
+		return err
+	}
+	if err := p.Type("\r"); err != nil {
+		return err
+	}
+	_, err = p.Console.WaitLine(ctx, mark, answer)
+	return err
+}
+
 // answerLimit is how long a shell that listens takes, at most, to answer an echo.
 const answerLimit = 10 * time.Second
 
@@ -48,7 +78,7 @@ func (p *Process) Shell(ctx context.Context, command string) (string, error) {
 	if err := p.Type("echo " + begin.typed + "; " + command + "; echo " + end.typed + "\r"); err != nil {
 		return "", err
 	}
-	if _, err := p.Console.WaitLine(ctx, mark, end.printed); err != nil {
+	if err := p.waitNudging(ctx, mark, end.printed); err != nil {
 		return "", fmt.Errorf("shell command %q: %w", command, err)
 	}
 	return between(p.Console.Since(mark), begin.printed, end.printed), nil

@@ -1,0 +1,129 @@
+package boot
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// constants returns the string constants of a file of this package whose names begin with prefix.
+func constants(t *testing.T, file, prefix string) []string {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values []string
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || !strings.HasPrefix(spec.Names[0].Name, prefix) || len(spec.Values) != 1 {
+			return true
+		}
+		if literal, ok := spec.Values[0].(*ast.BasicLit); ok && literal.Kind == token.STRING {
+			value, err := strconv.Unquote(literal.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			values = append(values, value)
+		}
+		return true
+	})
+	if len(values) == 0 {
+		t.Fatalf("%s has no constants %s*", file, prefix)
+	}
+	return values
+}
+
+// rows returns the first cell of each row of the tables in a page of docs, without its quotes.
+func rows(t *testing.T, page string) []string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/" + page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cells []string
+	for _, match := range regexp.MustCompile("(?m)^\\| `([^`]*)` \\|").FindAllStringSubmatch(string(text), -1) {
+		cells = append(cells, match[1])
+	}
+	return cells
+}
+
+func TestEveryKeyIsListed(t *testing.T) {
+	declared := constants(t, "cmdline.go", "Key")
+	slices.Sort(declared)
+	if listed := slices.Sorted(slices.Values(Keys)); !slices.Equal(declared, listed) {
+		t.Errorf("Keys has %q, declared are %q", listed, declared)
+	}
+}
+
+func TestKernelParametersAreDocumented(t *testing.T) {
+	var documented []string
+	for _, cell := range rows(t, "kernel-parameters.md") {
+		key, _, _ := strings.Cut(cell, "=")
+		documented = append(documented, key)
+	}
+	for _, key := range Keys {
+		if !slices.Contains(documented, key) {
+			t.Errorf("docs/kernel-parameters.md does not say what %s does", key)
+		}
+	}
+	for _, key := range documented {
+		if strings.HasPrefix(key, Prefix) && !Known(key) {
+			t.Errorf("docs/kernel-parameters.md has %s, which init does not know", key)
+		}
+	}
+}
+
+func TestConsoleLinesAreDocumented(t *testing.T) {
+	names, documented := constants(t, "console.go", "Msg"), rows(t, "console.md")
+	for _, name := range names {
+		if !slices.Contains(documented, name) {
+			t.Errorf("docs/console.md does not have %q", name)
+		}
+	}
+	for _, name := range documented {
+		if !slices.Contains(names, name) {
+			t.Errorf("docs/console.md has %q, which no line is called", name)
+		}
+	}
+}
+
+// Packages of one side that the other must not import.
+var (
+	buildSide = []string{"initramfs", "grub", "internal/disc", "internal/payload", "internal/iso9660", "internal/fat", "internal/elfdeps"}
+	runSide   = []string{
+		"internal/pid1", "internal/stage", "internal/console", "internal/namespace", "internal/media", "internal/power", "internal/report",
+		"internal/loopdev", "internal/uevent", "internal/netcfg", "internal/xen", "internal/xenstore", "internal/supervise", "internal/hotplug",
+	}
+)
+
+func TestSidesDoNotMix(t *testing.T) {
+	const module = "github.com/zerodisc/zerodisc/"
+	for _, side := range []struct {
+		programs, forbidden []string
+	}{
+		{[]string{module + "cmd/init", module + "cmd/init/stage1"}, buildSide},
+		{[]string{module + "cmd/mkiso"}, runSide},
+	} {
+		out, err := exec.Command("go", append([]string{"list", "-deps"}, side.programs...)...).Output()
+		if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		imported := strings.Fields(string(out))
+		for _, name := range side.forbidden {
+			if _, err := os.Stat("../" + name); err != nil {
+				t.Errorf("%s: %v; correct the lists above", name, err)
+			}
+			if slices.Contains(imported, module+name) {
+				t.Errorf("%s import %s, which belongs to the other side", side.programs, name)
+			}
+		}
+	}
+}
