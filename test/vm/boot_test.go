@@ -125,8 +125,9 @@ func (m *VM) checkGuestConsole(t *testing.T, address string) {
 	time.Sleep(2 * time.Second)                 // what is typed while xenconsole takes the terminal over is torn apart
 	m.FromNow().Enter("hostname")
 	m.WaitText(`^(\$ )*`+guests[0]+`\s*$`, soon) // the prompt may come first
-	m.Type("\x1d")                               // Ctrl-] leaves,
-	time.Sleep(2 * time.Second)                  // but only where xenconsole reads it by itself
+	time.Sleep(2 * time.Second)                  // Ctrl-] leaves, but only where xenconsole reads it by itself
+	m.Type("\x1d")
+	time.Sleep(2 * time.Second)
 	m.ForgetShell()
 	m.checkListed(t, guests...)
 }
