@@ -46,7 +46,7 @@ func Build(ctx context.Context, in Inputs) (*Result, error) {
 		return nil, err
 	}
 	in.Step("compiling the userland")
-	programs, err := compile(ctx, in.Source, filepath.Join(in.CacheDir, "userland"))
+	programs, err := compile(ctx, in.Source, filepath.Join(in.CacheDir, "_userland")) // the underscore hides it from ./...
 	if err != nil {
 		return nil, fmt.Errorf("userland: %w", err)
 	}

@@ -154,7 +154,7 @@ func (d *dom0) startXen(ctx context.Context) error {
 	}
 	d.host, d.store, d.domains = host, store, xen.NewDomains(xen.Exec, store)
 	d.report.Host(fmt.Sprintf("Xen %s, %d CPUs, %d MiB, guests run as %s", host.Version, host.CPUs, host.TotalKiB>>10, guestType(host)))
-	go d.watchAddresses(ctx)
+	go d.watchGuests(ctx)
 	return nil
 }
 

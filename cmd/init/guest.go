@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"io/fs"
 	"net/http"
 	"os"
 	"strings"
@@ -92,6 +93,9 @@ func seedRandom(ctx context.Context) error {
 	}
 	defer store.Close()
 	text, err := store.Read(ctx, boot.XenstoreSeed)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // the host is not zerodisc
+	}
 	if err != nil {
 		return err
 	}

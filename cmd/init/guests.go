@@ -71,14 +71,18 @@ func (b *guestBoard) refused(name, file string, err error) {
 	b.report.SetGuest(report.Guest{Name: name, State: "refused", Problem: err.Error()})
 }
 
-// address notes where a guest can be reached.
+// address notes where a guest can be reached. The report has the guests of the stores only.
 func (b *guestBoard) address(name string, address netip.Addr) {
 	b.mu.Lock()
 	known := b.addresses[name] == address
 	b.addresses[name] = address
+	_, ours := b.domids[name]
 	b.mu.Unlock()
-	if !known {
-		b.log.Info(boot.MsgGuestAddress, "guest", name, "address", address.String())
+	if known {
+		return
+	}
+	b.log.Info(boot.MsgGuestAddress, "guest", name, "address", address.String())
+	if ours {
 		b.report.SetAddress(name, address.String())
 	}
 }
@@ -93,9 +97,9 @@ func (b *guestBoard) seen(mac net.HardwareAddr, address netip.Addr) {
 	}
 }
 
-// watchAddresses learns guests' addresses from xenstore, where guests that know of it tell, and
-// from the bridge, where all others are heard.
-func (d *dom0) watchAddresses(ctx context.Context) {
+// watchGuests gives every guest its seed and learns its address: from xenstore, where guests that
+// know of it tell, and from the bridge, where all others are heard.
+func (d *dom0) watchGuests(ctx context.Context) {
 	go func() {
 		for ctx.Err() == nil {
 			if err := netcfg.WatchNeighbours(ctx, d.bridge, d.guests.seen); ctx.Err() == nil {
@@ -104,9 +108,10 @@ func (d *dom0) watchAddresses(ctx context.Context) {
 			}
 		}
 	}()
-	err := xen.WatchAddresses(ctx, d.store, func(a xen.Address) { d.guests.address(a.Name, a.Address) })
+	seed := func(domid int) { go d.giveSeed(ctx, domid) }
+	err := xen.WatchGuests(ctx, d.store, seed, func(a xen.Address) { d.guests.address(a.Name, a.Address) })
 	if ctx.Err() == nil {
-		d.log.Error("guests' addresses", "err", err)
+		d.log.Error("watch guests", "err", err)
 	}
 }
 
@@ -224,7 +229,6 @@ func (d *dom0) startGuest(ctx context.Context, domain *guests.Domain) {
 		return
 	}
 	d.guests.started(domain, domid, time.Since(start))
-	d.giveSeed(ctx, domid)
 	go d.follow(ctx, domain, domid)
 }
 
@@ -256,7 +260,6 @@ func (d *dom0) follow(ctx context.Context, domain *guests.Domain, domid int) {
 			if err == nil && next != domid {
 				domid = next
 				d.guests.started(domain, domid, time.Since(ended))
-				d.giveSeed(ctx, domid)
 				break
 			}
 			if time.Since(ended) > restartGrace || ctx.Err() != nil {

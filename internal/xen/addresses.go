@@ -26,28 +26,29 @@ type addresses struct {
 	store   *xenstore.Client
 	watcher *xenstore.Watcher
 	last    map[int]string // what each watched domain said last
+	came    func(domid int)
 	found   func(Address)
 }
 
-// WatchAddresses calls found for each address that a guest writes into xenstore
-// (boot.XenstoreAddress), once for each change, until ctx ends or the connection is lost. found is
-// called from this goroutine and should not take long. What is not an IPv4 address is ignored:
-// guests are not trusted.
-func WatchAddresses(ctx context.Context, store *xenstore.Client, found func(Address)) error {
+// WatchGuests calls came for each guest that is there or comes, whoever started it, and found for each
+// address that a guest writes into xenstore (boot.XenstoreAddress), once for each change, until
+// ctx ends or the connection is lost. Both are called from this goroutine and should not take long.
+// What is not an IPv4 address is ignored: guests are not trusted.
+func WatchGuests(ctx context.Context, store *xenstore.Client, came func(domid int), found func(Address)) error {
 	watcher, err := store.Watch(ctx, xenstore.IntroduceDomain, xenstore.ReleaseDomain)
 	if err != nil {
-		return fmt.Errorf("watch guests' addresses: %w", err)
+		return fmt.Errorf("watch guests: %w", err)
 	}
 	defer watcher.Close(context.WithoutCancel(ctx))
-	a := &addresses{store: store, watcher: watcher, last: map[int]string{}, found: found}
+	a := &addresses{store: store, watcher: watcher, last: map[int]string{}, came: came, found: found}
 	for {
 		select {
 		case event, ok := <-watcher.Events():
 			if !ok {
-				return fmt.Errorf("watch guests' addresses: %w", store.Err())
+				return fmt.Errorf("watch guests: %w", store.Err())
 			}
 			if err := a.handle(ctx, event); err != nil {
-				return fmt.Errorf("watch guests' addresses: %w", err)
+				return fmt.Errorf("watch guests: %w", err)
 			}
 		case <-ctx.Done():
 			return ctx.Err()
@@ -77,6 +78,7 @@ func (a *addresses) follow(ctx context.Context) error {
 			continue
 		}
 		a.last[domid] = ""
+		a.came(domid)
 		if err := a.watcher.Add(ctx, addressKey(domid)); err != nil {
 			return err
 		}

@@ -214,14 +214,14 @@ func TestShutdownAllForced(t *testing.T) {
 	}
 }
 
-func TestWatchAddresses(t *testing.T) {
+func TestWatchGuests(t *testing.T) {
 	x := newToolstack("tty1")
 	x.server.Set(addressKey(1), "10.0.2.16")
-	found := make(chan Address, 10)
+	came, found := make(chan int, 10), make(chan Address, 10)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() {
-		ended <- WatchAddresses(ctx, x.server.Client(t), func(a Address) { found <- a })
+		ended <- WatchGuests(ctx, x.server.Client(t), func(domid int) { came <- domid }, func(a Address) { found <- a })
 	}()
 	expect := func(domid int, name, address string) {
 		t.Helper()
@@ -239,6 +239,9 @@ func TestWatchAddresses(t *testing.T) {
 	x.server.Fire("@introduceDomain")
 	x.server.Set(addressKey(2), "10.0.2.17")
 	expect(2, "tty2", "10.0.2.17")
+	if first, second := <-came, <-came; first != 1 || second != 2 {
+		t.Errorf("guests %d and %d came, want 1 and 2", first, second)
+	}
 	x.server.Set(addressKey(2), "10.0.2.17")     // the same again
 	x.server.Set(addressKey(2), "level=ERROR x") // rubbish
 	x.server.Set(addressKey(2), "10.0.2.18")
@@ -266,11 +269,11 @@ func TestWatchAddresses(t *testing.T) {
 	}
 }
 
-func TestWatchAddressesEndsWithConnection(t *testing.T) {
+func TestWatchGuestsEndsWithConnection(t *testing.T) {
 	x := newToolstack()
 	client := x.server.Client(t)
 	time.AfterFunc(20*time.Millisecond, x.server.Disconnect)
-	if err := WatchAddresses(t.Context(), client, func(Address) {}); err == nil || !strings.Contains(err.Error(), "closed") {
+	if err := WatchGuests(t.Context(), client, func(int) {}, func(Address) {}); err == nil || !strings.Contains(err.Error(), "closed") {
 		t.Error(err)
 	}
 }
