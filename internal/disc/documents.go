@@ -30,7 +30,7 @@ shell:
 
 A guest is a directory with an xl configuration below /guests of this disc.
 
-  /BUILT              what this disc was built from, and when
+  /BUILT              what this disc was built from
   /COPYRIGHT/         the licence of every part
   /boot/              Xen, dom0's kernel, its initrd and GRUB's menu
   /guests/            the guests

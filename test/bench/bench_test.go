@@ -31,7 +31,7 @@ func TestSizes(t *testing.T) {
 	image := filepath.Join(t.TempDir(), "disc.iso")
 	writeImage(t, image, map[string]int{
 		"boot/xen.gz": 100, "boot/vmlinuz": 200, "boot/initrd.img": 300, "boot/grub/grub.cfg": 10,
-		"guests/tty1/tty1.cfg": 40, "README": 5,
+		"guests/tty1/tty1.cfg": 40, "guests/tty1/initrd.img": 120, "README": 5,
 	})
 	got, err := sizes(image)
 	if err != nil {
@@ -62,7 +62,7 @@ func TestComponent(t *testing.T) {
 	}
 }
 
-// writeImage writes an image with files of the sizes given.
+// writeImage writes an image with files of the sizes given; those of one name are ends of each other.
 func writeImage(t *testing.T, path string, files map[string]int) {
 	t.Helper()
 	w, err := iso9660.NewWriter()
@@ -71,7 +71,7 @@ func writeImage(t *testing.T, path string, files map[string]int) {
 	}
 	defer w.Cleanup()
 	for name, size := range files {
-		if err := w.AddFile(strings.NewReader(strings.Repeat("x", size)), name); err != nil {
+		if err := w.AddFile(strings.NewReader(strings.Repeat(filepath.Base(name)[:1], size)), name); err != nil {
 			t.Fatal(err)
 		}
 	}

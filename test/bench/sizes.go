@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"strings"
@@ -29,7 +31,8 @@ var components = []struct{ name, prefix string }{
 	{"documents", ""},
 }
 
-// sizes reads the image's directory with an ISO 9660 reader that is not the writer's.
+// sizes reads the image's directory with an ISO 9660 reader that is not the writer's. A file that is
+// the end of the initrd takes no room of its own: that is how the demo guests' initrd is kept.
 func sizes(image string) ([]Size, error) {
 	f, err := os.Open(image)
 	if err != nil {
@@ -48,15 +51,25 @@ func sizes(image string) ([]Size, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", image, err)
 	}
-	sums := map[string]int64{}
-	if err := addFiles(sums, root, ""); err != nil {
+	var files []file
+	if err := list(&files, root, ""); err != nil {
+		return nil, fmt.Errorf("read %s: %w", image, err)
+	}
+	sums, err := bySum(files)
+	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", image, err)
 	}
 	return bySize(sums, info.Size()), nil
 }
 
-// addFiles adds the sizes of all files under dir, whose path is at, to their components.
-func addFiles(sums map[string]int64, dir *iso9660.File, at string) error {
+// file is a file of the image with its path.
+type file struct {
+	path string
+	*iso9660.File
+}
+
+// list appends all files under dir, whose path is at.
+func list(files *[]file, dir *iso9660.File, at string) error {
 	children, err := dir.GetChildren()
 	if err != nil {
 		return fmt.Errorf("list /%s: %w", at, err)
@@ -64,12 +77,39 @@ func addFiles(sums map[string]int64, dir *iso9660.File, at string) error {
 	for _, child := range children {
 		name := path.Join(at, child.Name())
 		if !child.IsDir() {
-			sums[component(name)] += child.Size()
-		} else if err := addFiles(sums, child, name); err != nil {
+			*files = append(*files, file{name, child})
+		} else if err := list(files, child, name); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// bySum adds the files' sizes by component.
+func bySum(files []file) (map[string]int64, error) {
+	var initrd []byte
+	for _, f := range files {
+		if f.path == boot.MediumInitrd {
+			var err error
+			if initrd, err = io.ReadAll(f.Reader()); err != nil {
+				return nil, err
+			}
+		}
+	}
+	sums := map[string]int64{}
+	for _, f := range files {
+		if f.path != boot.MediumInitrd && f.Size() > 0 && f.Size() <= int64(len(initrd)) {
+			data, err := io.ReadAll(f.Reader())
+			if err != nil {
+				return nil, err
+			}
+			if bytes.HasSuffix(initrd, data) {
+				continue
+			}
+		}
+		sums[component(f.path)] += f.Size()
+	}
+	return sums, nil
 }
 
 // component returns the name of the component that a path belongs to.
