@@ -30,13 +30,17 @@ type guestBoard struct {
 	report *report.Report
 
 	mu        sync.Mutex
+	starting  map[string]bool       // guests that init is creating, by name
 	domids    map[string]int        // of the guests that run, by name
 	names     map[string]string     // guest's name by the MAC of a network interface
 	addresses map[string]netip.Addr // last one told, by guest
 }
 
 func newGuestBoard(log *slog.Logger, r *report.Report) *guestBoard {
-	return &guestBoard{log: log, report: r, domids: map[string]int{}, names: map[string]string{}, addresses: map[string]netip.Addr{}}
+	return &guestBoard{
+		log: log, report: r, starting: map[string]bool{}, domids: map[string]int{},
+		names: map[string]string{}, addresses: map[string]netip.Addr{},
+	}
 }
 
 // running is the number of guests that run.
@@ -46,8 +50,17 @@ func (b *guestBoard) running() int {
 	return len(b.domids)
 }
 
+// creates notes that init is about to create a guest.
+func (b *guestBoard) creates(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.starting[name] = true
+}
+
+// started tells of a guest that init has created.
 func (b *guestBoard) started(d *guests.Domain, domid int, took time.Duration) {
 	b.mu.Lock()
+	delete(b.starting, d.Name)
 	b.domids[d.Name] = domid
 	for _, mac := range d.MACs {
 		b.names[strings.ToLower(mac)] = d.Name
@@ -55,6 +68,23 @@ func (b *guestBoard) started(d *guests.Domain, domid int, took time.Duration) {
 	b.mu.Unlock()
 	b.log.Info(boot.MsgGuestRunning, "guest", d.Name, "domid", domid, "ms", took.Milliseconds(), "type", string(d.Type))
 	b.report.SetGuest(report.Guest{Name: d.Name, Domid: domid, State: "running"})
+}
+
+// adopted tells of a guest that somebody else has created, xl at its reboot or a person, and reports
+// whether that is so.
+func (b *guestBoard) adopted(name string, domid int) bool {
+	b.mu.Lock()
+	known := b.starting[name] || b.domids[name] == domid
+	if !known {
+		b.domids[name] = domid
+	}
+	b.mu.Unlock()
+	if known {
+		return false
+	}
+	b.log.Info(boot.MsgGuestRunning, "guest", name, "domid", domid)
+	b.report.SetGuest(report.Guest{Name: name, Domid: domid, State: "running"})
+	return true
 }
 
 func (b *guestBoard) stopped(name string, domid int) {
@@ -67,22 +97,21 @@ func (b *guestBoard) stopped(name string, domid int) {
 }
 
 func (b *guestBoard) refused(name, file string, err error) {
+	b.mu.Lock()
+	delete(b.starting, name)
+	b.mu.Unlock()
 	b.log.Error(boot.MsgGuestRefused, "guest", name, "file", file, "err", err)
 	b.report.SetGuest(report.Guest{Name: name, State: "refused", Problem: err.Error()})
 }
 
-// address notes where a guest can be reached. The report has the guests of the stores only.
+// address notes where a guest can be reached.
 func (b *guestBoard) address(name string, address netip.Addr) {
 	b.mu.Lock()
 	known := b.addresses[name] == address
 	b.addresses[name] = address
-	_, ours := b.domids[name]
 	b.mu.Unlock()
-	if known {
-		return
-	}
-	b.log.Info(boot.MsgGuestAddress, "guest", name, "address", address.String())
-	if ours {
+	if !known {
+		b.log.Info(boot.MsgGuestAddress, "guest", name, "address", address.String())
 		b.report.SetAddress(name, address.String())
 	}
 }
@@ -97,7 +126,8 @@ func (b *guestBoard) seen(mac net.HardwareAddr, address netip.Addr) {
 	}
 }
 
-// watchGuests gives every guest its seed and learns its address: from xenstore, where guests that
+// watchGuests gives every guest its seed, follows those that init has not created itself, and learns
+// all guests' addresses: from xenstore, where guests that
 // know of it tell, and from the bridge, where all others are heard.
 func (d *dom0) watchGuests(ctx context.Context) {
 	go func() {
@@ -108,8 +138,11 @@ func (d *dom0) watchGuests(ctx context.Context) {
 			}
 		}
 	}()
-	seed := func(domid int) { go d.giveSeed(ctx, domid) }
-	err := xen.WatchGuests(ctx, d.store, seed, func(a xen.Address) { d.guests.address(a.Name, a.Address) })
+	came := func(domid int) {
+		go d.giveSeed(ctx, domid)
+		go d.adopt(ctx, domid)
+	}
+	err := xen.WatchGuests(ctx, d.store, came, func(a xen.Address) { d.guests.address(a.Name, a.Address) })
 	if ctx.Err() == nil {
 		d.log.Error("watch guests", "err", err)
 	}
@@ -217,6 +250,7 @@ func (d *dom0) startGuest(ctx context.Context, domain *guests.Domain) {
 		d.guests.refused(domain.Name, domain.File, err)
 		return
 	}
+	d.guests.creates(domain.Name)
 	if err := d.domains.Create(ctx, file); err != nil {
 		if ctx.Err() == nil {
 			d.guests.refused(domain.Name, domain.File, fmt.Errorf("%w; its configuration as Xen got it is %s", err, file))
@@ -229,7 +263,7 @@ func (d *dom0) startGuest(ctx context.Context, domain *guests.Domain) {
 		return
 	}
 	d.guests.started(domain, domid, time.Since(start))
-	go d.follow(ctx, domain, domid)
+	go d.follow(ctx, domain.Name, domid)
 }
 
 // giveSeed puts random bytes where a zerodisc guest looks for them; other guests leave them alone.
@@ -243,30 +277,22 @@ func (d *dom0) giveSeed(ctx context.Context, domid int) {
 	}
 }
 
-// restartGrace is how long libxl takes at most between the end of a guest that reboots and its
-// new domain.
-const restartGrace = 5 * time.Second
+// adopt follows a guest that has come, unless init is creating it.
+func (d *dom0) adopt(ctx context.Context, domid int) {
+	name, err := d.domains.Name(ctx, domid)
+	if err != nil {
+		d.log.Debug("guest's name", "domid", domid, "err", err)
+		return
+	}
+	if d.guests.adopted(name, domid) {
+		d.follow(ctx, name, domid)
+	}
+}
 
-// follow tells when the guest has ended, and when on_reboot or on_crash has brought it back.
-func (d *dom0) follow(ctx context.Context, domain *guests.Domain, domid int) {
-	for {
-		if d.domains.Wait(ctx, domid) != nil {
-			return
-		}
-		d.guests.stopped(domain.Name, domid)
-		ended := time.Now()
-		for {
-			next, err := d.domains.DomID(ctx, domain.Name)
-			if err == nil && next != domid {
-				domid = next
-				d.guests.started(domain, domid, time.Since(ended))
-				break
-			}
-			if time.Since(ended) > restartGrace || ctx.Err() != nil {
-				return
-			}
-			time.Sleep(100 * time.Millisecond)
-		}
+// follow tells when the guest has ended.
+func (d *dom0) follow(ctx context.Context, name string, domid int) {
+	if d.domains.Wait(ctx, domid) == nil {
+		d.guests.stopped(name, domid)
 	}
 }
 

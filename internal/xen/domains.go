@@ -70,6 +70,11 @@ func (d *Domains) control(ctx context.Context, verb, option string, domid int) e
 // home is a domain's directory in xenstore.
 func home(domid int) string { return "/local/domain/" + strconv.Itoa(domid) }
 
+// Name returns a domain's name.
+func (d *Domains) Name(ctx context.Context, domid int) (string, error) {
+	return d.store.Read(ctx, home(domid)+"/name")
+}
+
 // DomID finds a domain by its name, or returns ErrNoDomain. The names are in xenstore, which saves
 // starting an xl.
 func (d *Domains) DomID(ctx context.Context, name string) (int, error) {

@@ -102,6 +102,7 @@ func TestBIOSDisc(t *testing.T) {
 	t.Run("medium read-only", func(t *testing.T) { m.In(t).checkMedium(t) })
 	t.Run("guest console", func(t *testing.T) { m.In(t).checkGuestConsole(t, addresses[0]) })
 	t.Run("xenconsoled killed", func(t *testing.T) { m.In(t).checkXenconsoled(t) })
+	t.Run("guest by hand", func(t *testing.T) { m.In(t).checkByHand(t) })
 	t.Run("power off with guests", func(t *testing.T) { m.In(t).checkPowerOff(func(m *VM) { m.Enter("poweroff") }) })
 }
 
@@ -130,6 +131,20 @@ func (m *VM) checkGuestConsole(t *testing.T, address string) {
 	time.Sleep(2 * time.Second)
 	m.ForgetShell()
 	m.checkListed(t, guests...)
+}
+
+// checkByHand destroys the second guest and creates it again with xl.
+func (m *VM) checkByHand(t *testing.T) {
+	t.Helper()
+	guest := guests[1]
+	m.FromNow().Shell("xl destroy " + guest)
+	m.Wait(`msg="guest stopped" guest=`+guest, soon)
+	m.FromNow().Shell("xl create " + boot.GuestRunDir + "/" + guest + ".cfg")
+	m.Wait(`msg="guest running" guest=`+guest, soon)
+	address := m.Wait(`msg="guest address" guest=`+guest, addressLimit).Get("address")
+	if report := m.Shell("status"); !regexp.MustCompile(guest + ` +running +` + regexp.QuoteMeta(address)).MatchString(report) {
+		t.Errorf("the report does not show %s as running at %s:\n%s", guest, address, report)
+	}
 }
 
 // checkXenconsoled kills the console daemon and checks that another one takes its place.
