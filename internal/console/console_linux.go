@@ -12,7 +12,8 @@ const noctty = unix.O_NOCTTY
 
 // Shell prepares argv as an interactive session leader with the terminal /dev/NAME as its
 // controlling terminal and standard input, output and error. The caller closes the file after
-// the start.
+// the start. The session ends with this process: a shell that outlived it would share the terminal
+// with the next one, and each would get some of what is typed.
 func Shell(name string, argv ...string) (*exec.Cmd, *os.File, error) {
 	tty, err := os.OpenFile("/dev/"+name, os.O_RDWR|noctty, 0)
 	if err != nil {
@@ -22,7 +23,7 @@ func Shell(name string, argv ...string) (*exec.Cmd, *os.File, error) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
 	cmd.Dir = "/root"
 	cmd.Env = append(os.Environ(), "HOME=/root", "TERM="+term(name))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Pdeathsig: unix.SIGKILL}
 	return cmd, tty, nil
 }
 
