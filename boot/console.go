@@ -5,10 +5,10 @@ package boot
 const (
 	MsgInit         = "init"            // version= uptime_ms=
 	MsgStage        = "stage"           // name= ms= [err=]
-	MsgGuestRunning = "guest running"   // guest= domid= ms= type=
+	MsgGuestRunning = "guest running"   // guest= domid= [ms= type=]
 	MsgGuestAddress = "guest address"   // guest= address=
 	MsgGuestRefused = "guest refused"   // guest= file= err=
-	MsgGuestStopped = "guest stopped"   // guest= domid= reason=
+	MsgGuestStopped = "guest stopped"   // guest= domid= [forced=]
 	MsgReady        = "ready"           // guests= ms=
 	MsgHostAddress  = "host address"    // interface= address= gateway=
 	MsgNoLease      = "no DHCP lease"   // interface= nic= err=

@@ -8,6 +8,10 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,7 +21,6 @@ import (
 	"github.com/zerodisc/zerodisc/internal/loopdev"
 	"github.com/zerodisc/zerodisc/internal/media"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
-	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/stage"
 	"github.com/zerodisc/zerodisc/internal/supervise"
 	"github.com/zerodisc/zerodisc/internal/uevent"
@@ -30,7 +33,8 @@ const (
 	deviceQuiet   = 100 * time.Millisecond // without an event: all devices are there
 	deviceTimeout = 30 * time.Second
 	mediaTimeout  = 30 * time.Second // a USB stick may take ten seconds to spin up
-	guestDeadline = 60 * time.Second // for guests to shut down before they are destroyed
+	bootEnd       = 10 * time.Second // for a boot that is called off
+	shellsAtLast  = time.Minute      // after init's start the consoles get their shells, booted or not
 )
 
 // dom0 is Xen's control domain while it boots and runs.
@@ -38,8 +42,8 @@ type dom0 struct {
 	*system
 	devices *uevent.Manager
 	host    xen.Host
-	store   *xenstore.Client // nil until Xen's daemons run
-	domains *xen.Domains
+	store   *xenstore.Client
+	domains atomic.Pointer[xen.Domains] // nil until Xen's daemons run
 	guests  *guestBoard
 	bridge  string
 	kernel  string // the Linux kernel that guests may share, "" when it is not at hand
@@ -56,25 +60,48 @@ var forcedModules = []string{
 func runDom0(s *system) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	d := &dom0{system: s, bridge: boot.DefaultBridge}
-	if name := s.cmdline[boot.KeyBridge]; name != "" {
-		d.bridge = name
-	}
-	d.guests = newGuestBoard(s.log, s.report)
-	go d.boot(ctx)
+	d := &dom0{system: s, bridge: s.bridgeName(), guests: newGuestBoard(s.log, s.report)}
+	booted := make(chan struct{})
+	go func() {
+		defer close(booted)
+		d.boot(ctx)
+	}()
 	action := <-s.requests
+	s.log.Info(boot.MsgEnding, "action", action.String())
 	cancel()
-	d.shutdown(action)
+	select {
+	case <-booted:
+	case <-time.After(bootEnd): // a damaged disc can keep a process in the kernel for minutes
+	}
+	if domains := d.domains.Load(); domains != nil {
+		s.shutdown(domains)
+	}
 	return int(action)
+}
+
+// bridgeName is the bridge that the kernel command line asks for, or the usual one.
+func (s *system) bridgeName() string {
+	name := s.cmdline[boot.KeyBridge]
+	switch {
+	case name == "":
+		return boot.DefaultBridge
+	case len(name) >= unix.IFNAMSIZ || strings.ContainsAny(name, "/ :"):
+		s.log.Warn("kernel parameter", "key", boot.KeyBridge, "err", fmt.Sprintf("%q is no name of an interface (1 to %d characters)", name, unix.IFNAMSIZ-1),
+			"remedy", "the bridge is called "+boot.DefaultBridge)
+		return boot.DefaultBridge
+	}
+	return name
 }
 
 // boot is the boot from first to last.
 func (d *dom0) boot(ctx context.Context) {
+	shells := sync.OnceFunc(func() { keepShells(ctx, d.log, d.terminals, d.report.String) })
+	defer time.AfterFunc(shellsAtLast, shells).Stop()
 	stage.Run(ctx, d.log, []stage.Stage{
 		{Name: "tools", Run: mountTools, Remedy: "the initrd is damaged: check the disc"},
 		{Name: "devices", Run: d.findDevices, Remedy: "devices that came late are still taken; see dmesg"},
 		{Name: "xen", Run: d.startXen, Remedy: "boot an entry of the menu that starts Xen; see xl dmesg"},
-		{Name: "network", Run: d.startNetwork, Remedy: "guests run without a network"},
+		{Name: "network", Run: d.startNetwork, Remedy: "guests with a vif are refused; see ip link"},
 		{Name: "media", Run: d.findMedium, Remedy: "put the boot medium back in and reboot, or xl create a guest from another disk"},
 		{Name: "guests", Run: d.startGuests, Remedy: "xl create FILE.cfg starts a guest by hand"},
 	})
@@ -82,8 +109,7 @@ func (d *dom0) boot(ctx context.Context) {
 		return
 	}
 	d.log.Info(boot.MsgReady, "guests", d.guests.running(), "ms", time.Since(d.start).Milliseconds())
-	d.watchPowerButton()
-	keepShells(ctx, d.log, d.terminals, d.report.String)
+	shells()
 }
 
 // mountTools mounts what dom0 has and guests have not: Xen's tools and all modules.
@@ -107,27 +133,47 @@ func (d *dom0) findDevices(ctx context.Context) error {
 	d.devices = uevent.NewManager(uevent.Config{
 		Source: listener, Sys: os.DirFS("/sys"), Log: d.log, Workers: 2 * runtime.NumCPU(),
 		Load:  func(ctx context.Context, alias string) error { return loader.Load(ctx, alias) },
-		Final: func(err error) bool { return isFinal(err) },
+		Final: isFinal,
 	})
 	go func() {
 		if err := d.devices.Run(ctx); err != nil && ctx.Err() == nil {
 			d.log.Error("devices", "err", err, "remedy", "devices plugged in from now on are not seen; reboot")
 		}
 	}()
-	// ENODEV: the machine has nothing for a module to drive.
-	err = loader.LoadAll(ctx, forcedModules...)
-	if err != nil && !errors.Is(err, unix.ENODEV) {
-		d.log.Warn("modules", "err", err)
+	for _, err := range each(loader.LoadAll(ctx, forcedModules...)) {
+		if !errors.Is(err, unix.ENODEV) { // the machine has nothing for it to drive
+			d.log.Warn("modules", "err", err)
+		}
 	}
 	wait, cancel := context.WithTimeout(ctx, deviceTimeout)
 	defer cancel()
-	return d.devices.Settle(wait, deviceQuiet)
+	err = d.devices.Settle(wait, deviceQuiet)
+	d.watchPowerButton()
+	return err
 }
 
 // isFinal says of an error that another device with the same alias will meet it too: there is no
 // such module, it may not be loaded, or it finds nothing to drive on this machine.
 func isFinal(err error) bool {
-	return errors.Is(err, kmod.ErrNotFound) || errors.Is(err, kmod.ErrBlacklisted) || errors.Is(err, unix.ENODEV)
+	return !slices.ContainsFunc(each(err), func(err error) bool {
+		return !errors.Is(err, kmod.ErrNotFound) && !errors.Is(err, kmod.ErrBlacklisted) && !errors.Is(err, unix.ENODEV)
+	})
+}
+
+// each takes apart what errors.Join has joined.
+func each(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		if err == nil {
+			return nil
+		}
+		return []error{err}
+	}
+	var errs []error
+	for _, err := range joined.Unwrap() {
+		errs = append(errs, each(err)...)
+	}
+	return errs
 }
 
 // startXen starts Xen's daemons and learns what the machine can do.
@@ -152,7 +198,8 @@ func (d *dom0) startXen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.host, d.store, d.domains = host, store, xen.NewDomains(xen.Exec, store)
+	d.host, d.store = host, store
+	d.domains.Store(xen.NewDomains(xen.Exec, store))
 	d.report.Host(fmt.Sprintf("Xen %s, %d CPUs, %d MiB, guests run as %s", host.Version, host.CPUs, host.TotalKiB>>10, guestType(host)))
 	go d.watchGuests(ctx)
 	return nil
@@ -174,6 +221,9 @@ func (d *dom0) reportDaemon(s supervise.Status) {
 func (d *dom0) startNetwork(ctx context.Context) error {
 	if err := (netcfg.Bridge{Name: d.bridge}).Ensure(); err != nil {
 		return err
+	}
+	if err := setDefaultBridge(d.bridge); err != nil {
+		d.log.Warn("xl.conf", "err", err, "remedy", "name the bridge in the vif of guests that you create by hand")
 	}
 	hostname := d.cmdline[boot.KeyHostname]
 	if hostname == "" {
@@ -203,6 +253,17 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 		}
 	}()
 	return nil
+}
+
+// setDefaultBridge tells xl which bridge a guest is put on that names none. The file on the disc has
+// the usual one.
+func setDefaultBridge(bridge string) error {
+	const conf = "/etc/xen/xl.conf"
+	text, err := os.ReadFile(conf)
+	if err != nil || bridge == boot.DefaultBridge {
+		return err
+	}
+	return writeAtomic(conf, strings.ReplaceAll(string(text), boot.DefaultBridge, bridge))
 }
 
 // networkMessages are the console lines for the manager's events; the others are for debugging.
@@ -274,25 +335,4 @@ func (d *dom0) findMedium(ctx context.Context) error {
 func fileExists(name string) bool {
 	_, err := os.Stat(name)
 	return !errors.Is(err, fs.ErrNotExist)
-}
-
-// shutdown ends the guests. A second request ends the waiting.
-func (d *dom0) shutdown(action pid1.Action) {
-	d.log.Info(boot.MsgEnding, "action", action.String())
-	if d.domains == nil {
-		return
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		<-d.requests
-		d.log.Warn("asked again: guests are destroyed")
-		cancel()
-	}()
-	err := d.domains.ShutdownAll(ctx, guestDeadline, func(e xen.Ended) {
-		d.log.Info(boot.MsgGuestStopped, "guest", e.Domain.Name, "domid", e.Domain.ID, "forced", e.Forced)
-	})
-	if err != nil {
-		d.log.Error("guests", "err", err)
-	}
 }

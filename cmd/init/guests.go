@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,12 +35,18 @@ type guestBoard struct {
 	domids    map[string]int        // of the guests that run, by name
 	names     map[string]string     // guest's name by the MAC of a network interface
 	addresses map[string]netip.Addr // last one told, by guest
+	says      map[string]bool       // guests that tell their address themselves
+	told      map[string]int        // how many addresses were told, by guest
 }
+
+// maxAddresses is how many addresses a guest may have told in its life: what a guest says costs dom0
+// memory and everybody's attention.
+const maxAddresses = 100
 
 func newGuestBoard(log *slog.Logger, r *report.Report) *guestBoard {
 	return &guestBoard{
 		log: log, report: r, starting: map[string]bool{}, domids: map[string]int{},
-		names: map[string]string{}, addresses: map[string]netip.Addr{},
+		names: map[string]string{}, addresses: map[string]netip.Addr{}, says: map[string]bool{}, told: map[string]int{},
 	}
 }
 
@@ -87,13 +94,20 @@ func (b *guestBoard) adopted(name string, domid int) bool {
 	return true
 }
 
+// stopped tells that a guest has ended. Another one may have its name by then.
 func (b *guestBoard) stopped(name string, domid int) {
 	b.mu.Lock()
-	delete(b.domids, name)
-	delete(b.addresses, name)
+	current := b.domids[name] == domid
+	if current {
+		delete(b.domids, name)
+		delete(b.addresses, name)
+		delete(b.says, name)
+	}
 	b.mu.Unlock()
 	b.log.Info(boot.MsgGuestStopped, "guest", name, "domid", domid)
-	b.report.SetGuest(report.Guest{Name: name, Domid: domid, State: "stopped"})
+	if current {
+		b.report.SetGuest(report.Guest{Name: name, Domid: domid, State: "stopped"})
+	}
 }
 
 func (b *guestBoard) refused(name, file string, err error) {
@@ -104,26 +118,46 @@ func (b *guestBoard) refused(name, file string, err error) {
 	b.report.SetGuest(report.Guest{Name: name, State: "refused", Problem: err.Error()})
 }
 
+// said notes an address that a guest has told through xenstore.
+func (b *guestBoard) said(name string, address netip.Addr) {
+	b.mu.Lock()
+	b.says[name] = true
+	b.mu.Unlock()
+	b.address(name, address)
+}
+
+// seen notes an address that was heard on the bridge. Anybody can say anything there: who tells his
+// address himself is believed more.
+func (b *guestBoard) seen(mac net.HardwareAddr, address netip.Addr) {
+	b.mu.Lock()
+	name := b.names[mac.String()]
+	says := b.says[name]
+	b.mu.Unlock()
+	if name != "" && !says {
+		b.address(name, address)
+	}
+}
+
 // address notes where a guest can be reached.
 func (b *guestBoard) address(name string, address netip.Addr) {
 	b.mu.Lock()
-	known := b.addresses[name] == address
-	b.addresses[name] = address
+	tell := b.addresses[name] != address && b.told[name] < maxAddresses
+	if tell {
+		b.addresses[name] = address
+		b.told[name]++
+	}
 	b.mu.Unlock()
-	if !known {
+	if tell {
 		b.log.Info(boot.MsgGuestAddress, "guest", name, "address", address.String())
 		b.report.SetAddress(name, address.String())
 	}
 }
 
-// seen notes an address that was heard on the bridge.
-func (b *guestBoard) seen(mac net.HardwareAddr, address netip.Addr) {
+// named notes whose a network interface is.
+func (b *guestBoard) named(mac, name string) {
 	b.mu.Lock()
-	name := b.names[mac.String()]
-	b.mu.Unlock()
-	if name != "" {
-		b.address(name, address)
-	}
+	defer b.mu.Unlock()
+	b.names[strings.ToLower(mac)] = name
 }
 
 // watchGuests gives every guest its seed, follows those that init has not created itself, and learns
@@ -142,7 +176,7 @@ func (d *dom0) watchGuests(ctx context.Context) {
 		go d.giveSeed(ctx, domid)
 		go d.adopt(ctx, domid)
 	}
-	err := xen.WatchGuests(ctx, d.store, came, func(a xen.Address) { d.guests.address(a.Name, a.Address) })
+	err := xen.WatchGuests(ctx, d.store, came, func(a xen.Address) { d.guests.said(a.Name, a.Address) })
 	if ctx.Err() == nil {
 		d.log.Error("watch guests", "err", err)
 	}
@@ -171,7 +205,7 @@ func (d *dom0) startGuests(ctx context.Context) error {
 	if err != nil || !auto {
 		return err
 	}
-	if d.domains == nil {
+	if d.domains.Load() == nil {
 		return errors.New("xen does not run")
 	}
 	if err := os.MkdirAll(boot.GuestRunDir, 0o755); err != nil {
@@ -251,13 +285,13 @@ func (d *dom0) startGuest(ctx context.Context, domain *guests.Domain) {
 		return
 	}
 	d.guests.creates(domain.Name)
-	if err := d.domains.Create(ctx, file); err != nil {
+	if err := d.domains.Load().Create(ctx, file); err != nil {
 		if ctx.Err() == nil {
 			d.guests.refused(domain.Name, domain.File, fmt.Errorf("%w; its configuration as Xen got it is %s", err, file))
 		}
 		return
 	}
-	domid, err := d.domains.DomID(ctx, domain.Name)
+	domid, err := d.domains.Load().DomID(ctx, domain.Name)
 	if err != nil {
 		d.guests.refused(domain.Name, domain.File, fmt.Errorf("it ended as soon as it was created: %w; see xl dmesg", err))
 		return
@@ -279,36 +313,40 @@ func (d *dom0) giveSeed(ctx context.Context, domid int) {
 
 // adopt follows a guest that has come, unless init is creating it.
 func (d *dom0) adopt(ctx context.Context, domid int) {
-	name, err := d.domains.Name(ctx, domid)
+	name, err := d.domains.Load().Name(ctx, domid)
 	if err != nil {
 		d.log.Debug("guest's name", "domid", domid, "err", err)
 		return
 	}
-	if d.guests.adopted(name, domid) {
-		d.follow(ctx, name, domid)
+	if !d.guests.adopted(name, domid) {
+		return
 	}
+	go func() {
+		for _, mac := range d.domains.Load().MACs(ctx, domid) {
+			d.guests.named(mac, name)
+		}
+	}()
+	d.follow(ctx, name, domid)
 }
 
 // follow tells when the guest has ended.
 func (d *dom0) follow(ctx context.Context, name string, domid int) {
-	if d.domains.Wait(ctx, domid) == nil {
+	if d.domains.Load().Wait(ctx, domid) == nil {
 		d.guests.stopped(name, domid)
 	}
 }
 
-// machineSeed tells this machine from others on its LAN: the UUID of its firmware (SMBIOS type 1),
-// or the address of its first NIC.
+// machineSeed tells this machine from others on its LAN: the UUID of its firmware (SMBIOS type 1), which
+// many boards of one model share, and the lowest address of its NICs.
 func machineSeed() string {
-	for _, pattern := range []string{"/sys/class/dmi/id/product_uuid", "/sys/class/net/e*/address"} {
-		names, err := filepath.Glob(pattern)
-		if err != nil {
-			continue
-		}
-		for _, name := range names {
-			if text, err := os.ReadFile(name); err == nil {
-				return strings.TrimSpace(string(text))
-			}
+	uuid, _ := os.ReadFile("/sys/class/dmi/id/product_uuid")
+	devices, _ := filepath.Glob("/sys/class/net/*/device")
+	var addresses []string
+	for _, device := range devices {
+		if text, err := os.ReadFile(filepath.Join(filepath.Dir(device), "address")); err == nil {
+			addresses = append(addresses, strings.TrimSpace(string(text)))
 		}
 	}
-	return ""
+	slices.Sort(addresses)
+	return strings.Join(append([]string{strings.TrimSpace(string(uuid))}, addresses[:min(1, len(addresses))]...), " ")
 }

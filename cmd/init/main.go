@@ -52,6 +52,9 @@ func main() {
 	if name == "init" && len(args) > 0 {
 		name, args = args[0], args[1:]
 	}
+	if name == "sh" {
+		name = "gosh" // the link is for scripts and programs that start a shell by its usual name
+	}
 	if run, ok := roles[name]; ok {
 		os.Exit(run(args))
 	}

@@ -9,6 +9,9 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/console"
+	"github.com/zerodisc/zerodisc/internal/pid1"
+	"github.com/zerodisc/zerodisc/internal/xen"
+	"github.com/zerodisc/zerodisc/internal/xenstore"
 )
 
 // shell is the interactive program on the consoles.
@@ -24,13 +27,21 @@ func activeConsoles() []string {
 }
 
 // keepShells keeps a shell on each terminal until ctx ends, with text above every new one. A
-// terminal that does not work (a serial port that is not there) is given up.
+// terminal that cannot be opened (a serial port that is not there) is given up.
 func keepShells(ctx context.Context, log *slog.Logger, terminals []string, text func() string) {
 	for _, name := range terminals {
 		go func() {
 			for ctx.Err() == nil {
+				cmd, tty, err := console.Shell(name, shell)
+				if err != nil {
+					log.Debug("shell", "terminal", name, "err", err)
+					return
+				}
 				started := time.Now()
-				if err := runShell(name, text()); err != nil && time.Since(started) < time.Second {
+				fmt.Fprint(tty, text())
+				err = cmd.Run()
+				tty.Close()
+				if time.Since(started) < time.Second { // it cannot start, or has nothing to read from
 					log.Debug("shell", "terminal", name, "err", err)
 					time.Sleep(time.Second)
 				}
@@ -39,29 +50,27 @@ func keepShells(ctx context.Context, log *slog.Logger, terminals []string, text 
 	}
 }
 
-func runShell(terminal, text string) error {
-	cmd, tty, err := console.Shell(terminal, shell)
-	if err != nil {
-		return err
-	}
-	defer tty.Close()
-	fmt.Fprint(tty, text)
-	return cmd.Run()
-}
-
 // rescue is what process 1 starts when stage2 has crashed: the report and a shell on every
-// console. The guests that run go on.
+// console. The guests that run go on until somebody asks for the end.
 func rescue(args []string) int {
 	setEnvironment()
 	report := "(it said nothing)"
 	if len(args) > 0 && args[0] != "" {
 		report = args[0]
 	}
-	out := console.Open(activeConsoles())
-	log := console.Logger(out, slog.LevelInfo)
-	log.Error(boot.MsgCrashed, "remedy", "guests that run go on; use the shell, then reboot or poweroff")
+	s := &system{log: console.Logger(console.Open(activeConsoles()), slog.LevelInfo), requests: make(chan pid1.Action, 8)}
+	go s.listenForRequests()
+	s.log.Error(boot.MsgCrashed, "remedy", "guests that run go on; use the shell, then reboot or poweroff")
 	text := fmt.Sprintf("\n%s\n\nzerodisc's init has crashed (its last words are above). This is an emergency shell.\n"+
-		"Guests that run go on. `reboot` or `poweroff` end this machine.\n\n", report)
-	keepShells(context.Background(), log, activeConsoles(), func() string { return text })
-	select {}
+		"Guests that run go on. `reboot` or `poweroff` shut them down and end this machine.\n\n", report)
+	keepShells(context.Background(), s.log, activeConsoles(), func() string { return text })
+	action := <-s.requests
+	s.log.Info(boot.MsgEnding, "action", action.String())
+	store, err := xenstore.Dial(context.Background(), xenstore.Socket)
+	if err != nil {
+		s.log.Warn("guests are not shut down", "err", err)
+		return int(action)
+	}
+	s.shutdown(xen.NewDomains(xen.Exec, store))
+	return int(action)
 }

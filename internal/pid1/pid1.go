@@ -46,7 +46,7 @@ var Signals = map[os.Signal]Action{
 type Init struct {
 	// Stage2 and Rescue are argument vectors; the first element is the program's path. Rescue is
 	// started, with the last of stage2's standard error as one more argument, when stage2 has
-	// ended without asking for an action, and again whenever it ends itself.
+	// ended without asking for an action, and again whenever it ends itself without asking for one.
 	Stage2, Rescue []string
 	// Stderr gets what stage2 prints on standard error, a Go panic above all.
 	Stderr io.Writer
@@ -57,6 +57,8 @@ type Init struct {
 const (
 	reportSize  = 8 << 10     // bytes kept of stage2's standard error: a panic and its goroutine
 	rescuePause = time.Second // between two starts of a rescue process that ends at once
+
+	rescueRequests = 3 // so many requests go to the rescue process, the next one ends the machine
 )
 
 // Run is PID 1. It returns only when End does.
@@ -69,26 +71,37 @@ func (i *Init) Run() {
 	if stage2 < 0 {
 		rescue = i.rescue(report)
 	}
+	asked := 0
 	for sig := range signals {
 		if sig == unix.SIGCHLD {
-			ended := reap()
-			if status, ok := ended[stage2]; ok {
+			for pid, status := range reap() {
+				if pid != stage2 && pid != rescue {
+					continue
+				}
 				if action := Action(status.ExitStatus()); status.Exited() && action >= PowerOff && action <= Halt {
 					i.End(action)
 					return
 				}
+				if pid == rescue {
+					time.Sleep(rescuePause)
+				}
 				stage2, rescue = -1, i.rescue(report)
-			} else if _, ok := ended[rescue]; ok {
-				time.Sleep(rescuePause)
-				rescue = i.rescue(report)
 			}
 			continue
 		}
-		if action, ok := Signals[sig]; ok && stage2 < 0 {
+		action, ok := Signals[sig]
+		if !ok {
+			continue
+		}
+		inner := stage2
+		if stage2 < 0 {
+			inner = rescue
+			asked++
+		}
+		// A rescue process that does not do it is not waited for: nothing is left to rescue it.
+		if asked > rescueRequests || inner < 0 || unix.Kill(inner, sig.(syscall.Signal)) != nil {
 			i.End(action)
 			return
-		} else if ok {
-			_ = unix.Kill(stage2, sig.(syscall.Signal))
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,6 +21,7 @@ func TestMain(m *testing.M) {
 		"init":     playInit,
 		"children": playChildren,
 		"crash":    playCrash,
+		"hang":     playHang,
 		"rescue":   playRescue,
 		"true":     func() { os.Exit(7) },
 		"orphan":   playOrphan,
@@ -72,11 +74,24 @@ func playOrphan() {
 // playCrash crashes as a Go program does.
 func playCrash() { panic("stage2 has a bug") }
 
-// playRescue prints the report it was given and asks PID 1 for a reboot, as a person would.
+// playHang crashes and has a rescue process that does not end.
+func playHang() { panic("stage2 has a bug: hang") }
+
+// playRescue prints the report it was given and asks PID 1 for a reboot, as a person would. It does
+// what it is asked in turn, or, when it is told to hang, lets itself be asked until PID 1 has enough.
 func playRescue() {
+	hang := strings.Contains(os.Args[2], "hang")
 	fmt.Println("rescue:", strings.Contains(os.Args[2], "stage2 has a bug"))
-	_ = unix.Kill(1, unix.SIGTERM)
-	select {}
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, unix.SIGTERM)
+	for range rescueRequests + 1 {
+		_ = unix.Kill(1, unix.SIGTERM)
+		<-signals
+		fmt.Println("asked")
+		if !hang {
+			os.Exit(int(Reboot))
+		}
+	}
 }
 
 // asPID1 runs this binary as PID 1 of a new PID namespace.
@@ -105,7 +120,14 @@ func TestNoExitStatusIsLost(t *testing.T) {
 
 func TestCrashedStage2IsRescued(t *testing.T) {
 	out := asPID1(t, "crash")
-	if !strings.Contains(out, "rescue: true\n") || !strings.Contains(out, fmt.Sprintf("end %d\n", Reboot)) {
+	if !strings.Contains(out, "rescue: true\nasked\n") || !strings.Contains(out, fmt.Sprintf("end %d\n", Reboot)) {
+		t.Errorf("PID 1 printed:\n%s", out)
+	}
+}
+
+func TestHangingRescueIsNotWaitedFor(t *testing.T) {
+	out := asPID1(t, "hang")
+	if strings.Count(out, "asked\n") != rescueRequests || !strings.Contains(out, fmt.Sprintf("end %d\n", Reboot)) {
 		t.Errorf("PID 1 printed:\n%s", out)
 	}
 }

@@ -100,6 +100,11 @@ func TestBIOSDisc(t *testing.T) {
 	t.Run("PV guests", func(t *testing.T) { m.In(t).checkType(t, "pv") })
 	t.Run("xl list", func(t *testing.T) { m.In(t).checkListed(t, guests...) })
 	t.Run("medium read-only", func(t *testing.T) { m.In(t).checkMedium(t) })
+	t.Run("script", func(t *testing.T) {
+		if got := m.In(t).Shell("echo 'echo $((6*7))' > /tmp/script; sh /tmp/script"); got != "42" {
+			t.Errorf("sh ran a script to %q, want 42", got)
+		}
+	})
 	t.Run("guest console", func(t *testing.T) { m.In(t).checkGuestConsole(t, addresses[0]) })
 	t.Run("xenconsoled killed", func(t *testing.T) { m.In(t).checkXenconsoled(t) })
 	t.Run("guest by hand", func(t *testing.T) { m.In(t).checkByHand(t) })
@@ -195,8 +200,15 @@ func TestSmallHost(t *testing.T) {
 	m.waitGuests(t)
 	t.Run("Ctrl-Alt-Del", func(t *testing.T) {
 		m := m.In(t).FromNow()
-		if err := m.Press("ctrl", "alt", "delete"); err != nil {
-			t.Fatal(err)
+		for range 3 { // as a keyboard repeats it that is held down
+			if err := m.Press("ctrl", "alt", "delete"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, guest := range guests {
+			if forced := m.Wait(`msg="guest stopped" guest=`+guest, stopLimit).Get("forced"); forced != "false" {
+				t.Errorf("guest %s stopped with forced=%s", guest, forced)
+			}
 		}
 		m.WaitText(`GRUB`, stopLimit+soon)
 	})
