@@ -33,8 +33,9 @@ const (
 	Dom0Image     = "/images/dom0.squashfs" // Xen's tools, libraries and modules, mounted at Dom0Mount
 	Dom0Mount     = "/usr/lib"
 	ModulesDir    = Dom0Mount + "/modules"
-	MediaMount    = "/media/boot" // the boot medium, read-only
-	GuestsInRAM   = "/guests"     // a store inside the initrd (netboot)
+	MediaMount    = "/media/boot"   // the boot medium, read-only
+	GuestsInRAM   = "/guests"       // a store inside the initrd (netboot)
+	KernelInRAM   = "/boot/vmlinuz" // the kernel that guests share, inside the initrd (netboot)
 	RunDir        = "/run/zerodisc"
 	GuestRunDir   = "/run/zerodisc/guests" // rendered configurations, NAME.cfg
 	DefaultBridge = "xenbr0"

@@ -2,6 +2,7 @@ package grub
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -21,6 +22,11 @@ type Menu struct {
 	XenCmdline string
 	Cmdline    string        // of dom0's kernel
 	Timeout    time.Duration // until the first entry starts; whole seconds
+
+	// Netboot is a menu for machines that were started from the network: dom0 looks for no medium
+	// and is told by which NIC the machine was started.
+	Netboot bool
+	Xen     string // Xen's file; boot.MediumXen where empty
 }
 
 // entry is a line of the menu: Xen with dom0, or commands of GRUB.
@@ -64,7 +70,11 @@ func (m Menu) Config() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	dom0, err := words("kernel command line", m.Cmdline+" "+boot.KeyMediumID+"="+m.BuildID)
+	line := m.Cmdline
+	if !m.Netboot {
+		line += " " + boot.KeyMediumID + "=" + m.BuildID
+	}
+	dom0, err := words("kernel command line", line)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +87,50 @@ func (m Menu) Config() ([]byte, error) {
 	var b bytes.Buffer
 	err = menuTemplate.Execute(&b, map[string]any{
 		"BuildID": m.BuildID, "Seconds": int(m.Timeout / time.Second), "Entries": entries,
-		"Xen": boot.MediumXen, "Kernel": boot.MediumKernel, "Initrd": boot.MediumInitrd,
+		"Xen": cmp.Or(m.Xen, boot.MediumXen), "BootIf": m.bootIf(), "Kernel": boot.MediumKernel, "Initrd": boot.MediumInitrd,
+	})
+	return b.Bytes(), err
+}
+
+// bootIf is the kernel parameter that names the NIC, in GRUB's script.
+func (m Menu) bootIf() string {
+	if !m.Netboot {
+		return ""
+	}
+	return " " + boot.KeyBootIf + "=$net_default_mac"
+}
+
+//go:embed boot.ipxe.tmpl
+var ipxeSource string
+
+var ipxeTemplate = template.Must(template.New("boot.ipxe").Parse(ipxeSource))
+
+// IPXE is the text of a script for iPXE that starts the menu's first entry; where the firmware is
+// UEFI, whose iPXE starts no multiboot kernels, it starts GRUB, which is the file uefi. Its paths are
+// relative to where it was loaded from.
+func (m Menu) IPXE(uefi string) ([]byte, error) {
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	xen, err := words("Xen command line", m.XenCmdline)
+	if err != nil {
+		return nil, err
+	}
+	dom0, err := words("kernel command line", m.Cmdline)
+	if err != nil {
+		return nil, err
+	}
+	for _, word := range slices.Concat(xen, dom0) {
+		// iPXE has no quotes, and expands ${name}.
+		if strings.ContainsAny(word, " $#|&;") {
+			return nil, fmt.Errorf("iPXE cannot hand on %q; leave out spaces and $ # | & ;", word)
+		}
+	}
+	var b bytes.Buffer
+	err = ipxeTemplate.Execute(&b, map[string]any{
+		"Title": m.Title, "BuildID": m.BuildID, "UEFI": uefi, "BootIf": boot.KeyBootIf,
+		"Xen": cmp.Or(m.Xen, boot.MediumXen), "Kernel": boot.MediumKernel, "Initrd": boot.MediumInitrd,
+		"XenCmdline": strings.Join(xen, " "), "Cmdline": strings.Join(dom0, " "),
 	})
 	return b.Bytes(), err
 }

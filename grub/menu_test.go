@@ -23,11 +23,29 @@ func testMenu() Menu {
 }
 
 func TestMenuGolden(t *testing.T) {
-	got, err := testMenu().Config()
-	if err != nil {
-		t.Fatal(err)
+	net := testMenu()
+	net.Netboot, net.Xen = true, "boot/xen"
+	for _, test := range []struct {
+		file string
+		make func() ([]byte, error)
+	}{
+		{"grub.cfg", testMenu().Config},
+		{"netboot.cfg", net.Config},
+		{"boot.ipxe", func() ([]byte, error) { return net.IPXE("pxe-uefi.efi") }},
+	} {
+		t.Run(test.file, func(t *testing.T) {
+			got, err := test.make()
+			if err != nil {
+				t.Fatal(err)
+			}
+			compareGolden(t, test.file, got)
+		})
 	}
-	golden := filepath.Join("testdata", "grub.cfg")
+}
+
+func compareGolden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	golden := filepath.Join("testdata", name)
 	if *update {
 		if err := os.WriteFile(golden, got, 0o644); err != nil {
 			t.Fatal(err)
@@ -65,6 +83,16 @@ func TestMenuWithoutOptions(t *testing.T) {
 	config, err := Menu{Title: "x", BuildID: "1"}.Config()
 	if err != nil || bytes.Count(config, []byte("multiboot2 ")) != 3 {
 		t.Errorf("error %v, menu\n%s", err, config)
+	}
+}
+
+func TestIPXERefusals(t *testing.T) {
+	for _, line := range []string{`dyndbg="file x +p"`, "a=${b}", "a;b"} {
+		menu := testMenu()
+		menu.Cmdline = line
+		if _, err := menu.IPXE("x.efi"); err == nil || !strings.Contains(err.Error(), "iPXE cannot hand on") {
+			t.Errorf("kernel command line %s: %v", line, err)
+		}
 	}
 }
 

@@ -46,6 +46,17 @@ set prefix=($root)/boot/grub
 export base
 `))
 
+// earlyNet finds everything beside this GRUB, wherever it was loaded from: $fw_path is the server and
+// the directory.
+var earlyNet = template.Must(template.New("early").Parse(
+	`set base=$fw_path
+set prefix=$fw_path/boot/grub
+export base
+`))
+
+// netModules speak to servers.
+var netModules = []string{"net", "tftp", "http"}
+
 var (
 	biosDisk = target{
 		name: "GRUB for BIOS", directory: "i386-pc", format: "i386-pc-eltorito", pkg: "grub-pc-bin",
@@ -54,6 +65,14 @@ var (
 	efiDisk = target{
 		name: "GRUB for UEFI", directory: "x86_64-efi", format: "x86_64-efi", pkg: "grub-efi-amd64-bin",
 		modules: slices.Concat([]string{"fat", "efi_gop"}, diskModules, coreModules), early: earlyDisk,
+	}
+	biosNet = target{
+		name: "GRUB for PXE on BIOS", directory: "i386-pc", format: "i386-pc-pxe", pkg: "grub-pc-bin",
+		modules: slices.Concat([]string{"pxe"}, netModules, coreModules), early: earlyNet,
+	}
+	efiNet = target{
+		name: "GRUB for PXE on UEFI", directory: "x86_64-efi", format: "x86_64-efi", pkg: "grub-efi-amd64-bin",
+		modules: slices.Concat([]string{"efinet", "efi_gop"}, netModules, coreModules), early: earlyNet,
 	}
 )
 

@@ -28,7 +28,9 @@ type Machine struct {
 	Bridge      string // for network interfaces that name none; boot.DefaultBridge when empty
 	DeviceModel string // path of QEMU for Xen, empty when the disc has none
 	Seed        string // same at every boot of this machine, another on every other machine
-	Elsewhere   bool   // this is not the machine: absolute paths of a configuration are not looked for
+	// Elsewhere says that this is not the machine but where a disc is made for it: absolute paths of a
+	// configuration are not looked for, and what lies outside of the guest's directory is left behind.
+	Elsewhere bool
 }
 
 // Domain is a guest made ready for one machine.
@@ -213,6 +215,10 @@ func (r *resolver) absolute(what string, pos Pos, path string) (string, error) {
 	}
 	if filepath.IsAbs(path) {
 		return path, r.mustExist(what, pos, path)
+	}
+	if r.machine.Elsewhere && !filepath.IsLocal(path) {
+		return "", r.config().errorf(pos, "put the file into the guest's directory",
+			"%s lies outside of the guest's directory, which is all that goes onto the disc: %s", what, path)
 	}
 	path = filepath.Join(r.guest.Dir, path)
 	return path, r.mustBeThere(what, pos, path)

@@ -177,6 +177,36 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// What a disc is made of is the guest's directory: what lies beside it exists where the disc is made, not
+// where it runs.
+func TestElsewhere(t *testing.T) {
+	const remedy = "; put the file into the guest's directory"
+	for _, test := range []struct{ source, want string }{
+		{"kernel='../dom0/vmlinuz'", "DIR/g.cfg:1:8: kernel lies outside of the guest's directory, which is all that goes onto the disc: ../dom0/vmlinuz" + remedy},
+		{"kernel='sub/../../g/vmlinuz'", "DIR/g.cfg:1:8: kernel lies outside of the guest's directory, which is all that goes onto the disc: sub/../../g/vmlinuz" + remedy},
+		{"kernel='dom0'\ndisk=['../g/disk.img,raw,xvda']", "DIR/g.cfg:2:7: disk xvda lies outside of the guest's directory, which is all that goes onto the disc: ../g/disk.img" + remedy},
+		{"kernel='../gone'", "DIR/g.cfg:1:8: kernel lies outside of the guest's directory, which is all that goes onto the disc: ../gone" + remedy},
+		{"kernel='gone'", "DIR/g.cfg:1:8: kernel is missing: there is no file DIR/gone; put the file there or correct the name"},
+		{"kernel='sub/../vmlinuz'; ramdisk='./initrd.img'; disk=['/srv/gone.img,raw,xvda','phy:vg/lv,xvdb,w']", ""},
+	} {
+		guest := guestWith(t, test.source)
+		host := machine(guest)
+		host.Elsewhere = true
+		got := ""
+		if _, err := guest.Resolve(host); err != nil {
+			got = strings.ReplaceAll(err.Error(), guest.Dir, "DIR")
+		}
+		if got != test.want {
+			t.Errorf("%q\ngot  %s\nwant %s", test.source, got, test.want)
+		}
+	}
+	// On the machine itself a file is where it is.
+	guest := guestWith(t, "kernel='../dom0/vmlinuz'")
+	if _, err := guest.Resolve(machine(guest)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestNoDom0Kernel(t *testing.T) {
 	guest := guestWith(t, "kernel='dom0'")
 	if _, err := guest.Resolve(Machine{}); err == nil || !strings.Contains(err.Error(), "g.cfg:1:8: dom0's kernel is not available") {

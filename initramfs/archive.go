@@ -59,6 +59,14 @@ func (a *Archive) File(name, source string, perm fs.FileMode) error {
 	return nil
 }
 
+// Stream adds a file of size bytes that open reads from its start.
+func (a *Archive) Stream(name string, size int64, open func() (io.ReadCloser, error), perm fs.FileMode) {
+	a.add(cpio.Record{
+		ReaderAt: &stream{open: open},
+		Info:     cpio.Info{Name: clean(name), Mode: cpio.S_IFREG | uint64(perm.Perm()), FileSize: uint64(size)},
+	})
+}
+
 // Tree adds every file and directory below the host's directory source at name.
 func (a *Archive) Tree(name, source string) error {
 	return fs.WalkDir(os.DirFS(source), ".", func(at string, d fs.DirEntry, err error) error {
@@ -167,4 +175,47 @@ func (l *lazyFile) Close() error {
 	}
 	defer func() { l.file = nil }()
 	return l.file.Close()
+}
+
+// stream makes a ReaderAt of a source that is read in order.
+type stream struct {
+	open   func() (io.ReadCloser, error)
+	source io.ReadCloser
+	at     int64
+}
+
+func (s *stream) ReadAt(p []byte, off int64) (int, error) {
+	if s.source == nil || off != s.at {
+		if err := s.seek(off); err != nil {
+			return 0, err
+		}
+	}
+	n, err := io.ReadFull(s.source, p)
+	s.at += int64(n)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (s *stream) seek(off int64) error {
+	if err := s.Close(); err != nil {
+		return err
+	}
+	source, err := s.open()
+	if err != nil {
+		return err
+	}
+	s.source, s.at = source, off
+	_, err = io.CopyN(io.Discard, source, off)
+	return err
+}
+
+// Close lets the archive be written again.
+func (s *stream) Close() error {
+	if s.source == nil {
+		return nil
+	}
+	defer func() { s.source = nil }()
+	return s.source.Close()
 }

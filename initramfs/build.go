@@ -63,7 +63,11 @@ func Build(ctx context.Context, in Inputs) (*Result, error) {
 	if err := x.addAll(); err != nil {
 		return nil, fmt.Errorf("dom0's files: %w", err)
 	}
-	if err := x.archive.Tree(libPath(boot.ModulesDir), filepath.Join(modules, "tree")); err != nil {
+	modulesAt, err := libPath(boot.ModulesDir)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.archive.Tree(modulesAt, filepath.Join(modules, "tree")); err != nil {
 		return nil, err
 	}
 	base := NewArchive()

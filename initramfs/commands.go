@@ -50,12 +50,11 @@ func urootCommands(ctx context.Context, source string) ([]string, error) {
 // (gobusybox does it), each in a directory of its name. It takes ten seconds, so the result is kept
 // below dir, named by what it depends on.
 func rewriteCommands(source, dir string, commands []string) (string, error) {
-	sums, err := os.ReadFile(filepath.Join(source, "go.sum"))
+	key, err := rewriteKey(source, commands, buildTags)
 	if err != nil {
 		return "", err
 	}
-	key := sha256.Sum256([]byte(strings.Join(append([]string{runtime.Version(), registry, string(sums)}, commands...), "\n")))
-	done := filepath.Join(dir, "commands-"+hex.EncodeToString(key[:8]))
+	done := filepath.Join(dir, "commands-"+key)
 	if _, err := os.Stat(done); !errors.Is(err, fs.ErrNotExist) {
 		return done, err
 	}
@@ -76,6 +75,21 @@ func rewriteCommands(source, dir string, commands []string) (string, error) {
 		}
 	}
 	return done, os.Rename(partial, done)
+}
+
+// rewriteKey names what rewriteCommands makes by what it depends on: the sources of the commands, as
+// the module's files pin them, and which of these the tags select.
+func rewriteKey(source string, commands, tags []string) (string, error) {
+	sum := sha256.New()
+	fmt.Fprintf(sum, "%q %q %q %q\n", runtime.Version(), registry, commands, tags)
+	for _, name := range []string{"go.mod", "go.sum"} {
+		text, err := os.ReadFile(filepath.Join(source, name))
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(sum, "%q\n", text)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:8]), nil
 }
 
 // overlay writes the file for go build's -overlay that shows the compiler the rewritten commands as

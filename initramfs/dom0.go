@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/zerodisc/zerodisc/boot"
@@ -19,29 +18,32 @@ var Packages = []string{
 	"xenstore-utils",    // xenstore-ls and its kin
 	"libgcc-s1",         // see dlopened
 	"ncurses-base",      // terminal descriptions for xentop
-	"squashfs-tools",    // build tool: the image of kernel modules
-	"zstd",              // build tool: the initrd's compression
+	"squashfs-tools",    // build tool: the images that the initrd is made of
+	"zstd",              // build tool: the initrd's first stage
 }
 
 // xenBin is where Debian keeps the programs of the one Xen version it ships.
 const xenBin = "/usr/lib/xen-*/bin/"
 
-// programs are dom0's C programs: Xen's own, and nothing else. The pattern must match one file.
+// programFiles are dom0's C programs. Wherever Debian has one, on the disc it stands beside xl, under the
+// last part of its line. The pattern must match one file; only its directory may have wildcards.
 var programFiles = []string{
 	xenBin + "xenstored",         // the store: every domain's configuration and state
 	xenBin + "xenconsoled",       // moves guests' console output
 	xenBin + "xen-init-dom0",     // tells the store about dom0
 	xenBin + "libxl-save-helper", // started by xl for save, restore and migration
 	xenBin + "xenconsole",        // started by xl for "xl console"
-	xenBin + "xl",
+	xlProgram,
 	xenBin + "xentop", // "xl top"
 	xenBin + "xenpm",  // power management, the one way to see CPU frequencies under Xen
 	xenBin + "xenstore-control",
+	"/usr/bin/xenstore", // see xenstoreNames
 }
 
-// xenstoreProgram is xenstore-utils' one program; it stands beside the others under these names.
-const xenstoreProgram = "/usr/bin/xenstore"
+// xlProgram says where all of them go: where init's PATH leads and libxl looks for its helpers.
+const xlProgram = xenBin + "xl"
 
+// xenstoreNames are those that xenstore-utils' one program, xenstore, is called by: xenstore-NAME.
 var xenstoreNames = []string{"chmod", "exists", "list", "ls", "read", "rm", "watch", "write"}
 
 // dlopened are libraries that no program links against but that are opened at run time.
@@ -71,27 +73,19 @@ type xenFiles struct {
 }
 
 // libPath turns a path of dom0 below boot.Dom0Mount into the name in the image that is mounted there.
-func libPath(name string) string { return strings.TrimPrefix(name, boot.Dom0Mount+"/") }
+// No other path can be in that image.
+func libPath(name string) (string, error) {
+	inside, ok := strings.CutPrefix(path.Clean(name), boot.Dom0Mount+"/")
+	if !ok {
+		return "", fmt.Errorf("%s is not below %s, where dom0's files are mounted", name, boot.Dom0Mount)
+	}
+	return inside, nil
+}
 
 func (x *xenFiles) addAll() error {
-	paths := append(slices.Clone(dlopened), xenstoreProgram)
-	var bin string
-	for _, pattern := range programFiles {
-		e, err := one(x.tree, pattern)
-		if err != nil {
-			return err
-		}
-		if err := x.add(libPath(e.Path), e.Path, 0o755); err != nil {
-			return err
-		}
-		bin = path.Dir(libPath(e.Path))
-		paths = append(paths, e.Path)
-	}
-	if err := x.add(path.Join(bin, "xenstore"), xenstoreProgram, 0o755); err != nil {
+	programs, err := x.addPrograms()
+	if err != nil {
 		return err
-	}
-	for _, name := range xenstoreNames {
-		x.archive.Link(path.Join(bin, "xenstore-"+name), "xenstore")
 	}
 	for _, name := range terminals {
 		// Where ncurses looks too, as /lib/terminfo.
@@ -99,7 +93,43 @@ func (x *xenFiles) addAll() error {
 			return err
 		}
 	}
-	return x.addLibraries(paths)
+	return x.addLibraries(append(programs, dlopened...))
+}
+
+// addPrograms adds programFiles and returns their paths in the tree.
+func (x *xenFiles) addPrograms() (paths []string, err error) {
+	xl, err := one(x.tree, xlProgram)
+	if err != nil {
+		return nil, err
+	}
+	for _, pattern := range programFiles {
+		e, err := one(x.tree, pattern)
+		if err != nil {
+			return nil, err
+		}
+		name, err := programName(xl.Path, pattern)
+		if err != nil {
+			return nil, err
+		}
+		if err := x.add(name, e.Path, 0o755); err != nil {
+			return nil, err
+		}
+		paths = append(paths, e.Path)
+	}
+	for _, command := range xenstoreNames {
+		name, err := programName(xl.Path, "xenstore-"+command)
+		if err != nil {
+			return nil, err
+		}
+		x.archive.Link(name, "xenstore")
+	}
+	return paths, nil
+}
+
+// programName is the name in the image of the program that is called as the last part of pattern: in
+// the directory of xl, whose path in the tree is given.
+func programName(xl, pattern string) (string, error) {
+	return libPath(path.Join(path.Dir(xl), path.Base(pattern)))
 }
 
 // add adds the payload's file from as name.
@@ -123,19 +153,33 @@ func (x *xenFiles) addLibraries(paths []string) error {
 		libraries = append(libraries, elfdeps.Library{Link: name, Path: name})
 	}
 	for _, l := range libraries {
-		if err := x.add(libPath(l.Path), l.Path, 0o755); err != nil {
+		if err := x.addLibrary(l.Path); err != nil {
 			return err
 		}
-		if l.Link != l.Path {
-			x.archive.Link(libPath(l.Link), l.Path)
+		if l.Link == l.Path {
+			continue
 		}
+		link, err := libPath(l.Link)
+		if err != nil {
+			return err
+		}
+		x.archive.Link(link, l.Path)
 	}
 	if i := closure.Interpreter; i != nil {
 		// /lib64 leads to /usr/lib in dom0.
 		x.archive.Link(path.Base(i.Link), i.Path)
-		return x.add(libPath(i.Path), i.Path, 0o755)
+		return x.addLibrary(i.Path)
 	}
 	return nil
+}
+
+// addLibrary adds a library where programs look for it: at its own path.
+func (x *xenFiles) addLibrary(from string) error {
+	name, err := libPath(from)
+	if err != nil {
+		return err
+	}
+	return x.add(name, from, 0o755)
 }
 
 // one returns the one file that matches pattern.

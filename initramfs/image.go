@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -26,21 +25,14 @@ var squashOptions = []string{
 // it depends on: a compressed image stays so in RAM, unlike a compressed cpio archive, and only
 // what is used of it is decompressed.
 func (in Inputs) squash(ctx context.Context, a *Archive) (string, error) {
-	tool, err := in.Tree.Package("squashfs-tools")
+	name, err := in.imageName("squashfs-tools", squashOptions, a.WriteTar, ".squashfs")
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.New()
-	fmt.Fprintln(sum, tool.SHA256, squashOptions)
-	if err := a.WriteTar(sum); err != nil {
-		return "", err
-	}
-	dir := filepath.Join(in.CacheDir, "images")
-	name := filepath.Join(dir, hex.EncodeToString(sum.Sum(nil))+".squashfs")
 	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
 		return name, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return "", err
 	}
 	partial := name + ".partial"
@@ -97,6 +89,9 @@ func (in Inputs) modules(ctx context.Context, release string) (string, error) {
 		Dir: filepath.Join(tree, release),
 	})
 	if err != nil {
+		return "", err
+	}
+	if err := selection.checkOrder(stage1Modules...); err != nil {
 		return "", err
 	}
 	if err := selection.WriteSubset(filepath.Join(work, "early"), EarlyModules...); err != nil {

@@ -33,9 +33,13 @@ const ModulesSpecName = "initramfs/modules.txt"
 //go:embed modules.txt
 var ModulesSpec string
 
-// EarlyModules lie in the initrd outside of every image (boot.EarlyModules): the first two, which
-// stage1 mounts the images with, and what a demo guest needs, its disks and its network.
-var EarlyModules = []string{"loop", "squashfs", "xen_netfront", "xen_blkfront"}
+// stage1Modules are loaded by cmd/init/stage1, which has them as a list of its own, before the userland
+// is mounted. It loads one file after the other and resolves nothing, so they must need no other module.
+var stage1Modules = []string{"loop", "squashfs"}
+
+// EarlyModules lie in the initrd outside of every image (boot.EarlyModules): stage1's, and what a demo
+// guest needs, its network and its disks.
+var EarlyModules = slices.Concat(stage1Modules, []string{"xen_netfront", "xen_blkfront"})
 
 // ModuleRequest says which modules to select, from where, and where to write them.
 type ModuleRequest struct {
@@ -453,6 +457,23 @@ func (s *ModuleSelection) WriteSubset(dir string, names ...string) error {
 		subset = append(subset, m)
 	}
 	return writeIndexFile(dir, subset, s.Builtin)
+}
+
+// checkOrder refuses modules that do not load one after the other in the given order, because one needs
+// another that is not named before it.
+func (s *ModuleSelection) checkOrder(names ...string) error {
+	for i, name := range names {
+		m, ok := s.find(name)
+		if !ok {
+			return fmt.Errorf("module %s is not selected; add it to %s", name, ModulesSpecName)
+		}
+		for _, need := range m.Deps {
+			if !slices.Contains(names[:i], need) {
+				return fmt.Errorf("module %s needs %s, which stage1 does not load before it: name it, in cmd/init/stage1 and in stage1Modules of package initramfs", name, need)
+			}
+		}
+	}
+	return nil
 }
 
 func (s *ModuleSelection) find(name string) (SelectedModule, bool) {

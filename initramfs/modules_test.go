@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -157,6 +158,39 @@ func TestWriteSubset(t *testing.T) {
 	}
 	if err := s.WriteSubset(dir, "snd"); err == nil || !strings.Contains(err.Error(), "snd is not selected") {
 		t.Errorf("a module that is not selected: %v", err)
+	}
+}
+
+func TestCheckOrder(t *testing.T) {
+	s, err := selectFake(t, fakeSpec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		names []string
+		want  string // "" for none
+	}{
+		{[]string{"pps_core", "8390"}, ""},
+		{[]string{"pps_core", "ptp", "e1000e"}, ""},
+		{[]string{"8390", "ptp"}, "module ptp needs pps_core, which stage1 does not load before it"},
+		{[]string{"ptp", "pps_core"}, "module ptp needs pps_core"},
+		{[]string{"snd"}, "module snd is not selected"},
+	} {
+		err := s.checkOrder(test.names...)
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%q: %v, want %q", test.names, err, test.want)
+		}
+	}
+}
+
+// stage1 has the list as its own: the run side does not import this package.
+func TestStage1Modules(t *testing.T) {
+	source, err := os.ReadFile("../cmd/init/stage1/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list := fmt.Sprintf("%#v", stage1Modules); !strings.Contains(string(source), list) {
+		t.Errorf("cmd/init/stage1/main.go does not load %s", list)
 	}
 }
 

@@ -17,26 +17,41 @@ import (
 // zstdLevel is the highest level whose window (8 MiB) the kernel's decompressor takes.
 const zstdLevel = "-19"
 
+var zstdOptions = []string{zstdLevel, "-T2", "--no-progress", "-c", "-"}
+
 // compress compresses a as a cpio archive and returns the resulting file, which is kept, named by
-// the archive's bytes.
+// what it depends on.
 func (in Inputs) compress(ctx context.Context, a *Archive) (string, error) {
-	sum := sha256.New()
-	if err := a.Write(sum); err != nil {
+	name, err := in.imageName("zstd", zstdOptions, a.Write, ".cpio.zst")
+	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(in.CacheDir, "images")
-	name := filepath.Join(dir, hex.EncodeToString(sum.Sum(nil))+".cpio.zst")
 	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
 		return name, err
 	}
 	return name, WriteFile(name, func(f *os.File) error {
-		cmd, err := in.Tree.Tool(ctx, "zstd", zstdLevel, "-T2", "--no-progress", "-c", "-")
+		cmd, err := in.Tree.Tool(ctx, "zstd", zstdOptions...)
 		if err != nil {
 			return err
 		}
 		cmd.Stdout = f
 		return feed(cmd, a.Write)
 	})
+}
+
+// imageName is the file for what the tool in package pkg makes with options of what write writes,
+// named by all three.
+func (in Inputs) imageName(pkg string, options []string, write func(io.Writer) error, suffix string) (string, error) {
+	tool, err := in.Tree.Package(pkg)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	fmt.Fprintln(sum, tool.SHA256, options)
+	if err := write(sum); err != nil {
+		return "", err
+	}
+	return filepath.Join(in.CacheDir, "images", hex.EncodeToString(sum.Sum(nil))+suffix), nil
 }
 
 // feed runs cmd with what write writes as its standard input.

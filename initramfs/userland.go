@@ -32,9 +32,12 @@ type programs struct {
 	commands []string // names of u-root's commands
 }
 
+// tagsFlag decides which files are compiled, and so which modules are needed.
+var tagsFlag = "-tags=" + strings.Join(buildTags, ",")
+
 // buildFlags make a small program that is the same wherever it is built: no symbols, no paths, no
 // build id, and no inlined functions (18.6 MB with, 16.8 MB without).
-var buildFlags = []string{"build", "-trimpath", "-ldflags=-s -w -buildid=", "-gcflags=all=-l", "-tags=" + strings.Join(buildTags, ",")}
+var buildFlags = []string{"build", "-trimpath", "-ldflags=-s -w -buildid=", "-gcflags=all=-l", tagsFlag}
 
 // compile compiles the programs into dir, statically linked.
 func compile(ctx context.Context, source, dir string) (p programs, err error) {
@@ -76,7 +79,7 @@ func UserlandModules(ctx context.Context, source string) ([]Module, error) {
 		return nil, err
 	}
 	const format = `{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}`
-	out, err := goCommand(ctx, source, append([]string{"list", "-deps", "-f", format, "./cmd/init"}, commands...)...)
+	out, err := goCommand(ctx, source, append([]string{"list", tagsFlag, "-deps", "-f", format, "./cmd/init"}, commands...)...)
 	if err != nil {
 		return nil, fmt.Errorf("list the userland's modules: %w", err)
 	}

@@ -297,6 +297,9 @@ func (d *dom0) reportNetwork(e netcfg.Event) {
 func (d *dom0) findMedium(ctx context.Context) error {
 	id := d.cmdline[boot.KeyMediumID]
 	if id == "" {
+		if fileExists(boot.KernelInRAM) {
+			d.kernel = boot.KernelInRAM
+		}
 		return nil
 	}
 	if d.devices == nil {

@@ -3,19 +3,29 @@
 package console
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"time"
+)
+
+// How long a write may wait for a console to take a line, and how long for one that did not take
+// the last. Scroll Lock or Ctrl-S stop a console for as long as a person likes, and whoever logs
+// must go on, a poweroff not least.
+const (
+	patience        = time.Second
+	stoppedPatience = time.Millisecond
 )
 
 // Consoles are the open console devices, fanned out to by Write. A console that fails (a serial
-// port that is not there) is skipped from then on.
+// port that is not there) is skipped from then on; one that is stopped misses lines.
 type Consoles struct {
 	mu   sync.Mutex
-	outs []io.Writer
+	outs []*output
 }
 
 // Open opens the console devices named, skipping what cannot be opened.
@@ -23,31 +33,69 @@ func Open(names []string) *Consoles {
 	c := &Consoles{}
 	for _, name := range names {
 		if f, err := os.OpenFile("/dev/"+name, os.O_WRONLY|noctty, 0); err == nil {
-			c.outs = append(c.outs, f)
+			c.outs = append(c.outs, &output{w: f})
 		}
 	}
 	return c
 }
 
 // New returns Consoles over writers.
-func New(outs ...io.Writer) *Consoles { return &Consoles{outs: outs} }
+func New(outs ...io.Writer) *Consoles {
+	c := &Consoles{}
+	for _, w := range outs {
+		c.Add(w)
+	}
+	return c
+}
 
 // Add adds one more writer, a log file say.
 func (c *Consoles) Add(w io.Writer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.outs = append(c.outs, w)
+	c.outs = append(c.outs, &output{w: w})
 }
 
-// Write writes p to every console. It never fails: a report has no better place to complain.
+// Write writes p, whole lines, to every console. It never fails: a report has no better place to
+// complain.
 func (c *Consoles) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.outs = slices.DeleteFunc(c.outs, func(w io.Writer) bool {
-		_, err := w.Write(p)
-		return err != nil
-	})
+	c.outs = slices.DeleteFunc(c.outs, func(o *output) bool { return o.write(p) != nil })
 	return len(p), nil
+}
+
+// output is one console. The mutex of Consoles guards it.
+type output struct {
+	w       io.Writer
+	stopped bool   // it did not take the last line in time
+	rest    []byte // of a line that it took only the beginning of
+}
+
+// write writes a line, or skips it when the console is stopped. A line that has begun is ended
+// before the next, so that no two are run together.
+func (o *output) write(line []byte) error {
+	// The terminals that Open opens are in Go's poller, which makes them non-blocking. A file on
+	// disk knows no deadlines (os.ErrNoDeadline), nor does it stop.
+	if file, ok := o.w.(interface{ SetWriteDeadline(time.Time) error }); ok {
+		wait := patience
+		if o.stopped {
+			wait = stoppedPatience
+		}
+		_ = file.SetWriteDeadline(time.Now().Add(wait))
+	}
+	begun := len(o.rest)
+	text := slices.Concat(o.rest, line)
+	n, err := o.w.Write(text)
+	o.stopped = errors.Is(err, os.ErrDeadlineExceeded)
+	if !o.stopped {
+		o.rest = nil
+		return err
+	}
+	if n <= begun {
+		text = text[:begun] // nothing of the line is out
+	}
+	o.rest = text[n:]
+	return nil
 }
 
 // Active parses /sys/class/tty/console/active: the kernel's consoles, space separated, the

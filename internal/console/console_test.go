@@ -3,9 +3,16 @@ package console
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"os"
 	"slices"
+	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 type broken struct{}
@@ -22,6 +29,136 @@ func TestWriteSkipsABrokenConsole(t *testing.T) {
 	}
 	if a.String() != "xx" || b.String() != "xx" {
 		t.Errorf("consoles got %q and %q, want xx each", a.String(), b.String())
+	}
+}
+
+// terminal returns the two ends of a pseudo-terminal: the keyboard and screen, and the name of the
+// device for Open.
+func terminal(t *testing.T) (*os.File, string) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|noctty, 0)
+	if err != nil {
+		t.Skipf("no pseudo-terminals here: %v", err)
+	}
+	t.Cleanup(func() { master.Close() })
+	raw, err := master.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var number int
+	var failures [2]error
+	err = raw.Control(func(fd uintptr) {
+		failures[0] = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0)
+		number, failures[1] = unix.IoctlGetInt(int(fd), unix.TIOCGPTN)
+	})
+	if err := errors.Join(append(failures[:], err)...); err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("pts/%d", number)
+	if _, err := os.Stat("/dev/" + name); err != nil {
+		t.Skipf("no pseudo-terminals here: %v", err)
+	}
+	return master, name
+}
+
+// readUntil reads the screen until it ends with what is wanted.
+func readUntil(t *testing.T, screen *os.File, end string) string {
+	t.Helper()
+	if err := screen.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	var text []byte
+	part := make([]byte, 4096)
+	for !strings.HasSuffix(string(text), end) {
+		n, err := screen.Read(part)
+		text = append(text, part[:n]...)
+		if err != nil {
+			t.Fatalf("%v after %d bytes, ending with %.100q", err, len(text), text[max(0, len(text)-100):])
+		}
+	}
+	return strings.ReplaceAll(string(text), "\r\n", "\n")
+}
+
+// write writes in a goroutine, since a Write that is stuck cannot be taken back.
+func write(t *testing.T, c *Consoles, lines ...string) time.Duration {
+	t.Helper()
+	start, done := time.Now(), make(chan bool)
+	go func() {
+		for _, line := range lines {
+			_, _ = io.WriteString(c, line)
+		}
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("Write hangs on a stopped console")
+	}
+	return time.Since(start)
+}
+
+// A person stops the screen with Ctrl-S and lets it go on with Ctrl-Q.
+func TestWriteSkipsLinesOfAStoppedConsole(t *testing.T) {
+	keyboard, name := terminal(t)
+	var other bytes.Buffer
+	c := Open([]string{name})
+	c.Add(&other)
+	write(t, c, "before\n")
+	readUntil(t, keyboard, "before\r\n")
+
+	if _, err := keyboard.WriteString("\x13"); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond) // the kernel takes the key in a worker
+	lines := slices.Repeat([]string{"missed\n"}, 100)
+	if took := write(t, c, lines...); took > 5*patience {
+		t.Errorf("%d lines took %v", len(lines), took)
+	}
+	if want := "before\n" + strings.Join(lines, ""); other.String() != want {
+		t.Errorf("the other console got %d bytes, want %d", other.Len(), len(want))
+	}
+
+	if _, err := keyboard.WriteString("\x11"); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond)
+	write(t, c, "after\n")
+	if got := readUntil(t, keyboard, "after\r\n"); got != "after\n" {
+		t.Errorf("screen shows %q", got)
+	}
+	// It is as patient as before: a console that is slow loses nothing.
+	time.AfterFunc(patience/4, func() { keyboard.WriteString("\x11") })
+	if _, err := keyboard.WriteString("\x13"); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond)
+	write(t, c, "slow\n")
+	if got := readUntil(t, keyboard, "slow\r\n"); got != "slow\n" {
+		t.Errorf("screen shows %q", got)
+	}
+}
+
+// The line that fills a console nobody reads is out in part; the rest of it comes before the next.
+func TestWriteTearsNoLine(t *testing.T) {
+	screen, name := terminal(t)
+	c := Open([]string{name})
+	long := strings.Repeat("x", 1<<20) + "\n" // more than the kernel keeps
+	write(t, c, long, "missed\n")
+	stop := make(chan bool)
+	defer close(stop)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(10 * time.Millisecond):
+				_, _ = io.WriteString(c, "after\n")
+			}
+		}
+	}()
+	got := readUntil(t, screen, "after\r\n")
+	if next, ok := strings.CutPrefix(got, long); !ok || strings.Trim(next, "after\n") != "" {
+		t.Errorf("screen shows %d bytes, ending with %.100q", len(got), got[max(0, len(got)-100):])
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package disc builds the zerodisc image: packages, userland, initrds, guests and boot loader in,
-// one ISO file out.
+// Package disc builds the zerodisc image: Debian's packages, dom0's initrd, the guests, the boot loader
+// and the texts in, one ISO file out.
 package disc
 
 import (

@@ -58,8 +58,14 @@ type provenance struct {
 	Modules  []initramfs.Module
 }
 
+// licences are the files of those that come in no package and in no module.
+type licences struct {
+	zerodisc string
+	golang   string // of the runtime and the standard library, which are in every program of the userland
+}
+
 // documents returns the disc's texts.
-func documents(p provenance, tree *payload.Tree, licence []byte) ([]iso9660.File, error) {
+func documents(p provenance, tree *payload.Tree, own licences) ([]iso9660.File, error) {
 	var files []iso9660.File
 	for name, t := range map[string]*template.Template{"README": readme, "BUILT": built} {
 		var text bytes.Buffer
@@ -68,7 +74,13 @@ func documents(p provenance, tree *payload.Tree, licence []byte) ([]iso9660.File
 		}
 		files = append(files, iso9660.File{Path: name, Content: iso9660.Bytes(text.Bytes())})
 	}
-	files = append(files, iso9660.File{Path: "COPYRIGHT/zerodisc", Content: iso9660.Bytes(licence)})
+	for at, name := range map[string]string{"COPYRIGHT/zerodisc": own.zerodisc, "COPYRIGHT/go/LICENSE": own.golang} {
+		content, _, err := fileContent(name)
+		if err != nil {
+			return nil, fmt.Errorf("licence: %w", err)
+		}
+		files = append(files, iso9660.File{Path: at, Content: content})
+	}
 	for _, pkg := range p.Packages {
 		e, err := tree.Lookup(path.Join("/usr/share/doc", pkg.Name, "copyright"))
 		if err != nil {

@@ -32,7 +32,26 @@ func (b *builder) checkGuests(context.Context) error {
 			faults = append(faults, fmt.Errorf("%s: the name %q is that of a guest of the demo; give it another name", guest.File, guest.Name))
 		}
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, sharedPlaces(found)...)...)
+}
+
+// sharedPlaces names the guests whose directories would become one on the disc, where a directory has
+// only the last part of its path left.
+func sharedPlaces(found []*guests.Guest) (faults []error) {
+	taken := map[string]string{}
+	for _, name := range demoGuests {
+		taken[name] = "the demo"
+	}
+	for _, guest := range found {
+		base := filepath.Base(guest.Dir)
+		if by, ok := taken[base]; ok {
+			faults = append(faults, fmt.Errorf("%s: its directory's place on the disc, /%s/%s, is taken by %s; rename the directory",
+				guest.File, boot.MediumGuests, base, by))
+			continue
+		}
+		taken[base] = guest.File
+	}
+	return faults
 }
 
 // guestFiles lists the files of the guests in a directory of this machine: a guest directory (one

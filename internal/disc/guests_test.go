@@ -35,6 +35,11 @@ func TestCheckGuests(t *testing.T) {
 		{"nothing there", nil, false, []string{"there are no guests"}},
 		{"every fault is named", map[string]string{"a": good + "x = \"\n", "b": "kernel = \"missing\""}, false, []string{"a.cfg:2:", "b.cfg:1:10: kernel is missing"}},
 		{"taken by the demo", map[string]string{"tty1": good}, false, []string{"tty1.cfg: the name \"tty1\""}},
+		{"name of a demo guest", map[string]string{"a": good + "name = \"tty2\""}, false, []string{"a.cfg: the name \"tty2\""}},
+		{"directory of a demo guest", map[string]string{"tty1": good + "name = \"mine\""}, false,
+			[]string{"tty1.cfg: its directory's place on the disc, /guests/tty1, is taken by the demo; rename the directory"}},
+		{"not on the disc", map[string]string{"a": "kernel = \"../b/b.cfg\"", "b": good}, false,
+			[]string{"a.cfg:1:10: kernel lies outside of the guest's directory"}},
 		{"twice", map[string]string{"a": good}, true, []string{"the name \"a\" is taken"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -52,5 +57,17 @@ func TestCheckGuests(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Two stores are one on the disc.
+func TestCheckGuestsInOnePlace(t *testing.T) {
+	one := store(t, map[string]string{"web": "kernel = \"dom0\"; name = \"a\""})
+	two := store(t, map[string]string{"web": "kernel = \"dom0\"; name = \"b\"", "other": "kernel = \"dom0\""})
+	b := &builder{Options: Options{Guests: []string{one, two}}}
+	want := filepath.Join(two, "web/web.cfg") + ": its directory's place on the disc, /guests/web, is taken by " +
+		filepath.Join(one, "web/web.cfg") + "; rename the directory"
+	if err := b.checkGuests(t.Context()); err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }

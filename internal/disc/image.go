@@ -3,6 +3,7 @@ package disc
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -103,14 +104,18 @@ func (b *builder) addDocuments(ctx context.Context, id string, packages []payloa
 	if err != nil {
 		return err
 	}
-	licence, err := os.ReadFile(filepath.Join(b.source, "LICENSE"))
+	golang, err := goLicence(modules)
+	if err != nil {
+		return err
+	}
+	compiler, err := b.goEnv(ctx, "GOVERSION")
 	if err != nil {
 		return err
 	}
 	files, err := documents(provenance{
-		Version: boot.Version, ID: id, Revision: b.revision(ctx), Compiler: b.compiler(ctx), Suite: b.Suite,
+		Version: boot.Version, ID: id, Revision: b.revision(ctx), Compiler: compiler, Suite: b.Suite,
 		Packages: packages, Modules: modules,
-	}, b.tree, licence)
+	}, b.tree, licences{zerodisc: filepath.Join(b.source, "LICENSE"), golang: golang})
 	b.files = append(b.files, files...)
 	return err
 }
@@ -126,12 +131,26 @@ func (b *builder) revision(ctx context.Context) string {
 	return strings.TrimSpace(string(out))
 }
 
-func (b *builder) compiler(ctx context.Context) string {
-	out, err := exec.CommandContext(ctx, "go", "env", "GOVERSION").Output()
-	if err != nil {
-		return "unknown"
+// goLicence is a file with Go's licence. Go's own copy is not everywhere that Go is (Debian moves it);
+// golang.org/x/sys is of the same authors, under the same words.
+func goLicence(modules []initramfs.Module) (string, error) {
+	for _, m := range modules {
+		if m.Path == "golang.org/x/sys" {
+			return filepath.Join(m.Dir, "LICENSE"), nil
+		}
 	}
-	return strings.TrimSpace(string(out))
+	return "", errors.New("licence of Go: the userland has no module golang.org/x/sys any more; take it from another one of golang.org/x")
+}
+
+// goEnv asks the Go that compiles the userland: go.mod may choose another than the one in PATH.
+func (b *builder) goEnv(ctx context.Context, name string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "env", name)
+	cmd.Dir = b.source
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("go env %s: %w", name, err)
+	}
+	return strings.TrimSpace(string(out)), nil
 }
 
 // write writes the image to its place and prints what takes how many bytes.

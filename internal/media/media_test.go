@@ -41,7 +41,7 @@ func TestFindTakesOnlyTheMediumOfThisBuild(t *testing.T) {
 	foreign, older, ours := disc(t, "DEBIAN"), disc(t, boot.VolumeID), disc(t, boot.VolumeID)
 	changed := make(chan struct{}, 1)
 	devices := []string{"/dev/does-not-exist", foreign, older}
-	f := &Finder{ID: "b2", Changed: changed, Devices: func() ([]string, error) { return devices, nil }}
+	f := &Finder{ID: "b2", Changed: changed, Every: time.Hour, Devices: func() ([]string, error) { return devices, nil }}
 	f.Mount, f.Unmount = fakeMount(map[string]string{older: "b1", ours: "b2"})
 	dir := t.TempDir()
 
@@ -59,6 +59,27 @@ func TestFindTakesOnlyTheMediumOfThisBuild(t *testing.T) {
 	changed <- struct{}{}
 	if got, err := f.Find(t.Context(), dir); err != nil || got != ours {
 		t.Errorf("Find = %q, %v, want %q", got, err, ours)
+	}
+}
+
+// A drive that gets ready does so without an event.
+func TestFindLooksAgainWithoutAnEvent(t *testing.T) {
+	ours := disc(t, boot.VolumeID)
+	looks := 0
+	f := &Finder{ID: "b2", Every: time.Millisecond, Devices: func() ([]string, error) {
+		if looks++; looks < 3 {
+			return []string{"/dev/does-not-exist"}, nil
+		}
+		return []string{ours}, nil
+	}}
+	f.Mount, f.Unmount = fakeMount(map[string]string{ours: "b2"})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if got, err := f.Find(ctx, t.TempDir()); err != nil || got != ours {
+		t.Errorf("Find = %q, %v, want %q", got, err, ours)
+	}
+	if New("b2", nil).Every != time.Second {
+		t.Error("New does not look every second")
 	}
 }
 

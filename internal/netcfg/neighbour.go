@@ -21,9 +21,6 @@ const (
 // arpForIPv4 is how such a packet begins: Ethernet, IPv4, and the lengths of their addresses.
 var arpForIPv4 = []byte{0, 1, 8, 0, 6, 4}
 
-// mostNeighbours is how many hosts are remembered. On a LAN with more, some are told of twice.
-const mostNeighbours = 4096
-
 // ParseARP returns the MAC and the IPv4 address that the sender of an ARP packet, request or
 // reply, claims to have. packet begins after the Ethernet header. It returns false for anything
 // else, and for a probe (RFC 5227), whose sender has no address yet.
@@ -38,10 +35,11 @@ func ParseARP(packet []byte) (mac [6]byte, address netip.Addr, ok bool) {
 	return mac, address, (operation == 1 || operation == 2) && isUnicast && isHost(address)
 }
 
-// WatchNeighbours calls seen for each MAC whose IPv4 address becomes known, and whenever it changes,
-// until ctx ends, whose error it returns. It listens to ARP on an interface such as the bridge:
-// requests are broadcast, and a guest sends one before it first talks to anybody, so that dom0
-// learns the addresses of guests that do not tell. What it hears is a claim, not a proof.
+// WatchNeighbours calls seen for each MAC and IPv4 address that it hears, until ctx ends, whose error
+// it returns. It listens to ARP on an interface such as the bridge: requests are broadcast, and a
+// guest sends one before it first talks to anybody, so that dom0 learns the addresses of guests that
+// do not tell. What it hears is a claim, not a proof. The same is told again each time it is heard:
+// only the caller knows whether a guest has been restarted since.
 func WatchNeighbours(ctx context.Context, ifname string, seen func(mac net.HardwareAddr, address netip.Addr)) error {
 	conn, err := listenPacket(ifname, unix.ETH_P_ARP, nil)
 	if err != nil {
@@ -49,7 +47,6 @@ func WatchNeighbours(ctx context.Context, ifname string, seen func(mac net.Hardw
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	known := map[[6]byte]netip.Addr{}
 	packet := make([]byte, 128)
 	for {
 		n, _, err := conn.ReadFrom(packet)
@@ -59,14 +56,8 @@ func WatchNeighbours(ctx context.Context, ifname string, seen func(mac net.Hardw
 		if err != nil {
 			return fmt.Errorf("watch neighbours on %s: %w", ifname, err)
 		}
-		mac, address, ok := ParseARP(packet[:n])
-		if !ok || known[mac] == address {
-			continue
+		if mac, address, ok := ParseARP(packet[:n]); ok {
+			seen(mac[:], address)
 		}
-		if len(known) >= mostNeighbours {
-			clear(known)
-		}
-		known[mac] = address
-		seen(mac[:], address)
 	}
 }

@@ -15,16 +15,18 @@ type Guest struct {
 	Name    string
 	Domid   int
 	State   string // "running", "refused", "stopped"
-	Address string // IPv4 address, "" while unknown
+	Address string // IPv4 address, "" while unknown; shown of a guest that runs
 	Problem string // why it does not run
 }
 
-// Report gathers facts as the boot finds them. Its methods may be called from any goroutine;
-// Changed is called after every change, outside the lock.
+// Report gathers facts as the boot finds them. Its methods may be called from any goroutine.
+// Changed is called after every change, one call after the other and in the order of the changes,
+// so that the last text is the newest. It may read the report but must not change it.
 type Report struct {
 	Changed func(text string)
 
-	mu       sync.Mutex
+	telling  sync.Mutex // held over a change and its call of Changed; taken before mu
+	mu       sync.Mutex // guards what follows
 	version  string
 	host     []string
 	problems []string
@@ -72,6 +74,8 @@ func (r *Report) SetAddress(guest, address string) {
 }
 
 func (r *Report) change(apply func()) {
+	r.telling.Lock()
+	defer r.telling.Unlock()
 	r.mu.Lock()
 	apply()
 	text := r.text()
@@ -115,8 +119,10 @@ func (g Guest) line() string {
 	switch {
 	case g.Problem != "":
 		return fmt.Sprintf("  guest %-12s %s: %s\n", g.Name, g.State, g.Problem)
-	case g.Address != "":
-		return fmt.Sprintf("  guest %-12s %s  %s\n", g.Name, g.State, g.Address)
+	case g.State != "running":
+		return fmt.Sprintf("  guest %-12s %s\n", g.Name, g.State)
+	case g.Address == "":
+		return fmt.Sprintf("  guest %-12s %s  (no address yet)\n", g.Name, g.State)
 	}
-	return fmt.Sprintf("  guest %-12s %s  (no address yet)\n", g.Name, g.State)
+	return fmt.Sprintf("  guest %-12s %s  %s\n", g.Name, g.State, g.Address)
 }

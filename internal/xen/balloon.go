@@ -15,13 +15,14 @@ import (
 
 // Balloon changes how much memory dom0 has. What it gives up is free for guests.
 type Balloon struct {
-	dir     string // of the balloon driver in sysfs
-	meminfo string
+	dir      string // of the balloon driver in sysfs
+	meminfo  string
+	patience time.Duration // giveUpTime outside tests
 }
 
 // NewBalloon returns dom0's balloon (Documentation/ABI/stable/sysfs-devices-system-xen_memory).
 func NewBalloon() *Balloon {
-	return &Balloon{dir: "/sys/devices/system/xen_memory/xen_memory0", meminfo: "/proc/meminfo"}
+	return &Balloon{dir: "/sys/devices/system/xen_memory/xen_memory0", meminfo: "/proc/meminfo", patience: giveUpTime}
 }
 
 // CurrentKiB returns the memory that dom0 has now.
@@ -31,18 +32,18 @@ func (b *Balloon) CurrentKiB() (int64, error) { return b.read("info/current_kb")
 const giveUpTime = 10 * time.Second
 
 // GiveUpKiB makes dom0 smaller by kib and returns, once Xen has the memory back, how much it was.
-// The caller sees to it that dom0 can spare it (AvailableKiB).
+// The caller sees to it that dom0 can spare it (AvailableKiB). When the driver takes too long, dom0
+// stays as small as it is by then, and that much is returned with the error.
 func (b *Balloon) GiveUpKiB(ctx context.Context, kib int64) (int64, error) {
 	before, err := b.CurrentKiB()
 	if err != nil {
 		return 0, err
 	}
 	target := before - kib
-	path := filepath.Join(b.dir, "target_kb")
-	if err := os.WriteFile(path, strconv.AppendInt(nil, target, 10), 0); err != nil {
-		return 0, fmt.Errorf("set dom0 memory: %w", err)
+	if err := b.setTarget(target); err != nil {
+		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, giveUpTime)
+	ctx, cancel := context.WithTimeout(ctx, b.patience)
 	defer cancel()
 	for {
 		now, err := b.CurrentKiB()
@@ -52,9 +53,19 @@ func (b *Balloon) GiveUpKiB(ctx context.Context, kib int64) (int64, error) {
 		select {
 		case <-time.After(10 * time.Millisecond):
 		case <-ctx.Done():
-			return before - now, fmt.Errorf("shrink dom0 to %d KiB: it still has %d KiB: %w", target, now, ctx.Err())
+			// The driver would go on for guests that are refused now.
+			err := fmt.Errorf("shrink dom0 to %d KiB: it still has %d KiB: %w", target, now, ctx.Err())
+			return before - now, errors.Join(err, b.setTarget(now))
 		}
 	}
+}
+
+// setTarget tells the driver how much memory dom0 shall have.
+func (b *Balloon) setTarget(kib int64) error {
+	if err := os.WriteFile(filepath.Join(b.dir, "target_kb"), strconv.AppendInt(nil, kib, 10), 0); err != nil {
+		return fmt.Errorf("set dom0 memory: %w", err)
+	}
+	return nil
 }
 
 // AvailableKiB is how much memory dom0 can give to new processes, or give up.

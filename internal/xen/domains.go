@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -140,20 +141,54 @@ func (d *Domains) Wait(ctx context.Context, domid int) error {
 // Ended says how a domain was ended by ShutdownAll.
 type Ended struct {
 	Domain Domain
-	Forced bool  // destroyed, because it did not shut down in time
+	Forced bool  // destroyed, because it did not shut down in time or could not
 	Err    error // it could not be ended; otherwise why it had to be forced, or nil
 }
 
+// Why a domain is destroyed without being asked to shut down.
+var (
+	errPaused = errors.New("it is paused")
+	errLate   = errors.New("it came when the others were being shut down")
+)
+
 // ShutdownAll shuts all guests down at the same time and destroys those that are still there after
-// the deadline, or at once when ctx ends. Each is reported as it ends, from several goroutines.
-// The error says which guests could not be ended.
+// the deadline, or at once when ctx ends. Destroyed at once are those that could not hear a request:
+// an "xl create" that was cancelled leaves its domain paused and half-built. What has come meanwhile,
+// a reboot for instance, is destroyed in the end. Each guest is reported as it ends, from several
+// goroutines. The error says which could not be ended.
 func (d *Domains) ShutdownAll(ctx context.Context, deadline time.Duration, report func(Ended)) error {
-	listing, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyTimeout)
-	defer cancel()
-	domains, err := d.List(listing)
+	first, err := d.listAnyway(ctx)
 	if err != nil {
 		return err
 	}
+	failed := d.endAll(ctx, first, report, func(domain Domain) Ended {
+		if domain.Paused() {
+			return Ended{Domain: domain, Forced: true, Err: errPaused}
+		}
+		return d.end(ctx, domain, deadline)
+	})
+	late, err := d.listAnyway(ctx)
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	late = slices.DeleteFunc(late, func(domain Domain) bool {
+		return slices.ContainsFunc(first, func(known Domain) bool { return known.ID == domain.ID })
+	})
+	return errors.Join(failed, d.endAll(ctx, late, report, func(domain Domain) Ended {
+		return Ended{Domain: domain, Forced: true, Err: errLate}
+	}))
+}
+
+// listAnyway lists all domains even when ctx has ended.
+func (d *Domains) listAnyway(ctx context.Context) ([]Domain, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyTimeout)
+	defer cancel()
+	return d.List(ctx)
+}
+
+// endAll ends the guests among domains at the same time, with end, and by force where that says so.
+// The error says which could not be ended.
+func (d *Domains) endAll(ctx context.Context, domains []Domain, report func(Ended), end func(Domain) Ended) error {
 	var group sync.WaitGroup
 	failures := make([]error, len(domains))
 	for i, domain := range domains {
@@ -161,7 +196,7 @@ func (d *Domains) ShutdownAll(ctx context.Context, deadline time.Duration, repor
 			continue
 		}
 		group.Go(func() {
-			ended := d.end(ctx, domain, deadline)
+			ended := end(domain)
 			if ended.Forced {
 				failures[i] = d.stillThere(ctx, ended)
 				ended.Err = errors.Join(ended.Err, failures[i])
@@ -184,7 +219,7 @@ func (d *Domains) end(ctx context.Context, domain Domain, deadline time.Duration
 	return Ended{Domain: domain, Forced: err != nil, Err: err}
 }
 
-// stillThere destroys a domain that did not shut down. The context that ended is not the one
+// stillThere destroys a domain that did not shut down, or could not. The context that ended is not the one
 // that destroying has.
 func (d *Domains) stillThere(ctx context.Context, ended Ended) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyTimeout)

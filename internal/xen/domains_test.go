@@ -21,13 +21,15 @@ type toolstack struct {
 	server   *xenstoretest.Server
 	stubborn map[int]bool // domains that do not shut down
 	immortal map[int]bool // domains that cannot be destroyed either
+	paused   map[int]bool // domains that are half-built
+	late     string       // a domain that appears when another is shut down
 
 	mu    sync.Mutex
 	calls []string
 }
 
 func newToolstack(guests ...string) *toolstack {
-	x := &toolstack{server: xenstoretest.New(), stubborn: map[int]bool{}, immortal: map[int]bool{}}
+	x := &toolstack{server: xenstoretest.New(), stubborn: map[int]bool{}, immortal: map[int]bool{}, paused: map[int]bool{}}
 	x.server.Set("/local/domain/0/name", "Domain-0")
 	for i, name := range guests {
 		x.server.SetAll(home(i+1), map[string]string{"name": name, "vm": "/vm/" + name})
@@ -49,6 +51,9 @@ func (x *toolstack) run(ctx context.Context, program string, args ...string) ([]
 	if args[0] == "list" {
 		return x.list(), nil, nil
 	}
+	if args[0] == "shutdown" && x.late != "" {
+		x.server.Set(home(9)+"/name", x.late)
+	}
 	domid, _ := strconv.Atoi(args[len(args)-1])
 	if x.stubborn[domid] && args[0] == "shutdown" || x.immortal[domid] {
 		return nil, []byte("Shutting down domain 9\n"), nil
@@ -62,7 +67,11 @@ func (x *toolstack) list() []byte {
 	out := "Name                                        ID   Mem VCPUs\tState\tTime(s)\n"
 	for domid := range 10 {
 		if name, ok := x.server.Get(home(domid) + "/name"); ok {
-			out += fmt.Sprintf("%-40s %5d %5d %5d     %s  %8.1f\n", name, domid, 96, 1, "-b----", 1.5)
+			state := "-b----"
+			if x.paused[domid] {
+				state = "--p---"
+			}
+			out += fmt.Sprintf("%-40s %5d %5d %5d     %s  %8.1f\n", name, domid, 96, 1, state, 1.5)
 		}
 	}
 	return []byte(out)
@@ -84,6 +93,9 @@ func TestParseList(t *testing.T) {
 	}
 	if got[0].Dying() || !got[1].Dying() {
 		t.Error("Dying is wrong")
+	}
+	if got[0].Paused() || got[1].Paused() || !got[2].Paused() {
+		t.Error("Paused is wrong")
 	}
 	if _, err := parseList(strings.NewReader("Name\nbroken line\n")); err == nil || !strings.Contains(err.Error(), "line 2") {
 		t.Error(err)
@@ -199,6 +211,43 @@ func TestShutdownAll(t *testing.T) {
 	}
 	if slices.Contains(x.calls, "destroy 1") || !slices.Contains(x.calls, "destroy 2") || !slices.Contains(x.calls, "shutdown -F 1") {
 		t.Errorf("calls %q", x.calls)
+	}
+}
+
+// Nobody waits for a domain that an "xl create" has left half-built, and none that comes late stays.
+func TestShutdownAllOfUnfinishedDomains(t *testing.T) {
+	x := newToolstack("half-built", "good", "immortal")
+	x.paused[1] = true
+	x.immortal[3] = true
+	x.late = "late"
+	d := x.domains(t)
+	d.gone = 100 * time.Millisecond
+	var mu sync.Mutex
+	ends := map[string]error{}
+	err := d.ShutdownAll(t.Context(), time.Second, func(e Ended) {
+		mu.Lock()
+		defer mu.Unlock()
+		if ends[e.Domain.Name] = e.Err; e.Forced != (e.Err != nil) {
+			t.Errorf("%+v", e)
+		}
+	})
+	if err == nil || strings.Count(err.Error(), "domain") != 1 || !strings.Contains(err.Error(), "wait for domain 3") {
+		t.Errorf("error %v", err)
+	}
+	if len(ends) != 4 || !errors.Is(ends["half-built"], errPaused) || ends["good"] != nil || !errors.Is(ends["late"], errLate) {
+		t.Errorf("ended %v", ends)
+	}
+	for _, domid := range []int{1, 2, 9} {
+		if _, left := x.server.Get(home(domid) + "/name"); left {
+			t.Errorf("domain %d is still there", domid)
+		}
+	}
+	if slices.Contains(x.calls, "shutdown -F 1") || slices.Contains(x.calls, "shutdown -F 9") {
+		t.Errorf("calls %q", x.calls)
+	}
+	once := func(call string) bool { return call == "destroy 3" }
+	if first := slices.IndexFunc(x.calls, once); first < 0 || slices.ContainsFunc(x.calls[first+1:], once) {
+		t.Errorf("what cannot be destroyed is tried once: %q", x.calls)
 	}
 }
 

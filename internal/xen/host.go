@@ -27,9 +27,6 @@ func (h Host) PVH() bool {
 	return slices.Contains(h.VirtCaps, "hvm") && (slices.Contains(h.VirtCaps, "hap") || slices.Contains(h.VirtCaps, "shadow"))
 }
 
-// PV says whether PV guests can run.
-func (h Host) PV() bool { return slices.Contains(h.VirtCaps, "pv") }
-
 // ReadHost asks the hypervisor through "xl info". (/sys/hypervisor has the abilities, but not the
 // free memory.)
 func ReadHost(ctx context.Context, run Runner) (Host, error) {

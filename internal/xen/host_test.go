@@ -48,22 +48,17 @@ func TestParseInfoErrors(t *testing.T) {
 	}
 }
 
-func TestGuestTypes(t *testing.T) {
-	tests := []struct {
-		caps    string
-		pvh, pv bool
-	}{
-		{"pv", false, true},
-		{"pv hvm hap", true, true},
-		{"pv hvm shadow", true, true},
-		{"pv hvm", false, true},
-		{"hvm hap", true, false},
-		{"pv shadow", false, true},
-	}
-	for _, test := range tests {
-		host := Host{VirtCaps: strings.Fields(test.caps)}
-		if host.PVH() != test.pvh || host.PV() != test.pv {
-			t.Errorf("%s: PVH %v, PV %v", test.caps, host.PVH(), host.PV())
+func TestPVH(t *testing.T) {
+	for caps, want := range map[string]bool{
+		"pv":            false,
+		"pv hvm hap":    true,
+		"pv hvm shadow": true,
+		"pv hvm":        false,
+		"hvm hap":       true,
+		"pv shadow":     false,
+	} {
+		if got := (Host{VirtCaps: strings.Fields(caps)}).PVH(); got != want {
+			t.Errorf("%s: PVH %v, want %v", caps, got, want)
 		}
 	}
 }
@@ -88,28 +83,50 @@ func FuzzParseInfo(f *testing.F) {
 	})
 }
 
-func TestBalloon(t *testing.T) {
+// balloon returns a Balloon over files that look like those of dom0, and the name of its target.
+func balloon(t *testing.T) (*Balloon, string) {
 	dir := t.TempDir()
-	target := filepath.Join(dir, "target_kb")
-	touch(t, target, "262144\n")
+	touch(t, filepath.Join(dir, "target_kb"), "262144\n")
 	touch(t, filepath.Join(dir, "info/current_kb"), "262140\n")
 	touch(t, filepath.Join(dir, "meminfo"), "MemTotal:  200000 kB\nMemFree:  90000 kB\nMemAvailable:  150000 kB\n")
-	b := &Balloon{dir: dir, meminfo: filepath.Join(dir, "meminfo")}
+	return &Balloon{dir: dir, meminfo: filepath.Join(dir, "meminfo"), patience: giveUpTime}, filepath.Join(dir, "target_kb")
+}
+
+// shrink does the driver's part: once the target is asked for, dom0 has so much memory.
+func shrink(target, asked, current string) {
+	now := filepath.Join(filepath.Dir(target), "info/current_kb")
+	for range 10_000 {
+		if text, _ := os.ReadFile(target); string(text) == asked {
+			// A rename, because whoever reads must not find the file empty.
+			_ = errors.Join(os.WriteFile(now+".new", []byte(current), 0o600), os.Rename(now+".new", now))
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestBalloon(t *testing.T) {
+	b, target := balloon(t)
 	if kib, err := b.AvailableKiB(); err != nil || kib != 150000 {
 		t.Error(kib, err)
 	}
-	// The driver does its part while GiveUpKiB waits.
-	go func() {
-		for {
-			if text, _ := os.ReadFile(target); string(text) == "162140" {
-				_ = os.WriteFile(filepath.Join(dir, "info/current_kb"), []byte("162136\n"), 0o600)
-				return
-			}
-			time.Sleep(time.Millisecond)
-		}
-	}()
+	go shrink(target, "162140", "162136\n")
 	if kib, err := b.GiveUpKiB(t.Context(), 100000); err != nil || kib != 100004 {
 		t.Error(kib, err)
+	}
+}
+
+// A driver that gives up less than it was asked for is not left trying.
+func TestBalloonTimeout(t *testing.T) {
+	b, target := balloon(t)
+	b.patience = 200 * time.Millisecond
+	go shrink(target, "162140", "252140\n")
+	kib, err := b.GiveUpKiB(t.Context(), 100000)
+	if kib != 10000 || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%d KiB, %v", kib, err)
+	}
+	if text, _ := os.ReadFile(target); string(text) != "252140" {
+		t.Errorf("target is %q, want what dom0 has", text)
 	}
 }
 

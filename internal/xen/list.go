@@ -19,11 +19,21 @@ type Domain struct {
 	State     string // six letters or dashes: running, blocked, paused, shut down, reason, dying
 }
 
-// stateDying is the place of the letter d in State (tools/xl/xl_info.c).
-const stateDying = 5
+// Places of letters in State (tools/xl/xl_info.c).
+const (
+	statePaused = 2
+	stateDying  = 5
+)
+
+// Paused says that the domain does not get to run: it is being built, or somebody has paused it.
+func (d Domain) Paused() bool { return d.is(statePaused, 'p') }
 
 // Dying says that the domain is being torn down: it has no future but may still hold memory.
-func (d Domain) Dying() bool { return len(d.State) > stateDying && d.State[stateDying] == 'd' }
+func (d Domain) Dying() bool { return d.is(stateDying, 'd') }
+
+func (d Domain) is(place int, letter byte) bool {
+	return len(d.State) > place && d.State[place] == letter
+}
 
 // List returns all domains, dom0 included. It is taken from the table of "xl list": that is the
 // hypervisor's own list, with domains that xenstore does not know any more, and its form has

@@ -1,0 +1,73 @@
+package initramfs
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// listTar reads a tar archive as one line an entry: type, permissions, name, and target or contents.
+func listTar(t *testing.T, r io.Reader) []string {
+	t.Helper()
+	var lines []string
+	for in := tar.NewReader(r); ; {
+		h, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			return lines
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Uid != 0 || h.Gid != 0 || h.ModTime.Unix() > 0 {
+			t.Errorf("%s: owner %d:%d, date %v", h.Name, h.Uid, h.Gid, h.ModTime)
+		}
+		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%c %o %s %s%s", h.Typeflag, h.Mode, h.Name, h.Linkname, content)))
+	}
+}
+
+func TestWriteTar(t *testing.T) {
+	source := filepath.Join(t.TempDir(), "source")
+	if err := os.WriteFile(source, []byte("program"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := NewArchive()
+	a.Text("/z/text", "hello", 0o640)
+	a.Link("/z/link", "../text")
+	a.Dir("/closed", 0o700)
+	if err := a.File("/bin/program", source, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"5 755 bin/", "0 755 bin/program program", "5 700 closed/",
+		"5 755 z/", "2 777 z/link ../text", "0 640 z/text hello",
+	}
+	// It is written twice: for the name of the image, then for mksquashfs.
+	for range 2 {
+		var out bytes.Buffer
+		if err := a.WriteTar(&out); err != nil {
+			t.Fatal(err)
+		}
+		if got := listTar(t, &out); !slices.Equal(got, want) {
+			t.Errorf("got  %q\nwant %q", got, want)
+		}
+	}
+}
+
+func TestWriteTarRefusesDevices(t *testing.T) {
+	a := NewArchive()
+	a.CharDev("/dev/null", 0o666, 1, 3)
+	if err := a.WriteTar(io.Discard); err == nil || !strings.Contains(err.Error(), "dev/null: mode 20666: ") {
+		t.Errorf("a device node: %v", err)
+	}
+}
