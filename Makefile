@@ -23,11 +23,11 @@ VM    ?= .
 # Finds Go where PATH does not lead to one that is new enough.
 GO := scripts/with-go go
 
-.PHONY: demo setup iso unit vm test bench clean help
+.PHONY: demo setup iso netboot unit vm test bench clean help
 
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
-	@echo 'Targets: demo setup iso unit vm test bench clean help'
+	@echo 'Targets: demo setup iso netboot unit vm test bench clean help'
 
 # Every target that needs a prepared machine asks for setup, which does nothing on one.
 demo: iso
@@ -40,6 +40,10 @@ setup:
 iso: setup
 	@mkdir -p '$(dir $(ISO))'
 	$(GO) run ./cmd/mkiso -o '$(ISO)' $(MKISO)
+
+# The image too: both are one build.
+netboot: setup
+	$(GO) run ./cmd/mkiso -o '$(ISO)' -netboot build/netboot $(MKISO)
 
 unit: setup
 	$(GO) vet ./...

@@ -132,6 +132,23 @@ func writeInitrd(name string, dom0, shared *Archive, compressed string) (offset 
 	return offset, err
 }
 
+// Append writes the initrd in the file name to w, and extra behind it.
+func Append(w io.Writer, name string, extra *Archive) error {
+	initrd, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer initrd.Close()
+	out := &counter{w: w}
+	if _, err := io.Copy(out, initrd); err != nil {
+		return err
+	}
+	if err := out.pad(4); err != nil {
+		return err
+	}
+	return extra.Write(out)
+}
+
 // counter counts what is written.
 type counter struct {
 	w io.Writer

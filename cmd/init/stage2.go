@@ -122,6 +122,7 @@ func (s *system) listenForRequests() {
 	for sig := range pid1.Signals {
 		signal.Notify(signals, sig)
 	}
+	pid1.Ready()
 	for sig := range signals {
 		s.requests <- pid1.Signals[sig]
 	}

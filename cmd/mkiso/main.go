@@ -2,7 +2,7 @@
 // userland, and packs Xen, the dom0 kernel, the initrd and the guests into one ISO that boots on
 // BIOS and UEFI machines. It needs no root rights.
 //
-//	mkiso [-o FILE] [-guests DIR]... [-cmdline TEXT] [-xen-cmdline TEXT]
+//	mkiso [-o FILE] [-netboot DIR] [-guests DIR]... [-cmdline TEXT] [-xen-cmdline TEXT]
 //	      [-mirror URL] [-suite NAME] [-offline] [-cache DIR] [-v]
 //
 // It is run from within the sources. SOURCE_DATE_EPOCH, when set, dates everything on the disc.
@@ -31,6 +31,7 @@ func main() {
 func run(ctx context.Context) error {
 	opts := disc.Options{Out: os.Stdout}
 	flag.StringVar(&opts.Output, "o", "build/zerodisc.iso", "write the image to `FILE`")
+	flag.StringVar(&opts.Netboot, "netboot", "", "write a tree to boot machines from the network to `DIR`, too")
 	flag.Func("guests", "add the guest or the guests in `DIR` (repeatable)", func(dir string) error {
 		opts.Guests = append(opts.Guests, dir)
 		return nil

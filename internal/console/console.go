@@ -21,8 +21,9 @@ const (
 	stoppedPatience = time.Millisecond
 )
 
-// Consoles are the open console devices, fanned out to by Write. A console that fails (a serial
-// port that is not there) is skipped from then on; one that is stopped misses lines.
+// Consoles are the open console devices, fanned out to by Write. A device that fails is opened anew
+// for the next line: when a shell exits, the kernel hangs up whatever else has its terminal open. One
+// that is stopped misses lines. Any other writer that fails is skipped from then on.
 type Consoles struct {
 	mu   sync.Mutex
 	outs []*output
@@ -32,11 +33,15 @@ type Consoles struct {
 func Open(names []string) *Consoles {
 	c := &Consoles{}
 	for _, name := range names {
-		if f, err := os.OpenFile("/dev/"+name, os.O_WRONLY|noctty, 0); err == nil {
-			c.outs = append(c.outs, &output{w: f})
+		if f, err := openDevice(name); err == nil {
+			c.outs = append(c.outs, &output{w: f, device: name})
 		}
 	}
 	return c
+}
+
+func openDevice(name string) (*os.File, error) {
+	return os.OpenFile("/dev/"+name, os.O_WRONLY|noctty, 0)
 }
 
 // New returns Consoles over writers.
@@ -60,13 +65,14 @@ func (c *Consoles) Add(w io.Writer) {
 func (c *Consoles) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.outs = slices.DeleteFunc(c.outs, func(o *output) bool { return o.write(p) != nil })
+	c.outs = slices.DeleteFunc(c.outs, func(o *output) bool { return o.write(p) != nil && !o.reopen(p) })
 	return len(p), nil
 }
 
 // output is one console. The mutex of Consoles guards it.
 type output struct {
 	w       io.Writer
+	device  string // "" for what is no console device
 	stopped bool   // it did not take the last line in time
 	rest    []byte // of a line that it took only the beginning of
 }
@@ -96,6 +102,20 @@ func (o *output) write(line []byte) error {
 	}
 	o.rest = text[n:]
 	return nil
+}
+
+// reopen opens a device that failed and writes the line to it, and reports whether to keep it: a
+// device that fails again may work for the next line.
+func (o *output) reopen(line []byte) bool {
+	if o.device == "" {
+		return false
+	}
+	if f, err := openDevice(o.device); err == nil {
+		_ = o.w.(io.Closer).Close()
+		o.w, o.stopped, o.rest = f, false, nil
+		_ = o.write(line)
+	}
+	return true
 }
 
 // Active parses /sys/class/tty/console/active: the kernel's consoles, space separated, the

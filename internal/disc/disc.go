@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/grub"
 	"github.com/zerodisc/zerodisc/initramfs"
 	"github.com/zerodisc/zerodisc/internal/iso9660"
 	"github.com/zerodisc/zerodisc/internal/payload"
@@ -25,6 +26,7 @@ import (
 // Options are what mkiso's flags say.
 type Options struct {
 	Output     string
+	Netboot    string // directory for the netboot tree; "" for none
 	CacheDir   string
 	Guests     []string // directories: guests, or stores of guests
 	Cmdline    string   // added to dom0's kernel command line
@@ -61,7 +63,12 @@ type builder struct {
 	tree     *payload.Tree
 	made     *initramfs.Result
 	initrd   *iso9660.Content
-	files    []iso9660.File
+	xen      *iso9660.Content
+	kernel   *iso9660.Content
+	menu     grub.Menu
+
+	guestFiles []iso9660.File // those of files that belong to guests
+	files      []iso9660.File
 }
 
 // Build builds the image at opts.Output. A failure or a cancelled context leaves no partial
@@ -77,7 +84,7 @@ func Build(ctx context.Context, opts Options) error {
 	b := &builder{Options: opts, source: source, progress: newProgress(opts.Out)}
 	defer b.progress.done()
 	for _, step := range []func(context.Context) error{
-		b.checkGuests, b.loadPayload, b.makeInitrd, b.collectGuests, b.writeImage,
+		b.checkGuests, b.loadPayload, b.makeInitrd, b.collectGuests, b.writeImage, b.writeNetboot,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -128,16 +135,17 @@ func (b *builder) collectGuests(context.Context) error {
 		if err != nil {
 			return err
 		}
-		b.files = append(b.files, files...)
-		b.files = append(b.files, iso9660.File{Path: boot.MediumGuests + "/" + name + "/" + guestImage, Content: image})
+		b.guestFiles = append(b.guestFiles, files...)
+		b.guestFiles = append(b.guestFiles, iso9660.File{Path: boot.MediumGuests + "/" + name + "/" + guestImage, Content: image})
 	}
 	for _, dir := range b.Guests {
 		files, err := guestFiles(dir)
 		if err != nil {
 			return err
 		}
-		b.files = append(b.files, files...)
+		b.guestFiles = append(b.guestFiles, files...)
 	}
+	b.files = append(b.files, b.guestFiles...)
 	return nil
 }
 

@@ -31,28 +31,28 @@ func (b *builder) writeImage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	menu := grub.Menu{
+	b.menu = grub.Menu{
 		Title:      "zerodisc " + boot.Version,
 		XenCmdline: strings.TrimSpace(xenCmdline + " " + b.XenCmdline),
 		Cmdline:    strings.TrimSpace(cmdline + " " + b.Cmdline),
 		Timeout:    menuTimeout,
 	}
-	if menu.BuildID, err = buildID(b.files, boot.Version, menu.XenCmdline, menu.Cmdline); err != nil {
+	if b.menu.BuildID, err = buildID(b.files, boot.Version, b.menu.XenCmdline, b.menu.Cmdline); err != nil {
 		return err
 	}
-	if err := b.addDocuments(ctx, menu.BuildID, packages); err != nil {
+	if err := b.addDocuments(ctx, b.menu.BuildID, packages); err != nil {
 		return err
 	}
 	img := iso9660.Image{VolumeID: boot.VolumeID, Files: b.files}
 	if img.ModTime, err = b.modTime(ctx); err != nil {
 		return err
 	}
-	config, err := menu.Config()
+	config, err := b.menu.Config()
 	if err != nil {
 		return err
 	}
 	img.Files = append(img.Files, iso9660.File{Path: boot.MediumGRUB, Content: iso9660.Bytes(config)})
-	loader, err := grub.Build(ctx, b.tree.Root(), menu.BuildID)
+	loader, err := grub.Build(ctx, b.tree.Root(), b.menu.BuildID)
 	if err != nil {
 		return err
 	}
@@ -72,12 +72,11 @@ func (b *builder) addBootFiles() ([]payload.Package, error) {
 		return nil, fmt.Errorf("%d hypervisors in the payload, want one", len(xen))
 	}
 	used := map[string]payload.Package{}
-	for _, f := range []struct {
-		at   string
-		from payload.Entry
-	}{{boot.MediumXen, xen[0]}, {boot.MediumKernel, b.made.Kernel}} {
-		b.files = append(b.files, iso9660.File{Path: f.at, Content: openContent(f.from.Host, f.from.Size)})
-		used[f.from.Package.Name] = *f.from.Package
+	b.xen = openContent(xen[0].Host, xen[0].Size)
+	b.kernel = openContent(b.made.Kernel.Host, b.made.Kernel.Size)
+	b.files = append(b.files, iso9660.File{Path: boot.MediumXen, Content: b.xen}, iso9660.File{Path: boot.MediumKernel, Content: b.kernel})
+	for _, e := range []payload.Entry{xen[0], b.made.Kernel} {
+		used[e.Package.Name] = *e.Package
 	}
 	b.files = append(b.files, iso9660.File{Path: boot.MediumInitrd, Content: b.initrd})
 	for _, p := range b.made.Packages {

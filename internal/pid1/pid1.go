@@ -61,58 +61,78 @@ const (
 	rescueRequests = 3 // so many requests go to the rescue process, the next one ends the machine
 )
 
+// readyFD is a pipe's end that the inner process inherits; see Ready.
+const readyFD = 3
+
+// Ready is called by an inner process once it listens for signals. Until then requests are kept for
+// it: a guest can be asked to power off while it still boots.
+func Ready() { _ = unix.Close(readyFD) }
+
 // Run is PID 1. It returns only when End does.
 func (i *Init) Run() {
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals)
 	report := &tail{out: i.Stderr}
-	stage2 := start(i.Stage2, report)
-	rescue := -1
-	if stage2 < 0 {
-		rescue = i.rescue(report)
+	rescuing := false
+	inner, ready := start(i.Stage2, report)
+	startRescue := func() {
+		rescuing = true
+		inner, ready = start(append(i.Rescue, report.String()), nil)
 	}
+	if inner < 0 {
+		startRescue()
+	}
+	var pending []os.Signal
 	asked := 0
-	for sig := range signals {
-		if sig == unix.SIGCHLD {
-			for pid, status := range reap() {
-				if pid != stage2 && pid != rescue {
+	for {
+		select {
+		case <-ready:
+			ready = nil
+			for _, sig := range pending {
+				_ = unix.Kill(inner, sig.(syscall.Signal))
+			}
+			pending = nil
+		case sig := <-signals:
+			if sig == unix.SIGCHLD {
+				status, ok := reap()[inner]
+				if !ok {
 					continue
 				}
 				if action := Action(status.ExitStatus()); status.Exited() && action >= PowerOff && action <= Halt {
 					i.End(action)
 					return
 				}
-				if pid == rescue {
+				if rescuing {
 					time.Sleep(rescuePause)
 				}
-				stage2, rescue = -1, i.rescue(report)
+				startRescue()
+				continue
 			}
-			continue
-		}
-		action, ok := Signals[sig]
-		if !ok {
-			continue
-		}
-		inner := stage2
-		if stage2 < 0 {
-			inner = rescue
-			asked++
-		}
-		// A rescue process that does not do it is not waited for: nothing is left to rescue it.
-		if asked > rescueRequests || inner < 0 || unix.Kill(inner, sig.(syscall.Signal)) != nil {
-			i.End(action)
-			return
+			action, ok := Signals[sig]
+			if !ok {
+				continue
+			}
+			if rescuing {
+				asked++
+			}
+			// A rescue process that does not do it is not waited for: nothing is left to rescue it.
+			if inner < 0 || asked > rescueRequests {
+				i.End(action)
+				return
+			}
+			if ready != nil {
+				pending = append(pending, sig)
+			} else {
+				_ = unix.Kill(inner, sig.(syscall.Signal))
+			}
 		}
 	}
 }
 
-func (i *Init) rescue(report *tail) int {
-	return start(append(i.Rescue, report.String()), nil)
-}
-
-// start starts argv as a session leader and returns its process id, or -1. With a report, its
-// standard error goes there, together with the reason when it could not be started.
-func start(argv []string, report *tail) int {
+// start starts argv as a session leader and returns its process id, or -1, and a channel that is
+// closed when it is Ready or has ended. With a report, its standard error goes there, together
+// with the reason when it could not be started.
+func start(argv []string, report *tail) (int, <-chan struct{}) {
 	attr := &syscall.ProcAttr{Dir: "/", Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true}}
 	if report != nil {
 		if r, w, err := os.Pipe(); err == nil {
@@ -121,14 +141,26 @@ func start(argv []string, report *tail) int {
 			go func() { _, _ = io.Copy(report, r) }()
 		}
 	}
+	ready := make(chan struct{})
+	if r, w, err := os.Pipe(); err == nil {
+		defer w.Close()
+		attr.Files = append(attr.Files, w.Fd())
+		go func() {
+			_, _ = r.Read(make([]byte, 1)) // until nobody has the other end
+			r.Close()
+			close(ready)
+		}()
+	} else {
+		close(ready)
+	}
 	pid, err := syscall.ForkExec(argv[0], argv, attr)
 	if err != nil {
 		if report != nil {
 			_, _ = io.WriteString(report, "start "+argv[0]+": "+err.Error()+"\n")
 		}
-		return -1
+		return -1, nil
 	}
-	return pid
+	return pid, ready
 }
 
 // reap collects every child that has ended.

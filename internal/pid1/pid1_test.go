@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -83,14 +84,19 @@ func playRescue() {
 	hang := strings.Contains(os.Args[2], "hang")
 	fmt.Println("rescue:", strings.Contains(os.Args[2], "stage2 has a bug"))
 	signals := make(chan os.Signal, 8)
+	_ = unix.Kill(1, unix.SIGTERM) // before anybody listens: it must not be lost
+	time.Sleep(100 * time.Millisecond)
 	signal.Notify(signals, unix.SIGTERM)
-	for range rescueRequests + 1 {
+	Ready()
+	<-signals
+	fmt.Println("asked")
+	if !hang {
+		os.Exit(int(Reboot))
+	}
+	for range rescueRequests {
 		_ = unix.Kill(1, unix.SIGTERM)
 		<-signals
 		fmt.Println("asked")
-		if !hang {
-			os.Exit(int(Reboot))
-		}
 	}
 }
 
