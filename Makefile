@@ -8,6 +8,7 @@
 #   MEM=MiB             memory of the demo machine                          (1024)
 #   ACCEL=auto|tcg|kvm  how QEMU runs it; auto takes KVM where it works     (auto)
 #   ISO=FILE            the image                                           (build/zerodisc.iso)
+#   NETBOOT=DIR         the netboot tree                                    (build/netboot)
 #   MKISO=FLAGS         more flags for mkiso, see go run ./cmd/mkiso -h     (none)
 #   VM=REGEXP           the booted tests to run                             (all)
 #   N=RUNS              boots per figure of the benchmark                   (5)
@@ -16,6 +17,7 @@ MODE  ?= bios
 MEM   ?= 1024
 ACCEL ?= auto
 ISO   ?= build/zerodisc.iso
+NETBOOT ?= build/netboot
 MKISO ?=
 N     ?= 5
 VM    ?= .
@@ -43,15 +45,15 @@ iso: setup
 
 # The image too: both are one build.
 netboot: setup
-	$(GO) run ./cmd/mkiso -o '$(ISO)' -netboot build/netboot $(MKISO)
+	$(GO) run ./cmd/mkiso -o '$(ISO)' -netboot '$(NETBOOT)' $(MKISO)
 
 unit: setup
 	$(GO) vet ./...
 	$(GO) test ./...
 
 # -p 1 and no parallel tests: one QEMU at a time.
-vm: iso
-	ZERODISC_ISO='$(abspath $(ISO))' ACCEL='$(ACCEL)' $(GO) test -tags vm -p 1 -timeout 60m -count=1 -v -run '$(VM)' ./test/vm/...
+vm: netboot
+	ZERODISC_ISO='$(abspath $(ISO))' ZERODISC_NETBOOT='$(abspath $(NETBOOT))' ACCEL='$(ACCEL)' $(GO) test -tags vm -p 1 -timeout 60m -count=1 -v -run '$(VM)' ./test/vm/...
 
 # In this order also under make -j: the unit tests are quick, the booted ones are not.
 test: setup

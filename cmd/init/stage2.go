@@ -72,8 +72,12 @@ func setEnvironment() {
 }
 
 func newSystem(cmdline boot.Cmdline, start time.Time) *system {
+	version := boot.Version
+	if id := cmdline[boot.KeyMediumID]; id != "" { // what was started from the network has none
+		version += " build " + id
+	}
 	s := &system{
-		cmdline: cmdline, terminals: activeConsoles(), report: report.New(boot.Version + " build " + cmdline[boot.KeyMediumID]),
+		cmdline: cmdline, terminals: activeConsoles(), report: report.New(version),
 		requests: make(chan pid1.Action, 8), start: start, random: make(chan struct{}),
 	}
 	go s.gatherEntropy()

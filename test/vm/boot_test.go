@@ -265,7 +265,30 @@ func TestSecondNIC(t *testing.T) {
 	m.checkPages(t, m.waitGuests(t))
 }
 
-// TestPVHGuests boots a processor with hardware virtualisation: guests run as PVH.
+// TestNetboot starts machines from the network: by GRUB on both firmwares, by iPXE on BIOS. Everything
+// is in the initrd then.
+func TestNetboot(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		machine qemu.Machine
+	}{
+		{"PXE BIOS", qemu.Machine{BootFile: "pxe-bios.0"}},
+		{"PXE UEFI", qemu.Machine{BootFile: "pxe-uefi.efi", Firmware: qemu.UEFI, NICs: []qemu.NIC{{Model: "virtio-net-pci"}}}},
+		{"iPXE BIOS", qemu.Machine{BootFile: "boot.ipxe"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.machine.ISO, test.machine.Medium = Netboot(), qemu.PXE
+			m := Start(t, test.machine)
+			m.checkPages(t, m.waitGuests(t))
+			if mounts := m.Shell("cat /proc/mounts"); strings.Contains(mounts, boot.MediaMount) {
+				t.Errorf("a medium is mounted:\n%s", mounts)
+			}
+		})
+	}
+}
+
+// TestPVHGuests boots a processor with hardware virtualisation: guests run as PVH. Under emulation one
+// ends in a triple fault now and then, in one boot of five; it restarts, as its on_crash says.
 func TestPVHGuests(t *testing.T) {
 	m := Start(t, qemu.Machine{CPU: qemu.PVH})
 	addresses := m.waitGuests(t)

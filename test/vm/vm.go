@@ -2,7 +2,8 @@
 // says on its serial console (docs/console.md). Run them with `make vm`; they stand behind the
 // build tag vm, so that `go test ./...` needs neither QEMU nor an image.
 //
-// Environment: ZERODISC_ISO is the image (default build/zerodisc.iso), ACCEL is auto, tcg or kvm
+// Environment: ZERODISC_ISO is the image (default build/zerodisc.iso), ZERODISC_NETBOOT the
+// netboot tree (default build/netboot), ACCEL is auto, tcg or kvm
 // (default auto). What a machine leaves behind, its serial log and screenshots, is in build/vm/.
 package vm
 
@@ -44,6 +45,14 @@ func Image() string {
 		return iso
 	}
 	return filepath.Join(buildDir, "zerodisc.iso")
+}
+
+// Netboot returns the path of the netboot tree under test.
+func Netboot() string {
+	if dir := os.Getenv("ZERODISC_NETBOOT"); dir != "" {
+		return dir
+	}
+	return filepath.Join(buildDir, "netboot")
 }
 
 // Start powers a machine on and cuts its power when the test ends. A machine without an image

@@ -46,7 +46,10 @@ func (m Machine) prepare(dir string) (files, error) {
 	if err != nil {
 		return files{}, err
 	}
-	if !isFile(iso) {
+	if m.Medium == PXE && !isFile(filepath.Join(iso, m.BootFile)) {
+		return files{}, fmt.Errorf("no file %s in %s: build it with make netboot", m.BootFile, iso)
+	}
+	if m.Medium != PXE && !isFile(iso) {
 		return files{}, fmt.Errorf("no image %s: build it with make iso", iso)
 	}
 	f := files{medium: iso}

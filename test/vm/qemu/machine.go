@@ -27,6 +27,7 @@ const (
 
 	CD  Medium = "cd"
 	USB Medium = "usb"
+	PXE Medium = "pxe" // no medium: the first NIC's boot ROM loads BootFile by TFTP
 
 	PVH    CPU = "pvh" // hardware virtualisation: PVH guests work
 	PVOnly CPU = "pv"  // none: PV guests only
@@ -50,7 +51,8 @@ type Forward struct {
 
 // Machine is a PC. The zero value of a field is what its comment calls the default.
 type Machine struct {
-	ISO       string   // image to boot from, required
+	ISO       string   // image to boot from, required; for PXE the directory that is served
+	BootFile  string   // for PXE: what the network's DHCP server names
 	Firmware  Firmware // BIOS
 	Medium    Medium   // CD
 	Board     string   // "pc"; "q35" is the other one
@@ -157,11 +159,13 @@ func (m Machine) medium(f files) ([]string, error) {
 			"-drive", "if=none,id=stick,format=raw,file=" + escape(f.medium),
 			"-device", "qemu-xhci", "-device", "usb-storage,drive=stick,bootindex=1",
 		}, nil
+	case PXE:
+		return nil, nil
 	}
-	return nil, fmt.Errorf("medium %q: want %s or %s", m.Medium, CD, USB)
+	return nil, fmt.Errorf("medium %q: want %s, %s or %s", m.Medium, CD, USB, PXE)
 }
 
-func (m Machine) network(files) ([]string, error) {
+func (m Machine) network(f files) ([]string, error) {
 	if len(m.NICs) == 0 {
 		return []string{"-nic", "none"}, nil
 	}
@@ -171,9 +175,17 @@ func (m Machine) network(files) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		// romfile= : without the network boot ROM the firmware is done seconds earlier.
+		// romfile= : without the network boot ROM the firmware is done seconds earlier. UEFI has its own.
+		boot := ",romfile="
+		if i == 0 && m.Medium == PXE {
+			backend += ",tftp=" + escape(f.medium) + ",bootfile=" + escape(m.BootFile)
+			boot = ",bootindex=1"
+			if m.Firmware == UEFI {
+				boot += ",romfile="
+			}
+		}
 		args = append(args, "-netdev", backend,
-			"-device", fmt.Sprintf("%s,netdev=net%d,mac=52:54:00:12:34:%02x,romfile=", orDefault(nic.Model, "e1000"), i, 0x56+i))
+			"-device", fmt.Sprintf("%s,netdev=net%d,mac=52:54:00:12:34:%02x%s", orDefault(nic.Model, "e1000"), i, 0x56+i, boot))
 	}
 	return args, nil
 }

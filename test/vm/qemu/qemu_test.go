@@ -40,6 +40,8 @@ func TestArgs(t *testing.T) {
 			" -drive if=none,id=stick,format=raw,file=disc.iso -device qemu-xhci -device usb-storage,drive=stick,bootindex=1" + nic + serial},
 		{"demo", Machine{Terminal: true, Window: true, Forwards: []Forward{{8016, "10.0.2.16", 80}}}, defaults + pv + cd +
 			" -netdev user,id=net0,hostfwd=tcp:127.0.0.1:8016-10.0.2.16:80 -device e1000,netdev=net0,mac=52:54:00:12:34:56,romfile= -serial mon:stdio"},
+		{"PXE", Machine{Medium: PXE, BootFile: "a.0"}, defaults + pv +
+			" -netdev user,id=net0,tftp=disc.iso,bootfile=a.0 -device e1000,netdev=net0,mac=52:54:00:12:34:56,bootindex=1" + serial},
 		{"KVM", Machine{Accel: KVM, Board: "q35", MemoryMiB: 512, CPUs: 1},
 			"-nodefaults -no-user-config -machine q35 -m 512 -smp 1 -vga std -accel kvm -cpu host" + cd + nic + serial},
 	}
