@@ -28,6 +28,10 @@ const (
 	InitProgram   = "/usr/bin/init"
 )
 
+// Stage1Modules are the modules that stage1 mounts images with, in the order in which it loads them.
+// They lie in EarlyModules as NAME.ko.
+var Stage1Modules = []string{"loop", "squashfs"}
+
 // Paths in dom0.
 const (
 	Dom0Image     = "/images/dom0.squashfs" // Xen's tools, libraries and modules, mounted at Dom0Mount

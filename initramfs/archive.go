@@ -52,10 +52,7 @@ func (a *Archive) File(name, source string, perm fs.FileMode) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("add %s: %s is not a regular file", name, source)
 	}
-	a.add(cpio.Record{
-		ReaderAt: &lazyFile{name: source},
-		Info:     cpio.Info{Name: clean(name), Mode: cpio.S_IFREG | uint64(perm.Perm()), FileSize: uint64(info.Size())},
-	})
+	a.Stream(name, info.Size(), func() (io.ReadCloser, error) { return os.Open(source) }, perm)
 	return nil
 }
 
@@ -151,33 +148,8 @@ func (a *Archive) add(r cpio.Record) {
 // clean turns a path of the running system into the name in the archive.
 func clean(name string) string { return strings.TrimPrefix(path.Clean("/"+name), "/") }
 
-// lazyFile opens a file at its first read, so that an archive of thousands of files holds none open.
-type lazyFile struct {
-	name string
-	file *os.File
-}
-
-func (l *lazyFile) ReadAt(p []byte, off int64) (int, error) {
-	if l.file == nil {
-		f, err := os.Open(l.name)
-		if err != nil {
-			return 0, err
-		}
-		l.file = f
-	}
-	return l.file.ReadAt(p, off)
-}
-
-// Close lets the archive be written again.
-func (l *lazyFile) Close() error {
-	if l.file == nil {
-		return nil
-	}
-	defer func() { l.file = nil }()
-	return l.file.Close()
-}
-
-// stream makes a ReaderAt of a source that is read in order.
+// stream makes a ReaderAt of a source that is read in order. It is opened at its first read, so that
+// an archive of thousands of files holds none open.
 type stream struct {
 	open   func() (io.ReadCloser, error)
 	source io.ReadCloser

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/zerodisc/zerodisc/boot"
 )
 
 // squashOptions of mksquashfs: no dates and no owners, so that the same files give the same bytes.
@@ -91,7 +93,7 @@ func (in Inputs) modules(ctx context.Context, release string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := selection.checkOrder(stage1Modules...); err != nil {
+	if err := selection.checkOrder(boot.Stage1Modules...); err != nil {
 		return "", err
 	}
 	if err := selection.WriteSubset(filepath.Join(work, "early"), EarlyModules...); err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/ulikunitz/xz"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/kmod"
 )
 
@@ -33,13 +34,9 @@ const ModulesSpecName = "initramfs/modules.txt"
 //go:embed modules.txt
 var ModulesSpec string
 
-// stage1Modules are loaded by cmd/init/stage1, which has them as a list of its own, before the userland
-// is mounted. It loads one file after the other and resolves nothing, so they must need no other module.
-var stage1Modules = []string{"loop", "squashfs"}
-
 // EarlyModules lie in the initrd outside of every image (boot.EarlyModules): stage1's, and what a demo
 // guest needs, its network and its disks.
-var EarlyModules = slices.Concat(stage1Modules, []string{"xen_netfront", "xen_blkfront"})
+var EarlyModules = slices.Concat(boot.Stage1Modules, []string{"xen_netfront", "xen_blkfront"})
 
 // ModuleRequest says which modules to select, from where, and where to write them.
 type ModuleRequest struct {
@@ -469,7 +466,7 @@ func (s *ModuleSelection) checkOrder(names ...string) error {
 		}
 		for _, need := range m.Deps {
 			if !slices.Contains(names[:i], need) {
-				return fmt.Errorf("module %s needs %s, which stage1 does not load before it: name it, in cmd/init/stage1 and in stage1Modules of package initramfs", name, need)
+				return fmt.Errorf("module %s needs %s, which stage1 does not load before it: name it in boot.Stage1Modules", name, need)
 			}
 		}
 	}

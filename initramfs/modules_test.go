@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -180,17 +179,6 @@ func TestCheckOrder(t *testing.T) {
 		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%q: %v, want %q", test.names, err, test.want)
 		}
-	}
-}
-
-// stage1 has the list as its own: the run side does not import this package.
-func TestStage1Modules(t *testing.T) {
-	source, err := os.ReadFile("../cmd/init/stage1/main.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if list := fmt.Sprintf("%#v", stage1Modules); !strings.Contains(string(source), list) {
-		t.Errorf("cmd/init/stage1/main.go does not load %s", list)
 	}
 }
 

@@ -83,7 +83,10 @@ func (b *guestBoard) adopted(name string, domid int) bool {
 	b.mu.Lock()
 	known := b.starting[name] || b.domids[name] == domid
 	if !known {
+		// It may come before the end of the one that had the name is known.
 		b.domids[name] = domid
+		delete(b.addresses, name)
+		delete(b.says, name)
 	}
 	b.mu.Unlock()
 	if known {
@@ -161,8 +164,8 @@ func (b *guestBoard) named(mac, name string) {
 }
 
 // watchGuests gives every guest its seed, follows those that init has not created itself, and learns
-// all guests' addresses: from xenstore, where guests that
-// know of it tell, and from the bridge, where all others are heard.
+// all guests' addresses: from xenstore, where guests that know of it tell, and from the bridge, where
+// all others are heard.
 func (d *dom0) watchGuests(ctx context.Context) {
 	go func() {
 		for ctx.Err() == nil {

@@ -52,10 +52,15 @@ func TestGuestIsAdoptedOnce(t *testing.T) {
 }
 
 func TestOldDomainEndsAfterTheNewOneCame(t *testing.T) {
-	b, _ := board()
+	b, out := board()
 	b.started(domain("tty1", guestMAC), 1, time.Second)
+	b.said("tty1", netip.MustParseAddr("10.0.0.1"))
 	b.adopted("tty1", 2)
 	b.stopped("tty1", 1)
+	b.said("tty1", netip.MustParseAddr("10.0.0.1"))
+	if got := strings.Count(out.String(), "guest address"); got != 2 {
+		t.Errorf("the address of two domains was told %d times:\n%s", got, out)
+	}
 	if b.running() != 1 || !strings.Contains(b.report.String(), "running") {
 		t.Errorf("the end of domain 1 took domain 2 with it:\n%s", b.report)
 	}

@@ -84,7 +84,7 @@ func Build(ctx context.Context, opts Options) error {
 	b := &builder{Options: opts, source: source, progress: newProgress(opts.Out)}
 	defer b.progress.done()
 	for _, step := range []func(context.Context) error{
-		b.checkGuests, b.loadPayload, b.makeInitrd, b.collectGuests, b.writeImage, b.writeNetboot,
+		b.checkGuests, b.checkNetboot, b.loadPayload, b.makeInitrd, b.collectGuests, b.writeImage, b.writeNetboot,
 	} {
 		if err := step(ctx); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -60,6 +61,29 @@ func (b *builder) writeNetboot(ctx context.Context) error {
 		return err
 	}
 	return os.Rename(work, b.Netboot)
+}
+
+// checkNetboot refuses, before anything is built, to write where something else would be lost.
+func (b *builder) checkNetboot(context.Context) error {
+	if b.Netboot == "" {
+		return nil
+	}
+	return checkReplaceable(b.Netboot)
+}
+
+// checkReplaceable refuses a directory that holds something else than a netboot tree.
+func checkReplaceable(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+		return nil
+	}
+	if err == nil {
+		_, err = os.Stat(filepath.Join(dir, ipxeScript))
+	}
+	if err != nil {
+		return fmt.Errorf("netboot tree: %s is there and is no netboot tree: %w; name a directory that is new or empty", dir, err)
+	}
+	return nil
 }
 
 // netXen writes Xen as it is when decompressed.

@@ -36,7 +36,7 @@ func main() {
 
 // mountUserland mounts the userland's image at /usr.
 func mountUserland() error {
-	for _, module := range []string{"loop", "squashfs"} {
+	for _, module := range boot.Stage1Modules {
 		if err := load(filepath.Join(boot.EarlyModules, module+".ko")); err != nil {
 			return err
 		}
