@@ -86,7 +86,7 @@ func (m *VM) checkListed(t *testing.T, names ...string) {
 
 // TestBIOSDisc is the demo: a disc in a BIOS machine, and everything that a person would try there.
 func TestBIOSDisc(t *testing.T) {
-	m := Start(t, qemu.Machine{Firmware: qemu.BIOS, Medium: qemu.CD})
+	m := Boot(t, qemu.Machine{Firmware: qemu.BIOS, Medium: qemu.CD})
 	addresses := m.waitGuests(t)
 	t.Run("each line once", func(t *testing.T) {
 		m := m.In(t)
@@ -182,7 +182,7 @@ func (m *VM) checkPowerOff(ask func(*VM)) {
 
 // TestUEFIDisc boots a disc under UEFI and ends it with the power button.
 func TestUEFIDisc(t *testing.T) {
-	m := Start(t, qemu.Machine{Firmware: qemu.UEFI, Medium: qemu.CD})
+	m := Boot(t, qemu.Machine{Firmware: qemu.UEFI, Medium: qemu.CD})
 	addresses := m.waitGuests(t)
 	t.Run("pages", func(t *testing.T) { m.In(t).checkPages(t, addresses) })
 	t.Run("power button", func(t *testing.T) {
@@ -196,7 +196,7 @@ func TestUEFIDisc(t *testing.T) {
 
 // TestSmallHost boots a stick in a machine with 512 MB, and reboots it from the keyboard.
 func TestSmallHost(t *testing.T) {
-	m := Start(t, qemu.Machine{Firmware: qemu.BIOS, Medium: qemu.USB, MemoryMiB: 512})
+	m := Boot(t, qemu.Machine{Firmware: qemu.BIOS, Medium: qemu.USB, MemoryMiB: 512})
 	m.waitGuests(t)
 	t.Run("Ctrl-Alt-Del", func(t *testing.T) {
 		m := m.In(t).FromNow()
@@ -216,14 +216,14 @@ func TestSmallHost(t *testing.T) {
 
 // TestUEFIStick boots a stick under UEFI on the newer board, with a paravirtual NIC.
 func TestUEFIStick(t *testing.T) {
-	m := Start(t, qemu.Machine{Firmware: qemu.UEFI, Medium: qemu.USB, Board: "q35", NICs: []qemu.NIC{{Model: "virtio-net-pci"}}})
+	m := Boot(t, qemu.Machine{Firmware: qemu.UEFI, Medium: qemu.USB, Board: "q35", NICs: []qemu.NIC{{Model: "virtio-net-pci"}}})
 	m.checkPages(t, m.waitGuests(t))
 }
 
 // TestNoNIC boots without a network and then crashes stage2: the machine stays, with a shell that
 // says what happened.
 func TestNoNIC(t *testing.T) {
-	m := Start(t, qemu.Machine{NICs: []qemu.NIC{}})
+	m := Boot(t, qemu.Machine{NICs: []qemu.NIC{}})
 	m.Wait("msg=ready guests=2", bootLimit)
 	t.Run("guests run", func(t *testing.T) { m.In(t).checkListed(t, guests...) })
 	t.Run("stage2 killed", func(t *testing.T) {
@@ -251,7 +251,7 @@ func TestNoNIC(t *testing.T) {
 // TestNoDHCPServer boots on a network where nobody answers: the console says so and the guests
 // start all the same.
 func TestNoDHCPServer(t *testing.T) {
-	m := Start(t, qemu.Machine{NICs: []qemu.NIC{{Net: qemu.NoServer}}})
+	m := Boot(t, qemu.Machine{NICs: []qemu.NIC{{Net: qemu.NoServer}}})
 	m.Wait("msg=ready guests=2", bootLimit)
 	m.Wait(`msg="no DHCP lease"`, addressLimit)
 	m.checkListed(t, guests...)
@@ -259,7 +259,7 @@ func TestNoDHCPServer(t *testing.T) {
 
 // TestSecondNIC boots with two NICs of which only the second leads to a DHCP server.
 func TestSecondNIC(t *testing.T) {
-	m := Start(t, qemu.Machine{NICs: []qemu.NIC{{Net: qemu.NoServer}, {Net: qemu.UserNet}}})
+	m := Boot(t, qemu.Machine{NICs: []qemu.NIC{{Net: qemu.NoServer}, {Net: qemu.UserNet}}})
 	m.Wait("msg=ready guests=2", bootLimit)
 	m.Wait(`msg="host address"`, addressLimit)
 	m.checkPages(t, m.waitGuests(t))
@@ -278,7 +278,7 @@ func TestNetboot(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.machine.ISO, test.machine.Medium = Netboot(), qemu.PXE
-			m := Start(t, test.machine)
+			m := Boot(t, test.machine)
 			m.checkPages(t, m.waitGuests(t))
 			if mounts := m.Shell("cat /proc/mounts"); strings.Contains(mounts, boot.MediaMount) {
 				t.Errorf("a medium is mounted:\n%s", mounts)
@@ -290,7 +290,7 @@ func TestNetboot(t *testing.T) {
 // TestPVHGuests boots a processor with hardware virtualisation: guests run as PVH. Under emulation one
 // ends in a triple fault now and then, in one boot of five; it restarts, as its on_crash says.
 func TestPVHGuests(t *testing.T) {
-	m := Start(t, qemu.Machine{CPU: qemu.PVH})
+	m := Boot(t, qemu.Machine{CPU: qemu.PVH})
 	addresses := m.waitGuests(t)
 	m.checkPages(t, addresses)
 	m.checkType(t, "pvh")
@@ -309,7 +309,7 @@ var brokenGuests = []struct{ name, cfg, on, mention string }{
 // TestBrokenGuests boots a disc with three broken guests beside the two good ones: each is
 // refused, with its file and a reason, and the good ones start.
 func TestBrokenGuests(t *testing.T) {
-	m := Start(t, qemu.Machine{ISO: buildWithGuests(t)})
+	m := Boot(t, qemu.Machine{ISO: buildWithGuests(t)})
 	addresses := m.waitGuests(t)
 	m.checkPages(t, addresses)
 	for _, broken := range brokenGuests {

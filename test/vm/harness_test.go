@@ -53,6 +53,20 @@ func TestHarness(t *testing.T) {
 	m.WaitOff(soon)
 }
 
+// TestHarnessTellsHangs checks which machines get a second chance.
+func TestHarnessTellsHangs(t *testing.T) {
+	for text, want := range map[string]bool{dom0Entered + "...\r\n": true, "Loading Xen ...\r\n": false} {
+		m := Start(t, qemu.Machine{ISO: talkerImage(t, text), Medium: qemu.USB, MemoryMiB: 64})
+		if err := m.awaitInit(3 * time.Second); m.kernelHangs(err) != want {
+			t.Errorf("%q: %v, hangs is not %v", text, err, want)
+		}
+		if state := m.processors(); !strings.Contains(state, "EIP=") && !strings.Contains(state, "RIP=") {
+			t.Errorf("QEMU tells of no processor: %s", state)
+		}
+		m.Close()
+	}
+}
+
 // TestHarnessFailsAtOnce checks that nobody waits for a machine that has given up.
 func TestHarnessFailsAtOnce(t *testing.T) {
 	t.Run("panic", func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -119,6 +120,11 @@ func (l *Log) Tail(n int) string {
 		text.WriteString(line.Text + "\n")
 	}
 	return text.String()
+}
+
+// Contains says whether text stands in any line so far.
+func (l *Log) Contains(text string) bool {
+	return slices.ContainsFunc(l.Since(0), func(line Line) bool { return strings.Contains(line.Text, text) })
 }
 
 // Events returns the events after mark that answer query.
