@@ -19,6 +19,20 @@ const (
 	// MediumIDDir holds one empty file named after the build id, so that GRUB and dom0 find
 	// the medium they were started from and not another zerodisc that is plugged in.
 	MediumIDDir = "boot/id"
+	// MediumSums has the SHA-256 sums of all other files, as sha256sum(1) writes them; MediumStructure
+	// that of everything which is no file's (package internal/iso9660).
+	MediumSums      = "SHA256SUMS"
+	MediumStructure = "boot/structure.sha256"
+	// MediumStartSums has the sums of what GRUB loads to check the rest.
+	MediumStartSums    = "boot/grub/start.sha256"
+	MediumLoopback     = "boot/grub/loopback.cfg"
+	MediumSettings     = "boot/grub/settings.cfg" // read by the menu, made of MediumSettingsText
+	MediumSettingsText = "settings.txt"           // for people
+	MediumMemtestBIOS  = "boot/memtest86+.bin.gz"
+	MediumMemtestEFI   = "boot/memtest86+.efi.gz"
+	MediumIPXEBIOS     = "boot/ipxe.lkrn"
+	MediumIPXEEFI      = "boot/ipxe.efi.gz"
+	MediumInstaller    = "boot/debian-installer" // directory: linux, initrd.gz
 )
 
 // Paths in dom0 and in a demo guest.
@@ -42,6 +56,7 @@ const (
 	KernelInRAM   = "/boot/vmlinuz" // the kernel that guests share, inside the initrd (netboot)
 	RunDir        = "/run/zerodisc"
 	GuestRunDir   = "/run/zerodisc/guests" // rendered configurations, NAME.cfg
+	WebStoresDir  = "/run/zerodisc/stores" // a tmpfs; 1, 2, ... are the stores of KeyGuests in their order
 	DefaultBridge = "xenbr0"
 )
 

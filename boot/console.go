@@ -3,19 +3,22 @@ package boot
 // Names (the msg key) of the console lines that users' scripts and the system tests parse.
 // docs/console.md says what keys each carries.
 const (
-	MsgInit         = "init"            // version= uptime_ms=
-	MsgStage        = "stage"           // name= ms= [err=]
-	MsgGuestRunning = "guest running"   // guest= domid= [ms= type=]
-	MsgGuestAddress = "guest address"   // guest= address=
-	MsgGuestRefused = "guest refused"   // guest= file= err=
-	MsgGuestStopped = "guest stopped"   // guest= domid= [forced=]
-	MsgReady        = "ready"           // guests= ms=
-	MsgHostAddress  = "host address"    // interface= address= gateway=
-	MsgNoLease      = "no DHCP lease"   // interface= nic= err=
-	MsgLeaseLost    = "DHCP lease lost" // interface= nic= err=
-	MsgNoNIC        = "no network card" // interface= err=
-	MsgMedium       = "boot medium"     // device= mount=
-	MsgDaemon       = "daemon"          // name= state= pid= err=
-	MsgEnding       = "ending"          // action=
-	MsgCrashed      = "init crashed"    // remedy=
+	MsgInit          = "init"            // version= uptime_ms=
+	MsgStage         = "stage"           // name= ms= [err=]
+	MsgGuestRunning  = "guest running"   // guest= domid= [ms= type=]
+	MsgGuestAddress  = "guest address"   // guest= address=
+	MsgGuestRefused  = "guest refused"   // guest= file= err=
+	MsgGuestStopped  = "guest stopped"   // guest= domid= [forced=]
+	MsgGuestStore    = "guest store"     // url= state= and what the state has
+	MsgReady         = "ready"           // guests= ms=
+	MsgHostAddress   = "host address"    // interface= address= gateway=
+	MsgNoLease       = "no DHCP lease"   // interface= nic= err=
+	MsgLeaseLost     = "DHCP lease lost" // interface= nic= err=
+	MsgNoNIC         = "no network card" // interface= err=
+	MsgMedium        = "boot medium"     // device= [file=] mount=
+	MsgMediumChecked = "medium checked"  // files= damaged= unlisted= bytes= ms=
+	MsgFileDamaged   = "file damaged"    // file= err=
+	MsgDaemon        = "daemon"          // name= state= pid= err=
+	MsgEnding        = "ending"          // action=
+	MsgCrashed       = "init crashed"    // remedy=
 )

@@ -30,6 +30,8 @@ import (
 type guest struct {
 	*system
 	name    string
+	about   string // a sentence: what it is
+	hint    string // for its shell; may be empty
 	address atomic.Pointer[string]
 }
 
@@ -40,7 +42,10 @@ var guestModules = []string{"xen_netfront", "xen_blkfront"}
 func runGuest(s *system) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	g := &guest{system: s, name: "guest"}
+	g := &guest{
+		system: s, name: "guest", about: "A guest of zerodisc, running beside others on one PC.",
+		hint: "Leave its console with Ctrl-].\n",
+	}
 	stage.Run(ctx, s.log, []stage.Stage{
 		{Name: "modules", Run: loadGuestModules},
 		{Name: "name", Run: g.findName},
@@ -142,10 +147,15 @@ func (g *guest) startNetwork(ctx context.Context) error {
 	return nil
 }
 
-// tell makes the address known: to the page, on the console, and to dom0 through xenstore.
-func (g *guest) tell(ctx context.Context, address string) {
+// show makes the address known: to the page and on the console.
+func (g *guest) show(address string) {
 	g.address.Store(&address)
 	g.log.Info(boot.MsgGuestAddress, "guest", g.name, "address", address)
+}
+
+// tell makes the address known here, and to dom0 through xenstore.
+func (g *guest) tell(ctx context.Context, address string) {
+	g.show(address)
 	store, err := xenstore.Open(ctx)
 	if err != nil {
 		g.log.Error("xenstore", "err", err)
@@ -159,17 +169,20 @@ func (g *guest) tell(ctx context.Context, address string) {
 
 // banner stands above the guest's shell.
 func (g *guest) banner() string {
-	f := g.facts()
-	return fmt.Sprintf("\nThis is %s, a guest of zerodisc. Address %s, page http://%s/\nLeave its console with Ctrl-].\n\n", f.Name, f.Address, f.Address)
+	where := "It has no address yet; exit shows this again."
+	if a := g.address.Load(); a != nil {
+		where = fmt.Sprintf("Address %s, page http://%s/", *a, *a)
+	}
+	return fmt.Sprintf("\nThis is %s. %s\n%s\n%s\n", g.name, g.about, where, g.hint)
 }
 
 // facts are what the page says.
 type facts struct {
-	Name, Address, Uptime, Memory, Kernel string
+	Name, About, Address, Uptime, Memory, Kernel string
 }
 
 func (g *guest) facts() facts {
-	f := facts{Name: g.name, Address: "(not yet)", Uptime: uptime().Round(time.Second).String()}
+	f := facts{Name: g.name, About: g.about, Address: "(not yet)", Uptime: uptime().Round(time.Second).String()}
 	if a := g.address.Load(); a != nil {
 		f.Address = *a
 	}
@@ -202,7 +215,7 @@ var page = template.Must(template.New("page").Parse(`<!doctype html>
 <title>{{.Name}}</title>
 <style>body{font:18px/1.5 system-ui,sans-serif;max-width:32em;margin:3em auto;padding:0 1em}td{padding-right:2em}</style>
 <h1>{{.Name}}</h1>
-<p>A guest of zerodisc, running beside others on one PC.
+<p>{{.About}}
 <table>
 <tr><td>address<td>{{.Address}}
 <tr><td>up for<td>{{.Uptime}}

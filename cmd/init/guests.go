@@ -116,9 +116,22 @@ func (b *guestBoard) stopped(name string, domid int) {
 func (b *guestBoard) refused(name, file string, err error) {
 	b.mu.Lock()
 	delete(b.starting, name)
+	_, runs := b.domids[name]
 	b.mu.Unlock()
 	b.log.Error(boot.MsgGuestRefused, "guest", name, "file", file, "err", err)
+	if runs {
+		b.report.Problem(err.Error()) // the guest's own line is the running one's
+		return
+	}
 	b.report.SetGuest(report.Guest{Name: name, State: "refused", Problem: err.Error()})
+}
+
+// runs says whether there is a guest of that name.
+func (b *guestBoard) runs(name string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, runs := b.domids[name]
+	return runs
 }
 
 // said notes an address that a guest has told through xenstore.
@@ -202,7 +215,8 @@ func creators(availableKiB int64) int {
 	return int(max(1, min(int64(runtime.NumCPU()), availableKiB/createKiB)))
 }
 
-// startGuests starts every guest of the stores that fits, several at a time.
+// startGuests starts every guest of this machine's stores that fits. Those of web servers follow in the
+// background.
 func (d *dom0) startGuests(ctx context.Context) error {
 	auto, err := d.cmdline.Bool(boot.KeyAutostart, true)
 	if err != nil || !auto {
@@ -214,12 +228,28 @@ func (d *dom0) startGuests(ctx context.Context) error {
 	if err := os.MkdirAll(boot.GuestRunDir, 0o755); err != nil {
 		return err
 	}
-	admitted := d.admit(ctx, d.resolve())
-	available, err := xen.NewBalloon().AvailableKiB()
-	if err != nil {
-		d.log.Warn("dom0's memory", "err", err)
+	d.startOwn(ctx)
+	d.fetchGuests(ctx)
+	return nil
+}
+
+// startOwn starts the guests of the medium and of the initrd.
+func (d *dom0) startOwn(ctx context.Context) {
+	d.memory.Lock()
+	defer d.memory.Unlock()
+	found, broken := guests.Scan(boot.MediaMount+"/"+boot.MediumGuests, boot.GuestsInRAM)
+	d.launch(ctx, found, broken, d.host.FreeKiB)
+}
+
+// launch starts those of the guests found that fit in memory, several at a time, and refuses the others and
+// the broken ones. freeKiB is what Xen has left. It returns how many fitted, once they are created. The
+// caller holds d.memory: xl takes some, too.
+func (d *dom0) launch(ctx context.Context, found []*guests.Guest, broken []*guests.Error, freeKiB int64) int {
+	for _, e := range broken {
+		d.guests.refused(e.Guest, e.File, e)
 	}
-	slots := make(chan struct{}, creators(available))
+	admitted := d.admit(ctx, d.resolve(found), freeKiB)
+	slots := make(chan struct{}, creators(d.availableKiB()))
 	var group sync.WaitGroup
 	for _, domain := range admitted {
 		slots <- struct{}{}
@@ -229,19 +259,19 @@ func (d *dom0) startGuests(ctx context.Context) error {
 		})
 	}
 	group.Wait()
-	return nil
+	return len(admitted)
 }
 
-// resolve reads the guests of all stores and completes them for this machine.
-func (d *dom0) resolve() []*guests.Domain {
-	found, broken := guests.Scan(boot.MediaMount+"/"+boot.MediumGuests, boot.GuestsInRAM)
-	for _, e := range broken {
-		d.guests.refused(e.Guest, e.File, e)
-	}
+// resolve completes guests for this machine and refuses those that it cannot run.
+func (d *dom0) resolve(found []*guests.Guest) []*guests.Domain {
 	machine := guests.Machine{HVM: d.host.PVH(), Kernel: d.kernel, Bridge: d.bridge, Seed: machineSeed()}
 	var domains []*guests.Domain
 	for _, g := range found {
 		domain, err := g.Resolve(machine)
+		if err == nil && d.guests.runs(g.Name) {
+			err = &guests.Error{Guest: g.Name, File: g.File, Problem: fmt.Sprintf("a guest with the name %q runs already", g.Name),
+				Remedy: "give one of them another name"}
+		}
 		if err != nil {
 			d.guests.refused(g.Name, g.File, err)
 			continue
@@ -255,23 +285,29 @@ func (d *dom0) resolve() []*guests.Domain {
 // some for the kernel's caches.
 const keepKiB = createKiB + 32<<10
 
-// admit decides which guests fit in memory. dom0 gives up for them what it does not need itself.
-func (d *dom0) admit(ctx context.Context, domains []*guests.Domain) []*guests.Domain {
-	balloon := xen.NewBalloon()
-	available, err := balloon.AvailableKiB()
+// availableKiB is what dom0 has free of its memory, without what is promised to downloads.
+func (d *dom0) availableKiB() int64 {
+	promised := d.downloads.Pending() >> 10
+	available, err := xen.NewBalloon().AvailableKiB()
 	if err != nil {
 		d.log.Warn("dom0's memory", "err", err)
 	}
-	spare := max(0, available-keepKiB)
-	admitted, refused := guests.Plan(domains, d.host.FreeKiB+spare)
+	return max(0, available-promised)
+}
+
+// admit decides which guests fit in freeKiB, which Xen has left, and in what dom0 gives up for them of
+// what it does not need itself.
+func (d *dom0) admit(ctx context.Context, domains []*guests.Domain, freeKiB int64) []*guests.Domain {
+	spare := max(0, d.availableKiB()-keepKiB)
+	admitted, refused := guests.Plan(domains, freeKiB+spare)
 	var need int64
 	for _, domain := range admitted {
 		need += domain.NeedKiB()
 	}
-	if missing := need - d.host.FreeKiB; missing > 0 {
-		freed, err := balloon.GiveUpKiB(ctx, missing)
+	if missing := need - freeKiB; missing > 0 {
+		freed, err := xen.NewBalloon().GiveUpKiB(ctx, missing)
 		d.log.Debug("dom0 gave up memory", "kib", freed, "of", missing, "err", err)
-		admitted, refused = guests.Plan(domains, d.host.FreeKiB+freed)
+		admitted, refused = guests.Plan(domains, freeKiB+freed)
 	}
 	for _, e := range refused {
 		d.guests.refused(e.Guest, e.File, e)

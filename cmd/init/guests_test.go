@@ -51,6 +51,21 @@ func TestGuestIsAdoptedOnce(t *testing.T) {
 	}
 }
 
+func TestRefusalLeavesTheRunningGuestItsLine(t *testing.T) {
+	b, out := board()
+	b.started(domain("tty1", guestMAC), 1, time.Second)
+	b.refused("tty1", "/store/tty1/tty1.cfg", errors.New("runs already"))
+	if !b.runs("tty1") || b.runs("tty2") || b.running() != 1 {
+		t.Error("the board does not know who runs")
+	}
+	if text := b.report.String(); !strings.Contains(text, "guest tty1         running") || !strings.Contains(text, "! runs already") {
+		t.Errorf("report:\n%s", text)
+	}
+	if !strings.Contains(out.String(), `msg="guest refused" guest=tty1`) {
+		t.Errorf("console:\n%s", out)
+	}
+}
+
 func TestOldDomainEndsAfterTheNewOneCame(t *testing.T) {
 	b, out := board()
 	b.started(domain("tty1", guestMAC), 1, time.Second)

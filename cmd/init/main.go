@@ -3,8 +3,8 @@
 // u-root's commands into the same program (package initramfs).
 //
 //	(PID 1)                  the outer process: reaps, forwards signals, ends the machine
-//	init stage2              the inner process: boots dom0, or a guest when the kernel command
-//	                         line has zerodisc.guest
+//	init stage2              the inner process: boots dom0, or what the kernel command line asks
+//	                         for: zerodisc.guest, zerodisc.rescue, zerodisc.check
 //	init rescue REPORT       shells on every console after stage2 has crashed
 //	poweroff, reboot, halt   ask process 1 to shut the guests down and end the machine
 //	modprobe                 loads modules for the kernel and for people

@@ -32,22 +32,32 @@ func keepShells(ctx context.Context, log *slog.Logger, terminals []string, text 
 	for _, name := range terminals {
 		go func() {
 			for ctx.Err() == nil {
-				cmd, tty, err := console.Shell(name, shell)
+				started := time.Now()
+				opened, err := runShell(name, text())
 				if err != nil {
 					log.Debug("shell", "terminal", name, "err", err)
+				}
+				if !opened {
 					return
 				}
-				started := time.Now()
-				fmt.Fprint(tty, text())
-				err = cmd.Run()
-				tty.Close()
 				if time.Since(started) < time.Second { // it cannot start, or has nothing to read from
-					log.Debug("shell", "terminal", name, "err", err)
 					time.Sleep(time.Second)
 				}
 			}
 		}()
 	}
+}
+
+// runShell runs a shell on the terminal with text above it until it exits, and reports whether the
+// terminal could be opened.
+func runShell(terminal, text string) (opened bool, err error) {
+	cmd, tty, err := console.Shell(terminal, shell)
+	if err != nil {
+		return false, err
+	}
+	defer tty.Close()
+	fmt.Fprint(tty, text)
+	return true, cmd.Run()
 }
 
 // rescue is what process 1 starts when stage2 has crashed: the report and a shell on every

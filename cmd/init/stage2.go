@@ -26,8 +26,9 @@ const (
 	reportFile = boot.RunDir + "/report"
 )
 
-// system is what dom0 and a guest have in common.
+// system is what all modes have in common.
 type system struct {
+	screen    *screen
 	log       *slog.Logger
 	daemonLog *os.File // output of daemons, which is not for the console
 	cmdline   boot.Cmdline
@@ -58,10 +59,9 @@ func stage2([]string) int {
 		s.log.Error("mount", "err", mountErr)
 	}
 	s.warnOfUnknownKeys()
-	if s.cmdline.Has(boot.KeyGuest) {
-		return runGuest(s)
-	}
-	return runDom0(s)
+	mode := chooseMode(s.cmdline, whereAmI(os.DirFS("/sys")))
+	s.log.Debug("mode", "name", mode.name)
+	return mode.run(s)
 }
 
 // setEnvironment gives children what the kernel does not: where commands are.
@@ -81,7 +81,8 @@ func newSystem(cmdline boot.Cmdline, start time.Time) *system {
 		requests: make(chan pid1.Action, 8), start: start, random: make(chan struct{}),
 	}
 	go s.gatherEntropy()
-	out := console.Open(s.terminals)
+	s.screen = &screen{out: console.Open(s.terminals)}
+	out := console.New(s.screen)
 	level := slog.LevelInfo
 	if cmdline.Has(boot.KeyDebug) {
 		level = slog.LevelDebug

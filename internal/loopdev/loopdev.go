@@ -27,65 +27,96 @@ func Attach(path string, readOnly bool) (string, error) {
 		return "", fmt.Errorf("disk: %w", err)
 	}
 	defer file.Close()
-	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	control, err := openControl()
 	if err != nil {
-		return "", fmt.Errorf("loop driver (is the module loop loaded?): %w", err)
+		return "", err
 	}
 	defer control.Close()
-	return attachFree(control, file, readOnly)
+	var loopFlags uint32
+	if readOnly {
+		loopFlags = unix.LO_FLAGS_READ_ONLY
+	}
+	loop, err := attachFree(control, file, loopFlags)
+	if err != nil {
+		return "", err
+	}
+	return loop.Name(), loop.Close()
 }
 
 // MountImage mounts the squashfs image at path, for reading only.
 func MountImage(path, target string) error {
-	device, err := Attach(path, true)
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("mount: %w", err)
+	}
+	defer file.Close()
+	return Mount(file, target, "squashfs", unix.MS_NOSUID|unix.MS_NODEV, "")
+}
+
+// Mount mounts the file system in file, which may be a block device, at target for reading only.
+// flags and data are mount(2)'s. The loop device goes away when target is unmounted. It refuses
+// writes by itself: whatever the driver of the file system is up to, file is not changed.
+func Mount(file *os.File, target, fstype string, flags uintptr, data string) error {
+	control, err := openControl()
 	if err != nil {
 		return err
 	}
-	if err := unix.Mount(device, target, "squashfs", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
-		return fmt.Errorf("mount %s: %w", path, err)
+	defer control.Close()
+	loop, err := attachFree(control, file, unix.LO_FLAGS_READ_ONLY|unix.LO_FLAGS_AUTOCLEAR)
+	if err != nil {
+		return err
+	}
+	defer loop.Close() // until the mount holds the device: the last close takes it down
+	if err := unix.Mount(loop.Name(), target, fstype, flags|unix.MS_RDONLY, data); err != nil {
+		return fmt.Errorf("mount %s as %s: %w", file.Name(), fstype, err)
 	}
 	return nil
 }
 
-// attachFree asks the driver for a free device until one is got.
-func attachFree(control, file *os.File, readOnly bool) (string, error) {
+// openControl opens what hands out loop devices.
+func openControl() (*os.File, error) {
+	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("loop driver (is the module loop loaded?): %w", err)
+	}
+	return control, nil
+}
+
+// attachFree asks the driver for a free device until one is got, and returns it open.
+func attachFree(control, file *os.File, flags uint32) (*os.File, error) {
 	for range attempts {
 		number, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
 		if err != nil {
-			return "", fmt.Errorf("find a free loop device: %w", err)
+			return nil, fmt.Errorf("find a free loop device: %w", err)
 		}
-		device := fmt.Sprintf("/dev/loop%d", number)
-		err = configure(device, file, readOnly)
+		loop, err := configure(fmt.Sprintf("/dev/loop%d", number), file, flags)
 		if err == nil {
-			return device, nil
+			return loop, nil
 		}
 		if !errors.Is(err, unix.EBUSY) {
-			return "", err
+			return nil, err
 		}
 	}
-	return "", fmt.Errorf("find a free loop device: %d were taken by others in between", attempts)
+	return nil, fmt.Errorf("find a free loop device: %d were taken by others in between", attempts)
 }
 
-// configure backs a loop device with file. Direct I/O saves dom0 a second copy of the data in
-// its page cache; the kernel falls back to buffered I/O where the file system cannot do it
-// (drivers/block/loop.c: loop_configure).
-func configure(device string, file *os.File, readOnly bool) error {
+// configure backs a loop device with file; flags are LO_FLAGS_*. Direct I/O saves dom0 a second
+// copy of the data in its page cache; the kernel falls back to buffered I/O where the file system
+// cannot do it (drivers/block/loop.c: loop_configure).
+func configure(device string, file *os.File, flags uint32) (*os.File, error) {
 	loop, err := os.OpenFile(device, os.O_RDWR, 0)
 	if err != nil {
-		return fmt.Errorf("loop device: %w", err)
+		return nil, fmt.Errorf("loop device: %w", err)
 	}
-	defer loop.Close()
 	config := unix.LoopConfig{Fd: uint32(file.Fd())}
-	config.Info.Flags = unix.LO_FLAGS_DIRECT_IO
-	if readOnly {
-		config.Info.Flags |= unix.LO_FLAGS_READ_ONLY
-	}
+	config.Info.Flags = flags | unix.LO_FLAGS_DIRECT_IO
 	// One byte less than the field keeps it NUL-terminated for losetup.
 	copy(config.Info.File_name[:len(config.Info.File_name)-1], file.Name())
 	if err := unix.IoctlLoopConfigure(int(loop.Fd()), &config); err != nil {
-		return fmt.Errorf("back %s with %s: %w", device, file.Name(), err)
+		loop.Close()
+		return nil, fmt.Errorf("back %s with %s: %w", device, file.Name(), err)
 	}
-	return nil
+	return loop, nil
 }
 
 // Detach undoes Attach. That it was undone already is no error.

@@ -1,10 +1,12 @@
-// Package media finds the medium the machine was booted from among its block devices: the one
-// that carries zerodisc's volume label and the build id that the boot loader named, never the
-// first disc that comes.
+// Package media finds the medium the machine was booted from: the block device that carries
+// zerodisc's volume label and the build id that the boot loader named, never the first disc that
+// comes; or the ISO file with both in a file system on one of them, which is how GRUB's loopback
+// command and Ventoy boot.
 package media
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,76 +23,166 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 )
 
+// Medium is where the medium was found.
+type Medium struct {
+	Device string // block device: /dev/sr0
+	File   string // path of the ISO file in the file system on Device, "" when Device itself is the medium
+}
+
+// Attrs returns what the console line about the medium says, keys and values in turn.
+func (m Medium) Attrs() []any {
+	attrs := []any{"device", m.Device}
+	if m.File != "" {
+		attrs = append(attrs, "file", m.File)
+	}
+	return attrs
+}
+
 // Finder looks for a medium.
 type Finder struct {
 	ID string // build id, the value of boot.KeyMediumID
+	// ISOFile is the path of the ISO file in its file system, the value of boot.KeyISOFile; "" where
+	// the boot loader did not give it.
+	ISOFile string
 	// Devices lists the block devices there are now, by name ("sr0", "sda", "sda1").
 	Devices func() ([]string, error)
 	// Changed gets a value when a block device has appeared or changed.
 	Changed <-chan struct{}
 	// Every is the time between two looks when nothing has changed.
 	Every time.Duration
-	// Mount mounts the device read-only at boot.MediaMount; Unmount takes that back. They are
+	// Quiet is how long nothing has to change, and no optical drive to be reading its disc in,
+	// before file systems are searched for an ISO file that the boot loader did not name: a slow
+	// drive is likelier. AtLast after the start of Find they are searched in any case.
+	Quiet, AtLast time.Duration
+	// HostDir is where a file system is mounted that is searched.
+	HostDir string
+
+	// Mount, MountHost and MountISO mount a device that is a medium, a file system that may hold
+	// the ISO file, and the ISO file; all for reading only. Unmount takes each back. They are
 	// replaced in tests.
-	Mount   func(device, dir string) error
-	Unmount func(dir string) error
+	Mount     func(device, dir string) error
+	MountHost func(device, dir string, kind fileSystem) error
+	MountISO  func(file *os.File, dir string) error
+	Unmount   func(dir string) error
 }
 
 // New returns a Finder over this machine's devices.
-func New(id string, changed <-chan struct{}) *Finder {
+func New(id, isoFile string, changed <-chan struct{}) *Finder {
 	return &Finder{
-		ID: id, Changed: changed, Every: time.Second, Devices: sysBlock,
+		ID: id, ISOFile: isoFile, Changed: changed, Devices: sysBlock,
+		Every: time.Second, Quiet: 2 * time.Second, AtLast: 15 * time.Second,
+		HostDir: HostMount,
 		Mount: func(device, dir string) error {
 			return unix.Mount(device, dir, "iso9660", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, "")
 		},
+		MountHost: mountHost, MountISO: mountISO,
 		Unmount: func(dir string) error { return unix.Unmount(dir, 0) },
 	}
 }
 
-// Find mounts the medium at dir and returns its device. It looks at every device, then again
+// Find mounts the medium at dir and says where it was. It looks at every device, then again
 // whenever Changed says so, until ctx ends; a slow CD drive or USB stick may take seconds. It also
 // looks every second: the kernel does not tell that the disc in a drive has become readable, since
 // without udev nobody makes it poll drives (block.events_dfl_poll_msecs is 0).
-func (f *Finder) Find(ctx context.Context, dir string) (string, error) {
-	seen := map[string]error{}
+func (f *Finder) Find(ctx context.Context, dir string) (Medium, error) {
+	now := time.Now()
+	s := &search{Finder: f, dir: dir, start: now, changed: now, devices: map[string]error{}, searched: map[string]error{}}
 	for {
-		device, err := f.scan(dir, seen)
-		if device != "" || err != nil {
-			return device, err
+		medium, err := s.scan(ctx)
+		if medium.Device != "" || err != nil {
+			return medium, err
 		}
 		select {
 		case <-f.Changed:
+			s.changed = time.Now()
 		case <-time.After(f.Every):
 		case <-ctx.Done():
-			return "", fmt.Errorf("no medium with build id %s among %d devices%s: %w", f.ID, len(seen), reasons(seen), ctx.Err())
+			return Medium{}, fmt.Errorf("no medium with build id %s among %d devices, nor its ISO file on them%s: %w",
+				f.ID, len(s.devices), s.reasons(), ctx.Err())
 		}
 	}
 }
 
-// scan tries every device once and returns the one that was the medium, "" for none.
-func (f *Finder) scan(dir string, seen map[string]error) (string, error) {
-	devices, err := f.Devices()
+// search is one run of Find.
+type search struct {
+	*Finder
+	dir      string
+	start    time.Time
+	changed  time.Time        // when devices last came or changed
+	devices  map[string]error // why a device is not the medium
+	searched map[string]error // why it is not in the file system on a device; each is searched once
+}
+
+// scan tries every device once, then, if the time for that has come, the file systems on them. It
+// returns the zero Medium when the medium is not there.
+func (s *search) scan(ctx context.Context) (Medium, error) {
+	devices, err := s.Devices()
 	if err != nil {
-		return "", fmt.Errorf("list block devices: %w", err)
+		return Medium{}, fmt.Errorf("list block devices: %w", err)
+	}
+	s.forget(devices)
+	for _, device := range devices {
+		err := s.try(device)
+		if err == nil {
+			return Medium{Device: device}, nil
+		}
+		s.devices[device] = err
+	}
+	if !s.due() {
+		return Medium{}, nil
 	}
 	for _, device := range devices {
-		err := f.try(device, dir)
-		if err == nil {
-			return device, nil
+		if ctx.Err() != nil || len(s.Changed) > 0 { // what has come may be the medium itself
+			break
 		}
-		seen[device] = err
+		if !s.searchable(device) {
+			continue
+		}
+		file, err := s.tryFileSystem(ctx, device)
+		if err == nil {
+			return Medium{Device: device, File: file}, nil
+		}
+		s.searched[device] = err
 	}
-	return "", nil
+	return Medium{}, nil
+}
+
+// forget drops what is known about devices that are gone: another may come under the same name.
+func (s *search) forget(present []string) {
+	gone := func(device string, _ error) bool { return !slices.Contains(present, device) }
+	maps.DeleteFunc(s.devices, gone)
+	maps.DeleteFunc(s.searched, gone)
+}
+
+// due says whether it is time to search file systems.
+func (s *search) due() bool {
+	if s.ISOFile != "" || time.Since(s.start) >= s.AtLast {
+		return true
+	}
+	for _, err := range s.devices {
+		if errors.Is(err, errNotReady) {
+			return false
+		}
+	}
+	return time.Since(s.changed) >= s.Quiet
+}
+
+// searchable says whether there may be a file system on a device that was not searched yet. Devices
+// that cannot be read, and another zerodisc, are none.
+func (s *search) searchable(device string) bool {
+	_, done := s.searched[device]
+	return !done && errors.Is(s.devices[device], errNotOurs)
 }
 
 var (
-	errNotOurs = errors.New("not a zerodisc medium")
-	errOtherID = errors.New("another zerodisc build")
-	errNoDisc  = errors.New("no disc, or the drive is not ready")
+	errNotOurs  = errors.New("not a zerodisc medium")
+	errOtherID  = errors.New("another zerodisc build")
+	errNoDisc   = errors.New("no disc")
+	errNotReady = errors.New("the drive is still reading its disc")
 )
 
-// try mounts device at dir when it is the medium looked for.
-func (f *Finder) try(device, dir string) error {
+// try mounts device when it is the medium looked for.
+func (s *search) try(device string) error {
 	label, err := volumeID(device)
 	if err != nil {
 		return err
@@ -98,17 +190,21 @@ func (f *Finder) try(device, dir string) error {
 	if label != boot.VolumeID {
 		return errNotOurs
 	}
-	if err := f.Mount(device, dir); err != nil {
+	if err := s.Mount(device, s.dir); err != nil {
 		return fmt.Errorf("mount: %w", err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, boot.MediumIDDir, f.ID)); err != nil {
-		return errors.Join(errOtherID, f.Unmount(dir))
+	return s.checkID()
+}
+
+// checkID unmounts what is mounted unless it is the medium looked for.
+func (s *search) checkID() error {
+	if _, err := os.Stat(filepath.Join(s.dir, boot.MediumIDDir, s.ID)); err != nil {
+		return errors.Join(errOtherID, s.Unmount(s.dir))
 	}
 	return nil
 }
 
-// volumeID reads the volume identifier of an ISO 9660 file system (ECMA-119 8.4.7: the primary
-// volume descriptor at byte 32,768, identifier at offset 40, 32 bytes).
+// volumeID reads the volume identifier of the ISO 9660 file system on device.
 func volumeID(device string) (string, error) {
 	// Without O_NONBLOCK the kernel pulls in an open tray, under the hand of the person who is
 	// about to put the disc in (open_for_common in drivers/cdrom/cdrom.c).
@@ -117,11 +213,17 @@ func volumeID(device string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	if isEmptyDrive(f) {
-		return "", errNoDisc
+	if err := driveStatus(f); err != nil {
+		return "", err
 	}
+	return readVolumeID(f)
+}
+
+// readVolumeID reads the volume identifier of an ISO 9660 file system (ECMA-119 8.4.7: the primary
+// volume descriptor at byte 32,768, identifier at offset 40, 32 bytes).
+func readVolumeID(r io.ReaderAt) (string, error) {
 	var d [72]byte
-	if _, err := f.ReadAt(d[:], 16*2048); err != nil && !errors.Is(err, io.EOF) {
+	if _, err := r.ReadAt(d[:], volumeDescriptors); err != nil && !errors.Is(err, io.EOF) {
 		return "", err
 	}
 	if d[0] != 1 || !bytes.Equal(d[1:6], []byte("CD001")) {
@@ -135,21 +237,31 @@ const (
 	cdromDriveStatus = 0x5326
 	cdslCurrent      = 1<<31 - 1
 	cdsNoDisc        = 1
-	cdsNotReady      = 3
+	cdsTrayOpen      = 2
+	cdsNotReady      = 3 // becoming ready (sr_drive_status in drivers/scsi/sr_ioctl.c)
 )
 
-// isEmptyDrive says whether f is an optical drive without a disc that can be read. A read would
-// say so too, but the kernel would write about each on the console.
-func isEmptyDrive(f *os.File) bool {
+// driveStatus returns an error when f is an optical drive without a disc that can be read. A read
+// would fail too, but the kernel would write about each on the console.
+func driveStatus(f *os.File) error {
 	status, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), cdromDriveStatus, cdslCurrent)
-	return errno == 0 && status >= cdsNoDisc && status <= cdsNotReady // what is no such drive fails
+	switch {
+	case errno != 0: // no such drive
+	case status == cdsNoDisc, status == cdsTrayOpen:
+		return errNoDisc
+	case status == cdsNotReady:
+		return errNotReady
+	}
+	return nil
 }
 
-// reasons tells apart what a person can act on: devices that could not be read, other builds.
-func reasons(seen map[string]error) string {
+// reasons tells what a person can act on, a device at a time: file systems that were searched,
+// what could not be read, other builds.
+func (s *search) reasons() string {
 	var text string
-	for _, device := range slices.Sorted(maps.Keys(seen)) {
-		if err := seen[device]; !errors.Is(err, errNotOurs) {
+	for _, device := range slices.Sorted(maps.Keys(s.devices)) {
+		err := cmp.Or(s.searched[device], s.devices[device])
+		if !errors.Is(err, errNotOurs) && !errors.Is(err, errUnknown) {
 			text += fmt.Sprintf(" (%s: %v)", device, err)
 		}
 	}

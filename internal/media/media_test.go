@@ -3,93 +3,243 @@ package media
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
 )
 
-// disc writes a file that starts like a disc with the given label and returns its name.
-func disc(t *testing.T, label string) string {
-	t.Helper()
+// discImage is a file that starts like a disc with the given label. What follows the header is
+// the build id, for fakeMounts.
+func discImage(label, id string) []byte {
 	image := make([]byte, 17*2048)
-	copy(image[16*2048:], "\x01CD001\x01\x00")
-	copy(image[16*2048+40:], label+strings.Repeat(" ", 32-len(label)))
-	name := filepath.Join(t.TempDir(), "disc")
-	if err := os.WriteFile(name, image, 0o600); err != nil {
+	copy(image[volumeDescriptors:], "\x01CD001\x01\x00")
+	copy(image[volumeDescriptors+40:], label+strings.Repeat(" ", 32-len(label)))
+	return append(image, id...)
+}
+
+// fatImage is a device that looks like one with a FAT file system.
+func fatImage() []byte { return []byte(header(samples["vfat"])) }
+
+// file writes a file and returns its name.
+func file(t *testing.T, content []byte) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "device")
+	if err := os.WriteFile(name, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return name
 }
 
-// fakeMount makes dir look like the medium of the build id that ids names for the device.
-func fakeMount(ids map[string]string) (func(device, dir string) error, func(dir string) error) {
-	mount := func(device, dir string) error {
+// fakeMounts stands in for the kernel: mounts are trees of files copied to where they are mounted.
+type fakeMounts struct {
+	t     *testing.T
+	hosts map[string]fs.FS // file systems by device
+	at    map[string]bool  // mounted
+}
+
+// newFinder returns a Finder over devices whose file systems are hosts. The time it waits is real,
+// so that it is short.
+func newFinder(t *testing.T, hosts map[string]fs.FS, devices ...string) (*Finder, *fakeMounts) {
+	k := &fakeMounts{t: t, hosts: hosts, at: map[string]bool{}}
+	f := New("b2", "", nil)
+	f.Devices = func() ([]string, error) { return devices, nil }
+	f.Every, f.Quiet, f.AtLast, f.HostDir = time.Millisecond, 0, 0, filepath.Join(t.TempDir(), "host")
+	f.Mount, f.MountHost, f.MountISO, f.Unmount = k.device, k.host, k.iso, k.unmount
+	return f, k
+}
+
+func (k *fakeMounts) device(device, dir string) error {
+	image, err := os.Open(device)
+	if err != nil {
+		return err
+	}
+	defer image.Close()
+	return k.iso(image, dir)
+}
+
+func (k *fakeMounts) iso(image *os.File, dir string) error {
+	content, err := os.ReadFile(image.Name())
+	if err != nil {
+		return err
+	}
+	return k.mount(dir, func() error {
 		at := filepath.Join(dir, boot.MediumIDDir)
 		if err := os.MkdirAll(at, 0o755); err != nil {
 			return err
 		}
-		return os.WriteFile(filepath.Join(at, ids[device]), nil, 0o600)
+		return os.WriteFile(filepath.Join(at, string(content[17*2048:])), nil, 0o600)
+	})
+}
+
+func (k *fakeMounts) host(device, dir string, kind fileSystem) error {
+	tree, ok := k.hosts[device]
+	if !ok {
+		return errors.New("bad superblock")
 	}
-	return mount, func(dir string) error { return os.RemoveAll(filepath.Join(dir, "boot")) }
+	return k.mount(dir, func() error { return os.CopyFS(dir, tree) })
+}
+
+func (k *fakeMounts) mount(dir string, fill func() error) error {
+	if k.at[dir] {
+		k.t.Errorf("%s is mounted over", dir)
+	}
+	k.at[dir] = true
+	return fill()
+}
+
+func (k *fakeMounts) unmount(dir string) error {
+	if !k.at[dir] {
+		k.t.Errorf("%s is unmounted but was not mounted", dir)
+	}
+	delete(k.at, dir)
+	return os.RemoveAll(dir)
+}
+
+// find runs Find for a short time.
+func find(t *testing.T, f *Finder) (Medium, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	return f.Find(ctx, filepath.Join(t.TempDir(), "medium"))
 }
 
 func TestFindTakesOnlyTheMediumOfThisBuild(t *testing.T) {
-	foreign, older, ours := disc(t, "DEBIAN"), disc(t, boot.VolumeID), disc(t, boot.VolumeID)
-	changed := make(chan struct{}, 1)
-	devices := []string{"/dev/does-not-exist", foreign, older}
-	f := &Finder{ID: "b2", Changed: changed, Every: time.Hour, Devices: func() ([]string, error) { return devices, nil }}
-	f.Mount, f.Unmount = fakeMount(map[string]string{older: "b1", ours: "b2"})
-	dir := t.TempDir()
-
-	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	_, err := f.Find(short, dir)
+	foreign, older, ours := file(t, discImage("DEBIAN", "")), file(t, discImage(boot.VolumeID, "b1")), file(t, discImage(boot.VolumeID, "b2"))
+	f, mounts := newFinder(t, nil, "/dev/does-not-exist", foreign, older)
+	_, err := find(t, f)
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "another zerodisc build") {
 		t.Fatalf("Find without the medium = %v, want a deadline that tells of the other build", err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "boot")); err == nil {
-		t.Error("the other build's medium was left mounted")
+	if len(mounts.at) > 0 {
+		t.Errorf("%v was left mounted", mounts.at)
 	}
 
-	devices = append(devices, ours) // the stick is slow to appear
-	changed <- struct{}{}
-	if got, err := f.Find(t.Context(), dir); err != nil || got != ours {
-		t.Errorf("Find = %q, %v, want %q", got, err, ours)
+	f.Devices = func() ([]string, error) { return []string{foreign, older, ours}, nil }
+	if got, err := find(t, f); err != nil || got != (Medium{Device: ours}) {
+		t.Errorf("Find = %v, %v, want %s", got, err, ours)
+	}
+}
+
+// The stick is slow to appear, and an event tells of it.
+func TestFindLooksAgainAtAnEvent(t *testing.T) {
+	ours := file(t, discImage(boot.VolumeID, "b2"))
+	changed := make(chan struct{}, 1)
+	f, _ := newFinder(t, nil)
+	f.Every, f.Changed = time.Hour, changed
+	f.Devices = func() ([]string, error) {
+		changed <- struct{}{}
+		f.Devices = func() ([]string, error) { return []string{ours}, nil }
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if got, err := f.Find(ctx, filepath.Join(t.TempDir(), "medium")); err != nil || got.Device != ours {
+		t.Errorf("Find = %v, %v, want %s", got, err, ours)
 	}
 }
 
 // A drive that gets ready does so without an event.
 func TestFindLooksAgainWithoutAnEvent(t *testing.T) {
-	ours := disc(t, boot.VolumeID)
+	ours := file(t, discImage(boot.VolumeID, "b2"))
+	f, _ := newFinder(t, nil)
 	looks := 0
-	f := &Finder{ID: "b2", Every: time.Millisecond, Devices: func() ([]string, error) {
+	f.Devices = func() ([]string, error) {
 		if looks++; looks < 3 {
 			return []string{"/dev/does-not-exist"}, nil
 		}
 		return []string{ours}, nil
-	}}
-	f.Mount, f.Unmount = fakeMount(map[string]string{ours: "b2"})
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	if got, err := f.Find(ctx, t.TempDir()); err != nil || got != ours {
-		t.Errorf("Find = %q, %v, want %q", got, err, ours)
 	}
-	if New("b2", nil).Every != time.Second {
+	if got, err := find(t, f); err != nil || got.Device != ours {
+		t.Errorf("Find = %v, %v, want %s", got, err, ours)
+	}
+	if New("b2", "", nil).Every != time.Second {
 		t.Error("New does not look every second")
+	}
+}
+
+// File systems are searched when nothing has changed for a while, not while a drive is reading its
+// disc, at last in any case, and at once when the boot loader named an ISO file.
+func TestWhenFileSystemsAreSearched(t *testing.T) {
+	reading := map[string]error{"/dev/sr0": errNotReady, "/dev/sda": errNotOurs}
+	for _, test := range []struct {
+		name    string
+		isoFile string
+		devices map[string]error
+		changes []time.Duration // since the start
+		want    time.Duration
+	}{
+		{"nothing changes", "", nil, nil, 2 * time.Second},
+		{"a stick comes late", "", nil, []time.Duration{1500 * time.Millisecond}, 3500 * time.Millisecond},
+		{"a drive is slow", "", reading, nil, 15 * time.Second},
+		{"a contact is loose", "", nil, []time.Duration{1e9, 2e9, 3e9, 4e9, 5e9, 6e9, 7e9, 8e9, 9e9, 10e9, 11e9, 12e9, 13e9, 14e9}, 15 * time.Second},
+		{"the boot loader named a file", "/a.iso", reading, nil, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &search{Finder: New("b2", test.isoFile, nil), start: time.Now(), changed: time.Now(), devices: test.devices}
+				for !s.due() {
+					time.Sleep(100 * time.Millisecond)
+					if len(test.changes) > 0 && time.Since(s.start) >= test.changes[0] {
+						s.changed, test.changes = time.Now(), test.changes[1:]
+					}
+				}
+				if got := time.Since(s.start); got != test.want {
+					t.Errorf("due after %v, want %v", got, test.want)
+				}
+			})
+		})
+	}
+}
+
+// A stick that is pulled out and put in again is searched again, if it is another one.
+func TestForgetWhatIsGone(t *testing.T) {
+	s := &search{
+		devices:  map[string]error{"/dev/sda": errNotOurs, "/dev/sdb": errNotOurs},
+		searched: map[string]error{"/dev/sda": errUnknown, "/dev/sdb": errUnknown},
+	}
+	s.forget([]string{"/dev/sda"})
+	s.devices["/dev/sdb"] = errNotOurs
+	if s.searchable("/dev/sda") || !s.searchable("/dev/sdb") {
+		t.Errorf("sda, searched already: %v; sdb, new: %v", s.searchable("/dev/sda"), s.searchable("/dev/sdb"))
+	}
+}
+
+func TestReasonsNameWhatAPersonCanActOn(t *testing.T) {
+	s := &search{
+		devices: map[string]error{
+			"/dev/sr0": errNoDisc, "/dev/sda": errNotOurs, "/dev/sda1": errNotOurs, "/dev/sda2": errNotOurs, "/dev/sdb": errOtherID,
+		},
+		searched: map[string]error{
+			"/dev/sda": errUnknown, "/dev/sda1": notAmong(2, errTooMany), "/dev/sda2": errors.New("LUKS, encrypted, not searched"),
+		},
+	}
+	const want = " (/dev/sda1: 2 ISO files in it, none is the medium; only the first 20000 names were looked at, say where it is with zerodisc.iso=PATH)" +
+		" (/dev/sda2: LUKS, encrypted, not searched) (/dev/sdb: another zerodisc build) (/dev/sr0: no disc)"
+	if got := s.reasons(); got != want {
+		t.Errorf("reasons:\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestAttrsNameTheISOFile(t *testing.T) {
+	if got := len(Medium{Device: "/dev/sr0"}.Attrs()); got != 2 {
+		t.Errorf("a disc has %d attributes, want 2", got)
+	}
+	got := Medium{Device: "/dev/sda1", File: "/isos/z.iso"}.Attrs()
+	if len(got) != 4 || got[1] != "/dev/sda1" || got[2] != "file" || got[3] != "/isos/z.iso" {
+		t.Errorf("an ISO file has the attributes %v", got)
 	}
 }
 
 func FuzzVolumeID(f *testing.F) {
 	f.Add([]byte("\x01CD001\x01\x00"))
 	f.Fuzz(func(t *testing.T, descriptor []byte) {
-		name := filepath.Join(t.TempDir(), "d")
-		if err := os.WriteFile(name, append(make([]byte, 16*2048), descriptor...), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		name := file(t, append(make([]byte, volumeDescriptors), descriptor...))
 		if label, err := volumeID(name); err == nil && len(label) > 32 {
 			t.Errorf("label of %d bytes", len(label))
 		}

@@ -32,11 +32,12 @@ type Report struct {
 	problems []string
 	guests   map[string]Guest
 	network  string
+	stores   map[string]string // state by URL
 }
 
 // New returns a Report of the given version of zerodisc.
 func New(version string) *Report {
-	return &Report{version: version, guests: map[string]Guest{}, network: "network: waiting for an address"}
+	return &Report{version: version, guests: map[string]Guest{}, stores: map[string]string{}, network: "network: waiting for an address"}
 }
 
 // Host sets the lines about the machine: processor, memory, hypervisor.
@@ -44,6 +45,9 @@ func (r *Report) Host(lines ...string) { r.change(func() { r.host = lines }) }
 
 // Network sets the line about dom0's own address.
 func (r *Report) Network(line string) { r.change(func() { r.network = "network: " + line }) }
+
+// Store sets how far a guest store on a web server is.
+func (r *Report) Store(url, state string) { r.change(func() { r.stores[url] = state }) }
 
 // Problem adds what went wrong and what to do about it.
 func (r *Report) Problem(line string) {
@@ -97,6 +101,9 @@ func (r *Report) text() string {
 	fmt.Fprintf(&b, "\nzerodisc %s\n", r.version)
 	for _, line := range append(r.host, r.network) {
 		fmt.Fprintf(&b, "  %s\n", line)
+	}
+	for _, url := range slices.Sorted(maps.Keys(r.stores)) {
+		fmt.Fprintf(&b, "  guests of %s: %s\n", url, r.stores[url])
 	}
 	if len(r.guests) == 0 {
 		b.WriteString("  no guests\n")

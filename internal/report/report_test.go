@@ -12,6 +12,8 @@ func TestReport(t *testing.T) {
 	r.Changed = func(string) { changes++ }
 	r.Host("Xen 4.20, 2 CPUs, 1024 MiB")
 	r.Network("10.0.2.15/24 on xenbr0 (eth0)")
+	r.Store("http://a/guests/", "2 guests found")
+	r.Store("http://a/guests/", "fetching web, 70 of 200 MiB (35 %)")
 	r.SetGuest(Guest{Name: "tty1", Domid: 1, State: "running"})
 	r.SetAddress("tty1", "10.0.2.16")
 	r.SetGuest(Guest{Name: "tty1", Domid: 1, State: "running"})
@@ -27,6 +29,7 @@ func TestReport(t *testing.T) {
 zerodisc 1.0
   Xen 4.20, 2 CPUs, 1024 MiB
   network: 10.0.2.15/24 on xenbr0 (eth0)
+  guests of http://a/guests/: fetching web, 70 of 200 MiB (35 %)
   guest big          refused: needs 9000 MiB, 600 MiB are free
   guest gone         stopped
   guest mute         stopped
@@ -39,8 +42,8 @@ zerodisc 1.0
 	if got := r.String(); got != want {
 		t.Errorf("report:\n%s\nwant:\n%s", got, want)
 	}
-	if changes != 13 {
-		t.Errorf("%d changes told, want 13", changes)
+	if changes != 15 {
+		t.Errorf("%d changes told, want 15", changes)
 	}
 }
 

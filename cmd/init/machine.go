@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/kmod"
+	"github.com/zerodisc/zerodisc/internal/loopdev"
+	"github.com/zerodisc/zerodisc/internal/media"
+	"github.com/zerodisc/zerodisc/internal/netcfg"
+	"github.com/zerodisc/zerodisc/internal/pid1"
+	"github.com/zerodisc/zerodisc/internal/uevent"
+)
+
+// Times that a boot waits at most for what a machine may not have.
+const (
+	deviceQuiet   = 100 * time.Millisecond // without an event: all devices are there
+	deviceTimeout = 30 * time.Second
+	mediaTimeout  = 30 * time.Second // a USB stick may take ten seconds to spin up
+	bootEnd       = 10 * time.Second // for a boot that is called off
+)
+
+// buttonModule makes the power button readable. No device asks for it.
+const buttonModule = "evdev"
+
+// machine is what all modes share that have a real machine's devices: everything but a guest of Xen's.
+type machine struct {
+	*system
+	modules []string // what no device asks for, loaded besides
+	devices *uevent.Manager
+}
+
+// untilAsked runs a mode's boot until somebody asks for the end, and returns how it is to end. A boot
+// that is not through by then is called off.
+func (s *system) untilAsked(run func(context.Context)) pid1.Action {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	booted := make(chan struct{})
+	go func() {
+		defer close(booted)
+		run(ctx)
+	}()
+	action := <-s.requests
+	s.log.Info(boot.MsgEnding, "action", action.String())
+	cancel()
+	select {
+	case <-booted:
+	case <-time.After(bootEnd): // a damaged disc can keep a process in the kernel for minutes
+	}
+	return action
+}
+
+// mountTools mounts what dom0 has and guests have not: Xen's tools and all modules.
+func mountTools(context.Context) error { return loopdev.MountImage(boot.Dom0Image, boot.Dom0Mount) }
+
+// findDevices listens for devices, looks through those that are there, and waits until all of
+// them have their drivers. The listener goes on for as long as the machine runs.
+func (m *machine) findDevices(ctx context.Context) error {
+	host, err := kmod.ThisHost(boot.ModulesDir, boot.EarlyModules)
+	if err != nil {
+		return err
+	}
+	loader, err := host.Open(host.Roots[0])
+	if err != nil {
+		return err
+	}
+	listener, err := uevent.Listen()
+	if err != nil {
+		return err
+	}
+	m.devices = uevent.NewManager(uevent.Config{
+		Source: listener, Sys: os.DirFS("/sys"), Log: m.log, Workers: 2 * runtime.NumCPU(),
+		Load:  func(ctx context.Context, alias string) error { return loader.Load(ctx, alias) },
+		Final: isFinal,
+	})
+	go func() {
+		if err := m.devices.Run(ctx); err != nil && ctx.Err() == nil {
+			m.log.Error("devices", "err", err, "remedy", "devices plugged in from now on are not seen; reboot")
+		}
+	}()
+	for _, err := range each(loader.LoadAll(ctx, slices.Concat(m.modules, []string{buttonModule})...)) {
+		if !errors.Is(err, unix.ENODEV) { // the machine has nothing for it to drive
+			m.log.Warn("modules", "err", err)
+		}
+	}
+	wait, cancel := context.WithTimeout(ctx, deviceTimeout)
+	defer cancel()
+	err = m.devices.Settle(wait, deviceQuiet)
+	m.watchPowerButton()
+	return err
+}
+
+// isFinal says of an error that another device with the same alias will meet it too: there is no
+// such module, it may not be loaded, or it finds nothing to drive on this machine.
+func isFinal(err error) bool {
+	return !slices.ContainsFunc(each(err), func(err error) bool {
+		return !errors.Is(err, kmod.ErrNotFound) && !errors.Is(err, kmod.ErrBlacklisted) && !errors.Is(err, unix.ENODEV)
+	})
+}
+
+// each takes apart what errors.Join has joined.
+func each(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		if err == nil {
+			return nil
+		}
+		return []error{err}
+	}
+	var errs []error
+	for _, err := range joined.Unwrap() {
+		errs = append(errs, each(err)...)
+	}
+	return errs
+}
+
+// mountMedium mounts the medium whose build id the kernel command line gives at boot.MediaMount. It
+// waits for it as long as wait. With isoFiles it may be an ISO file too, for which disks are mounted and
+// searched, for reading only.
+func (m *machine) mountMedium(ctx context.Context, wait time.Duration, isoFiles bool) error {
+	if m.devices == nil {
+		return errors.New("devices are not followed")
+	}
+	if err := os.MkdirAll(boot.MediaMount, 0o755); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	events, err := m.devices.Subscribe(ctx, func(e uevent.Event) bool {
+		// The search for an ISO file makes loop devices itself.
+		return e.Subsystem == "block" && e.Action != "remove" && !strings.HasPrefix(e.DevName, "loop")
+	})
+	if err != nil {
+		return err
+	}
+	changed := make(chan struct{}, 1)
+	go func() {
+		for range events {
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	finder := media.New(m.cmdline[boot.KeyMediumID], m.cmdline[boot.KeyISOFile], changed)
+	if !isoFiles {
+		finder.ISOFile, finder.Quiet, finder.AtLast = "", 2*wait, 2*wait // never
+	}
+	medium, err := finder.Find(ctx, boot.MediaMount)
+	if err != nil {
+		return err
+	}
+	m.log.Info(boot.MsgMedium, append(medium.Attrs(), "mount", boot.MediaMount)...)
+	return nil
+}
+
+// setHostname sets the host name that the kernel command line asks for, or the usual one, and returns
+// it.
+func (s *system) setHostname() string {
+	name := s.cmdline[boot.KeyHostname]
+	if name == "" {
+		name = "zerodisc"
+	}
+	if err := unix.Sethostname([]byte(name)); err != nil {
+		s.log.Warn("host name", "err", err)
+	}
+	return name
+}
+
+// bootIF is BOOTIF of the kernel command line where that names a NIC, "" where not.
+func (s *system) bootIF() string {
+	value := s.cmdline[boot.KeyBootIf]
+	if _, err := netcfg.ParseBootIF(value); err != nil {
+		s.log.Warn("kernel parameter", "key", boot.KeyBootIf, "err", err, "remedy", "it is ignored: the first network card with a carrier is taken")
+		return ""
+	}
+	return value
+}
+
+// networkMessages are the console lines for the manager's events; the others are for debugging.
+var networkMessages = map[netcfg.EventKind]string{
+	netcfg.EventLease:   boot.MsgHostAddress,
+	netcfg.EventNoLease: boot.MsgNoLease,
+	netcfg.EventLost:    boot.MsgLeaseLost,
+	netcfg.EventNoNIC:   boot.MsgNoNIC,
+}
+
+// reportNetwork tells of an event of the network.
+func (s *system) reportNetwork(e netcfg.Event) {
+	attrs := []any{}
+	for _, a := range e.Attrs() {
+		attrs = append(attrs, a)
+	}
+	message, ok := networkMessages[e.Kind]
+	switch {
+	case !ok:
+		s.log.Debug("network", append(attrs, "event", e.Kind.String())...)
+	case e.Kind == netcfg.EventLease:
+		s.log.Info(message, attrs...)
+		s.report.Network(fmt.Sprintf("%s on %s (%s)", e.Lease.Address, e.Interface, e.NIC))
+	default:
+		s.log.Warn(message, attrs...)
+		s.report.Network(fmt.Sprintf("no address: %v (still trying)", e.Err))
+	}
+}
+
+func fileExists(name string) bool {
+	_, err := os.Stat(name)
+	return !errors.Is(err, fs.ErrNotExist)
+}

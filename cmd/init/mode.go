@@ -1,0 +1,64 @@
+package main
+
+import (
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/zerodisc/zerodisc/boot"
+)
+
+// mode is one of the things that stage2 can boot.
+type mode struct {
+	name string
+	when func(boot.Cmdline, place) bool
+	run  func(*system) int // returns the exit status for process 1
+}
+
+// modes are all of them. The first whose condition holds is booted; the last one's always does.
+var modes = []mode{
+	{"guest", func(c boot.Cmdline, p place) bool { return c.Has(boot.KeyGuest) && p == xenGuest }, runGuest},
+	{"check", asked(boot.KeyCheck), runCheck},
+	{"rescue", asked(boot.KeyRescue), runRescue},
+	{"bare guest", asked(boot.KeyGuest), runBareGuest},
+	{"dom0", func(boot.Cmdline, place) bool { return true }, runDom0},
+}
+
+// asked is the condition that the kernel command line has key.
+func asked(key string) func(boot.Cmdline, place) bool {
+	return func(c boot.Cmdline, _ place) bool { return c.Has(key) }
+}
+
+// chooseMode returns the mode to boot.
+func chooseMode(c boot.Cmdline, p place) mode {
+	return modes[slices.IndexFunc(modes, func(m mode) bool { return m.when(c, p) })]
+}
+
+// place is where the kernel runs.
+type place int
+
+const (
+	bareMachine place = iota // or a virtual machine of another hypervisor's
+	xenDom0
+	xenGuest
+)
+
+// featureDom0 is XENFEAT_dom0 of Xen's public/features.h: a bit that Xen sets for its control domain.
+const featureDom0 = 11
+
+// whereAmI finds out where the kernel runs. The directory hypervisor of sysfs (Linux,
+// Documentation/ABI/stable/sysfs-hypervisor-xen) is there as soon as sysfs is mounted and in domains of
+// all types; /proc/xen/capabilities, which says the same, would need a module first.
+func whereAmI(sys fs.FS) place {
+	kind, err := fs.ReadFile(sys, "hypervisor/type")
+	if err != nil || strings.TrimSpace(string(kind)) != "xen" {
+		return bareMachine
+	}
+	text, _ := fs.ReadFile(sys, "hypervisor/properties/features")
+	features, err := strconv.ParseUint(strings.TrimSpace(string(text)), 16, 64)
+	if err == nil && features>>featureDom0&1 == 1 {
+		return xenDom0
+	}
+	return xenGuest
+}

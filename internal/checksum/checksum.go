@@ -1,0 +1,172 @@
+// Package checksum holds the files of a medium to its list of SHA-256 sums, for "check this disc". What
+// cannot be read counts as damaged and does not keep the rest from being read.
+package checksum
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"time"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/sha256sums"
+)
+
+// Checker checks one medium.
+type Checker struct {
+	Medium fs.FS // its root, where the list is
+	// Damaged is told of each file that is missing, cannot be read, or has other contents than were
+	// written.
+	Damaged func(file string, err error)
+	// Progress is told after every block that was read, several times a second.
+	Progress func(Progress)
+}
+
+// Result is what a check found.
+type Result struct {
+	Files    int      // in the list
+	Bytes    int64    // that they have together, as far as they are there
+	Damaged  int      // files of the list, and directories that cannot be read
+	Unlisted []string // files that the list does not name, and that were not checked for that
+}
+
+// blockSize is how much is read at a time, bytes: what a CD drive of 1x gives in a second and a half.
+const blockSize = 256 << 10
+
+var errContents = errors.New("its contents are not those that were written (the SHA-256 sum differs)")
+
+// Run reads every file that the list names. The error says that the list is of no use, or that ctx
+// ended; damaged files are none.
+func (c *Checker) Run(ctx context.Context) (Result, error) {
+	sums, err := c.list()
+	if err != nil {
+		return Result{}, err
+	}
+	run := &run{Checker: c, ctx: ctx, start: time.Now(), block: make([]byte, blockSize)}
+	run.result.Files = len(sums)
+	run.look(sums)
+	for _, sum := range sums {
+		if err := run.check(sum); ctx.Err() != nil {
+			return run.result, ctx.Err()
+		} else if err != nil {
+			run.damaged(sum.Path, err)
+		}
+	}
+	return run.result, nil
+}
+
+// list reads the list. Its paths come out as fs.FS has them.
+func (c *Checker) list() ([]sha256sums.Sum, error) {
+	file, err := c.Medium.Open(boot.MediumSums)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the medium has no list %s to check its files against: %w", boot.MediumSums, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	sums, err := sha256sums.Parse(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w", boot.MediumSums, err)
+	}
+	if len(sums) == 0 {
+		return nil, fmt.Errorf("%s is damaged: it is empty", boot.MediumSums)
+	}
+	for i, sum := range sums {
+		sums[i].Path = path.Clean(sum.Path)
+		if !fs.ValidPath(sums[i].Path) {
+			return nil, fmt.Errorf("%s is damaged: %q is no file of the medium", boot.MediumSums, sum.Path)
+		}
+	}
+	return sums, nil
+}
+
+// run is a check under way.
+type run struct {
+	*Checker
+	ctx    context.Context
+	start  time.Time
+	sizes  map[string]int64 // bytes, by path; of files that are there
+	done   int64            // bytes of the files before the present one
+	block  []byte
+	result Result
+}
+
+// look walks through the medium: what there is to read, and what the list does not name.
+func (r *run) look(sums []sha256sums.Sum) {
+	r.sizes = map[string]int64{}
+	listed := map[string]bool{}
+	for _, sum := range sums {
+		listed[sum.Path] = true
+	}
+	_ = fs.WalkDir(r.Medium, ".", func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			r.damaged(name, err)
+			return fs.SkipDir
+		case entry.IsDir():
+			return r.ctx.Err()
+		case name == boot.MediumSums: // no list can have its own sum
+		case !listed[name]:
+			r.result.Unlisted = append(r.result.Unlisted, name)
+		default:
+			r.measure(name, entry)
+		}
+		return nil
+	})
+}
+
+// measure notes a file's size. One that has none is met again when it is to be read.
+func (r *run) measure(name string, entry fs.DirEntry) {
+	if info, err := entry.Info(); err == nil {
+		r.sizes[name] = info.Size()
+		r.result.Bytes += info.Size()
+	}
+}
+
+// check reads a file and compares its sum.
+func (r *run) check(sum sha256sums.Sum) error {
+	defer func() { r.done += r.sizes[sum.Path] }()
+	file, err := r.Medium.Open(sum.Path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	hash := sha256.New()
+	var read int64
+	for {
+		n, err := file.Read(r.block)
+		hash.Write(r.block[:n])
+		read += int64(n)
+		r.progress(sum.Path, min(read, r.sizes[sum.Path]))
+		if err == io.EOF {
+			break
+		}
+		if err := cmp.Or(r.ctx.Err(), err); err != nil {
+			return err
+		}
+	}
+	if [sha256.Size]byte(hash.Sum(nil)) != sum.SHA256 {
+		return errContents
+	}
+	return nil
+}
+
+func (r *run) damaged(file string, err error) {
+	r.result.Damaged++
+	if r.Damaged != nil {
+		r.Damaged(file, err)
+	}
+}
+
+// progress tells how far the check is, read bytes into file.
+func (r *run) progress(file string, read int64) {
+	if r.Progress != nil {
+		r.Progress(Progress{Done: r.done + read, Total: r.result.Bytes, Elapsed: time.Since(r.start), File: file})
+	}
+}

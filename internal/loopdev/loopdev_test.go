@@ -1,0 +1,128 @@
+package loopdev
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// ext4Image makes a file system in a file. It skips the test where this machine cannot mount it.
+func ext4Image(t *testing.T) *os.File {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	name := filepath.Join(t.TempDir(), "image")
+	file, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	if err := file.Truncate(8 << 20); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mkfs.ext4", "-q", "-F", name).CombinedOutput(); err != nil {
+		t.Skipf("mkfs.ext4: %v: %s", err, out)
+	}
+	return file
+}
+
+// ownMounts gives the test a mount name space of its own.
+func ownMounts(t *testing.T) {
+	t.Helper()
+	runtime.LockOSThread() // for good: the thread ends with the test
+	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
+		t.Skip(err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mounted returns the source of the mount at target, "" for none.
+func mounted(t *testing.T, target string) string {
+	t.Helper()
+	text, err := os.ReadFile("/proc/thread-self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); fields[1] == target {
+			return fields[0]
+		}
+	}
+	return ""
+}
+
+func TestMountTakesItsLoopDeviceAlong(t *testing.T) {
+	image := ext4Image(t)
+	ownMounts(t)
+	target := t.TempDir()
+	err := Mount(image, target, "ext4", unix.MS_NODEV, "noload")
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EPERM) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	device := mounted(t, target)
+	if _, err := os.Stat(filepath.Join(target, "lost+found")); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(filepath.Join(target, "x"), nil, 0o600); !errors.Is(err, unix.EROFS) {
+		t.Errorf("a write to the file system: %v, want EROFS", err)
+	}
+	if err := overwrite(device); err == nil {
+		t.Errorf("%s could be written to", device)
+	}
+	if err := unix.Unmount(target, 0); err != nil {
+		t.Fatal(err)
+	}
+	loop, err := os.Open(device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer loop.Close()
+	if info, err := unix.IoctlLoopGetStatus64(int(loop.Fd())); err == nil && strings.Contains(unix.ByteSliceToString(info.File_name[:]), image.Name()) {
+		t.Errorf("%s still has its file after the unmount", device)
+	}
+}
+
+// overwrite writes to a device and past the page cache.
+func overwrite(device string) error {
+	f, err := os.OpenFile(device, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.Write(make([]byte, 4096))
+	return errors.Join(err, f.Sync())
+}
+
+// What cannot be mounted leaves no loop device behind.
+func TestMountOfWhatIsNoFileSystem(t *testing.T) {
+	image := ext4Image(t)
+	ownMounts(t)
+	if _, err := image.WriteAt(make([]byte, 4096), 0); err != nil {
+		t.Fatal(err)
+	}
+	err := Mount(image, t.TempDir(), "ext4", 0, "")
+	if err == nil || !strings.Contains(err.Error(), image.Name()) {
+		t.Fatalf("Mount = %v, want an error that names the file", err)
+	}
+	backed, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range backed {
+		if text, _ := os.ReadFile(name); strings.TrimSpace(string(text)) == image.Name() {
+			t.Errorf("%s has the file", name)
+		}
+	}
+}

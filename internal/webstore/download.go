@@ -1,0 +1,175 @@
+package webstore
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/zerodisc/zerodisc/internal/sha256sums"
+)
+
+// download is one file on its way.
+type download struct {
+	*fetcher
+	file
+	out       *os.File
+	sum       hash.Hash // of what is written
+	memory    *reservation
+	have      int64  // bytes that are written
+	most      int64  // bytes that ever were
+	validator string // of the version that they are of, for If-Range; "" where the server names none
+}
+
+// tries is how often a file is fetched whose sum is wrong: a proxy may have kept an old one, and a file
+// may be replaced while it is read.
+const tries = 2
+
+// download brings a file into memory and checks it.
+func (f *fetcher) download(ctx context.Context, what file, memory *reservation) error {
+	if err := f.root.MkdirAll(path.Dir(what.path), 0o755); err != nil {
+		return err
+	}
+	out, err := f.root.Create(what.path)
+	if err != nil {
+		return err
+	}
+	d := &download{fetcher: f, file: what, out: out, sum: sha256.New(), memory: memory}
+	return errors.Join(d.checked(ctx), out.Close())
+}
+
+// checked fetches the file until its sum is right.
+func (d *download) checked(ctx context.Context) error {
+	for try := 1; ; try++ {
+		if err := d.persist(ctx, func() (bool, error) { return d.attempt(ctx) }); err != nil {
+			return err
+		}
+		sum := [sha256.Size]byte(d.sum.Sum(nil))
+		if sum == d.file.sum {
+			return nil
+		}
+		if try == tries {
+			return &fault{
+				err:    fmt.Errorf("its SHA-256 is %x, %s says %x", sum, sha256sums.Name, d.file.sum),
+				remedy: "put the right file there, or write " + sha256sums.Name + " anew",
+			}
+		}
+		if err := d.restart(); err != nil {
+			return err
+		}
+	}
+}
+
+// attempt fetches what is missing of the file, and says whether it got further than ever.
+func (d *download) attempt(ctx context.Context) (moved bool, err error) {
+	response, err := d.request(ctx, http.MethodGet, d.path, d.header())
+	if err != nil {
+		return false, err
+	}
+	defer response.Body.Close()
+	if err := d.position(response); err != nil {
+		return false, err
+	}
+	before := d.most
+	err = d.write(response.Body)
+	return d.most > before, err
+}
+
+// header asks for the rest of a file of which something is there (RFC 9110, sections 13.1.5 and 14.2).
+func (d *download) header() http.Header {
+	header := http.Header{}
+	if d.have > 0 {
+		header.Set("Range", fmt.Sprintf("bytes=%d-", d.have))
+		if d.validator != "" {
+			header.Set("If-Range", d.validator)
+		}
+	}
+	return header
+}
+
+// position makes the file ready for what the server sends: the rest, or the whole where it does not know
+// ranges or has another version by now.
+func (d *download) position(response *http.Response) error {
+	switch code := response.StatusCode; {
+	case code == http.StatusPartialContent && d.have > 0 &&
+		strings.HasPrefix(response.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", d.have)):
+		return nil
+	case code == http.StatusOK:
+		d.validator = validator(response.Header)
+		return d.restart()
+	case code == http.StatusPartialContent || code == http.StatusRequestedRangeNotSatisfiable:
+		why := badStatus(response)
+		why.lasts = false // the next request is for the whole
+		return errors.Join(why, d.restart())
+	default:
+		return missing(badStatus(response), code)
+	}
+}
+
+// validator tells versions of a file apart (RFC 9110, section 8.8): a strong ETag, or a date.
+func validator(header http.Header) string {
+	if tag := header.Get("ETag"); tag != "" && !strings.HasPrefix(tag, "W/") {
+		return tag
+	}
+	return header.Get("Last-Modified")
+}
+
+// restart throws away what is there.
+func (d *download) restart() error {
+	if err := d.out.Truncate(0); err != nil {
+		return err
+	}
+	if _, err := d.out.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	d.memory.add(d.have)
+	d.advance(-d.have)
+	d.have = 0
+	d.sum.Reset()
+	return nil
+}
+
+// chunk is how much is read at a time, bytes.
+const chunk = 64 << 10
+
+// write appends what comes until it ends.
+func (d *download) write(from io.Reader) error {
+	buffer := make([]byte, chunk)
+	for {
+		n, err := from.Read(buffer)
+		if wrong := d.append(buffer[:n]); wrong != nil {
+			return wrong
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (d *download) append(data []byte) error {
+	size := int64(len(data))
+	if err := d.memory.ensure(size); err != nil {
+		return err
+	}
+	if _, err := d.out.Write(data); err != nil {
+		return err
+	}
+	d.sum.Write(data) // never fails, hash.Hash
+	d.memory.add(-size)
+	d.have += size
+	if d.have > d.most {
+		d.most = d.have
+		d.recovered()
+	}
+	d.advance(size)
+	return nil
+}

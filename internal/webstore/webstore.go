@@ -1,0 +1,339 @@
+package webstore
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/sha256sums"
+)
+
+// Store is a store on a web server, and what is done with its guests. All fields but Timing are to be set.
+type Store struct {
+	Source Source
+	Dir    string // the guests' directories are made here; it exists, and is this store's alone
+	Client *http.Client
+	Budget *Budget
+	// Report is told how far the store is, one call after the other.
+	Report func(Event)
+	// Start gets the directory of a guest whose files are all there. It says whether the guest needs
+	// them; where it does not, it has told why, and they are removed.
+	Start func(ctx context.Context, dir string) bool
+	// Refuse is told of a guest that could not be fetched.
+	Refuse func(*guests.Error)
+	Timing Timing
+}
+
+// Timing holds the durations of this package. A zero field stands for its default; tests shorten them.
+type Timing struct {
+	Stall      time.Duration // a server that is silent for so long is given up: 30 s
+	FirstPause time.Duration // before the second try, doubled from there: 1 s
+	MostPause  time.Duration // between two tries: 30 s
+	Grace      time.Duration // in which nobody is told that no server answers, as the network comes up: 10 s
+	Progress   time.Duration // between two reports of progress: 5 s
+}
+
+func (t Timing) orDefault() Timing {
+	return Timing{
+		Stall:      cmp.Or(t.Stall, 30*time.Second),
+		FirstPause: cmp.Or(t.FirstPause, time.Second),
+		MostPause:  cmp.Or(t.MostPause, 30*time.Second),
+		Grace:      cmp.Or(t.Grace, 10*time.Second),
+		Progress:   cmp.Or(t.Progress, 5*time.Second),
+	}
+}
+
+// remedyList says how a list is made.
+const remedyList = "write it, in the directory: find -L . -type f ! -name " + sha256sums.Name + " -exec sha256sum {} + > " + sha256sums.Name
+
+// Run takes the store's guests, one after the other in the order of their names, and returns when
+// each was started or refused. Until there is a list that can be used it goes on asking for one. An
+// error means that ctx has ended, or that Dir cannot be used.
+func (s Store) Run(ctx context.Context) error {
+	start := time.Now()
+	s.Timing = s.Timing.orDefault()
+	root, err := os.OpenRoot(s.Dir)
+	if err != nil {
+		return fmt.Errorf("guest store: %w", err)
+	}
+	defer root.Close()
+	f := &fetcher{Store: s, root: root, outage: outage{told: map[string]bool{}}}
+	list, err := f.list(ctx)
+	if err != nil {
+		return err
+	}
+	s.Report(Event{State: Found, Guests: len(list)})
+	started := 0
+	for _, g := range list {
+		ok, err := f.take(ctx, g)
+		if err != nil {
+			return err
+		}
+		if ok {
+			started++
+		}
+	}
+	s.Report(Event{State: Finished, Guests: started, Refused: len(list) - started, Took: time.Since(start)})
+	return nil
+}
+
+// fetcher is the state of one Run.
+type fetcher struct {
+	Store
+	root *os.Root // Dir
+	outage
+	progress
+}
+
+// outage is what is remembered of failures.
+type outage struct {
+	since time.Time       // of the first failure after the last success; zero when all is well
+	loud  bool            // somebody was told of it
+	told  map[string]bool // remedies that were told: a kind of failure is told once
+}
+
+// progress is how far the guest at hand is.
+type progress struct {
+	guest       string
+	done, total int64     // bytes; total is 0 where the size of a file is not known
+	reported    time.Time // last
+}
+
+// list fetches the list until it can be used.
+func (f *fetcher) list(ctx context.Context) ([]guest, error) {
+	var found []guest
+	err := f.persist(ctx, func() (moved bool, err error) {
+		found, err = f.readList(ctx)
+		var why *fault
+		if errors.As(err, &why) {
+			why.lasts = false // a list can be corrected while the machine waits for it
+		}
+		return false, err
+	})
+	return found, err
+}
+
+// readList fetches the list and judges it. Errors are *fault.
+func (f *fetcher) readList(ctx context.Context) ([]guest, error) {
+	response, err := f.request(ctx, http.MethodGet, sha256sums.Name, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		why := badStatus(response)
+		if response.StatusCode == http.StatusNotFound {
+			why.err, why.remedy = fmt.Errorf("there is no %s: %w", sha256sums.Name, why.err), remedyList
+		}
+		return nil, why
+	}
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxList+1))
+	if err != nil {
+		return nil, err
+	}
+	return f.judgeList(text)
+}
+
+// judgeList checks the list against its sum and reads it. Errors are *fault.
+func (f *fetcher) judgeList(text []byte) ([]guest, error) {
+	if len(text) > maxList {
+		return nil, &fault{err: fmt.Errorf("%s is larger than %d KiB", sha256sums.Name, maxList>>10), remedy: remedyList}
+	}
+	if sum, pin := sha256.Sum256(text), f.Source.Pin; pin != nil && sum != *pin {
+		return nil, &fault{
+			err:    fmt.Errorf("%s is not the one that %s names: its SHA-256 is %x", sha256sums.Name, boot.KeyGuestsSum, sum),
+			remedy: "find out who changed the list; if it was you, correct " + boot.KeyGuestsSum,
+		}
+	}
+	sums, err := sha256sums.Parse(bytes.NewReader(text))
+	if err != nil {
+		return nil, &fault{err: fmt.Errorf("%s: %w", sha256sums.Name, err), remedy: remedyList}
+	}
+	found, err := guestsOf(sums)
+	if err != nil {
+		return nil, &fault{err: fmt.Errorf("%s: %w", sha256sums.Name, err), remedy: remedyList}
+	}
+	return found, nil
+}
+
+// take fetches and starts one guest, and says whether it was started. An error means that ctx has ended.
+func (f *fetcher) take(ctx context.Context, g guest) (bool, error) {
+	fault := f.fetch(ctx, g)
+	started := fault == nil && ctx.Err() == nil && f.Start(ctx, filepath.Join(f.Dir, g.name))
+	if ctx.Err() != nil {
+		return started, ctx.Err()
+	}
+	if fault != nil {
+		f.Refuse(fault)
+	}
+	if !started {
+		_ = f.root.RemoveAll(g.name) // a file that stays costs memory, which the budget sees
+	}
+	return started, nil
+}
+
+// fetch brings a guest's files into memory. When ctx ends, the error means nothing.
+func (f *fetcher) fetch(ctx context.Context, g guest) *guests.Error {
+	memory := &reservation{budget: f.Budget}
+	defer memory.close()
+	f.progress = progress{guest: g.name, reported: time.Now()}
+	if refusal := f.measure(ctx, g, memory); refusal != nil {
+		return refusal
+	}
+	f.report(true)
+	for _, file := range g.files {
+		if err := f.download(ctx, file, memory); err != nil {
+			return f.refusal(g, file, err)
+		}
+	}
+	return nil
+}
+
+// measure asks for the sizes of a guest's files and reserves memory for all of them.
+func (f *fetcher) measure(ctx context.Context, g guest, memory *reservation) *guests.Error {
+	const page = 4096 // what tmpfs gives out
+	var total, pages int64
+	known := true
+	for i := range g.files {
+		size, err := f.size(ctx, g.files[i])
+		if err != nil {
+			return f.refusal(g, g.files[i], err)
+		}
+		g.files[i].size = size
+		known = known && size >= 0
+		size = min(max(size, 0), maxSize)
+		total, pages = total+size, pages+(size+page-1)/page*page
+	}
+	if err := memory.grow(pages); err != nil {
+		return f.refusal(g, file{path: g.name + "/"}, err)
+	}
+	if known {
+		f.total = total
+	}
+	return nil
+}
+
+// maxSize is more than any machine has, bytes. It keeps sums of what servers say from overflowing.
+const maxSize = 1 << 50
+
+// size asks for a file's size, bytes; -1 where the server does not say.
+func (f *fetcher) size(ctx context.Context, of file) (int64, error) {
+	var size int64
+	err := f.persist(ctx, func() (moved bool, err error) {
+		size, err = f.head(ctx, of)
+		return false, err
+	})
+	return size, err
+}
+
+func (f *fetcher) head(ctx context.Context, of file) (int64, error) {
+	response, err := f.request(ctx, http.MethodHead, of.path, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	switch response.StatusCode {
+	case http.StatusOK:
+		return response.ContentLength, nil
+	case http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return -1, nil
+	}
+	return 0, missing(badStatus(response), response.StatusCode)
+}
+
+// missing says of a file that the list has and the server has not what to do about it.
+func missing(why *fault, code int) *fault {
+	if code == http.StatusNotFound || code == http.StatusGone {
+		why.remedy = "put it there, or write " + sha256sums.Name + " anew"
+	}
+	return why
+}
+
+// refusal says why a guest is not started.
+func (f *fetcher) refusal(g guest, at file, err error) *guests.Error {
+	refused := &guests.Error{Guest: g.name, File: f.Source.file(at.path).Redacted(), Problem: err.Error(), Err: err}
+	var why *fault
+	var full *noRoom
+	switch {
+	case errors.As(err, &why):
+		refused.Remedy = why.remedy
+	case errors.As(err, &full):
+		refused.Remedy = "raise dom0_mem on Xen's line (multiboot2), or put the guest on the boot medium"
+	}
+	return refused
+}
+
+// persist calls try until it succeeds or fails for good, with ever longer pauses; a try that has
+// moved something makes them short again.
+func (f *fetcher) persist(ctx context.Context, try func() (moved bool, err error)) error {
+	pause := f.Timing.FirstPause
+	for {
+		moved, err := try()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		var why *fault
+		if err == nil || !errors.As(err, &why) || why.lasts {
+			f.recovered()
+			return err
+		}
+		if moved {
+			pause = f.Timing.FirstPause
+		}
+		f.failed(why)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		pause = min(2*pause, f.Timing.MostPause)
+	}
+}
+
+// failed notes a failure that may pass. Each kind is told once, and none of those that are usual
+// while the network comes up before the time for that is over.
+func (f *fetcher) failed(why *fault) {
+	if f.since.IsZero() {
+		f.since = time.Now()
+	}
+	tell := !f.told[why.remedy] && !(why.early && time.Since(f.since) < f.Timing.Grace)
+	if tell {
+		f.told[why.remedy], f.loud = true, true
+	}
+	f.Report(Event{State: Waiting, Quiet: !tell, Err: why.err, Remedy: why.remedy})
+}
+
+// recovered notes that the server has answered. Who was told of its failure is told of that too.
+func (f *fetcher) recovered() {
+	was := f.outage
+	f.since, f.loud = time.Time{}, false
+	if !was.since.IsZero() && f.guest != "" {
+		f.report(!was.loud)
+	}
+}
+
+// report tells how far the guest at hand is.
+func (f *fetcher) report(quiet bool) {
+	if !quiet {
+		f.reported = time.Now()
+	}
+	f.Report(Event{State: Fetching, Quiet: quiet, Guest: f.guest, Done: f.done, Total: f.total})
+}
+
+// advance notes that n more bytes are there, or fewer.
+func (f *fetcher) advance(n int64) {
+	f.done += n
+	if time.Since(f.reported) >= f.Timing.Progress {
+		f.report(false)
+	}
+}
