@@ -26,7 +26,7 @@ var keyrings = []string{
 
 // aptConfig is the private root's whole configuration: it is named by APT_CONFIG, which apt reads
 // before it looks for the host's, so that none of the host's hooks, pins or sources count.
-// %[1]s is the private root's directory.
+// %[1]s is the private root's directory, %[2]d the seconds after which a silent mirror is asked again.
 const aptConfig = `Dir::Etc "%[1]s";
 Dir::State "%[1]s";
 Dir::State::status "status";
@@ -47,9 +47,9 @@ Acquire::AllowInsecureRepositories "false";
 Acquire::AllowWeakRepositories "false";
 Acquire::AllowDowngradeToInsecureRepositories "false";
 APT::Get::AllowUnauthenticated "false";
-Acquire::Retries "3";
-Acquire::http::Timeout "30";
-Acquire::https::Timeout "30";
+Acquire::Retries "2";
+Acquire::http::Timeout "%[2]d";
+Acquire::https::Timeout "%[2]d";
 // An index that could not be fetched is an error and never an old one used silently.
 APT::Update::Error-Mode "any";
 `
@@ -64,7 +64,13 @@ var hostSettings = []string{
 type apt struct {
 	dir     string
 	sources string
+	timeout time.Duration // as in Options
 }
+
+// patience is how often the timeout passes without a byte before a mirror is given up. apt's own
+// count is for each file: with a mirror that died it would take more than an hour for the
+// packages of a disc.
+const patience = 3
 
 // newAPT writes the private root's configuration.
 func newAPT(ctx context.Context, opts Options) (*apt, error) {
@@ -76,7 +82,7 @@ func newAPT(ctx context.Context, opts Options) (*apt, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &apt{dir: opts.path("apt"), sources: sourcesFor(m, opts.Suite, keyring)}
+	a := &apt{dir: opts.path("apt"), sources: sourcesFor(m, opts.Suite, keyring), timeout: opts.timeout}
 	return a, a.write(ctx)
 }
 
@@ -115,7 +121,7 @@ func (a *apt) write(ctx context.Context) error {
 		}
 	}
 	for _, f := range []struct{ name, text string }{
-		{"config", fmt.Sprintf(aptConfig, a.dir) + hostAcquire(ctx)},
+		{"config", fmt.Sprintf(aptConfig, a.dir, int(a.timeout.Seconds())) + hostAcquire(ctx)},
 		{"sources.list", a.sources},
 		{"status", ""},
 	} {
@@ -175,7 +181,7 @@ func (a *apt) update(ctx context.Context, opts Options) error {
 	if err := os.Remove(stamp); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("forget last update: %w", err)
 	}
-	if _, err := a.run(ctx, call{args: []string{"apt-get", "-q", "update"}}); err != nil {
+	if _, err := a.run(ctx, call{args: []string{"apt-get", "-q", "update"}, percent: func(float64) {}}); err != nil {
 		return fmt.Errorf("fetch package index: %w", err)
 	}
 	return writeFile(stamp, []byte(a.sources))
@@ -185,11 +191,16 @@ func (a *apt) update(ctx context.Context, opts Options) error {
 type call struct {
 	args    []string
 	dir     string                // "" for the current one
-	percent func(percent float64) // told how far downloads are, may be nil
+	percent func(percent float64) // told how far downloads are; nil for a program that needs no network
 }
 
 // run executes apt and returns its standard output. The error condenses what apt complained of.
 func (a *apt) run(ctx context.Context, c call) ([]byte, error) {
+	if c.percent != nil {
+		var stop func()
+		ctx, c.percent, stop = a.watchStall(ctx, c.percent)
+		defer stop()
+	}
 	cmd := exec.CommandContext(ctx, c.args[0], c.args[1:]...)
 	cmd.Dir = c.dir
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive", "APT_CONFIG="+filepath.Join(a.dir, "config"))
@@ -216,6 +227,28 @@ func (a *apt) run(ctx context.Context, c call) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", filepath.Base(c.args[0]), condense(stdout.String(), stderr.String(), err))
 	}
 	return stdout.Bytes(), nil
+}
+
+// watchStall returns a context that ends when the percentages that pass through the returned function
+// have not grown for too long.
+func (a *apt) watchStall(ctx context.Context, percent func(float64)) (context.Context, func(float64), func()) {
+	limit := patience * a.timeout
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(limit, func() {
+		cancel(fmt.Errorf("the mirror has sent nothing for %v: try again later, or use another -mirror", limit))
+	})
+	most := -1.0
+	watched := func(p float64) {
+		if p > most {
+			most = p
+			timer.Reset(limit)
+		}
+		percent(p)
+	}
+	return ctx, watched, func() {
+		timer.Stop()
+		cancel(nil)
+	}
 }
 
 // watchStatus gives cmd a status pipe (APT::Status-Fd) and passes on the percentages of
@@ -254,7 +287,8 @@ func readStatus(r io.Reader, percent func(float64)) {
 	}
 }
 
-// errGone tells that the archive no longer has what its index named when that was fetched.
+// errGone tells that the archive no longer has what its index named when that was fetched, or that
+// the index no longer names what a lock file does.
 var errGone = errors.New("not in the archive")
 
 // aptHints explain what apt says in words a user can act on.
@@ -268,9 +302,13 @@ var aptHints = []struct{ sign, hint string }{
 	{"Hash Sum mismatch", "the mirror is being updated, or a proxy damages downloads: try again later or use another -mirror"},
 	{"Temporary failure resolving", "no network: use -offline if the cache was filled before"},
 	{"Could not connect", "mirror not reachable: use -offline if the cache was filled before, or another -mirror"},
+	{"Error reading from server", "the mirror broke off: try again, packages that were complete are kept, or use another -mirror"},
+	{"Connection timed out", "the mirror does not answer: try again later or use another -mirror"},
 	{"Could not resolve", "no network: use -offline if the cache was filled before"},
-	{"No space left on device", "the disk is full"},
 }
+
+// gone is what apt says of a file, a version or a package that the archive or its index does not have.
+var gone = regexp.MustCompile(`404 |File not found|Version '.*' for '.*' was not found|Unable to locate package`)
 
 // unmet are the lines of standard output that say why packages cannot be installed.
 var unmet = regexp.MustCompile(`(?m)^ *\S+ : (?:Pre-)?Depends: .*$`)
@@ -295,8 +333,11 @@ func condense(stdout, stderr string, exit error) error {
 			break
 		}
 	}
-	if strings.Contains(stderr, "404 ") || strings.Contains(stderr, "File not found") {
+	switch {
+	case gone.MatchString(stderr):
 		return fmt.Errorf("%s: %w", text, errGone)
+	case strings.Contains(stderr, "No space left on device"):
+		return fmt.Errorf("%s: %w", text, syscall.ENOSPC)
 	}
 	return errors.New(text)
 }

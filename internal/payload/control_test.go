@@ -2,6 +2,7 @@ package payload
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -32,19 +33,34 @@ func TestParseRelation(t *testing.T) {
 }
 
 func TestSplitSource(t *testing.T) {
-	for field, want := range map[string][2]string{
+	for field, want := range map[string]Source{
 		"":                              {"name", "1"},
 		"glibc":                         {"glibc", "1"},
 		"linux-signed-amd64 (6.12.1+1)": {"linux-signed-amd64", "6.12.1+1"},
 	} {
-		if source, version := splitSource(field, "name", "1"); [2]string{source, version} != want {
-			t.Errorf("%q: %s %s", field, source, version)
+		if source := splitSource(field, "name", "1"); source != want {
+			t.Errorf("%q: %s", field, source)
 		}
 	}
 }
 
+func TestSourcesOf(t *testing.T) {
+	got := sourcesOf(stanza{
+		"package": "image", "version": "1", "source": "image-signed (1+2)",
+		"built-using":        "linux (= 6.12-1), gcc-14 (= 14.2),\nlinux (= 6.12-1)",
+		"static-built-using": "golang-x (= 1:0~1)",
+	})
+	want := []Source{{"image-signed", "1+2"}, {"gcc-14", "14.2"}, {"golang-x", "1:0~1"}, {"linux", "6.12-1"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestPackageCheck(t *testing.T) {
-	good := Package{Name: "libstdc++6", Version: "1:2-3", SHA256: strings.Repeat("0a", 32)}
+	good := Package{
+		Name: "libstdc++6", Version: "1:2-3", Arch: "amd64", Size: 1, SHA256: strings.Repeat("0a", 32),
+		Sources: []Source{{"gcc-14", "2-3"}},
+	}
 	if err := good.check(); err != nil {
 		t.Error(err)
 	}
@@ -56,6 +72,12 @@ func TestPackageCheck(t *testing.T) {
 		func(p *Package) { p.Version = "../1" },
 		func(p *Package) { p.SHA256 = "../../../x" },
 		func(p *Package) { p.SHA256 = "0a" },
+		func(p *Package) { p.SHA256 = strings.ToUpper(p.SHA256) },
+		func(p *Package) { p.Arch = "../amd64" },
+		func(p *Package) { p.Size = -1 },
+		func(p *Package) { p.Sources = nil },
+		func(p *Package) { p.Sources = []Source{{"gcc 14", "2-3"}} },
+		func(p *Package) { p.Sources = []Source{{"gcc-14", ""}} },
 	} {
 		bad := good
 		spoil(&bad)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 func (o Options) deb(p Package) string { return o.path("debs", p.SHA256+".deb") }
@@ -71,6 +72,9 @@ func fetch(ctx context.Context, opts Options, pkgs []Package) error {
 	if opts.Offline {
 		return fmt.Errorf("offline, and the cache %s lacks %s: run mkiso once without -offline", opts.CacheDir, names(missing))
 	}
+	if err := checkSpace(opts.path("debs"), totalSize(missing)); err != nil {
+		return err
+	}
 	a, err := newAPT(ctx, opts)
 	if err != nil {
 		return err
@@ -80,6 +84,19 @@ func fetch(ctx context.Context, opts Options, pkgs []Package) error {
 	}
 	opts.Log.Info("downloading packages", "packages", len(missing), "bytes", totalSize(missing))
 	return a.download(ctx, opts, missing)
+}
+
+// checkSpace refuses to write size bytes to a directory whose file system has not as many left. apt
+// says nothing when it copies from a file: mirror and the disk fills.
+func checkSpace(dir string, size int64) error {
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(dir, &disk); err != nil {
+		return fmt.Errorf("look for free space: statfs %s: %w", dir, err)
+	}
+	if free := int64(disk.Bavail) * disk.Bsize; free < size {
+		return fmt.Errorf("%d bytes to download, %d free: %w", size, free, syscall.ENOSPC)
+	}
+	return nil
 }
 
 func (a *apt) download(ctx context.Context, opts Options, pkgs []Package) error {

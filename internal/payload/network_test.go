@@ -33,7 +33,7 @@ func TestNetwork(t *testing.T) {
 	opts.Offline = true
 	timedLoad(t, "offline", opts)
 	for _, p := range tree.Resolution.Packages {
-		t.Logf("%9d %-10s %s", p.Size, p.Section, p)
+		t.Logf("%9d %s, from %v", p.Size, p, p.Sources)
 	}
 	xen, err := tree.Glob("/usr/lib/xen-*/bin/xl")
 	if err != nil || len(xen) != 1 {

@@ -1,6 +1,7 @@
 package payload
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -10,16 +11,22 @@ import (
 
 // Package is one binary package of the archive.
 type Package struct {
-	Name          string `json:"name"`
-	Version       string `json:"version"`
-	Arch          string `json:"arch"`
-	Source        string `json:"source"`        // source package
-	SourceVersion string `json:"sourceVersion"` // its version, which can differ from Version
-	Section       string `json:"section"`
-	Size          int64  `json:"size"`     // bytes of the .deb
-	SHA256        string `json:"sha256"`   // of the .deb, lower-case hexadecimal
-	Filename      string `json:"filename"` // path below the archive's URL
+	Name    string   `json:"name"`
+	Version string   `json:"version"`
+	Arch    string   `json:"arch"`
+	Size    int64    `json:"size"`    // bytes of the .deb
+	SHA256  string   `json:"sha256"`  // of the .deb, lower-case hexadecimal
+	Sources []Source `json:"sources"` // the one it was built from, then those of which it holds parts
 }
+
+// Source is a source package. Its version can differ from that of the binary packages.
+type Source struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+}
+
+// String names the source package the way apt takes it.
+func (s Source) String() string { return s.Name + "=" + s.Version }
 
 // String names the package the way apt takes it.
 func (p Package) String() string { return p.Name + "=" + p.Version }
@@ -69,14 +76,12 @@ func totalSize(pkgs []Package) int64 {
 // packageFromStanza makes a Package of a stanza of apt-cache show.
 func packageFromStanza(s stanza) (Package, error) {
 	p := Package{
-		Name:     s["package"],
-		Version:  s["version"],
-		Arch:     s["architecture"],
-		Section:  s["section"],
-		SHA256:   strings.ToLower(s["sha256"]),
-		Filename: s["filename"],
+		Name:    s["package"],
+		Version: s["version"],
+		Arch:    s["architecture"],
+		SHA256:  strings.ToLower(s["sha256"]),
+		Sources: sourcesOf(s),
 	}
-	p.Source, p.SourceVersion = splitSource(s["source"], p.Name, p.Version)
 	if _, err := fmt.Sscan(s["size"], &p.Size); err != nil {
 		return p, fmt.Errorf("package %q: size %q is no number", p.Name, s["size"])
 	}
@@ -86,14 +91,43 @@ func packageFromStanza(s stanza) (Package, error) {
 // check refuses what could not be downloaded or would be dangerous as a part of a path or of a
 // command line.
 func (p Package) check() error {
+	if err := p.checkBinary(); err != nil {
+		return err
+	}
+	if len(p.Sources) == 0 {
+		return fmt.Errorf("package %s: no source package", p.Name)
+	}
+	for _, s := range p.Sources {
+		if err := s.check(); err != nil {
+			return fmt.Errorf("package %s: %w", p.Name, err)
+		}
+	}
+	return nil
+}
+
+// checkBinary is check for all but the source packages.
+func (p Package) checkBinary() error {
 	if !plainName(p.Name) {
 		return fmt.Errorf("package name %q is not valid", p.Name)
 	}
-	if p.Version == "" || strings.ContainsAny(p.Version, " \t\n/") {
+	if !plainVersion(p.Version) {
 		return fmt.Errorf("package %s: version %q is not valid", p.Name, p.Version)
 	}
-	if raw, err := hex.DecodeString(p.SHA256); err != nil || len(raw) != sha256.Size {
+	if !plainName(p.Arch) {
+		return fmt.Errorf("package %s: architecture %q is not valid", p.Name, p.Arch)
+	}
+	if p.Size <= 0 {
+		return fmt.Errorf("package %s: size %d is not valid", p.Name, p.Size)
+	}
+	if raw, err := hex.DecodeString(p.SHA256); err != nil || hex.EncodeToString(raw) != p.SHA256 || len(raw) != sha256.Size {
 		return fmt.Errorf("package %s: SHA-256 %q is not valid", p.Name, p.SHA256)
+	}
+	return nil
+}
+
+func (s Source) check() error {
+	if !plainName(s.Name) || !plainVersion(s.Version) {
+		return fmt.Errorf("source package %q is not valid", s)
 	}
 	return nil
 }
@@ -107,16 +141,41 @@ func plainName(s string) bool {
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789+-.") == ""
 }
 
+// plainVersion tells whether s has only the characters of a version by Debian policy 5.6.12.
+func plainVersion(s string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyz"
+	return s != "" && strings.Trim(s, letters+strings.ToUpper(letters)+"0123456789.+-~:") == ""
+}
+
+// sourcesOf are the source package of a stanza of the index and those that its Built-Using fields
+// name (Debian policy 7.8), the latter sorted. Debian's signed kernel, for one, comes from
+// linux-signed-amd64, which holds signatures only: the kernel's sources are in linux.
+func sourcesOf(s stanza) []Source {
+	var parts []Source
+	for clause := range strings.SplitSeq(s["built-using"]+","+s["static-built-using"], ",") {
+		name, version, _ := strings.Cut(strings.TrimSpace(clause), "(=")
+		if name = strings.TrimSpace(name); name != "" {
+			parts = append(parts, Source{name, strings.TrimSpace(strings.TrimSuffix(version, ")"))})
+		}
+	}
+	slices.SortFunc(parts, compareSources)
+	return append([]Source{splitSource(s["source"], s["package"], s["version"])}, slices.Compact(parts)...)
+}
+
+func compareSources(a, b Source) int {
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version))
+}
+
 // splitSource reads a Source field: empty, "glibc" or "linux-signed-amd64 (6.12.1+1)".
-func splitSource(field, name, version string) (string, string) {
+func splitSource(field, name, version string) Source {
 	if field == "" {
-		return name, version
+		return Source{name, version}
 	}
 	source, rest, found := strings.Cut(field, " (")
 	if !found {
-		return source, version
+		return Source{source, version}
 	}
-	return source, strings.TrimSuffix(rest, ")")
+	return Source{source, strings.TrimSuffix(rest, ")")}
 }
 
 // sortedRoots checks the names and puts them in order, each once.

@@ -13,10 +13,21 @@
 // archive's Release file, SHA-256 of the package index, SHA-256 of the package. apt checks the
 // first three, and this package checks the last one again before it unpacks.
 //
+// # Lock file
+//
+// A lock file (Options.LockFile) lists the roots of a build and every package it takes, with size and
+// SHA-256. A build with it resolves nothing: apt fetches what the cache lacks, in these versions,
+// and what has another sum is refused. The sums came from signed indexes when the lock was written,
+// and are trusted since: whoever can change the lock can change the build, as with the sources that it
+// is kept with. The lock's own sum at its end is there for accidents, not for attackers.
+//
+// An archive keeps a version until it has a newer one. Where neither it nor the cache has what the
+// lock lists any more, the build fails, and deleting the lock renews it.
+//
 // # Cache
 //
 //	apt/                  the private apt root; apt/updated holds the sources and the time of the last update
-//	resolutions/KEY.json  the last Resolution of a suite and its roots
+//	resolutions/KEY.json  the last Resolution of a suite and its roots, or (lock-KEY) of a lock file
 //	debs/SHA256.deb       downloaded packages
 //	unpacked/SHA256/      their files; SHA256.json lists them
 //	merged/KEY/           the files of one set of packages in one directory (see [Tree.Root])
@@ -30,6 +41,7 @@
 package payload
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +50,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // DefaultSuite is the Debian release used when Options.Suite is empty.
@@ -54,12 +68,23 @@ type Options struct {
 	Suite   string // "" for DefaultSuite
 	Keyring string // "" for the keyring of Debian's archive
 
+	// LockFile names a file that holds the build to exact packages: it is written when it is not
+	// there, and obeyed when it is (see the package comment). "" for none.
+	LockFile string
+
 	Offline bool // use only what the cache holds; never touch the network
 	Refresh bool // fetch the archive's index even when the last one is recent
+
+	// timeout is how long apt waits for a byte of the mirror before it asks again, in whole
+	// seconds; 0 for defaultTimeout.
+	timeout time.Duration
 
 	Log      *slog.Logger   // nil for no messages
 	Progress func(Progress) // nil for none; called from several goroutines, one call at a time
 }
+
+// defaultTimeout is long enough for a mirror behind a proxy that fetches a file first.
+const defaultTimeout = 30 * time.Second
 
 // Progress is one report on a step that takes long.
 type Progress struct {
@@ -77,17 +102,12 @@ func Load(ctx context.Context, opts Options, roots ...string) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	return opts.locked(ctx, func(opts Options) (*Tree, error) { return resolveAndLoad(ctx, opts, roots) })
-}
-
-// LoadResolution is Load for packages that were resolved before, as in a lock file. A package
-// that is neither in the cache nor, with the same SHA-256, in the archive is an error.
-func LoadResolution(ctx context.Context, opts Options, res *Resolution) (*Tree, error) {
-	if err := res.check(); err != nil {
-		return nil, err
-	}
-	opts.Suite = res.Suite
-	return opts.locked(ctx, func(opts Options) (*Tree, error) { return load(ctx, opts, res) })
+	return opts.locked(ctx, func(opts Options) (*Tree, error) {
+		if opts.LockFile != "" {
+			return loadByLock(ctx, opts, roots)
+		}
+		return resolveAndLoad(ctx, opts, roots)
+	})
 }
 
 // locked calls f with defaults filled in while no other build uses the cache.
@@ -101,7 +121,11 @@ func (o Options) locked(ctx context.Context, f func(Options) (*Tree, error)) (*T
 		return nil, fmt.Errorf("lock cache: %w", err)
 	}
 	defer unlock()
-	return f(opts)
+	tree, err := f(opts)
+	if errors.Is(err, syscall.ENOSPC) {
+		err = fmt.Errorf("%w: the disk is full: make room for the cache %s, or have it elsewhere with -cache", err, opts.CacheDir)
+	}
+	return tree, err
 }
 
 func resolveAndLoad(ctx context.Context, opts Options, roots []string) (*Tree, error) {
@@ -152,6 +176,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Suite == "" {
 		o.Suite = DefaultSuite
 	}
+	o.timeout = cmp.Or(o.timeout, defaultTimeout)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

@@ -13,16 +13,16 @@ import (
 )
 
 var (
-	debTool = testDeb{"tool", "1:2.0-1", "Source: suite (2.0)\nSection: admin\nDepends: libone (>= 1), python3:any, virtual-thing\n", map[string]string{
+	debTool = testDeb{"tool", "1:2.0-1", "Source: suite (2.0)\nBuilt-Using: libone-src (= 1.0)\nDepends: libone (>= 1), python3:any, virtual-thing\n", map[string]string{
 		"usr/bin/tool":          "tool",
 		"usr/bin/alias":         "-> tool",
 		"usr/bin/twin":          "=> usr/bin/tool",
 		"usr/share/tool/escape": "-> ../../../../../etc/passwd",
 		"usr/share/tool/libs":   "-> /lib/one",
 	}}
-	debLib    = testDeb{"libone", "1.0", "Section: libs\n", map[string]string{"lib/one/libone.so.1": "library"}}
-	debPython = testDeb{"python3", "3.13", "Section: python\nMulti-Arch: allowed\nDepends: libpython\n", map[string]string{"usr/bin/python3": "snake"}}
-	debPyLib  = testDeb{"libpython", "3.13", "Section: libs\n", map[string]string{"usr/lib/libpython": "snake"}}
+	debLib    = testDeb{"libone", "1.0", "", map[string]string{"lib/one/libone.so.1": "library"}}
+	debPython = testDeb{"python3", "3.13", "Multi-Arch: allowed\nDepends: libpython\n", map[string]string{"usr/bin/python3": "snake"}}
+	debPyLib  = testDeb{"libpython", "3.13", "", map[string]string{"usr/lib/libpython": "snake"}}
 	debThing  = testDeb{"thing", "0.1", "Provides: virtual-thing (= 1)\n", map[string]string{"usr/lib/one/thing": "thing"}}
 )
 
@@ -68,7 +68,7 @@ func TestLoad(t *testing.T) {
 		t.Errorf("packages %v, want %v", got, want)
 	}
 	tool, err := tree.Package("tool")
-	if err != nil || tool.Source != "suite" || tool.SourceVersion != "2.0" || tool.Version != "1:2.0-1" || tool.Section != "admin" {
+	if err != nil || tool.Version != "1:2.0-1" || !slices.Equal(tool.Sources, []Source{{"suite", "2.0"}, {"libone-src", "1.0"}}) {
 		t.Errorf("tool is %+v, %v", tool, err)
 	}
 	for path, want := range map[string]string{
@@ -113,10 +113,7 @@ func TestWarmNeedsNoArchive(t *testing.T) {
 	mustLoad(t, opts, "tool")
 	opts.Offline = true
 	opts.Mirror, opts.Keyring = "", ""
-	tree := mustLoad(t, opts, "tool")
-	if _, err := LoadResolution(t.Context(), opts, tree.Resolution); err != nil {
-		t.Error(err)
-	}
+	mustLoad(t, opts, "tool")
 	failLoad(t, opts, "libone", "offline", "libone", "-offline")
 }
 

@@ -1,0 +1,86 @@
+package netserve
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// reporter writes one line an event, from many goroutines.
+type reporter struct {
+	mu  sync.Mutex
+	out io.Writer
+	now func() time.Time
+}
+
+func newReporter(out io.Writer) *reporter { return &reporter{out: out, now: time.Now} }
+
+// event writes a line: when, who, by which protocol, what.
+func (r *reporter) event(who, protocol, format string, args ...any) {
+	line := fmt.Sprintf("%s  %-17s  %-4s  %s\n", r.now().Format(time.TimeOnly), who, protocol, fmt.Sprintf(format, args...))
+	r.print(line)
+}
+
+func (r *reporter) print(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	io.WriteString(r.out, text)
+}
+
+// fetch is a client's reading of one file.
+type fetch struct {
+	name    string // as the client wrote it
+	sent    int64  // bytes
+	size    int64  // bytes that it would have been; negative: not known
+	elapsed time.Duration
+	err     error // nil: the client has all of it
+}
+
+// String says how it went.
+func (f fetch) String() string {
+	name := printable(f.name)
+	switch {
+	case f.err != nil && f.size < 0:
+		return fmt.Sprintf("%s not sent: %v", name, f.err)
+	case f.err != nil:
+		return fmt.Sprintf("%s not complete, %s of %s: %v", name, size(f.sent), size(f.size), f.err)
+	}
+	amount := size(f.sent)
+	if f.sent < f.size {
+		amount += " of " + size(f.size) // a range
+	}
+	return fmt.Sprintf("%s  %s in %s, %s", name, amount, seconds(f.elapsed), rate(f.sent, f.elapsed))
+}
+
+// printable shows a text from the network so that it cannot steer the terminal.
+func printable(text string) string {
+	odd := func(r rune) bool { return !unicode.IsPrint(r) }
+	if text == "" || !utf8.ValidString(text) || strings.ContainsFunc(text, odd) {
+		return strconv.Quote(text)
+	}
+	return text
+}
+
+// size writes a number of bytes as a person reads it.
+func size(n int64) string {
+	if n < 1e6 {
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	}
+	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+}
+
+func seconds(d time.Duration) string {
+	if d < 100*time.Millisecond {
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
+
+func rate(n int64, d time.Duration) string {
+	return fmt.Sprintf("%.1f MB/s", float64(n)/1e6/max(d, time.Microsecond).Seconds())
+}
