@@ -56,7 +56,8 @@ type disk struct {
 	sectors         uint64
 	bios            uint64 // GRUB's BIOS image
 	esp, espSectors uint64
-	diskID, espID   [16]byte
+	diskID          [16]byte
+	espID, dataID   [16]byte
 }
 
 // Places in a master boot record, and in GRUB's the number of the sector to load (boot.S).
@@ -100,8 +101,24 @@ const (
 // espType is the GUID of an EFI system partition, C12A7328-F81F-11D2-BA4B-00A0C93EC93B, as stored.
 var espType = [16]byte{0x28, 0x73, 0x2A, 0xC1, 0x1F, 0xF8, 0xD2, 0x11, 0xBA, 0x4B, 0x00, 0xA0, 0xC9, 0x3E, 0xC9, 0x3B}
 
+// linuxType is the GUID of Linux file system data, 0FC63DAF-8483-4772-8E79-3D69D8477DE4, as stored. Windows does
+// not offer to format it.
+var linuxType = [16]byte{0xAF, 0x3D, 0xC6, 0x0F, 0x83, 0x84, 0x72, 0x47, 0x8E, 0x79, 0x3D, 0x69, 0xD8, 0x47, 0x7D, 0xE4}
+
+// Attributes of the partition that only keeps others away: read-only, hidden, not to be mounted by itself
+// (the bits 60, 62 and 63 that partition tools have names for).
+const attrKeepAway = 1<<60 | 1<<62 | 1<<63
+
+// Where partitions start and end, in sectors: tools warn of others. What is left at the end is padding.
+const (
+	startAlignment = 8
+	endAlignment   = 64
+)
+
 // gpt is the GUID partition table: primary comes right after the master boot record, backup is
-// the end of the disk. The one partition is the extent that El Torito names for UEFI too.
+// the end of the disk. The first partition is the extent that El Torito names for UEFI too. The second
+// is everything behind it: without it partition tools would take the ISO's files for free space,
+// and make a new partition on a stick right there.
 func (d disk) gpt() (primary, backup []byte) {
 	table := d.gptTable()
 	last := d.sectors - 1
@@ -111,15 +128,28 @@ func (d disk) gpt() (primary, backup []byte) {
 }
 
 func (d disk) gptTable() []byte {
-	id := guid(d.espID)
-	b := append(espType[:len(espType):len(espType)], id[:]...)
-	b = little.AppendUint64(b, d.esp)
-	b = little.AppendUint64(b, d.esp+d.espSectors-1)
-	b = little.AppendUint64(b, 0) // attributes
-	for _, unit := range utf16.Encode([]rune("EFI system partition")) {
-		b = little.AppendUint16(b, unit)
+	b := gptEntry(espType, d.espID, d.esp, d.esp+d.espSectors-1, 0, "EFI system partition")
+	start := (d.esp + d.espSectors + startAlignment - 1) / startAlignment * startAlignment
+	if end := (d.lastUsable() + 1) / endAlignment * endAlignment; start < end {
+		b = append(b, gptEntry(linuxType, d.dataID, start, end-1, attrKeepAway, "zerodisc, do not write")...)
 	}
 	return append(b, make([]byte, gptTable*diskSector-len(b))...)
+}
+
+// lastUsable is the sector before the backup table.
+func (d disk) lastUsable() uint64 { return d.sectors - 1 - gptTable - 1 }
+
+// gptEntry is an entry of the table; first and last are sectors.
+func gptEntry(kind, id [16]byte, first, last, attributes uint64, name string) []byte {
+	unique := guid(id)
+	b := append(kind[:len(kind):len(kind)], unique[:]...)
+	b = little.AppendUint64(b, first)
+	b = little.AppendUint64(b, last)
+	b = little.AppendUint64(b, attributes)
+	for _, unit := range utf16.Encode([]rune(name)) {
+		b = little.AppendUint16(b, unit)
+	}
+	return append(b, make([]byte, gptEntrySize-len(b))...)
 }
 
 // gptHeader is the sector of a header that lies at self, its twin at other and its table at
@@ -132,7 +162,7 @@ func (d disk) gptHeader(table []byte, self, other, tableAt uint64) []byte {
 	b = little.AppendUint64(b, self)
 	b = little.AppendUint64(b, other)
 	b = little.AppendUint64(b, gptFirstUsable)
-	b = little.AppendUint64(b, d.sectors-1-gptTable-1)
+	b = little.AppendUint64(b, d.lastUsable())
 	b = append(b, id[:]...)
 	b = little.AppendUint64(b, tableAt)
 	b = little.AppendUint32(b, gptEntries)

@@ -3,6 +3,7 @@
 package grub
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -95,10 +96,19 @@ func (l *Loader) AddTo(img *iso9660.Image) error {
 	img.Files = append(img.Files,
 		iso9660.File{Path: biosImagePath, Content: bios},
 		iso9660.File{Path: efiImagePath, Content: efi},
-		iso9660.File{Path: efiProgramPath, Content: iso9660.Bytes(l.EFI)},
+		iso9660.File{Path: efiProgramPath, Content: l.inside(esp, efi)},
 		iso9660.File{Path: path.Join(boot.MediumIDDir, l.BuildID), Content: iso9660.Bytes(nil)},
 	)
 	return nil
+}
+
+// inside is the EFI program as a part of the FAT image that it lies in anyway: the disc has it once.
+func (l *Loader) inside(esp []byte, image *iso9660.Content) *iso9660.Content {
+	at := bytes.Index(esp, l.EFI)
+	if at < 0 || at%iso9660.SectorSize != 0 { // FAT clusters are sectors of the disc, package fat
+		return iso9660.Bytes(l.EFI)
+	}
+	return image.Slice(int64(at), int64(len(l.EFI)))
 }
 
 // systemPartition is the FAT image that UEFI starts from. Its label differs from the medium's,
@@ -133,7 +143,7 @@ func (l *Loader) hybrid(layout *iso9660.Layout, bios, efi *iso9660.Content) (hea
 		sectors: uint64(layout.Size()) / diskSector,
 		bios:    uint64(biosLBA) * sectorRatio,
 		esp:     uint64(efiLBA) * sectorRatio, espSectors: uint64(efi.Size) / diskSector,
-		diskID: l.derive("disk"), espID: l.derive("esp"),
+		diskID: l.derive("disk"), espID: l.derive("esp"), dataID: l.derive("data"),
 	}
 	primary, backup := d.gpt()
 	return append(d.mbr(l.MBR), primary...), backup, nil

@@ -134,6 +134,34 @@ func TestPartitionTables(t *testing.T) {
 	}
 }
 
+// TestLaterPartition puts the image on a stick and makes a partition in what is left, as a person would: it
+// must not lie in the image.
+func TestLaterPartition(t *testing.T) {
+	name, _ := writeISO(t, fakeLoader())
+	info, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(name, 64<<20); err != nil {
+		t.Fatal(err)
+	}
+	hostTool(t, "gdisk", "sgdisk", "-e", "-n", "0:0:0", name)
+	hostTool(t, "gdisk", "sgdisk", "-v", name)
+	stick, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stick.Close()
+	table, err := gpt.Read(file.New(stick, true), 512, 512)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := table.Partitions[2]
+	if end := uint64(info.Size()) - iso9660.MaxTail; later.Start*512 < end || later.Size < 32<<20 {
+		t.Errorf("the new partition starts at byte %d and has %d; the files end at %d", later.Start*512, later.Size, end)
+	}
+}
+
 func TestSystemPartition(t *testing.T) {
 	loader := fakeLoader()
 	name, _ := writeISO(t, loader)

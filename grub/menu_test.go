@@ -25,12 +25,16 @@ func testMenu() Menu {
 func TestMenuGolden(t *testing.T) {
 	net := testMenu()
 	net.Netboot, net.Xen = true, "boot/xen"
+	installer := testMenu()
+	installer.Installer = true
 	for _, test := range []struct {
 		file string
 		make func() ([]byte, error)
 	}{
 		{"grub.cfg", testMenu().Config},
 		{"netboot.cfg", net.Config},
+		{"installer.cfg", installer.Config},
+		{"loopback.cfg", func() ([]byte, error) { return Loopback(), nil }},
 		{"boot.ipxe", func() ([]byte, error) { return net.IPXE("pxe-uefi.efi") }},
 	} {
 		t.Run(test.file, func(t *testing.T) {
@@ -79,9 +83,20 @@ func TestMenuSyntax(t *testing.T) {
 	}
 }
 
+// TestHelpFits keeps each line of help within a text screen.
+func TestHelpFits(t *testing.T) {
+	menu := testMenu()
+	menu.Installer = true
+	for _, e := range menu.entries(nil, nil) {
+		if e.Help == "" || len(e.Help) > 74 || len(e.Title) > 70 {
+			t.Errorf("entry %s: title of %d, help of %d characters", e.ID, len(e.Title), len(e.Help))
+		}
+	}
+}
+
 func TestMenuWithoutOptions(t *testing.T) {
 	config, err := Menu{Title: "x", BuildID: "1"}.Config()
-	if err != nil || bytes.Count(config, []byte("multiboot2 ")) != 3 {
+	if err != nil || bytes.Count(config, []byte("multiboot2 ")) != 5 {
 		t.Errorf("error %v, menu\n%s", err, config)
 	}
 }
@@ -114,7 +129,7 @@ func TestMenuRefusals(t *testing.T) {
 		{"not UTF-8", "cannot hand on", func(m *Menu) { m.Cmdline = "\xff" }},
 		{"open quote", "not closed", func(m *Menu) { m.Cmdline = `a="b` }},
 		{"too long", "shorten", func(m *Menu) { m.Cmdline = strings.Repeat("long ", 205) }},
-		{"too long when verbose", "verbose", func(m *Menu) { m.XenCmdline = strings.Repeat("x", maxCmdline-5) }},
+		{"too long when verbose", "verbose", func(m *Menu) { m.XenCmdline = strings.Repeat("x", maxCmdline-settingsRoom-5) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			menu := testMenu()

@@ -30,9 +30,12 @@ var (
 	coreModules = []string{
 		"normal", "configfile", "echo", "serial", "terminal", "multiboot2", "gzio", "test", "ls", "cat",
 		"minicmd", "boot", "linux", "reboot", "halt", "sleep", "true", "all_video", "regexp",
+		"hashsum", "gcry_sha256", "chain",
 	}
+	biosModules = []string{"linux16", "drivemap"}
+	efiModules  = []string{"efi_gop", "efifwsetup"}
 	diskModules = []string{
-		"iso9660", "part_gpt", "part_msdos", "search", "search_fs_file", "search_label", "chain", "loopback",
+		"iso9660", "part_gpt", "part_msdos", "search", "search_fs_file", "search_label", "loopback",
 	}
 )
 
@@ -60,19 +63,19 @@ var netModules = []string{"net", "tftp", "http"}
 var (
 	biosDisk = target{
 		name: "GRUB for BIOS", directory: "i386-pc", format: "i386-pc-eltorito", pkg: "grub-pc-bin",
-		modules: slices.Concat([]string{"biosdisk"}, diskModules, coreModules), early: earlyDisk,
+		modules: slices.Concat([]string{"biosdisk"}, biosModules, diskModules, coreModules), early: earlyDisk,
 	}
 	efiDisk = target{
 		name: "GRUB for UEFI", directory: "x86_64-efi", format: "x86_64-efi", pkg: "grub-efi-amd64-bin",
-		modules: slices.Concat([]string{"fat", "efi_gop"}, diskModules, coreModules), early: earlyDisk,
+		modules: slices.Concat([]string{"fat"}, efiModules, diskModules, coreModules), early: earlyDisk,
 	}
 	biosNet = target{
 		name: "GRUB for PXE on BIOS", directory: "i386-pc", format: "i386-pc-pxe", pkg: "grub-pc-bin",
-		modules: slices.Concat([]string{"pxe"}, netModules, coreModules), early: earlyNet,
+		modules: slices.Concat([]string{"pxe"}, biosModules, netModules, coreModules), early: earlyNet,
 	}
 	efiNet = target{
 		name: "GRUB for PXE on UEFI", directory: "x86_64-efi", format: "x86_64-efi", pkg: "grub-efi-amd64-bin",
-		modules: slices.Concat([]string{"efinet", "efi_gop"}, netModules, coreModules), early: earlyNet,
+		modules: slices.Concat([]string{"efinet"}, efiModules, netModules, coreModules), early: earlyNet,
 	}
 )
 

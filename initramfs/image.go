@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/atomicfile"
 )
 
 // squashOptions of mksquashfs: no dates and no owners, so that the same files give the same bytes.
@@ -108,7 +109,7 @@ const alignment = 2048
 // writeInitrd writes dom0's initrd: a row of cpio archives, each unpacked by itself
 // (buffer-format.rst). Its tail, from the returned offset on, is the guests' initrd.
 func writeInitrd(name string, dom0, shared *Archive, compressed string) (offset int64, err error) {
-	err = WriteFile(name, func(f *os.File) error {
+	err = atomicfile.Write(name, func(f *os.File) error {
 		out := &counter{w: f}
 		if err := dom0.Write(out); err != nil {
 			return err

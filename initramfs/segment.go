@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/zerodisc/zerodisc/internal/atomicfile"
 )
 
 // zstdLevel is the highest level whose window (8 MiB) the kernel's decompressor takes.
@@ -29,7 +31,7 @@ func (in Inputs) compress(ctx context.Context, a *Archive) (string, error) {
 	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
 		return name, err
 	}
-	return name, WriteFile(name, func(f *os.File) error {
+	return name, atomicfile.Write(name, func(f *os.File) error {
 		cmd, err := in.Tree.Tool(ctx, "zstd", zstdOptions...)
 		if err != nil {
 			return err
@@ -71,25 +73,4 @@ func feed(cmd *exec.Cmd, write func(io.Writer) error) error {
 		return fmt.Errorf("%s: %w: %s", name, err, bytes.TrimSpace(said.Bytes()))
 	}
 	return writeErr
-}
-
-// WriteFile calls write with a new file that takes the place of name when write succeeds; a
-// failure leaves nothing behind, and an older file as it was.
-func WriteFile(name string, write func(*os.File) error) (err error) {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	if err := errors.Join(write(f), f.Chmod(0o644), f.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	return os.Rename(f.Name(), name)
 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/zerodisc/zerodisc/internal/atomicfile"
 	"github.com/zerodisc/zerodisc/internal/payload"
 )
 
@@ -48,7 +49,7 @@ func TestCompressAsksForTheTool(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := WriteFile(name, func(*os.File) error { return nil }); err != nil {
+	if err := atomicfile.Write(name, func(*os.File) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := withTool(dir, "zstd", "one").compress(t.Context(), a); got != name || err != nil {

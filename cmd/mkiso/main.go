@@ -2,50 +2,59 @@
 // userland, and packs Xen, the dom0 kernel, the initrd and the guests into one ISO that boots on
 // BIOS and UEFI machines. It needs no root rights.
 //
-//	mkiso [-o FILE] [-netboot DIR] [-guests DIR]... [-cmdline TEXT] [-xen-cmdline TEXT]
+//	mkiso [-o FILE] [-netboot DIR] [-guests DIR]... [-config FILE] [-with NAME]...
+//	      [-cmdline TEXT] [-xen-cmdline TEXT] [-lock FILE] [-release DIR] [-size]
 //	      [-mirror URL] [-suite NAME] [-offline] [-cache DIR] [-v]
 //
 // It is run from within the sources. SOURCE_DATE_EPOCH, when set, dates everything on the disc.
+//
+// What it does with a disc that is there already needs neither sources nor packages:
+//
+//	mkiso add IN.iso [-guest DIR]... [-config FILE] [-replace] -o OUT.iso
+//	mkiso inspect ISO
+//	mkiso verify ISO
+//	mkiso serve [-dir DIR] [-interface NAME] [-port N] [-range FIRST-LAST]
+//
+// An ISO may also be a device that carries one.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
-
-	"github.com/zerodisc/zerodisc/internal/disc"
 )
+
+// commands are what mkiso can do besides building a disc.
+var commands = map[string]func(ctx context.Context, args []string) error{
+	"add":     add,
+	"inspect": inspect,
+	"verify":  verify,
+	"serve":   serve,
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil {
+	err := run(ctx, os.Args[1:])
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errUsage):
+		os.Exit(2)
+	case err != nil:
 		fmt.Fprintf(os.Stderr, "mkiso: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context) error {
-	opts := disc.Options{Out: os.Stdout}
-	flag.StringVar(&opts.Output, "o", "build/zerodisc.iso", "write the image to `FILE`")
-	flag.StringVar(&opts.Netboot, "netboot", "", "write a tree to boot machines from the network to `DIR`, too")
-	flag.Func("guests", "add the guest or the guests in `DIR` (repeatable)", func(dir string) error {
-		opts.Guests = append(opts.Guests, dir)
-		return nil
-	})
-	flag.StringVar(&opts.Cmdline, "cmdline", "", "add `TEXT` to dom0's kernel command line")
-	flag.StringVar(&opts.XenCmdline, "xen-cmdline", "", "add `TEXT` to Xen's command line")
-	flag.StringVar(&opts.Mirror, "mirror", "", "take Debian's packages from `URL` (default: the mirror of this machine's apt)")
-	flag.StringVar(&opts.Suite, "suite", "trixie", "build from the Debian release `NAME`")
-	flag.BoolVar(&opts.Offline, "offline", false, "use only what the cache holds")
-	flag.StringVar(&opts.CacheDir, "cache", "build/cache", "keep packages and intermediate files in `DIR`")
-	flag.BoolVar(&opts.Verbose, "v", false, "say more")
-	flag.Parse()
-	if flag.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q; see mkiso -h", flag.Arg(0))
+func run(ctx context.Context, args []string) error {
+	if len(args) > 0 {
+		if command, ok := commands[args[0]]; ok {
+			return command(ctx, args[1:])
+		}
 	}
-	return disc.Build(ctx, opts)
+	return build(ctx, args)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/zerodisc/zerodisc/initramfs"
 	"github.com/zerodisc/zerodisc/internal/iso9660"
 	"github.com/zerodisc/zerodisc/internal/payload"
+	"github.com/zerodisc/zerodisc/internal/progress"
 )
 
 // Options are what mkiso's flags say.
@@ -33,6 +34,11 @@ type Options struct {
 	XenCmdline string   // added to Xen's command line
 	Mirror     string   // "" for that of this machine's apt
 	Suite      string
+	With       []string // names of options, see OptionNames
+	Settings   string   // file of the disc's settings; "" for none
+	Lock       string   // file that holds the packages' exact versions, written when it is not there; "" for none
+	Release    string   // directory for everything that is published together; "" for none
+	Size       bool     // print what takes how many bytes in detail
 	Offline    bool
 	Verbose    bool
 	Out        io.Writer // progress and summary
@@ -59,13 +65,17 @@ const guestImage = "initrd.img"
 type builder struct {
 	Options
 	source   string // this module's root directory
-	progress *progress
+	progress *progress.Progress
 	tree     *payload.Tree
 	made     *initramfs.Result
 	initrd   *iso9660.Content
 	xen      *iso9660.Content
 	kernel   *iso9660.Content
 	menu     grub.Menu
+	settings grub.Settings
+
+	provenance provenance
+	date       time.Time // of everything in the image
 
 	guestFiles []iso9660.File // those of files that belong to guests
 	files      []iso9660.File
@@ -81,10 +91,10 @@ func Build(ctx context.Context, opts Options) error {
 	if opts.CacheDir, err = filepath.Abs(opts.CacheDir); err != nil {
 		return err
 	}
-	b := &builder{Options: opts, source: source, progress: newProgress(opts.Out)}
-	defer b.progress.done()
+	b := &builder{Options: opts, source: source, progress: progress.New(opts.Out)}
+	defer b.progress.Done()
 	for _, step := range []func(context.Context) error{
-		b.checkGuests, b.checkNetboot, b.loadPayload, b.makeInitrd, b.collectGuests, b.writeImage, b.writeNetboot,
+		b.readSettings, b.checkGuests, b.checkNetboot, b.checkRelease, b.loadPayload, b.makeInitrd, b.collectGuests, b.writeImage, b.writeNetboot, b.writeRelease,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -107,18 +117,22 @@ func moduleRoot(ctx context.Context) (string, error) {
 }
 
 func (b *builder) loadPayload(ctx context.Context) (err error) {
-	b.progress.step("resolving packages")
-	roots := slices.Concat(initramfs.Packages, grubPackages)
+	b.progress.Step("resolving packages")
+	extras, err := b.extraPackages()
+	if err != nil {
+		return err
+	}
+	roots := slices.Concat(initramfs.Packages, grubPackages, extras)
 	b.tree, err = payload.Load(ctx, payload.Options{
-		CacheDir: filepath.Join(b.CacheDir, "payload"), Mirror: b.Mirror, Suite: b.Suite, Offline: b.Offline,
-		Progress: func(p payload.Progress) { b.progress.bytes(p.Step, p.Done, p.Total) },
+		CacheDir: filepath.Join(b.CacheDir, "payload"), Mirror: b.Mirror, Suite: b.Suite, Offline: b.Offline, LockFile: b.Lock,
+		Progress: func(p payload.Progress) { b.progress.Bytes(p.Step, p.Done, p.Total) },
 	}, roots...)
 	return err
 }
 
 func (b *builder) makeInitrd(ctx context.Context) (err error) {
 	b.made, err = initramfs.Build(ctx, initramfs.Inputs{
-		Source: b.source, CacheDir: b.CacheDir, Tree: b.tree, Step: b.progress.step,
+		Source: b.source, CacheDir: b.CacheDir, Tree: b.tree, Step: b.progress.Step,
 	})
 	if err != nil {
 		return err
@@ -172,26 +186,50 @@ func (b *builder) modTime(ctx context.Context) (time.Time, error) {
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
+// digests are the SHA-256 of contents, hexadecimal.
+type digests map[*iso9660.Content]string
+
+// add hashes the contents of files that are not in d yet.
+func (d digests) add(files []iso9660.File) error {
+	for _, f := range files {
+		if _, ok := d[f.Content]; ok {
+			continue
+		}
+		sum, err := digest(f.Content)
+		if err != nil {
+			return fmt.Errorf("hash %s: %w", f.Path, err)
+		}
+		d[f.Content] = sum
+	}
+	return nil
+}
+
+// share makes files with the same bytes one content, which is on the disc once: Xen's packages alone have
+// 14 times the same licence. Of equal ones keep stays: others are a part of it.
+func share(files []iso9660.File, sums digests, keep *iso9660.Content) {
+	first := map[string]*iso9660.Content{sums[keep]: keep}
+	for i, f := range files {
+		sum := sums[f.Content]
+		if same, ok := first[sum]; ok {
+			files[i].Content = same
+			continue
+		}
+		first[sum] = f.Content
+	}
+}
+
 // buildID names this build by what is in it: 16 hexadecimal digits of the hash of everything that
 // the image is made of. extra is what is not a file yet.
-func buildID(files []iso9660.File, extra ...string) (string, error) {
-	sum := sha256.New()
+func buildID(files []iso9660.File, sums digests, extra ...string) string {
+	hash := sha256.New()
 	for _, text := range extra {
-		fmt.Fprintf(sum, "%d %s\n", len(text), text)
+		fmt.Fprintf(hash, "%d %s\n", len(text), text)
 	}
-	hashed := map[*iso9660.Content]string{}
 	sorted := slices.SortedFunc(slices.Values(files), func(a, b iso9660.File) int { return strings.Compare(a.Path, b.Path) })
 	for _, f := range sorted {
-		if _, ok := hashed[f.Content]; !ok {
-			digest, err := digest(f.Content)
-			if err != nil {
-				return "", fmt.Errorf("hash %s: %w", f.Path, err)
-			}
-			hashed[f.Content] = digest
-		}
-		fmt.Fprintf(sum, "%s %s\n", f.Path, hashed[f.Content])
+		fmt.Fprintf(hash, "%s %s\n", f.Path, sums[f.Content])
 	}
-	return hex.EncodeToString(sum.Sum(nil)[:8]), nil
+	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
 func digest(c *iso9660.Content) (string, error) {

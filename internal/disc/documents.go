@@ -30,6 +30,8 @@ shell:
 
 A guest is a directory with an xl configuration below /guests of this disc.
 
+  /settings.txt       the settings of this disc, and how to make a disc with others
+  /SHA256SUMS         the sums of all files; the menu's entry "Check this medium" compares them
   /BUILT              what this disc was built from
   /COPYRIGHT/         the licence of every part
   /boot/              Xen, dom0's kernel, its initrd and GRUB's menu

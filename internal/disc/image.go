@@ -1,6 +1,7 @@
 package disc
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -17,16 +18,34 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/grub"
 	"github.com/zerodisc/zerodisc/initramfs"
+	"github.com/zerodisc/zerodisc/internal/atomicfile"
 	"github.com/zerodisc/zerodisc/internal/iso9660"
 	"github.com/zerodisc/zerodisc/internal/payload"
+	"github.com/zerodisc/zerodisc/internal/progress"
 )
 
 // menuTimeout is how long the menu waits for a person before the demo starts.
 const menuTimeout = 3 * time.Second
 
+// readSettings reads the disc's settings before anything is built.
+func (b *builder) readSettings(context.Context) error {
+	text := grub.SettingsTemplate()
+	if b.Settings != "" {
+		var err error
+		if text, err = os.ReadFile(b.Settings); err != nil {
+			return fmt.Errorf("settings: %w", err)
+		}
+		if b.settings, err = grub.ParseSettings(b.Settings, bytes.NewReader(text)); err != nil {
+			return err
+		}
+	}
+	b.files = append(b.files, iso9660.File{Path: boot.MediumSettingsText, Content: iso9660.Bytes(text)})
+	return nil
+}
+
 // writeImage adds boot chain and texts to the guests and writes the image.
 func (b *builder) writeImage(ctx context.Context) error {
-	b.progress.step("collecting the image's files")
+	b.progress.Step("collecting the image's files")
 	packages, err := b.addBootFiles()
 	if err != nil {
 		return err
@@ -36,30 +55,59 @@ func (b *builder) writeImage(ctx context.Context) error {
 		XenCmdline: strings.TrimSpace(xenCmdline + " " + b.XenCmdline),
 		Cmdline:    strings.TrimSpace(cmdline + " " + b.Cmdline),
 		Timeout:    menuTimeout,
+		Installer:  slices.Contains(b.With, debianInstaller),
 	}
-	if b.menu.BuildID, err = buildID(b.files, boot.Version, b.menu.XenCmdline, b.menu.Cmdline); err != nil {
+	sums := digests{}
+	if err := sums.add(b.files); err != nil {
 		return err
 	}
+	b.menu.BuildID = buildID(b.files, sums, boot.Version, b.menu.XenCmdline, b.menu.Cmdline)
 	if err := b.addDocuments(ctx, b.menu.BuildID, packages); err != nil {
 		return err
 	}
-	img := iso9660.Image{VolumeID: boot.VolumeID, Files: b.files}
-	if img.ModTime, err = b.modTime(ctx); err != nil {
+	if err := b.addMenu(sums); err != nil {
 		return err
 	}
-	config, err := b.menu.Config()
-	if err != nil {
+	if b.date, err = b.modTime(ctx); err != nil {
 		return err
 	}
-	img.Files = append(img.Files, iso9660.File{Path: boot.MediumGRUB, Content: iso9660.Bytes(config)})
+	img := iso9660.Image{
+		VolumeID: boot.VolumeID, ModTime: b.date, Files: b.files, Sums: boot.MediumSums, Structure: boot.MediumStructure,
+	}
 	loader, err := grub.Build(ctx, b.tree.Root(), b.menu.BuildID)
 	if err != nil {
 		return err
 	}
+	if err := sums.add(img.Files); err != nil {
+		return err
+	}
+	share(img.Files, sums, b.initrd)
 	if err := loader.AddTo(&img); err != nil {
 		return err
 	}
 	return b.write(ctx, img)
+}
+
+// addMenu adds GRUB's configuration; sums has those of the files that it loads.
+func (b *builder) addMenu(sums digests) error {
+	config, err := b.menu.Config()
+	if err != nil {
+		return err
+	}
+	settings, err := b.settings.Config(b.menu.BuildID)
+	if err != nil {
+		return err
+	}
+	var start []byte
+	for _, f := range []iso9660.File{{Path: boot.MediumKernel, Content: b.kernel}, {Path: boot.MediumInitrd, Content: b.initrd}} {
+		start = fmt.Appendf(start, "%s  %s\n", sums[f.Content], f.Path)
+	}
+	for name, text := range map[string][]byte{
+		boot.MediumGRUB: config, boot.MediumSettings: settings, boot.MediumLoopback: grub.Loopback(), boot.MediumStartSums: start,
+	} {
+		b.files = append(b.files, iso9660.File{Path: name, Content: iso9660.Bytes(text)})
+	}
+	return nil
 }
 
 // addBootFiles adds Xen, kernel and initrd, and returns the packages that the image has files of.
@@ -82,7 +130,14 @@ func (b *builder) addBootFiles() ([]payload.Package, error) {
 	for _, p := range b.made.Packages {
 		used[p.Name] = p
 	}
-	for _, name := range grubPackages {
+	if err := b.addExtras(); err != nil {
+		return nil, err
+	}
+	extras, err := b.extraPackages()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Concat(grubPackages, extras) {
 		p, err := b.tree.Package(name)
 		if err != nil {
 			return nil, err
@@ -111,10 +166,11 @@ func (b *builder) addDocuments(ctx context.Context, id string, packages []payloa
 	if err != nil {
 		return err
 	}
-	files, err := documents(provenance{
+	b.provenance = provenance{
 		Version: boot.Version, ID: id, Revision: b.revision(ctx), Compiler: compiler, Suite: b.Suite,
 		Packages: packages, Modules: modules,
-	}, b.tree, licences{zerodisc: filepath.Join(b.source, "LICENSE"), golang: golang})
+	}
+	files, err := documents(b.provenance, b.tree, licences{zerodisc: filepath.Join(b.source, "LICENSE"), golang: golang})
 	b.files = append(b.files, files...)
 	return err
 }
@@ -154,9 +210,9 @@ func (b *builder) goEnv(ctx context.Context, name string) (string, error) {
 
 // write writes the image to its place and prints what takes how many bytes.
 func (b *builder) write(ctx context.Context, img iso9660.Image) error {
-	b.progress.step("writing the image")
-	err := initramfs.WriteFile(b.Output, func(f *os.File) error {
-		_, err := img.Write(ctx, f, func(written, total int64) { b.progress.bytes("writing the image", written, total) })
+	b.progress.Step("writing the image")
+	err := atomicfile.Write(b.Output, func(f *os.File) error {
+		_, err := img.Write(ctx, f, func(written, total int64) { b.progress.Bytes("writing the image", written, total) })
 		return err
 	})
 	if err != nil {
@@ -166,7 +222,7 @@ func (b *builder) write(ctx context.Context, img iso9660.Image) error {
 	if err != nil {
 		return err
 	}
-	b.progress.done()
+	b.progress.Done()
 	b.summary(b.Out, img, info.Size())
 	return nil
 }
@@ -177,6 +233,9 @@ var groups = []struct{ name, prefix string }{
 	{"Linux kernel", boot.MediumKernel},
 	{"dom0's initrd", boot.MediumInitrd},
 	{"guests", boot.MediumGuests + "/"},
+	{"Debian's installer", boot.MediumInstaller + "/"},
+	{"memory test", "boot/memtest86+"},
+	{"iPXE", "boot/ipxe"},
 	{"texts and licences", ""},
 }
 
@@ -197,7 +256,9 @@ func (b *builder) summary(w io.Writer, img iso9660.Image, total int64) {
 		}
 	}
 	rest := total
-	line := func(indent, name string, size int64) { fmt.Fprintf(w, "%10s  %s%s\n", megabytes(size), indent, name) }
+	line := func(indent, name string, size int64) {
+		fmt.Fprintf(w, "%10s  %s%s\n", progress.Megabytes(size), indent, name)
+	}
 	for _, g := range groups {
 		line("", g.name, sizes[g.name])
 		rest -= sizes[g.name]

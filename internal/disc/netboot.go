@@ -19,6 +19,7 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/grub"
 	"github.com/zerodisc/zerodisc/initramfs"
+	"github.com/zerodisc/zerodisc/internal/atomicfile"
 	"github.com/zerodisc/zerodisc/internal/iso9660"
 )
 
@@ -28,7 +29,8 @@ const (
 	pxeBIOS    = "pxe-bios.0"
 	pxeUEFI    = "pxe-uefi.efi"
 	ipxeScript = "boot.ipxe"
-	netXen     = "boot/xen" // not compressed: iPXE has no gzip
+	undi       = "undionly.kpxe" // iPXE for BIOS machines whose DHCP server is not the one that serves the tree
+	netXen     = "boot/xen"      // not compressed: iPXE has no gzip
 )
 
 // writeNetboot writes the tree that machines start from by PXE, iPXE and HTTP. It takes the place of
@@ -37,7 +39,7 @@ func (b *builder) writeNetboot(ctx context.Context) error {
 	if b.Netboot == "" {
 		return nil
 	}
-	b.progress.step("writing the netboot tree")
+	b.progress.Step("writing the netboot tree")
 	work := filepath.Clean(b.Netboot) + ".partial"
 	if err := os.RemoveAll(work); err != nil {
 		return err
@@ -49,6 +51,7 @@ func (b *builder) writeNetboot(ctx context.Context) error {
 		func() error { return b.netXen(filepath.Join(work, netXen)) },
 		func() error { return writeContent(filepath.Join(work, boot.MediumKernel), b.kernel) },
 		func() error { return b.netInitrd(filepath.Join(work, boot.MediumInitrd)) },
+		func() error { return b.netTools(work) },
 		func() error { return b.netLoader(ctx, work, menu) },
 		func() error { return netTexts(work, menu) },
 		func() error { return writeSums(work) },
@@ -97,7 +100,7 @@ func (b *builder) netXen(name string) error {
 	if err != nil {
 		return fmt.Errorf("decompress Xen: %w", err)
 	}
-	return initramfs.WriteFile(name, func(f *os.File) error {
+	return atomicfile.Write(name, func(f *os.File) error {
 		_, err := io.Copy(f, unpacked)
 		return err
 	})
@@ -122,7 +125,23 @@ func (b *builder) netInitrd(name string) error {
 		}
 		extra.Stream(at, f.Content.Size, f.Content.Open, perm)
 	}
-	return initramfs.WriteFile(name, func(f *os.File) error { return initramfs.Append(f, b.made.Initrd, extra) })
+	return atomicfile.Write(name, func(f *os.File) error { return initramfs.Append(f, b.made.Initrd, extra) })
+}
+
+// netTools writes what the menu starts in place of zerodisc.
+func (b *builder) netTools(dir string) error {
+	for _, f := range b.files {
+		if f.Path == boot.MediumMemtestBIOS || f.Path == boot.MediumMemtestEFI {
+			if err := writeContent(filepath.Join(dir, f.Path), f.Content); err != nil {
+				return err
+			}
+		}
+	}
+	content, err := b.extraContent(extra{"/usr/lib/ipxe/undionly.kpxe", undi})
+	if err != nil {
+		return err
+	}
+	return writeContent(filepath.Join(dir, undi), content)
 }
 
 func (b *builder) netLoader(ctx context.Context, dir string, menu grub.Menu) error {
@@ -134,12 +153,19 @@ func (b *builder) netLoader(ctx context.Context, dir string, menu grub.Menu) err
 	if err != nil {
 		return err
 	}
+	settings, err := b.settings.Config(menu.BuildID)
+	if err != nil {
+		return err
+	}
+	// iPXE's script does not read the settings.
+	menu.XenCmdline += " " + b.settings.XenCmdline
+	menu.Cmdline += " " + b.settings.Cmdline
 	script, err := menu.IPXE(pxeUEFI)
 	if err != nil {
 		return err
 	}
 	for name, data := range map[string][]byte{
-		pxeBIOS: loader.BIOS, pxeUEFI: loader.EFI, boot.MediumGRUB: config, ipxeScript: script,
+		pxeBIOS: loader.BIOS, pxeUEFI: loader.EFI, boot.MediumGRUB: config, boot.MediumSettings: settings, ipxeScript: script,
 	} {
 		if err := writeContent(filepath.Join(dir, name), iso9660.Bytes(data)); err != nil {
 			return err
@@ -165,7 +191,9 @@ dnsmasq beside a DHCP server that stays as it is (proxy DHCP; 192.168.1.0 is the
   dhcp-range=192.168.1.0,proxy
   enable-tftp
   tftp-root=/srv/zerodisc
-  pxe-service=x86PC,"zerodisc",` + pxeBIOS + `
+  dhcp-userclass=set:ipxe,iPXE
+  pxe-service=tag:!ipxe,x86PC,"zerodisc",` + undi + `
+  pxe-service=tag:ipxe,x86PC,"zerodisc",` + ipxeScript + `
   pxe-service=X86-64_EFI,"zerodisc",` + pxeUEFI + `
 
 dnsmasq as the network's DHCP server:
@@ -198,7 +226,7 @@ func writeContent(name string, c *iso9660.Content) error {
 		return err
 	}
 	defer source.Close()
-	return initramfs.WriteFile(name, func(f *os.File) error {
+	return atomicfile.Write(name, func(f *os.File) error {
 		_, err := io.Copy(f, source)
 		return err
 	})

@@ -11,10 +11,17 @@ const (
 	bootable         = 0x88
 )
 
+// torito marks the volume descriptor that leads to the boot catalog, whose entries have
+// catalogEntrySize bytes each.
+const (
+	torito           = "EL TORITO SPECIFICATION"
+	catalogEntrySize = 32
+)
+
 // bootRecord is the volume descriptor that points to the boot catalog.
 func bootRecord() []byte {
 	b := append(append([]byte{0}, standardID...), 1)
-	b = append(b, "EL TORITO SPECIFICATION"...)
+	b = append(b, torito...)
 	b = zeros(b, 71-len(b))
 	b = little.AppendUint32(b, lbaCatalog)
 	return zeros(b, SectorSize-len(b))
@@ -30,7 +37,7 @@ func (l *Layout) catalog(images []BootImage) []byte {
 			header = headerLast
 		}
 		section := little.AppendUint16([]byte{header, byte(image.Platform)}, 1)
-		b = append(b, zeros(section, 32-len(section))...)
+		b = append(b, zeros(section, catalogEntrySize-len(section))...)
 		b = append(b, l.catalogEntry(image)...)
 	}
 	return zeros(b, SectorSize-len(b))
@@ -57,5 +64,5 @@ func (l *Layout) catalogEntry(image BootImage) []byte {
 	b := []byte{bootable, 0, 0, 0, 0, 0}
 	b = little.AppendUint16(b, sectors)
 	b = little.AppendUint32(b, l.lbas[image.Content])
-	return zeros(b, 32-len(b))
+	return zeros(b, catalogEntrySize-len(b))
 }

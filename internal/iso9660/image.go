@@ -1,20 +1,26 @@
-// Package iso9660 writes ISO 9660 images (ECMA-119) with Rock Ridge names and modes (IEEE P1282)
-// and El Torito boot entries, as a stream: names and sizes come first, the layout follows from
-// them alone, then one sequential pass writes and hashes every file. Memory grows with the number
+// Package iso9660 writes and reads ISO 9660 images (ECMA-119) with Rock Ridge names and modes (IEEE
+// P1282) and El Torito boot entries. It writes a stream: names and sizes come first, the layout follows
+// from them alone, then one sequential pass writes and hashes every file. Memory grows with the number
 // of files, never with their sizes.
 //
 // The same input gives the same bytes: every date is Image.ModTime, owners are 0, modes are 0444
 // and 0555, names are sorted. Directories may be deeper than the eight levels of ECMA-119 section
 // 6.8.2.1; every reader in use follows them, and Rock Ridge's relocation would confuse more than help.
+//
+// An image can carry two files by which every bit of it is checked later. Image.Sums holds the SHA-256
+// sum of every other file. Image.Structure holds the SHA-256 sum of everything that is no file's: all
+// bytes of the image from the first to the last, in their order, without those that lie in the extent of a
+// file. That is the system area, the volume descriptors and the boot catalog, the path tables and the
+// directories, what comes between extents, the rest of each extent's last sector behind the end of its
+// file, and the padding at the end. The extents of the two files themselves are left out too.
 package iso9660
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -32,47 +38,6 @@ const MaxName = 128
 
 // ErrSize is what Write reports when a source gives fewer or more bytes than it was announced with.
 var ErrSize = errors.New("the file changed while the image was written")
-
-// Content is the bytes of a file. Files that share one Content share one extent on the disc.
-type Content struct {
-	Size int64 // bytes
-	// Open is called once by the writer, when it reaches the extent; for a Tail not at all.
-	Open func() (io.ReadCloser, error)
-	// Patch, when not nil, changes the content to fit the place it got: data is the whole
-	// content, lba where it starts. Only for small contents, since it holds them in memory.
-	Patch func(data []byte, lba uint32) error
-
-	whole  *Content // not nil: these are the last bytes of whole,
-	offset int64    // from this byte on
-}
-
-// Tail returns the end of c, from the byte offset on, as a Content that needs no room of its own:
-// its extent lies in that of c, which has to be part of the same image. offset is a multiple of
-// SectorSize.
-func (c *Content) Tail(offset int64) *Content {
-	open := func() (io.ReadCloser, error) {
-		source, err := c.Open()
-		if err != nil {
-			return nil, err
-		}
-		if _, err := io.CopyN(io.Discard, source, offset); err != nil {
-			return nil, errors.Join(err, source.Close())
-		}
-		return source, nil
-	}
-	return &Content{Size: c.Size - offset, Open: open, whole: c, offset: offset}
-}
-
-// IsTail says whether c lies in another content.
-func (c *Content) IsTail() bool { return c.whole != nil }
-
-// Bytes makes a Content of data.
-func Bytes(data []byte) *Content {
-	return &Content{
-		Size: int64(len(data)),
-		Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil },
-	}
-}
 
 // File is a regular file of the image. Its directories need no entry of their own.
 type File struct {
@@ -116,6 +81,12 @@ type Image struct {
 	// the start of the system area, tail the last bytes of the image (a backup GPT). They have
 	// room for SystemAreaSize and MaxTail bytes.
 	Hybrid func(*Layout) (head, tail []byte, err error)
+	// Sums, when not empty, is the path of a file that Write makes: the sums of all other files,
+	// sorted by path, as sha256sum(1) writes them. It is the last file on the disc.
+	Sums string
+	// Structure, when not empty, is the path of a file that Write makes: the sum of all that is no
+	// file's (see the package comment) in hexadecimal, and a newline.
+	Structure string
 }
 
 // MaxTail is the size in bytes of the padding behind the last file, of which Hybrid may fill the
@@ -139,8 +110,15 @@ func (img *Image) check() error {
 		if err := checkBoot(image); err != nil {
 			return err
 		}
+		if (img.Sums != "" || img.Structure != "") && !img.hasFile(image.Content) {
+			return fmt.Errorf("%s: is no file of the image, so that no sum would cover it", image.name())
+		}
 	}
 	return nil
+}
+
+func (img *Image) hasFile(content *Content) bool {
+	return slices.ContainsFunc(img.Files, func(f File) bool { return f.Content == content })
 }
 
 // checkVolumeID allows more than the standard's capital letters, digits and underscores: what
@@ -180,8 +158,18 @@ func checkContent(name string, content *Content) error {
 	if content.Size < 0 {
 		return fmt.Errorf("%s: has a size of %d bytes", name, content.Size)
 	}
+	if whole := content.whole; whole != nil {
+		return checkSlice(name, content, whole)
+	}
+	return nil
+}
+
+func checkSlice(name string, content, whole *Content) error {
 	if content.offset%SectorSize != 0 {
 		return fmt.Errorf("%s: starts at byte %d of another file, no multiple of %d", name, content.offset, SectorSize)
+	}
+	if content.offset < 0 || content.offset > whole.Size-content.Size {
+		return fmt.Errorf("%s: is %d bytes from byte %d on of another file, which has %d", name, content.Size, content.offset, whole.Size)
 	}
 	return nil
 }

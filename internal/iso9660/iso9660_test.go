@@ -124,6 +124,38 @@ func TestTailLiesInItsWhole(t *testing.T) {
 	}
 }
 
+// TestSlices has files within a file, and within one another; some share bytes.
+func TestSlices(t *testing.T) {
+	data := make([]byte, 10*SectorSize+100)
+	for i := range data {
+		data[i] = byte(i / 100)
+	}
+	whole := Bytes(data)
+	middle := whole.Slice(2*SectorSize, 5*SectorSize+7)
+	img := &Image{VolumeID: "X", ModTime: modTime, Sums: "sums", Files: []File{
+		{Path: "a", Content: middle.Slice(SectorSize, 1000)}, {Path: "b", Content: middle}, {Path: "c", Content: whole},
+		{Path: "d", Content: whole.Tail(10 * SectorSize)}, {Path: "e", Content: whole.Slice(SectorSize, 0)},
+	}}
+	b, sums := build(t, img)
+	want := map[string]string{
+		"a": string(data[3*SectorSize:][:1000]), "b": string(data[2*SectorSize:][:5*SectorSize+7]), "c": string(data),
+		"d": string(data[10*SectorSize:]), "e": "",
+	}
+	disc := openBytes(t, b)
+	got := discContents(t, disc)
+	delete(got, "sums")
+	compare(t, got, want)
+	compare(t, contents(t, img), want) // what Open gives
+	for _, sum := range sums {
+		if text, ok := want[sum.Path]; ok && sum.SHA256 != sha256.Sum256([]byte(text)) {
+			t.Errorf("%s: wrong sum", sum.Path)
+		}
+	}
+	if start := disc.Lookup("c").Extents[0].LBA; disc.Lookup("a").Extents[0].LBA != start+3 {
+		t.Error("a slice of a slice lies elsewhere")
+	}
+}
+
 func TestBootImagesComeFirst(t *testing.T) {
 	small, big := sample(), sample()
 	small.Files = small.Files[:1]
@@ -249,6 +281,11 @@ func TestRefusals(t *testing.T) {
 		{"long label", "have 33", &Image{VolumeID: strings.Repeat("L", 33), ModTime: modTime}},
 		{"label with a space", "not a letter", &Image{VolumeID: "A B", ModTime: modTime}},
 		{"date", "1970", &Image{VolumeID: "X"}},
+		{"slice between sectors", "starts at byte 5 of another file", &Image{VolumeID: "X", ModTime: modTime, Files: []File{{Path: "a", Content: content.Slice(5, 0)}}}},
+		{"slice over the end", "is 2 bytes from byte 0 on of another file, which has 1", &Image{VolumeID: "X", ModTime: modTime, Files: []File{{Path: "a", Content: content.Slice(0, 2)}}}},
+		{"slice of nothing", "part of a file that is not in the image", &Image{VolumeID: "X", ModTime: modTime, Files: []File{{Path: "a", Content: content.Slice(0, 1)}}}},
+		{"list of sums given twice", `"a": given twice`, &Image{VolumeID: "X", ModTime: modTime, Sums: "a", Files: []File{{Path: "a", Content: content}}}},
+		{"boot image without a sum", "is no file of the image", &Image{VolumeID: "X", ModTime: modTime, Sums: "s", Boot: []BootImage{{Platform: BIOS, Content: content}}}},
 		{"big boot image", "firmware loads at most", boot(32 << 20)},
 		{"empty boot image", "empty", boot(0)},
 	} {

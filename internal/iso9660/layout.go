@@ -39,6 +39,10 @@ type Layout struct {
 	padding     uint32 // LBA of the end of the last file
 	sectors     uint32
 	lbas        map[*Content]uint32
+
+	all       []File   // with those that the writer makes
+	sums      *Content // the file of Image.Sums; nil without
+	structure *Content // the file of Image.Structure; nil without
 }
 
 // Sectors is the size of the image in sectors of SectorSize.
@@ -58,18 +62,21 @@ func (img *Image) Layout() (*Layout, error) {
 	if err := img.check(); err != nil {
 		return nil, err
 	}
-	root, err := newTree(img.Files)
+	l := &Layout{lbas: map[*Content]uint32{}}
+	if err := l.addMade(img); err != nil {
+		return nil, err
+	}
+	root, err := newTree(l.all)
 	if err != nil {
 		return nil, err
 	}
-	l := &Layout{lbas: map[*Content]uint32{}}
 	if l.directories, err = directories(root); err != nil {
 		return nil, err
 	}
 	cursor := &cursor{next: lbaFirstImage}
 	l.placeBoot(cursor, img.Boot)
 	l.placeDirectories(cursor)
-	if err := l.placeFiles(cursor, img.Files); err != nil {
+	if err := l.placeFiles(cursor); err != nil {
 		return nil, err
 	}
 	l.padding = cursor.take("padding", MaxTail)
@@ -99,11 +106,42 @@ func (l *Layout) placeDirectories(c *cursor) {
 	l.references = c.take("Rock Ridge reference", SectorSize)
 }
 
+// addMade adds the files that the writer makes, whose sizes are known, to those of img.
+func (l *Layout) addMade(img *Image) error {
+	l.all = slices.Clone(img.Files)
+	add := func(name string, size int64) (*Content, error) {
+		file := File{Path: name, Content: Bytes(nil)}
+		file.Content.Size = size
+		l.all = append(l.all, file)
+		return file.Content, checkFile(file)
+	}
+	var err error
+	if img.Structure != "" {
+		if l.structure, err = add(img.Structure, structureSize); err != nil {
+			return err
+		}
+	}
+	if img.Sums == "" {
+		return nil
+	}
+	list, err := FormatSums(sumsOf(l.all, nil)) // as long as with the sums
+	if err != nil {
+		return err
+	}
+	l.sums, err = add(img.Sums, int64(len(list)))
+	return err
+}
+
+// summed are the files that the list of sums has, all but itself.
+func (l *Layout) summed() []File {
+	return slices.DeleteFunc(slices.Clone(l.all), func(f File) bool { return f.Content == l.sums })
+}
+
 // placeFiles puts small files first: GRUB's configuration and the like then lie next to the
-// directories, and what is big is read without a seek. A tail is smaller than what it is the tail
-// of and gets its place afterwards.
-func (l *Layout) placeFiles(c *cursor, files []File) error {
-	sorted := slices.Clone(files)
+// directories, and what is big is read without a seek. A slice gets its place after what it is a
+// slice of, and the list of sums is the last: only then is it known.
+func (l *Layout) placeFiles(c *cursor) error {
+	sorted := l.summed()
 	slices.SortFunc(sorted, func(a, b File) int {
 		return cmp.Or(cmp.Compare(a.Content.Size, b.Content.Size), cmp.Compare(a.Path, b.Path))
 	})
@@ -118,9 +156,12 @@ func (l *Layout) placeFiles(c *cursor, files []File) error {
 		}
 		start, ok := l.lbas[file.Content.whole]
 		if !ok {
-			return fmt.Errorf("%s: is the end of a file that is not in the image", file.Path)
+			return fmt.Errorf("%s: is part of a file that is not in the image", file.Path)
 		}
 		l.lbas[file.Content] = start + uint32(file.Content.offset/SectorSize)
+	}
+	if l.sums != nil {
+		l.files = append(l.files, l.place(c, l.all[len(l.all)-1].Path, l.sums))
 	}
 	return nil
 }

@@ -217,15 +217,19 @@ func (s *headSink) Write(b []byte) (int, error) {
 // bigZeroSum is what sha256sum says of 4 GiB and 12345 bytes of zeros.
 const bigZeroSum = "59ead87e2e32370612861365e7dcf1543fb29afaa0b29432c37eab5373fed514"
 
-// TestMultiExtent writes a file of 4 GiB and some bytes, of zeros and into nothing, and lets
-// xorriso read the directory off the head of the image.
+// sliceZeroSum is what it says of 4 GiB of zeros.
+const sliceZeroSum = "8479e43911dc45e89f934fe48d01297e16f51d17aa561d4d1c216b1ae0fcddca"
+
+// TestMultiExtent writes a file of 4 GiB and some bytes, of zeros and into nothing, and a slice of it
+// that needs several records too. xorriso and our reader read the directory off the head of the image.
 func TestMultiExtent(t *testing.T) {
 	if testing.Short() {
 		t.Skip("hashes 4 GiB")
 	}
 	const size = 4<<30 + 12345
+	big := zeroContent(size)
 	img := &Image{VolumeID: "BIG", ModTime: modTime, Files: []File{
-		{Path: "big", Content: zeroContent(size)}, text("after"),
+		{Path: "big", Content: big}, text("after"), {Path: "slice", Content: big.Slice(SectorSize, 4<<30)},
 	}}
 	sink := &headSink{head: make([]byte, 0, 1<<20)}
 	sums, err := img.Write(t.Context(), sink, nil)
@@ -234,6 +238,17 @@ func TestMultiExtent(t *testing.T) {
 	}
 	if got := hex.EncodeToString(sums[1].SHA256[:]); got != bigZeroSum {
 		t.Errorf("SHA-256 %s, want %s", got, bigZeroSum)
+	}
+	if got := hex.EncodeToString(sums[2].SHA256[:]); got != sliceZeroSum {
+		t.Errorf("SHA-256 of the slice %s, want %s", got, sliceZeroSum)
+	}
+	disc, err := Open(bytes.NewReader(sink.head), sink.size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := disc.Lookup("big"), disc.Lookup("slice")
+	if len(first.Extents) != 1 || first.Size != size || len(second.Extents) != 1 || second.Size != 4<<30 || second.Extents[0].LBA != first.Extents[0].LBA+1 {
+		t.Errorf("our reader sees %+v and %+v", first, second)
 	}
 	iso := path.Join(t.TempDir(), "big.iso")
 	if err := os.WriteFile(iso, sink.head, 0o600); err != nil {

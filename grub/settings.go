@@ -1,0 +1,158 @@
+package grub
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"text/template"
+)
+
+// Settings are what a person chooses for a disc without building one: the file settings.txt at its
+// root. Empty fields leave things as the disc was built.
+type Settings struct {
+	Cmdline    string // added to dom0's kernel command line
+	XenCmdline string // added to Xen's
+	Timeout    string // seconds until the default entry starts; "-1" waits for a person
+	Default    string // the entry that starts: its id, as "rescue"
+}
+
+// settingsRoom is how many bytes of a command line settings may add; the rest of maxCmdline is the
+// disc's own.
+const settingsRoom = 400
+
+// settingNames lists the settings in the order of the template.
+var settingNames = []struct {
+	name, help, example string
+	field               func(*Settings) *string
+	check               func(value string) error
+}{
+	{"cmdline", "added to the command line of dom0's kernel (docs/kernel-parameters.md)", "zerodisc.hostname=rack7",
+		func(s *Settings) *string { return &s.Cmdline }, checkAddition},
+	{"xen-cmdline", "added to Xen's command line", "dom0_mem=1G",
+		func(s *Settings) *string { return &s.XenCmdline }, checkAddition},
+	{"timeout", "seconds until the menu starts its default entry; -1 waits for a person", "10",
+		func(s *Settings) *string { return &s.Timeout }, checkTimeout},
+	{"default", "the entry of the menu that starts by itself: " + startableNames(), "no-autostart",
+		func(s *Settings) *string { return &s.Default }, checkDefault},
+}
+
+// ParseSettings reads a settings file: lines "NAME = VALUE", empty lines, and comments from a "#"
+// at the start of a line on. Errors name file and line.
+func ParseSettings(file string, r io.Reader) (Settings, error) {
+	var s Settings
+	given := map[string]int{}
+	lines := bufio.NewScanner(r)
+	for number := 1; lines.Scan(); number++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if err := s.parseLine(line, number, given); err != nil {
+			return Settings{}, fmt.Errorf("%s:%d: %w", file, number, err)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return Settings{}, fmt.Errorf("%s: %w", file, err)
+	}
+	return s, nil
+}
+
+// parseLine takes one setting; given has the lines of those before.
+func (s *Settings) parseLine(line string, number int, given map[string]int) error {
+	name, value, ok := strings.Cut(line, "=")
+	name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+	if !ok {
+		return fmt.Errorf("%q: want NAME = VALUE", line)
+	}
+	for _, setting := range settingNames {
+		if setting.name != name {
+			continue
+		}
+		if first := given[name]; first != 0 {
+			return fmt.Errorf("%s is given in line %d already; keep one", name, first)
+		}
+		given[name] = number
+		if err := setting.check(value); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		*setting.field(s) = value
+		return nil
+	}
+	return fmt.Errorf("there is no setting %q; there are %s", name, strings.Join(namesOfSettings(), ", "))
+}
+
+func namesOfSettings() []string {
+	var names []string
+	for _, setting := range settingNames {
+		names = append(names, setting.name)
+	}
+	return names
+}
+
+// addition is what may stand in a variable of GRUB's that is expanded without quotes: words that
+// GRUB neither cuts nor changes.
+var addition = regexp.MustCompile(`^[0-9A-Za-z_.,:/=+@%~^!(){}<>|;&#-]*$`)
+
+func checkAddition(value string) error {
+	for _, word := range strings.Fields(value) {
+		if !addition.MatchString(word) {
+			return fmt.Errorf(`the menu cannot hand on %q; leave out quotes, \, $, *, ?, [, ] and what is not ASCII`, word)
+		}
+	}
+	if len(value) > settingsRoom {
+		return fmt.Errorf("has %d bytes, room is for %d", len(value), settingsRoom)
+	}
+	return nil
+}
+
+func checkTimeout(value string) error {
+	if n, err := strconv.Atoi(value); err != nil || n < -1 || n > 3600 {
+		return fmt.Errorf("%q: want seconds, 0 to 3600, or -1", value)
+	}
+	return nil
+}
+
+func checkDefault(value string) error {
+	if startable[value] == "" {
+		return fmt.Errorf("%q is no entry that can start by itself; there are %s", value, startableNames())
+	}
+	return nil
+}
+
+// settingsScript is settings.cfg. The menu's own values are set before it is read.
+var settingsScript = template.Must(template.New("settings.cfg").Funcs(template.FuncMap{
+	"quote": quote, "place": func(id string) string { return startable[id] },
+}).Parse(
+	`# Made by mkiso from /settings.txt. Who boots from a copy of the files may change it here.
+set medium_id={{.ID}}
+{{with .Settings}}
+{{- with .Cmdline}}set dom0_settings={{quote .}}
+{{end}}{{with .XenCmdline}}set xen_settings={{quote .}}
+{{end}}{{with .Timeout}}set timeout={{.}}
+{{end}}{{with .Default}}set default={{place . | quote}}
+{{end}}{{end}}`))
+
+// Config is boot/grub/settings.cfg, which the menu reads: the settings, and the build id by which dom0 finds
+// this medium.
+func (s Settings) Config(mediumID string) ([]byte, error) {
+	if err := checkBuildID(mediumID); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err := settingsScript.Execute(&b, map[string]any{"ID": mediumID, "Settings": s})
+	return b.Bytes(), err
+}
+
+// SettingsTemplate is the settings.txt of a disc that was built without any: every setting, in comments.
+func SettingsTemplate() []byte {
+	var b bytes.Buffer
+	b.WriteString("# Settings of this disc. mkiso add IN.iso -config FILE -o OUT.iso makes a disc with others.\n# A line is NAME = VALUE.\n")
+	for _, setting := range settingNames {
+		fmt.Fprintf(&b, "\n# %s\n#%s = %s\n", setting.help, setting.name, setting.example)
+	}
+	return b.Bytes()
+}

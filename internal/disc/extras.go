@@ -1,0 +1,158 @@
+package disc
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/iso9660"
+)
+
+// extra is a file of one of Debian's packages that the menu starts in place of zerodisc.
+type extra struct {
+	pattern string // of the one file in the payload
+	at      string // on the disc; GRUB decompresses what ends in .gz
+}
+
+// tools are on every disc.
+var tools = []extra{
+	{"/boot/memtest86+x64.bin", boot.MediumMemtestBIOS},
+	{"/boot/memtest86+x64.efi", boot.MediumMemtestEFI},
+	{"/usr/lib/ipxe/ipxe.lkrn", boot.MediumIPXEBIOS},
+	{"/usr/lib/ipxe/ipxe-amd64.efi", boot.MediumIPXEEFI},
+}
+
+// toolPackages are where tools come from.
+var toolPackages = []string{"memtest86+", "ipxe"}
+
+// option is something that a disc carries only when it is asked for.
+type option struct {
+	name    string
+	pkg     func(suite string) (string, error) // Debian's package
+	extras  []extra
+	purpose string
+}
+
+const debianInstaller = "debian-installer"
+
+// options are what Options.With may name.
+var options = []option{
+	{
+		name: debianInstaller, pkg: installerPackage, purpose: "Debian's installer, as an entry of the menu",
+		extras: []extra{
+			{"/usr/lib/debian-installer/images/*/amd64/text/debian-installer/amd64/linux", boot.MediumInstaller + "/linux"},
+			{"/usr/lib/debian-installer/images/*/amd64/text/debian-installer/amd64/initrd.gz", boot.MediumInstaller + "/initrd.gz"},
+		},
+	},
+}
+
+// releases are the numbers of the suites whose installer is packaged.
+var releases = map[string]string{"bookworm": "12", "trixie": "13", "forky": "14"}
+
+func installerPackage(suite string) (string, error) {
+	number, ok := releases[suite]
+	if !ok {
+		return "", fmt.Errorf("no installer is known for the suite %q", suite)
+	}
+	return "debian-installer-" + number + "-netboot-amd64", nil
+}
+
+// OptionNames lists what Options.With may name, each with what it is.
+func OptionNames() []string {
+	var names []string
+	for _, o := range options {
+		names = append(names, o.name+" ("+o.purpose+")")
+	}
+	return names
+}
+
+// chosen are the options that were asked for.
+func (o Options) chosen() ([]option, error) {
+	var list []option
+	for _, name := range o.With {
+		i := slices.IndexFunc(options, func(o option) bool { return o.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("-with %s: there is no such option; there are: %s", name, strings.Join(OptionNames(), ", "))
+		}
+		list = append(list, options[i])
+	}
+	return list, nil
+}
+
+// extraPackages are the Debian packages of all extras of this disc.
+func (o Options) extraPackages() ([]string, error) {
+	chosen, err := o.chosen()
+	if err != nil {
+		return nil, err
+	}
+	packages := slices.Clone(toolPackages)
+	for _, option := range chosen {
+		name, err := option.pkg(o.Suite)
+		if err != nil {
+			return nil, fmt.Errorf("-with %s: %w", option.name, err)
+		}
+		packages = append(packages, name)
+	}
+	return packages, nil
+}
+
+// addExtras adds the tools and the options that were asked for.
+func (b *builder) addExtras() error {
+	chosen, err := b.chosen()
+	if err != nil {
+		return err
+	}
+	list := slices.Clone(tools)
+	for _, option := range chosen {
+		list = append(list, option.extras...)
+	}
+	for _, x := range list {
+		content, err := b.extraContent(x)
+		if err != nil {
+			return err
+		}
+		b.files = append(b.files, iso9660.File{Path: x.at, Content: content})
+	}
+	return nil
+}
+
+// extraContent finds the file of x in the payload and compresses it where its name on the disc says so.
+func (b *builder) extraContent(x extra) (*iso9660.Content, error) {
+	found, err := b.tree.Glob(x.pattern)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) != 1 {
+		return nil, fmt.Errorf("%d files %s in the payload, want one", len(found), x.pattern)
+	}
+	content := openContent(found[0].Host, found[0].Size)
+	if !strings.HasSuffix(x.at, ".gz") || strings.HasSuffix(x.pattern, ".gz") {
+		return content, nil
+	}
+	return compressed(content)
+}
+
+// compressed is c as gzip does it; for small contents, since it is held in memory.
+func compressed(c *iso9660.Content) (*iso9660.Content, error) {
+	source, err := c.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer source.Close()
+	var packed bytes.Buffer
+	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.Copy(w, source); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return iso9660.Bytes(packed.Bytes()), nil
+}
