@@ -194,9 +194,9 @@ func TestUEFIDisc(t *testing.T) {
 	})
 }
 
-// TestSmallHost boots a stick in a machine with 512 MB, and reboots it from the keyboard.
+// TestSmallHost boots a stick, which has got a partition of its owner since, in a machine with 512 MB, and reboots it from the keyboard.
 func TestSmallHost(t *testing.T) {
-	m := Boot(t, qemu.Machine{Firmware: qemu.BIOS, Medium: qemu.USB, MemoryMiB: 512})
+	m := Boot(t, qemu.Machine{ISO: withLaterPartition(t), Firmware: qemu.BIOS, Medium: qemu.USB, MemoryMiB: 512})
 	m.waitGuests(t)
 	t.Run("Ctrl-Alt-Del", func(t *testing.T) {
 		m := m.In(t).FromNow()
@@ -216,7 +216,7 @@ func TestSmallHost(t *testing.T) {
 
 // TestUEFIStick boots a stick under UEFI on the newer board, with a paravirtual NIC.
 func TestUEFIStick(t *testing.T) {
-	m := Boot(t, qemu.Machine{Firmware: qemu.UEFI, Medium: qemu.USB, Board: "q35", NICs: []qemu.NIC{{Model: "virtio-net-pci"}}})
+	m := Boot(t, qemu.Machine{ISO: withLaterPartition(t), Firmware: qemu.UEFI, Medium: qemu.USB, Board: "q35", NICs: []qemu.NIC{{Model: "virtio-net-pci"}}})
 	m.checkPages(t, m.waitGuests(t))
 }
 

@@ -36,9 +36,9 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// stickSize is what a USB stick has at least, in bytes; the image is shorter, so that the backup
+// DiskSize is what a disk or USB stick has at least, in bytes; the image is shorter, so that the backup
 // GPT is not at the end, as after dd.
-const stickSize = 256 << 20
+const DiskSize = 256 << 20
 
 // prepare makes, in dir, private copies of what the machine may write to.
 func (m Machine) prepare(dir string) (files, error) {
@@ -53,9 +53,9 @@ func (m Machine) prepare(dir string) (files, error) {
 		return files{}, fmt.Errorf("no image %s: build it with make iso", iso)
 	}
 	f := files{medium: iso}
-	if m.Medium == USB {
-		f.medium = filepath.Join(dir, "stick.img")
-		if err := copyFile(f.medium, iso, stickSize); err != nil {
+	if m.Medium != CD && m.Medium != PXE {
+		f.medium = filepath.Join(dir, "disk.img")
+		if err := copyFile(f.medium, iso, DiskSize); err != nil {
 			return f, err
 		}
 	}

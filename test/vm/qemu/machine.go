@@ -4,6 +4,8 @@ package qemu
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -25,9 +27,11 @@ const (
 	BIOS Firmware = "bios" // SeaBIOS
 	UEFI Firmware = "uefi" // OVMF
 
-	CD  Medium = "cd"
-	USB Medium = "usb"
-	PXE Medium = "pxe" // no medium: the first NIC's boot ROM loads BootFile by TFTP
+	CD   Medium = "cd"
+	USB  Medium = "usb"
+	SATA Medium = "sata" // a disk
+	NVMe Medium = "nvme" // a disk
+	PXE  Medium = "pxe"  // no medium: the first NIC's boot ROM loads BootFile by TFTP
 
 	PVH    CPU = "pvh" // hardware virtualisation: PVH guests work
 	PVOnly CPU = "pv"  // none: PV guests only
@@ -148,21 +152,26 @@ func (m Machine) firmware(f files) ([]string, error) {
 }
 
 func (m Machine) medium(f files) ([]string, error) {
-	switch m.Medium {
-	case CD:
-		return []string{
-			"-drive", "if=none,id=disc,media=cdrom,readonly=on,format=raw,file=" + escape(f.medium),
-			"-device", "ide-cd,drive=disc,bootindex=1",
-		}, nil
-	case USB:
-		return []string{
-			"-drive", "if=none,id=stick,format=raw,file=" + escape(f.medium),
-			"-device", "qemu-xhci", "-device", "usb-storage,drive=stick,bootindex=1",
-		}, nil
-	case PXE:
+	if m.Medium == PXE {
 		return nil, nil
 	}
-	return nil, fmt.Errorf("medium %q: want %s, %s or %s", m.Medium, CD, USB, PXE)
+	devices, ok := media[m.Medium]
+	if !ok {
+		return nil, fmt.Errorf("medium %q: want one of %s", m.Medium, slices.Sorted(maps.Keys(media)))
+	}
+	drive := "if=none,id=medium,format=raw,file=" + escape(f.medium)
+	if m.Medium == CD {
+		drive += ",media=cdrom,readonly=on"
+	}
+	return append([]string{"-drive", drive}, devices...), nil
+}
+
+// media are the devices that carry the drive "medium", which the firmware starts from first.
+var media = map[Medium][]string{
+	CD:   {"-device", "ide-cd,drive=medium,bootindex=1"},
+	USB:  {"-device", "qemu-xhci", "-device", "usb-storage,drive=medium,bootindex=1"},
+	SATA: {"-device", "ahci,id=ahci", "-device", "ide-hd,bus=ahci.0,drive=medium,bootindex=1"},
+	NVMe: {"-device", "nvme,serial=zerodisc,drive=medium,bootindex=1"},
 }
 
 func (m Machine) network(f files) ([]string, error) {

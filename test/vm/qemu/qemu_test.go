@@ -20,7 +20,7 @@ const defaults = "-nodefaults -no-user-config -machine pc -m 1024 -smp 2 -vga st
 func TestArgs(t *testing.T) {
 	const (
 		pv     = " -cpu qemu64"
-		cd     = " -drive if=none,id=disc,media=cdrom,readonly=on,format=raw,file=disc.iso -device ide-cd,drive=disc,bootindex=1"
+		cd     = " -drive if=none,id=medium,format=raw,file=disc.iso,media=cdrom,readonly=on -device ide-cd,drive=medium,bootindex=1"
 		nic    = " -netdev user,id=net0 -device e1000,netdev=net0,mac=52:54:00:12:34:56,romfile="
 		serial = " -serial stdio -display none"
 	)
@@ -37,7 +37,11 @@ func TestArgs(t *testing.T) {
 			" -netdev user,id=net1 -device e1000,netdev=net1,mac=52:54:00:12:34:57,romfile=" + serial},
 		{"UEFI, stick", Machine{Firmware: UEFI, Medium: USB}, defaults + pv +
 			" -drive if=pflash,unit=0,format=raw,readonly=on,file=code.fd -drive if=pflash,unit=1,format=raw,file=vars.fd" +
-			" -drive if=none,id=stick,format=raw,file=disc.iso -device qemu-xhci -device usb-storage,drive=stick,bootindex=1" + nic + serial},
+			" -drive if=none,id=medium,format=raw,file=disc.iso -device qemu-xhci -device usb-storage,drive=medium,bootindex=1" + nic + serial},
+		{"AHCI", Machine{Medium: SATA}, defaults + pv +
+			" -drive if=none,id=medium,format=raw,file=disc.iso -device ahci,id=ahci -device ide-hd,bus=ahci.0,drive=medium,bootindex=1" + nic + serial},
+		{"NVMe", Machine{Medium: NVMe}, defaults + pv +
+			" -drive if=none,id=medium,format=raw,file=disc.iso -device nvme,serial=zerodisc,drive=medium,bootindex=1" + nic + serial},
 		{"demo", Machine{Terminal: true, Window: true, Forwards: []Forward{{8016, "10.0.2.16", 80}}}, defaults + pv + cd +
 			" -netdev user,id=net0,hostfwd=tcp:127.0.0.1:8016-10.0.2.16:80 -device e1000,netdev=net0,mac=52:54:00:12:34:56,romfile= -serial mon:stdio"},
 		{"PXE", Machine{Medium: PXE, BootFile: "a.0"}, defaults + pv +
@@ -67,7 +71,7 @@ func TestArgsRefuseWhatIsUnknown(t *testing.T) {
 
 func TestCommasInFileNames(t *testing.T) {
 	args, err := Machine{}.args(files{medium: "a,b.iso"})
-	if err != nil || !slices.ContainsFunc(args, func(a string) bool { return strings.HasSuffix(a, "file=a,,b.iso") }) {
+	if err != nil || !slices.ContainsFunc(args, func(a string) bool { return strings.Contains(a, "file=a,,b.iso,") }) {
 		t.Errorf("args %q, %v", args, err)
 	}
 }
@@ -139,7 +143,7 @@ func TestPrepareCopiesTheStick(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info, err := os.Stat(f.medium); err != nil || f.medium == iso || info.Size() != stickSize {
+	if info, err := os.Stat(f.medium); err != nil || f.medium == iso || info.Size() != DiskSize {
 		t.Errorf("stick %s: %v, %v", f.medium, info, err)
 	}
 	if _, err := (Machine{ISO: filepath.Join(dir, "missing.iso")}).prepare(dir); err == nil || !strings.Contains(err.Error(), "make iso") {
