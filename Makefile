@@ -9,6 +9,7 @@
 #   ACCEL=auto|tcg|kvm  how QEMU runs it; auto takes KVM where it works     (auto)
 #   ISO=FILE            the image                                           (build/zerodisc.iso)
 #   NETBOOT=DIR         the netboot tree                                    (build/netboot)
+#   SERVE=FLAGS         flags for mkiso serve: -interface NAME, -range FIRST-LAST (none)
 #   MKISO=FLAGS         more flags for mkiso, see go run ./cmd/mkiso -h     (none)
 #   VM=REGEXP           the booted tests to run                             (all)
 #   N=RUNS              boots per figure of the benchmark                   (5)
@@ -19,17 +20,18 @@ ACCEL ?= auto
 ISO   ?= build/zerodisc.iso
 NETBOOT ?= build/netboot
 MKISO ?=
+SERVE ?=
 N     ?= 5
 VM    ?= .
 
 # Finds Go where PATH does not lead to one that is new enough.
 GO := scripts/with-go go
 
-.PHONY: demo setup iso netboot unit vm test bench clean help
+.PHONY: demo setup iso netboot serve release unit vm test bench clean help
 
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
-	@echo 'Targets: demo setup iso netboot unit vm test bench clean help'
+	@echo 'Targets: demo setup iso netboot serve release unit vm test bench clean help'
 
 # Every target that needs a prepared machine asks for setup, which does nothing on one.
 demo: iso
@@ -46,6 +48,15 @@ iso: setup
 # The image too: both are one build.
 netboot: setup
 	$(GO) run ./cmd/mkiso -o '$(ISO)' -netboot '$(NETBOOT)' $(MKISO)
+
+# Boots the PCs next to this one from the network.
+serve: netboot
+	$(GO) build -o build/mkiso ./cmd/mkiso
+	if [ "$$(id -u)" -eq 0 ]; then build/mkiso serve -dir '$(NETBOOT)' $(SERVE); else sudo build/mkiso serve -dir '$(NETBOOT)' $(SERVE); fi
+
+# Everything that is published together, in build/release.
+release: setup
+	$(GO) run ./cmd/mkiso -o '$(ISO)' -netboot '$(NETBOOT)' -lock build/zerodisc.lock -release build/release $(MKISO)
 
 unit: setup
 	$(GO) vet ./...
