@@ -110,7 +110,7 @@ func isoName(file string) string { return strings.TrimPrefix(path.Clean("/"+file
 func notAmong(n int, errs ...error) error {
 	text := "no ISO file in it"
 	if n > 0 {
-		text = fmt.Sprintf("%d ISO files in it, none is the medium", n)
+		text = fmt.Sprintf("none of its ISO files (%d) is the medium", n)
 	}
 	for _, err := range errs {
 		if err != nil {

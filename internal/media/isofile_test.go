@@ -75,7 +75,7 @@ func TestTheErrorSaysWhatWasSearched(t *testing.T) {
 	}
 	for _, want := range []string{
 		"build id b2 among 5 devices",
-		"(" + other + ": vfat: 2 ISO files in it, none is the medium; /isos/old.iso: another zerodisc build)",
+		"(" + other + ": vfat: none of its ISO files (2) is the medium; /isos/old.iso: another zerodisc build)",
 		"(" + broken + ": vfat, not searched: bad superblock)",
 		"(" + locked + ": LUKS, encrypted, not searched)",
 		"(" + empty + ": vfat: no ISO file in it)",

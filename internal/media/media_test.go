@@ -219,7 +219,7 @@ func TestReasonsNameWhatAPersonCanActOn(t *testing.T) {
 			"/dev/sda": errUnknown, "/dev/sda1": notAmong(2, errTooMany), "/dev/sda2": errors.New("LUKS, encrypted, not searched"),
 		},
 	}
-	const want = " (/dev/sda1: 2 ISO files in it, none is the medium; only the first 20000 names were looked at, say where it is with zerodisc.iso=PATH)" +
+	const want = " (/dev/sda1: none of its ISO files (2) is the medium; only the first 20000 names were looked at, say where it is with zerodisc.iso=PATH)" +
 		" (/dev/sda2: LUKS, encrypted, not searched) (/dev/sdb: another zerodisc build) (/dev/sr0: no disc)"
 	if got := s.reasons(); got != want {
 		t.Errorf("reasons:\n%s\nwant\n%s", got, want)

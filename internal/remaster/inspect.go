@@ -79,7 +79,11 @@ func (z *zerodisc) writeBoot(t io.Writer, files []*iso9660.Content) {
 		return
 	}
 	for _, p := range table.Partitions {
-		fmt.Fprintf(t, "  disk, UEFI\tGPT partition %d: %s, from byte %d, %s\n", p.Index, p.Name, p.Start*bootSector, sizeText(int64(p.Size)))
+		use := "partition"
+		if p.Type == gpt.EFISystemPartition {
+			use = "disk, UEFI"
+		}
+		fmt.Fprintf(t, "  %s\tGPT partition %d: %s, from byte %d, %s\n", use, p.Index, p.Name, p.Start*bootSector, sizeText(int64(p.Size)))
 	}
 }
 
