@@ -80,7 +80,7 @@ func Start(t testing.TB, m qemu.Machine) *VM {
 }
 
 // initLimit is how long after power-on init says its first line at the latest; 30 s are usual under TCG.
-const initLimit = 100 * time.Second
+const initLimit = 150 * time.Second
 
 // hung counts the machines of this run whose dom0 kernel never got to init.
 var hung atomic.Int32
