@@ -97,7 +97,8 @@ func TestCheckMedium(t *testing.T) {
 	if checked := m.Wait("msg=\""+boot.MsgMediumChecked+"\"", bootLimit); checked.Get("damaged") != "1" {
 		t.Errorf("%s files are damaged, want 1", checked.Get("damaged"))
 	}
-	m.Enter("p")
+	m.WaitText("p +power off", soon)
+	m.Type("p\r")
 	m.WaitOff(stopLimit)
 }
 
