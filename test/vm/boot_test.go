@@ -21,7 +21,7 @@ import (
 const (
 	bootLimit    = 180 * time.Second // power-on to ready
 	addressLimit = 90 * time.Second  // ready to a guest's address
-	stopLimit    = 60 * time.Second  // a request to power off, with guests, to power off
+	stopLimit    = 120 * time.Second // a request to power off, with guests, to power off; after 60 s guests are destroyed
 	soon         = 30 * time.Second  // an answer of a host that is up
 )
 
