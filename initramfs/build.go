@@ -33,12 +33,6 @@ type Result struct {
 	Packages []payload.Package // those that dom0's files come from, besides kernel and modules
 }
 
-// Part is a file that went into the initrd.
-type Part struct {
-	Name string
-	File string
-}
-
 // Build makes the initrd.
 func Build(ctx context.Context, in Inputs) (*Result, error) {
 	kernel, release, err := kernelOf(in.Tree)
@@ -77,39 +71,45 @@ func Build(ctx context.Context, in Inputs) (*Result, error) {
 	if err := base.Tree(boot.EarlyModules, filepath.Join(modules, "early")); err != nil {
 		return nil, err
 	}
+	categories, err := readCategories(modules)
+	if err != nil {
+		return nil, err
+	}
 	r := &Result{Initrd: filepath.Join(in.CacheDir, "initrd.img"), Kernel: kernel, Packages: slices.Collect(maps.Values(x.packages))}
-	return r, in.pack(ctx, r, x.archive, userland, base)
+	r.Parts = []Part{
+		{Name: "Xen tools, libraries, kernel modules", archive: x.archive, categories: categories},
+		{Name: "Go userland", archive: userland},
+		{Name: "first stage", archive: base, categories: categories},
+	}
+	return r, in.pack(ctx, r)
 }
 
 // pack compresses the initrd's three parts and writes them to r.Initrd.
-func (in Inputs) pack(ctx context.Context, r *Result, dom0, userland, base *Archive) error {
+func (in Inputs) pack(ctx context.Context, r *Result) (err error) {
+	dom0, userland, base := &r.Parts[0], &r.Parts[1], &r.Parts[2]
 	in.Step("compressing Xen's tools and the kernel modules")
-	dom0Image, err := in.squash(ctx, dom0)
-	if err != nil {
+	if dom0.File, err = in.squash(ctx, dom0.archive); err != nil {
 		return err
 	}
 	in.Step("compressing the userland")
-	userlandImage, err := in.squash(ctx, userland)
-	if err != nil {
+	if userland.File, err = in.squash(ctx, userland.archive); err != nil {
 		return err
 	}
-	compressed, err := in.compress(ctx, base)
-	if err != nil {
+	if base.File, err = in.compress(ctx, base.archive); err != nil {
 		return err
 	}
 	own, shared := NewArchive(), NewArchive()
-	if err := own.File(boot.Dom0Image, dom0Image, 0o644); err != nil {
+	if err := own.File(boot.Dom0Image, dom0.File, 0o644); err != nil {
 		return err
 	}
 	own.Text("/etc/xen/xl.conf", xlConf, 0o644)
 	for _, name := range hotplugScripts {
 		own.Link(name, boot.InitProgram)
 	}
-	if err := shared.File(boot.UserlandImage, userlandImage, 0o644); err != nil {
+	if err := shared.File(boot.UserlandImage, userland.File, 0o644); err != nil {
 		return err
 	}
-	r.Parts = []Part{{"Xen tools, libraries, kernel modules", dom0Image}, {"Go userland", userlandImage}, {"first stage", compressed}}
-	r.Guest, err = writeInitrd(r.Initrd, own, shared, compressed)
+	r.Guest, err = writeInitrd(r.Initrd, own, shared, base.File)
 	return err
 }
 

@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -61,10 +63,10 @@ func (in Inputs) mksquashfs(ctx context.Context, a *Archive, image string) error
 }
 
 // modulesFormat changes when SelectModules and WriteSubset write something else for the same list.
-const modulesFormat = "1"
+const modulesFormat = "2"
 
 // modules selects the modules of the kernel release and returns a directory with two of them, tree,
-// which has all by release, and early. It takes seconds, so the result is kept, named by what it
+// which has all by release, and early, and with their categories. It takes seconds, so the result is kept, named by what it
 // depends on.
 func (in Inputs) modules(ctx context.Context, release string) (string, error) {
 	source, err := in.Tree.Lookup("/usr/lib/modules/" + release)
@@ -100,7 +102,34 @@ func (in Inputs) modules(ctx context.Context, release string) (string, error) {
 	if err := selection.WriteSubset(filepath.Join(work, "early"), EarlyModules...); err != nil {
 		return "", err
 	}
+	if err := selection.writeCategories(work); err != nil {
+		return "", err
+	}
 	return dir, os.Rename(work, dir)
+}
+
+// categoriesFile is a directory of modules' file that says what category of the list each belongs to.
+const categoriesFile = "categories.json"
+
+func (s *ModuleSelection) writeCategories(dir string) error {
+	categories := map[string]string{}
+	for _, m := range s.Modules {
+		categories[path.Base(m.Path)] = m.Category
+	}
+	text, err := json.Marshal(categories)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, categoriesFile), text, 0o644)
+}
+
+// readCategories returns what writeCategories wrote: the modules' categories, by file name.
+func readCategories(dir string) (categories map[string]string, err error) {
+	text, err := os.ReadFile(filepath.Join(dir, categoriesFile))
+	if err != nil {
+		return nil, err
+	}
+	return categories, json.Unmarshal(text, &categories)
 }
 
 // alignment of the part of an initrd that is an initrd of its own: a sector of the disc.

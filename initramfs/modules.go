@@ -415,15 +415,6 @@ func (s *ModuleSelection) answers(name string) bool {
 		slices.ContainsFunc(s.Builtin, func(b kmod.Builtin) bool { return has(b.Name, b.Aliases) })
 }
 
-// Categories sums the uncompressed bytes of the modules by category.
-func (s *ModuleSelection) Categories() map[string]int64 {
-	sums := map[string]int64{}
-	for _, m := range s.Modules {
-		sums[m.Category] += m.Bytes
-	}
-	return sums
-}
-
 // WriteSubset writes the named modules of the selection, and those they need, flat into dir,
 // with an index of their own: what an initrd carries as plain files (boot.EarlyModules).
 func (s *ModuleSelection) WriteSubset(dir string, names ...string) error {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path"
@@ -223,8 +222,7 @@ func (b *builder) write(ctx context.Context, img iso9660.Image) error {
 		return err
 	}
 	b.progress.Done()
-	b.summary(b.Out, img, info.Size())
-	return nil
+	return b.summary(ctx, img, info.Size())
 }
 
 // groups are the lines of the summary: what is counted by the first prefix that fits its path.
@@ -240,7 +238,7 @@ var groups = []struct{ name, prefix string }{
 }
 
 // summary prints the bytes of the image by component; what files share counts once.
-func (b *builder) summary(w io.Writer, img iso9660.Image, total int64) {
+func (b *builder) summary(ctx context.Context, img iso9660.Image, total int64) error {
 	sizes := map[string]int64{}
 	counted := map[*iso9660.Content]bool{}
 	for _, f := range img.Files {
@@ -256,21 +254,63 @@ func (b *builder) summary(w io.Writer, img iso9660.Image, total int64) {
 		}
 	}
 	rest := total
-	line := func(indent, name string, size int64) {
-		fmt.Fprintf(w, "%10s  %s%s\n", progress.Megabytes(size), indent, name)
-	}
 	for _, g := range groups {
-		line("", g.name, sizes[g.name])
+		if sizes[g.name] == 0 {
+			continue
+		}
+		b.sizeLine(0, g.name, sizes[g.name])
 		rest -= sizes[g.name]
 		if g.prefix != boot.MediumInitrd {
 			continue
 		}
 		for _, part := range b.made.Parts {
-			if info, err := os.Stat(part.File); err == nil {
-				line("  ", part.Name, info.Size())
+			if err := b.partSummary(ctx, part); err != nil {
+				return err
 			}
 		}
 	}
-	line("", "boot loader and file system", rest)
-	line("", "in all: "+path.Clean(b.Output), total)
+	b.sizeLine(0, "boot loader and file system", rest)
+	b.sizeLine(0, "in all: "+path.Clean(b.Output), total)
+	return nil
+}
+
+// partSummary prints what a part of the initrd takes and, if asked to, what in it does.
+func (b *builder) partSummary(ctx context.Context, part initramfs.Part) error {
+	info, err := os.Stat(part.File)
+	if err != nil {
+		return err
+	}
+	b.sizeLine(1, part.Name, info.Size())
+	if !b.Size {
+		return nil
+	}
+	costs, err := part.Costs(ctx)
+	if err != nil {
+		return err
+	}
+	small := initramfs.Cost{}
+	for _, c := range costs {
+		if c.Bytes < smallCost {
+			small.Add(c)
+			continue
+		}
+		b.costLine(c)
+	}
+	small.Name = "smaller ones"
+	b.costLine(small)
+	return nil
+}
+
+// smallCost is how many bytes of the disc are worth a line.
+const smallCost = 50_000
+
+func (b *builder) costLine(c initramfs.Cost) {
+	if c.Files == 0 {
+		return
+	}
+	b.sizeLine(2, fmt.Sprintf("%s (files: %d, uncompressed: %s)", c.Name, c.Files, progress.Megabytes(c.Plain)), c.Bytes)
+}
+
+func (b *builder) sizeLine(depth int, name string, size int64) {
+	fmt.Fprintf(b.Out, "%10s  %s%s\n", progress.Megabytes(size), strings.Repeat("  ", depth), name)
 }

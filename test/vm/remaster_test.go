@@ -74,6 +74,11 @@ vif = [ '' ]
 	}
 }
 
+// withoutXen is a machine that boots iso into Linux without Xen. It has one processor: with two, QEMU's
+// emulation now and then runs a breakpoint that Linux has already taken out of its code again (it patches
+// itself by them), which ended 2 boots of 54 in "Oops: int3".
+func withoutXen(iso string) qemu.Machine { return qemu.Machine{ISO: iso, CPUs: 1} }
+
 // TestCheckMedium lets a disc with one flipped bit check itself, and mkiso verify too: both name the file.
 func TestCheckMedium(t *testing.T) {
 	iso := remaster(t, "default = check\ntimeout = 0\n", "")
@@ -90,7 +95,7 @@ func TestCheckMedium(t *testing.T) {
 	if out, err := mkiso(t, "verify", iso); err == nil || !strings.Contains(out, "BUILT") {
 		t.Errorf("mkiso verify: %v\n%s", err, out)
 	}
-	m := Boot(t, qemu.Machine{ISO: iso})
+	m := Boot(t, withoutXen(iso))
 	if damaged := m.Wait("msg=\""+boot.MsgFileDamaged+"\"", bootLimit); damaged.Get("file") != "BUILT" {
 		t.Errorf("the file %q is damaged, want BUILT", damaged.Get("file"))
 	}
@@ -104,7 +109,7 @@ func TestCheckMedium(t *testing.T) {
 
 // TestRescue boots the entry that is for other people's machines: a shell, no Xen, no network.
 func TestRescue(t *testing.T) {
-	m := Boot(t, qemu.Machine{ISO: remaster(t, "default = rescue\ntimeout = 0\n", "")})
+	m := Boot(t, withoutXen(remaster(t, "default = rescue\ntimeout = 0\n", "")))
 	if links := m.Shell("ip link"); !strings.Contains(links, "eth0") {
 		t.Errorf("no driver for the network card:\n%s", links)
 	}
@@ -117,7 +122,7 @@ func TestRescue(t *testing.T) {
 
 // TestBareGuest boots the demo's guest without Xen.
 func TestBareGuest(t *testing.T) {
-	m := Boot(t, qemu.Machine{ISO: remaster(t, "default = bare\ntimeout = 0\n", "")})
+	m := Boot(t, withoutXen(remaster(t, "default = bare\ntimeout = 0\n", "")))
 	address := m.Wait("msg=\""+boot.MsgGuestAddress+"\"", bootLimit).Get("address")
 	if page := m.Fetch(address, soon); !strings.Contains(page, address) {
 		t.Errorf("its page is\n%s", page)
