@@ -73,6 +73,7 @@ test: setup
 
 bench: iso
 	$(GO) run ./test/bench -iso '$(ISO)' -accel '$(ACCEL)' -n '$(N)' -json build/bench.json
+	$(GO) test -run - -bench Write -benchtime 9x ./internal/iso9660
 
 # All that was built; what was downloaded (build/cache) stays.
 clean:

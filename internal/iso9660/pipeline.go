@@ -13,11 +13,11 @@ import (
 )
 
 // chunk is how many bytes are read, hashed and written at a time, and readAhead how many such chunks
-// there are between reading and writing. Of 128 KiB to 1 MiB, 512 KiB took the kernel the least time
-// for 1 GiB, on a machine busy with other work.
+// there are between reading and writing. 1 GiB took 0.73 s by these, 0.76 to 1.1 s by others of 64 KiB to
+// 2 MiB: what one processor read is still in the cache when another hashes and writes it.
 const (
-	chunk     = 512 << 10
-	readAhead = 8
+	chunk     = 128 << 10
+	readAhead = 16
 )
 
 // output is the image being written.

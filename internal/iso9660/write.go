@@ -12,7 +12,7 @@ import (
 
 // Write writes img to w in one sequential pass and returns the sums of its files, sorted by path, with
 // those of the files that it makes. progress, when not nil, is told the bytes written so far and in all,
-// after every 512 KiB or less. Sources are read ahead, by another goroutine than the one that writes and
+// after every 128 KiB or less. Sources are read ahead, by another goroutine than the one that writes and
 // calls progress; all have ended when Write returns. A source that does not have its announced size is
 // an error that wraps ErrSize; what w got is then useless.
 func (img *Image) Write(ctx context.Context, w io.Writer, progress func(written, total int64)) ([]Sum, error) {
