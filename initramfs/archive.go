@@ -64,7 +64,8 @@ func (a *Archive) Stream(name string, size int64, open func() (io.ReadCloser, er
 	})
 }
 
-// Tree adds every file and directory below the host's directory source at name.
+// Tree adds every file and directory below the host's directory source at name. Of their permissions only
+// the owner's right to execute counts: the rest is the builder's umask.
 func (a *Archive) Tree(name, source string) error {
 	return fs.WalkDir(os.DirFS(source), ".", func(at string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -78,7 +79,11 @@ func (a *Archive) Tree(name, source string) error {
 		if err != nil {
 			return fmt.Errorf("add %s: %w", name, err)
 		}
-		return a.File(path.Join(name, at), path.Join(source, at), info.Mode())
+		perm := fs.FileMode(0o644)
+		if info.Mode()&0o100 != 0 {
+			perm = 0o755
+		}
+		return a.File(path.Join(name, at), path.Join(source, at), perm)
 	})
 }
 

@@ -71,3 +71,27 @@ func TestWriteTarRefusesDevices(t *testing.T) {
 		t.Errorf("a device node: %v", err)
 	}
 }
+
+// TestTree forgets the umask of whoever built what it takes in.
+func TestTree(t *testing.T) {
+	source := t.TempDir()
+	if err := os.Mkdir(filepath.Join(source, "dir"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, perm := range map[string]os.FileMode{"dir/data": 0o600, "program": 0o700} {
+		if err := os.WriteFile(filepath.Join(source, name), nil, perm); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := NewArchive()
+	if err := a.Tree("/at", source); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := a.WriteTar(&out); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := listTar(t, &out), []string{"5 755 at/", "5 755 at/dir/", "0 644 at/dir/data", "0 755 at/program"}; !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}

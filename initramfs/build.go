@@ -81,7 +81,15 @@ func Build(ctx context.Context, in Inputs) (*Result, error) {
 		{Name: "Go userland", archive: userland},
 		{Name: "first stage", archive: base, categories: categories},
 	}
-	return r, in.pack(ctx, r)
+	if err := in.pack(ctx, r); err != nil {
+		return nil, err
+	}
+	for _, pattern := range []string{"images/*", "modules/*", "_userland/commands-*"} {
+		if err := prune(filepath.Join(in.CacheDir, pattern)); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
 }
 
 // pack compresses the initrd's three parts and writes them to r.Initrd.

@@ -5,13 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/u-root/gobusybox/src/pkg/bb/findpkg"
@@ -31,7 +30,8 @@ const registry = "github.com/u-root/gobusybox/src/pkg/bb/bbmain"
 // never answers.
 var buildTags = []string{"goshliner"}
 
-// urootCommands lists the import paths of u-root's commands in go.mod.
+// urootCommands lists the import paths of u-root's commands in go.mod, sorted: go list has them in another
+// order each time.
 func urootCommands(ctx context.Context, source string) ([]string, error) {
 	out, err := goCommand(ctx, source, "list", "tool")
 	if err != nil {
@@ -43,6 +43,7 @@ func urootCommands(ctx context.Context, source string) ([]string, error) {
 			commands = append(commands, line)
 		}
 	}
+	slices.Sort(commands)
 	return commands, nil
 }
 
@@ -55,7 +56,7 @@ func rewriteCommands(source, dir string, commands []string) (string, error) {
 		return "", err
 	}
 	done := filepath.Join(dir, "commands-"+key)
-	if _, err := os.Stat(done); !errors.Is(err, fs.ErrNotExist) {
+	if ok, err := kept(done); ok || err != nil {
 		return done, err
 	}
 	partial := done + ".partial"

@@ -34,7 +34,7 @@ func (in Inputs) squash(ctx context.Context, a *Archive) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+	if ok, err := kept(name); ok || err != nil {
 		return name, err
 	}
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -76,7 +76,7 @@ func (in Inputs) modules(ctx context.Context, release string) (string, error) {
 	key := sha256.Sum256([]byte(strings.Join(slices.Concat(
 		[]string{source.Package.SHA256, modulesFormat, ModulesSpec}, EarlyModules), "\n")))
 	dir := filepath.Join(in.CacheDir, "modules", hex.EncodeToString(key[:8]))
-	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+	if ok, err := kept(dir); ok || err != nil {
 		return dir, err
 	}
 	work := dir + ".partial"

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,7 +27,7 @@ func (in Inputs) compress(ctx context.Context, a *Archive) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
+	if ok, err := kept(name); ok || err != nil {
 		return name, err
 	}
 	return name, atomicfile.Write(name, func(f *os.File) error {
