@@ -4,6 +4,11 @@ package vm
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,14 +49,14 @@ func remaster(t *testing.T, settings, guestDir string) string {
 	return iso
 }
 
-// TestRemastered boots a disc to which a guest and settings were added, on the other firmware and medium
-// than the disc itself was booted with before.
-func TestRemastered(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "third")
+// guestDir makes a guest's directory: one more of the demo's guests.
+func guestDir(t *testing.T, parent, name string) string {
+	t.Helper()
+	dir := filepath.Join(parent, name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(dir, "third.cfg"), `kernel = "dom0"
+	write(t, filepath.Join(dir, name+".cfg"), `kernel = "dom0"
 ramdisk = "initrd.img"
 extra = "console=hvc0 zerodisc.guest quiet cryptomgr.notests"
 memory = 96
@@ -62,12 +67,45 @@ vif = [ '' ]
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(dir, "initrd.img"), tool(t, "isoinfo", "-i", image, "-R", "-x", "/guests/tty1/initrd.img"))
-	iso := remaster(t, "cmdline = zerodisc.hostname=rack7\ntimeout = 1\n", dir)
+	return dir
+}
+
+// serveGuests serves the directory with a list of its files as docs/guests.md says, and returns the
+// address at which a machine finds it, and the list's sum.
+func serveGuests(t *testing.T, dir string) (url, sum string) {
+	t.Helper()
+	list := tool(t, "sh", "-c", `cd "$0" && find -L . -type f ! -name SHA256SUMS -exec sha256sum {} +`, dir)
+	write(t, filepath.Join(dir, "SHA256SUMS"), list)
+	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	t.Cleanup(server.Close)
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "http://10.0.2.2:" + port + "/", fmt.Sprintf("%x", sha256.Sum256([]byte(list)))
+}
+
+// TestRemastered boots a disc to which a guest and settings were added, on the other firmware and medium
+// than the disc itself was booted with before. The settings name a web server that has two more guests,
+// one of them damaged.
+func TestRemastered(t *testing.T) {
+	web := t.TempDir()
+	guestDir(t, web, "fourth")
+	damaged := guestDir(t, web, "fifth")
+	url, sum := serveGuests(t, web)
+	write(t, filepath.Join(damaged, "initrd.img"), "not what the list says")
+	settings := fmt.Sprintf("cmdline = zerodisc.hostname=rack7 zerodisc.guests=%s zerodisc.guests-sha256=%s\ntimeout = 1\n", url, sum)
+	iso := remaster(t, settings, guestDir(t, t.TempDir(), "third"))
 	m := Boot(t, qemu.Machine{ISO: iso, Medium: qemu.USB, Firmware: qemu.UEFI})
 	m.Wait("msg=ready guests=3", bootLimit)
-	address := m.Wait(`msg="guest address" guest=third`, addressLimit).Get("address")
-	if page := m.Fetch(address, soon); !strings.Contains(page, "third") {
-		t.Errorf("the page of the guest that was added is\n%s", page)
+	for _, name := range []string{"third", "fourth"} {
+		address := m.Wait(`msg="guest address" guest=`+name, addressLimit).Get("address")
+		if page := m.Fetch(address, soon); !strings.Contains(page, name) {
+			t.Errorf("the page of the guest that was added is\n%s", page)
+		}
+	}
+	if refused := m.Wait(`msg="`+boot.MsgGuestRefused+`" guest=fifth`, addressLimit); !strings.Contains(refused.Get("err"), "SHA-256") {
+		t.Errorf("the guest with a damaged file is refused because of %s", refused.Get("err"))
 	}
 	if got := m.Shell("hostname"); got != "rack7" {
 		t.Errorf("the host's name is %q, the settings say rack7", got)
