@@ -1,9 +1,11 @@
 package grub
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,7 +24,8 @@ type target struct {
 	format    string // grub-mkimage's
 	pkg       string // Debian's package of the modules
 	modules   []string
-	early     *template.Template // configuration built in; its data is the build id
+	early     *template.Template // configuration built in; its data is the build id; nil for none
+	menu      string             // built in as the menu, instead of the medium's; "" for none
 }
 
 // Modules that several targets have in common.
@@ -49,16 +52,25 @@ set prefix=($root)/boot/grub
 export base
 `))
 
-// earlyNet finds everything beside this GRUB, wherever it was loaded from: $fw_path is the server and
-// the directory.
-var earlyNet = template.Must(template.New("early").Parse(
-	`set base=$fw_path
-set prefix=$fw_path/boot/grub
+// findTree finds everything beside this GRUB, wherever it was loaded from. $fw_path is the server and the
+// directory that the DHCP server named, always of TFTP; boot.ipxe puts the address that iPXE had there, as
+// the directory, which is then the one that counts.
+const findTree = `if regexp --set=1:protocol --set=2:server --set=3:directory '^\(.*\)(http|https|tftp):/+([^/]+)(.*)$' "$fw_path"; then
+  if [ "$protocol" = https ]; then
+    echo "GRUB cannot load from https://$server$directory: start boot.ipxe from http:// or tftp://"
+    sleep --verbose 30
+  fi
+  set base="($protocol,$server)$directory"
+else
+  set base="$fw_path"
+fi
 export base
-`))
+set prefix="$base/boot/grub"
+configfile "$base/` + boot.MediumGRUB + `"
+`
 
 // netModules speak to servers.
-var netModules = []string{"net", "tftp", "http"}
+var netModules = []string{"net", "tftp", "http", "memdisk", "tar"}
 
 var (
 	biosDisk = target{
@@ -71,11 +83,11 @@ var (
 	}
 	biosNet = target{
 		name: "GRUB for PXE on BIOS", directory: "i386-pc", format: "i386-pc-pxe", pkg: "grub-pc-bin",
-		modules: slices.Concat([]string{"pxe"}, biosModules, netModules, coreModules), early: earlyNet,
+		modules: slices.Concat([]string{"pxe"}, biosModules, netModules, coreModules), menu: findTree,
 	}
 	efiNet = target{
 		name: "GRUB for PXE on UEFI", directory: "x86_64-efi", format: "x86_64-efi", pkg: "grub-efi-amd64-bin",
-		modules: slices.Concat([]string{"efinet"}, efiModules, netModules, coreModules), early: earlyNet,
+		modules: slices.Concat([]string{"efinet"}, efiModules, netModules, coreModules), menu: findTree,
 	}
 )
 
@@ -130,27 +142,54 @@ func mkimage(ctx context.Context, payload string, t target, buildID string) ([]b
 		return nil, fmt.Errorf("make %s: %w", t.name, err)
 	}
 	defer os.RemoveAll(dir)
-	var early bytes.Buffer
-	if err := t.early.Execute(&early, buildID); err != nil {
+	options, err := t.builtIn(dir, buildID)
+	if err != nil {
 		return nil, fmt.Errorf("make %s: %w", t.name, err)
 	}
-	config, image := filepath.Join(dir, "early.cfg"), filepath.Join(dir, "image")
-	if err := os.WriteFile(config, early.Bytes(), 0o600); err != nil {
-		return nil, fmt.Errorf("make %s: %w", t.name, err)
-	}
-	if err := run(ctx, t.command(payload, config, image)); err != nil {
+	image := filepath.Join(dir, "image")
+	if err := run(ctx, t.command(payload, image, options...)); err != nil {
 		return nil, fmt.Errorf("make %s: %w", t.name, err)
 	}
 	return os.ReadFile(image)
 }
 
-// command is the command line that reads config and writes image.
-func (t target) command(payload, config, image string) []string {
-	return append([]string{
+// builtIn writes what is to be built in into dir and returns grub-mkimage's options for it.
+func (t target) builtIn(dir, buildID string) ([]string, error) {
+	if t.menu != "" {
+		disk := filepath.Join(dir, "menu.tar")
+		return []string{"-m", disk, "-p", "(memdisk)/boot/grub"}, writeMenuDisk(disk, t.menu)
+	}
+	var early bytes.Buffer
+	if err := t.early.Execute(&early, buildID); err != nil {
+		return nil, err
+	}
+	config := filepath.Join(dir, "early.cfg")
+	return []string{"-c", config, "-p", "/boot/grub"}, os.WriteFile(config, early.Bytes(), 0o600)
+}
+
+// writeMenuDisk writes the archive that GRUB takes for a disk: it has the menu.
+func writeMenuDisk(name, menu string) error {
+	var disk bytes.Buffer
+	out := tar.NewWriter(&disk)
+	if err := out.WriteHeader(&tar.Header{Name: boot.MediumGRUB, Mode: 0o644, Size: int64(len(menu)), Format: tar.FormatUSTAR}); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(out, menu); err != nil {
+		return err
+	}
+	if err := out.Close(); err != nil {
+		return err
+	}
+	return os.WriteFile(name, disk.Bytes(), 0o600)
+}
+
+// command is the command line that writes image.
+func (t target) command(payload, image string, options ...string) []string {
+	return slices.Concat([]string{
 		filepath.Join(payload, dynamicLink), "--library-path", filepath.Join(payload, libraryDir),
 		filepath.Join(payload, mkimageTool), "-d", filepath.Join(payload, modulesDir, t.directory),
-		"-O", t.format, "-p", "/boot/grub", "-c", config, "-o", image,
-	}, t.modules...)
+		"-O", t.format, "-o", image,
+	}, options, t.modules)
 }
 
 // run runs a command in an environment of its own; its messages become the error.
