@@ -24,8 +24,8 @@ type target struct {
 	format    string // grub-mkimage's
 	pkg       string // Debian's package of the modules
 	modules   []string
-	early     *template.Template // configuration built in; its data is the build id; nil for none
-	menu      string             // built in as the menu, instead of the medium's; "" for none
+	early     *template.Template // configuration built in; its data is the build id
+	menu      string             // built in, too, and run instead of the medium's; "" for none
 }
 
 // Modules that several targets have in common.
@@ -52,20 +52,25 @@ set prefix=($root)/boot/grub
 export base
 `))
 
-// findTree finds everything beside this GRUB, wherever it was loaded from. $fw_path is the server and the
-// directory that the DHCP server named, always of TFTP; boot.ipxe puts the address that iPXE had there, as
-// the directory, which is then the one that counts.
-const findTree = `if regexp --set=1:protocol --set=2:server --set=3:directory '^\(.*\)(http|https|tftp):/+([^/]+)(.*)$' "$fw_path"; then
+// earlyNet hands findTree $fw_path, the server and the directory that this GRUB was loaded from. As long as it
+// has that name, Debian's GRUB looks for a menu there; from HTTP it then stops at a prompt.
+var earlyNet = template.Must(template.New("early").Parse(`set loaded_from=$fw_path
+export loaded_from
+unset fw_path
+`))
+
+// findTree finds everything beside this GRUB, wherever that is. Where a DHCP server named the file, it was by
+// TFTP. iPXE hands on the address that boot.ipxe was loaded from as if it were the directory there.
+const findTree = `if regexp --set=1:protocol --set=2:server --set=3:directory '^\(.*\)(http|https|tftp):/+([^/]+)(.*)$' "$loaded_from"; then
   if [ "$protocol" = https ]; then
     echo "GRUB cannot load from https://$server$directory: start boot.ipxe from http:// or tftp://"
     sleep --verbose 30
   fi
   set base="($protocol,$server)$directory"
 else
-  set base="$fw_path"
+  regexp --set=1:base '^(.*[^/])/*$' "$loaded_from"
 fi
 export base
-set prefix="$base/boot/grub"
 configfile "$base/` + boot.MediumGRUB + `"
 `
 
@@ -83,11 +88,11 @@ var (
 	}
 	biosNet = target{
 		name: "GRUB for PXE on BIOS", directory: "i386-pc", format: "i386-pc-pxe", pkg: "grub-pc-bin",
-		modules: slices.Concat([]string{"pxe"}, biosModules, netModules, coreModules), menu: findTree,
+		modules: slices.Concat([]string{"pxe"}, biosModules, netModules, coreModules), early: earlyNet, menu: findTree,
 	}
 	efiNet = target{
 		name: "GRUB for PXE on UEFI", directory: "x86_64-efi", format: "x86_64-efi", pkg: "grub-efi-amd64-bin",
-		modules: slices.Concat([]string{"efinet"}, efiModules, netModules, coreModules), menu: findTree,
+		modules: slices.Concat([]string{"efinet"}, efiModules, netModules, coreModules), early: earlyNet, menu: findTree,
 	}
 )
 
@@ -155,16 +160,19 @@ func mkimage(ctx context.Context, payload string, t target, buildID string) ([]b
 
 // builtIn writes what is to be built in into dir and returns grub-mkimage's options for it.
 func (t target) builtIn(dir, buildID string) ([]string, error) {
-	if t.menu != "" {
-		disk := filepath.Join(dir, "menu.tar")
-		return []string{"-m", disk, "-p", "(memdisk)/boot/grub"}, writeMenuDisk(disk, t.menu)
-	}
 	var early bytes.Buffer
 	if err := t.early.Execute(&early, buildID); err != nil {
 		return nil, err
 	}
 	config := filepath.Join(dir, "early.cfg")
-	return []string{"-c", config, "-p", "/boot/grub"}, os.WriteFile(config, early.Bytes(), 0o600)
+	if err := os.WriteFile(config, early.Bytes(), 0o600); err != nil {
+		return nil, err
+	}
+	if t.menu == "" {
+		return []string{"-c", config, "-p", "/boot/grub"}, nil
+	}
+	disk := filepath.Join(dir, "menu.tar")
+	return []string{"-c", config, "-m", disk, "-p", "(memdisk)/boot/grub"}, writeMenuDisk(disk, t.menu)
 }
 
 // writeMenuDisk writes the archive that GRUB takes for a disk: it has the menu.
