@@ -46,14 +46,14 @@ func (m Machine) prepare(dir string) (files, error) {
 	if err != nil {
 		return files{}, err
 	}
-	if m.Medium == PXE && !isFile(filepath.Join(iso, m.BootFile)) {
+	if m.BootFile != "" && !isFile(filepath.Join(iso, m.BootFile)) {
 		return files{}, fmt.Errorf("no file %s in %s: build it with make netboot", m.BootFile, iso)
 	}
-	if m.Medium != PXE && !isFile(iso) {
+	if !m.fromNetwork() && !isFile(iso) {
 		return files{}, fmt.Errorf("no image %s: build it with make iso", iso)
 	}
 	f := files{medium: iso}
-	if m.Medium != CD && m.Medium != PXE {
+	if m.Medium != CD && !m.fromNetwork() {
 		f.medium = filepath.Join(dir, "disk.img")
 		if err := copyFile(f.medium, iso, DiskSize); err != nil {
 			return f, err

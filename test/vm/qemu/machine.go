@@ -32,6 +32,7 @@ const (
 	SATA Medium = "sata" // a disk
 	NVMe Medium = "nvme" // a disk
 	PXE  Medium = "pxe"  // no medium: the first NIC's boot ROM loads BootFile by TFTP
+	HTTP Medium = "http" // no medium: UEFI loads what the first NIC's network names, by HTTP
 
 	PVH    CPU = "pvh" // hardware virtualisation: PVH guests work
 	PVOnly CPU = "pv"  // none: PV guests only
@@ -39,6 +40,11 @@ const (
 	UserNet  Net = "user"      // QEMU's user network: DHCP server, gateway, forwarded ports
 	NoServer Net = "no server" // a link with nobody on it
 )
+
+// Tap is a link to this machine's network interface name, which exists (ip-tuntap(8)).
+func Tap(name string) Net { return Net(tapPrefix + name) }
+
+const tapPrefix = "tap "
 
 // NIC is a network card. The zero value is an e1000 on the user network.
 type NIC struct {
@@ -56,7 +62,7 @@ type Forward struct {
 // Machine is a PC. The zero value of a field is what its comment calls the default.
 type Machine struct {
 	ISO       string   // image to boot from, required; for PXE the directory that is served
-	BootFile  string   // for PXE: what the network's DHCP server names
+	BootFile  string   // for PXE on the user network: what its DHCP server names
 	Firmware  Firmware // BIOS
 	Medium    Medium   // CD
 	Board     string   // "pc"; "q35" is the other one
@@ -151,9 +157,15 @@ func (m Machine) firmware(f files) ([]string, error) {
 	return nil, fmt.Errorf("firmware %q: want %s or %s", m.Firmware, BIOS, UEFI)
 }
 
+// fromNetwork says that the firmware's network boot starts the machine.
+func (m Machine) fromNetwork() bool { return m.Medium == PXE || m.Medium == HTTP }
+
 func (m Machine) medium(f files) ([]string, error) {
-	if m.Medium == PXE {
+	switch m.Medium {
+	case PXE:
 		return nil, nil
+	case HTTP: // OVMF would ask by PXE first
+		return []string{"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n", "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n"}, nil
 	}
 	devices, ok := media[m.Medium]
 	if !ok {
@@ -186,8 +198,10 @@ func (m Machine) network(f files) ([]string, error) {
 		}
 		// romfile= : without the network boot ROM the firmware is done seconds earlier. UEFI has its own.
 		boot := ",romfile="
-		if i == 0 && m.Medium == PXE {
-			backend += ",tftp=" + escape(f.medium) + ",bootfile=" + escape(m.BootFile)
+		if i == 0 && m.fromNetwork() {
+			if m.BootFile != "" {
+				backend += ",tftp=" + escape(f.medium) + ",bootfile=" + escape(m.BootFile)
+			}
 			boot = ",bootindex=1"
 			if m.Firmware == UEFI {
 				boot += ",romfile="
@@ -211,7 +225,10 @@ func (m Machine) backend(i int, nic NIC) (string, error) {
 	case NoServer:
 		return fmt.Sprintf("hubport,id=net%d,hubid=%d", i, i), nil
 	}
-	return "", fmt.Errorf("NIC %d: net %q: want %q or %q", i, nic.Net, UserNet, NoServer)
+	if tap, ok := strings.CutPrefix(string(nic.Net), tapPrefix); ok {
+		return fmt.Sprintf("tap,id=net%d,ifname=%s,script=no,downscript=no", i, escape(tap)), nil
+	}
+	return "", fmt.Errorf("NIC %d: net %q: want %q, %q or a tap", i, nic.Net, UserNet, NoServer)
 }
 
 // rule returns f in the form of QEMU's hostfwd option.

@@ -46,6 +46,11 @@ func TestArgs(t *testing.T) {
 			" -netdev user,id=net0,hostfwd=tcp:127.0.0.1:8016-10.0.2.16:80 -device e1000,netdev=net0,mac=52:54:00:12:34:56,romfile= -serial mon:stdio"},
 		{"PXE", Machine{Medium: PXE, BootFile: "a.0"}, defaults + pv +
 			" -netdev user,id=net0,tftp=disc.iso,bootfile=a.0 -device e1000,netdev=net0,mac=52:54:00:12:34:56,bootindex=1" + serial},
+		{"HTTP", Machine{Medium: HTTP, Firmware: UEFI, NICs: []NIC{{Model: "virtio-net-pci", Net: Tap("tap0")}}}, defaults + pv +
+			" -drive if=pflash,unit=0,format=raw,readonly=on,file=code.fd -drive if=pflash,unit=1,format=raw,file=vars.fd" +
+			" -fw_cfg name=opt/org.tianocore/IPv4PXESupport,string=n -fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=n" +
+			" -netdev tap,id=net0,ifname=tap0,script=no,downscript=no" +
+			" -device virtio-net-pci,netdev=net0,mac=52:54:00:12:34:56,bootindex=1,romfile=" + serial},
 		{"KVM", Machine{Accel: KVM, Board: "q35", MemoryMiB: 512, CPUs: 1},
 			"-nodefaults -no-user-config -machine q35 -m 512 -smp 1 -vga std -accel kvm -cpu host" + cd + nic + serial},
 	}
