@@ -206,6 +206,12 @@ dnsmasq as the network's DHCP server:
   dhcp-boot=` + pxeBIOS + `
   dhcp-boot=tag:uefi,` + pxeUEFI + `
 
+and, for UEFI HTTP Boot, with this directory on a web server:
+
+  dhcp-match=set:http,option:client-arch,16
+  dhcp-option-force=tag:http,option:vendor-class,HTTPClient
+  dhcp-boot=tag:http,http://192.168.1.5/zerodisc/` + pxeUEFI + `
+
 iPXE from a web server:  chain http://SERVER/zerodisc/` + ipxeScript + `
 
 SHA256SUMS has the sums of all files: sha256sum -c SHA256SUMS
