@@ -69,7 +69,8 @@ const rescueCommands = `
   mount    mount -r /dev/sda1 /mnt (without -r: to write)   umount /mnt
            ext2 to ext4, vfat, exfat, iso9660, udf, squashfs
   copy     cp  tar  dd  cpio  gzip  shasum  scp  wget
-  network  ip link set eth0 up           ip addr add 192.0.2.2/24 dev eth0
+  network  dhclient -ipv6=false eth0     or, where there is no DHCP server:
+           ip link set eth0 up           ip addr add 192.0.2.2/24 dev eth0
            ip route add default via 192.0.2.1
   drivers  modprobe NAME  rmmod NAME
   end      poweroff  reboot (what is mounted is written and unmounted first)

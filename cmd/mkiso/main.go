@@ -44,6 +44,9 @@ func main() {
 	case errors.Is(err, flag.ErrHelp):
 	case errors.Is(err, errUsage):
 		os.Exit(2)
+	case err != nil && ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "mkiso: interrupted")
+		os.Exit(1)
 	case err != nil:
 		fmt.Fprintf(os.Stderr, "mkiso: %v\n", err)
 		os.Exit(1)

@@ -145,7 +145,8 @@ func TestCheckMedium(t *testing.T) {
 	m.WaitOff(stopLimit)
 }
 
-// TestRescue boots the entry that is for other people's machines: a shell, no Xen, no network.
+// TestRescue boots the entry that is for other people's machines: a shell, no Xen, no network until somebody
+// asks for it.
 func TestRescue(t *testing.T) {
 	m := Boot(t, withoutXen(remaster(t, "default = rescue\ntimeout = 0\n", "")))
 	if links := m.Shell("ip link"); !strings.Contains(links, "eth0") {
@@ -153,6 +154,10 @@ func TestRescue(t *testing.T) {
 	}
 	if addresses := m.Shell("ip addr"); strings.Contains(addresses, "10.0.2.") {
 		t.Errorf("the rescue shell asked for an address:\n%s", addresses)
+	}
+	said := m.Shell("dhclient -ipv6=false eth0")
+	if addresses := m.Shell("ip addr"); !strings.Contains(addresses, "10.0.2.15/24") {
+		t.Errorf("dhclient got no address:\n%s\n%s", said, addresses)
 	}
 	m.Enter("poweroff")
 	m.WaitOff(stopLimit)
