@@ -2,7 +2,6 @@ package guests
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -270,7 +269,7 @@ func (r *resolver) disk(value *Value) error {
 		return nil
 	}
 	target := d.target()
-	if d.prefix == "phy" && !filepath.IsAbs(target) {
+	if d.prefix == "phy" && !isAbsolute(target) {
 		target = "/dev/" + target // what Xen's block script makes of phy:vg/volume
 	}
 	path, err := r.absolute("disk "+d.vdev, value.Pos, target)

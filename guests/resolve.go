@@ -152,7 +152,7 @@ func (r *resolver) bootSource() error {
 	switch {
 	case err != nil:
 		return err
-	case ok && !filepath.IsAbs(loader.Text):
+	case ok && !isAbsolute(loader.Text):
 		// pygrub is what files say here, and it is a Python program.
 		return r.config().errorf(loader.Pos,
 			"copy the kernel and the initrd out of the guest's disk and name them as kernel and ramdisk",
@@ -208,12 +208,16 @@ func (r *resolver) pathOf(name string, value Value) (string, error) {
 	return r.machine.Kernel, r.mustExist(name, value.Pos, r.machine.Kernel)
 }
 
+// isAbsolute says whether a configuration's path is one of dom0's; what system the configuration is read on
+// does not matter.
+func isAbsolute(path string) bool { return strings.HasPrefix(path, "/") }
+
 // absolute returns path seen from the guest's directory, and an error when nothing is there.
 func (r *resolver) absolute(what string, pos Pos, path string) (string, error) {
 	if path == "" {
 		return "", r.config().errorf(pos, "name a file, or remove it", "%s names no file", what)
 	}
-	if filepath.IsAbs(path) {
+	if isAbsolute(path) {
 		return path, r.mustExist(what, pos, path)
 	}
 	if r.machine.Elsewhere && !filepath.IsLocal(path) {
