@@ -174,11 +174,11 @@ func TestWriteSources(t *testing.T) {
 	}
 	var list []string
 	for line := range strings.Lines(b.String()) {
-		if !strings.HasPrefix(line, "#") {
+		if line != "\n" && !strings.HasPrefix(line, "#") {
 			list = append(list, strings.TrimSpace(line))
 		}
 	}
-	want := []string{"gcc-14 14.2.0-19", "linux 6.12-1", "linux-signed-amd64 6.12+1", "zlib1g 1:1.3~rc1"}
+	want := []string{"gcc-14 14.2.0-19", "linux 6.12-1", "linux-signed-amd64 6.12+1", "zlib1g 1:1.3~rc1", "github.com/Some/module@v1.2.3+incompatible"}
 	if !slices.Equal(list, want) || !strings.Contains(b.String(), "deb-src entry for trixie") {
 		t.Errorf("got %q of\n%s", list, &b)
 	}

@@ -21,9 +21,13 @@ var sourcesText = template.Must(template.New("sources").Parse(`# Debian's source
 # What the archive has replaced since, Debian's snapshot archive keeps, by date: with a deb-src entry
 # for a day on which the version was in the archive, the same command fetches it.
 {{range .Sources}}{{.Name}} {{.Version}}
+{{end}}
+# Go modules: MODULE@VERSION, fetched by: go mod download MODULE@VERSION
+#
+{{range .Modules}}{{.Path}}@{{.Version}}
 {{end}}`))
 
-// WriteSources writes the list of the source packages of all packages, each once, sorted.
+// WriteSources writes the list of the source packages of all packages, each once, sorted, and of the Go modules.
 func WriteSources(w io.Writer, in Input) error {
 	err := sourcesText.Execute(w, struct {
 		Input

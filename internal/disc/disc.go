@@ -19,6 +19,7 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/grub"
 	"github.com/zerodisc/zerodisc/initramfs"
+	"github.com/zerodisc/zerodisc/internal/guestdir"
 	"github.com/zerodisc/zerodisc/internal/iso9660"
 	"github.com/zerodisc/zerodisc/internal/payload"
 	"github.com/zerodisc/zerodisc/internal/progress"
@@ -137,7 +138,7 @@ func (b *builder) makeInitrd(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	b.initrd, _, err = fileContent(b.made.Initrd)
+	b.initrd, _, err = iso9660.FromFile(b.made.Initrd)
 	return err
 }
 
@@ -145,7 +146,7 @@ func (b *builder) makeInitrd(ctx context.Context) (err error) {
 func (b *builder) collectGuests(context.Context) error {
 	image := b.initrd.Tail(b.made.Guest)
 	for _, name := range demoGuests {
-		files, err := guestFiles(filepath.Join(b.source, "guests", name))
+		files, err := guestdir.Files(filepath.Join(b.source, "guests", name))
 		if err != nil {
 			return err
 		}
@@ -153,7 +154,7 @@ func (b *builder) collectGuests(context.Context) error {
 		b.guestFiles = append(b.guestFiles, iso9660.File{Path: boot.MediumGuests + "/" + name + "/" + guestImage, Content: image})
 	}
 	for _, dir := range b.Guests {
-		files, err := guestFiles(dir)
+		files, err := guestdir.Files(dir)
 		if err != nil {
 			return err
 		}

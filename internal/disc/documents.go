@@ -77,7 +77,7 @@ func documents(p provenance, tree *payload.Tree, own licences) ([]iso9660.File, 
 		files = append(files, iso9660.File{Path: name, Content: iso9660.Bytes(text.Bytes())})
 	}
 	for at, name := range map[string]string{"COPYRIGHT/zerodisc": own.zerodisc, "COPYRIGHT/go/LICENSE": own.golang} {
-		content, _, err := fileContent(name)
+		content, _, err := iso9660.FromFile(name)
 		if err != nil {
 			return nil, fmt.Errorf("licence: %w", err)
 		}
@@ -92,7 +92,7 @@ func documents(p provenance, tree *payload.Tree, own licences) ([]iso9660.File, 
 	}
 	for _, m := range p.Modules {
 		for _, name := range m.Licences {
-			content, _, err := fileContent(filepath.Join(m.Dir, name))
+			content, _, err := iso9660.FromFile(filepath.Join(m.Dir, name))
 			if err != nil {
 				return nil, err
 			}
