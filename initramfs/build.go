@@ -16,6 +16,10 @@ import (
 	"github.com/zerodisc/zerodisc/internal/payload"
 )
 
+// userlandDir is the directory of intermediate files in which the userland is compiled. The underscore
+// hides it from ./...
+const userlandDir = "_userland"
+
 // Inputs are what the initrd is made from.
 type Inputs struct {
 	Source   string // this module's root directory
@@ -40,7 +44,7 @@ func Build(ctx context.Context, in Inputs) (*Result, error) {
 		return nil, err
 	}
 	in.Step("compiling the userland")
-	programs, err := compile(ctx, in.Source, filepath.Join(in.CacheDir, "_userland")) // the underscore hides it from ./...
+	programs, err := compile(ctx, in.Source, filepath.Join(in.CacheDir, userlandDir))
 	if err != nil {
 		return nil, fmt.Errorf("userland: %w", err)
 	}
@@ -84,8 +88,8 @@ func Build(ctx context.Context, in Inputs) (*Result, error) {
 	if err := in.pack(ctx, r); err != nil {
 		return nil, err
 	}
-	for _, pattern := range []string{"images/*", "modules/*", "_userland/commands-*"} {
-		if err := prune(filepath.Join(in.CacheDir, pattern)); err != nil {
+	for dir, prefix := range map[string]string{"images": "", "modules": "", userlandDir: commandsPrefix} {
+		if err := prune(filepath.Join(in.CacheDir, dir), prefix); err != nil {
 			return nil, err
 		}
 	}

@@ -25,6 +25,9 @@ const uroot = "github.com/u-root/u-root/cmds/"
 // registry is the package with which a rewritten command registers itself.
 const registry = "github.com/u-root/gobusybox/src/pkg/bb/bbmain"
 
+// commandsPrefix begins the names of the directories with rewritten commands.
+const commandsPrefix = "commands-"
+
 // buildTags of the userland. goshliner: a shell that asks the terminal nothing. The default one
 // waits for the terminal's colours and cursor before its first prompt, which a plain serial line
 // never answers.
@@ -55,7 +58,7 @@ func rewriteCommands(source, dir string, commands []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	done := filepath.Join(dir, "commands-"+key)
+	done := filepath.Join(dir, commandsPrefix+key)
 	if ok, err := kept(done); ok || err != nil {
 		return done, err
 	}

@@ -66,8 +66,8 @@ func (in Inputs) mksquashfs(ctx context.Context, a *Archive, image string) error
 const modulesFormat = "2"
 
 // modules selects the modules of the kernel release and returns a directory with two of them, tree,
-// which has all by release, and early, and with their categories. It takes seconds, so the result is kept, named by what it
-// depends on.
+// which has all by release, and early, and with their categories. It takes seconds, so the result is kept,
+// named by what it depends on.
 func (in Inputs) modules(ctx context.Context, release string) (string, error) {
 	source, err := in.Tree.Lookup("/usr/lib/modules/" + release)
 	if err != nil {

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -25,23 +27,28 @@ func kept(name string) (bool, error) {
 	return true, os.Chtimes(name, now, now)
 }
 
-// prune removes the results that match the pattern but for those used last.
-func prune(pattern string) error {
-	names, err := filepath.Glob(pattern)
+// prune removes the results in dir whose names have the prefix, but for those used last.
+func prune(dir, prefix string) error {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	used := map[string]time.Time{}
-	for _, name := range names {
-		info, err := os.Stat(name)
+	for _, e := range entries {
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // another build's, which has given it its name by now
+		}
 		if err != nil {
 			return err
 		}
-		used[name] = info.ModTime()
+		if strings.HasPrefix(e.Name(), prefix) {
+			used[e.Name()] = info.ModTime()
+		}
 	}
-	slices.SortFunc(names, func(a, b string) int { return cmp.Or(used[b].Compare(used[a]), cmp.Compare(a, b)) })
+	names := slices.SortedFunc(maps.Keys(used), func(a, b string) int { return cmp.Or(used[b].Compare(used[a]), cmp.Compare(a, b)) })
 	for _, name := range names[min(keep, len(names)):] {
-		if err := os.RemoveAll(name); err != nil {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return err
 		}
 	}

@@ -30,7 +30,7 @@ func TestPrune(t *testing.T) {
 	if ok, err := kept(filepath.Join(dir, "image-99")); ok || err != nil {
 		t.Fatalf("kept what is not there: %v, %v", ok, err)
 	}
-	if err := prune(filepath.Join(dir, "image-*")); err != nil {
+	if err := prune(dir, "image-"); err != nil {
 		t.Fatal(err)
 	}
 	left, err := filepath.Glob(filepath.Join(dir, "*"))
