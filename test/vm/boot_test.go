@@ -196,7 +196,7 @@ func TestUEFIDisc(t *testing.T) {
 
 // TestSmallHost boots a stick, which has got a partition of its owner since, in a machine with 512 MB, and reboots it from the keyboard.
 func TestSmallHost(t *testing.T) {
-	m := Boot(t, qemu.Machine{ISO: withLaterPartition(t), Firmware: qemu.BIOS, Medium: qemu.USB, MemoryMiB: 512})
+	m := Boot(t, qemu.Machine{ISO: withLaterPartition(t, Image()), Firmware: qemu.BIOS, Medium: qemu.USB, MemoryMiB: 512})
 	m.waitGuests(t)
 	t.Run("Ctrl-Alt-Del", func(t *testing.T) {
 		m := m.In(t).FromNow()
@@ -212,12 +212,6 @@ func TestSmallHost(t *testing.T) {
 		}
 		m.WaitText(`GRUB`, stopLimit+soon)
 	})
-}
-
-// TestUEFIStick boots a stick under UEFI on the newer board, with a paravirtual NIC.
-func TestUEFIStick(t *testing.T) {
-	m := Boot(t, qemu.Machine{ISO: withLaterPartition(t), Firmware: qemu.UEFI, Medium: qemu.USB, Board: "q35", NICs: []qemu.NIC{{Model: "virtio-net-pci"}}})
-	m.checkPages(t, m.waitGuests(t))
 }
 
 // TestNoNIC boots without a network and then crashes stage2: the machine stays, with a shell that

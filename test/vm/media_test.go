@@ -98,11 +98,11 @@ func write(t *testing.T, name, text string) {
 	}
 }
 
-// withLaterPartition is the image on a stick whose remaining space got a partition of its own, with a
+// withLaterPartition is an image on a stick whose remaining space got a partition of its own, with a
 // tool that does not know of zerodisc.
-func withLaterPartition(t *testing.T) string {
+func withLaterPartition(t *testing.T, iso string) string {
 	t.Helper()
-	image, err := os.ReadFile(Image())
+	image, err := os.ReadFile(iso)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,9 +86,9 @@ func serveGuests(t *testing.T, dir string) (url, sum string) {
 	return "http://10.0.2.2:" + port + "/", fmt.Sprintf("%x", sha256.Sum256([]byte(list)))
 }
 
-// TestRemastered boots a disc to which a guest and settings were added, on the other firmware and medium
-// than the disc itself was booted with before. The settings name a web server that has two more guests,
-// one of them damaged.
+// TestRemastered boots a disc to which a guest and settings were added from a stick under UEFI, on the newer
+// board, with a paravirtual NIC. The stick has got a partition of its owner since. The settings name a web
+// server that has two more guests, one of them damaged.
 func TestRemastered(t *testing.T) {
 	web := t.TempDir()
 	guestDir(t, web, "fourth")
@@ -96,12 +97,14 @@ func TestRemastered(t *testing.T) {
 	write(t, filepath.Join(damaged, "initrd.img"), "not what the list says")
 	settings := fmt.Sprintf("cmdline = zerodisc.hostname=rack7 zerodisc.guests=%s zerodisc.guests-sha256=%s\ntimeout = 1\n", url, sum)
 	iso := remaster(t, settings, guestDir(t, t.TempDir(), "third"))
-	m := Boot(t, qemu.Machine{ISO: iso, Medium: qemu.USB, Firmware: qemu.UEFI})
+	m := Boot(t, qemu.Machine{
+		ISO: withLaterPartition(t, iso), Medium: qemu.USB, Firmware: qemu.UEFI, Board: "q35", NICs: []qemu.NIC{{Model: "virtio-net-pci"}},
+	})
 	m.Wait("msg=ready guests=3", bootLimit)
-	for _, name := range []string{"third", "fourth"} {
+	for _, name := range append(slices.Clone(guests), "third", "fourth") {
 		address := m.Wait(`msg="guest address" guest=`+name, addressLimit).Get("address")
 		if page := m.Fetch(address, soon); !strings.Contains(page, name) {
-			t.Errorf("the page of the guest that was added is\n%s", page)
+			t.Errorf("the page of %s is\n%s", name, page)
 		}
 	}
 	if refused := m.Wait(`msg="`+boot.MsgGuestRefused+`" guest=fifth`, addressLimit); !strings.Contains(refused.Get("err"), "SHA-256") {
