@@ -52,7 +52,7 @@ func verify(ctx context.Context, args []string) error {
 
 // serve boots the PCs next to this one from a netboot tree.
 func serve(ctx context.Context, args []string) error {
-	opts := netserve.Options{Out: os.Stdout, Dir: "build/netboot"}
+	opts := netserve.Options{Out: os.Stdout}
 	flags := newFlags("mkiso serve [-dir DIR] [-interface NAME] [-port N] [-range FIRST-LAST]")
 	flags.StringVar(&opts.Dir, "dir", "build/netboot", "serve the netboot tree in `DIR`")
 	flags.StringVar(&opts.Interface, "interface", "", "answer on the network interface `NAME` (default: the only one there is)")

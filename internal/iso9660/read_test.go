@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/kdomanski/iso9660"
 )
 
 // summed is the sample with the files that the writer makes.
@@ -70,25 +68,6 @@ func TestOpen(t *testing.T) {
 			t.Errorf("ReadFile of 5 bytes: %v", err)
 		}
 	}
-}
-
-// TestOpenAgreesWithKdomanski compares with a reader that others wrote, as far as that goes:
-// TestKdomanskiReads says why not with all of the sample.
-func TestOpenAgreesWithKdomanski(t *testing.T) {
-	img := sample()
-	img.Files = slices.DeleteFunc(img.Files, func(f File) bool { return strings.HasPrefix(f.Path, "many/") })
-	b, _ := build(t, img)
-	image, err := iso9660.OpenImage(bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := image.RootDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := map[string]string{}
-	walkKdomanski(t, root, "", want)
-	compare(t, discContents(t, openBytes(t, b)), want)
 }
 
 // TestOpenXorriso reads what another writer made: names that go on in another sector, a link.

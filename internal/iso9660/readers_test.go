@@ -50,7 +50,8 @@ func compare(t *testing.T, got, want map[string]string) {
 	}
 }
 
-// TestKdomanskiReads leaves out the directory of several sectors: of such a one this reader
+// TestKdomanskiReads compares what a reader that others wrote finds with what was written, and with what
+// Open finds. It leaves out the directory of several sectors: of such a one their reader
 // (0.4.0) keeps the Rock Ridge entries of the last sector only.
 func TestKdomanskiReads(t *testing.T) {
 	img := sample()
@@ -70,6 +71,7 @@ func TestKdomanskiReads(t *testing.T) {
 	got := map[string]string{}
 	walkKdomanski(t, root, "", got)
 	compare(t, got, contents(t, img))
+	compare(t, discContents(t, openBytes(t, b)), got)
 }
 
 func walkKdomanski(t *testing.T, dir *iso9660.File, prefix string, found map[string]string) {

@@ -5,11 +5,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/internal/testns"
 )
 
 // ext4Image makes a file system in a file. It skips the test where this machine cannot mount it.
@@ -33,18 +34,6 @@ func ext4Image(t *testing.T) *os.File {
 	return file
 }
 
-// ownMounts gives the test a mount name space of its own.
-func ownMounts(t *testing.T) {
-	t.Helper()
-	runtime.LockOSThread() // for good: the thread ends with the test
-	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
-		t.Skip(err)
-	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // mounted returns the source of the mount at target, "" for none.
 func mounted(t *testing.T, target string) string {
 	t.Helper()
@@ -62,7 +51,7 @@ func mounted(t *testing.T, target string) string {
 
 func TestMountTakesItsLoopDeviceAlong(t *testing.T) {
 	image := ext4Image(t)
-	ownMounts(t)
+	testns.OwnMounts(t)
 	target := t.TempDir()
 	err := Mount(image, target, "ext4", unix.MS_NODEV, "noload")
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EPERM) {
@@ -108,7 +97,7 @@ func overwrite(device string) error {
 // What cannot be mounted leaves no loop device behind.
 func TestMountOfWhatIsNoFileSystem(t *testing.T) {
 	image := ext4Image(t)
-	ownMounts(t)
+	testns.OwnMounts(t)
 	if _, err := image.WriteAt(make([]byte, 4096), 0); err != nil {
 		t.Fatal(err)
 	}

@@ -8,13 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/testns"
 )
 
 // TestNothingIsWritten searches real file systems that were in use when the machine lost power:
@@ -31,7 +31,7 @@ func TestNothingIsWritten(t *testing.T) {
 		{"btrfs", 128, []string{"mkfs.btrfs", "-q", "-f"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			ownMounts(t)
+			testns.OwnMounts(t)
 			image := filepath.Join(t.TempDir(), "image")
 			if err := os.WriteFile(image, nil, 0o600); err != nil {
 				t.Fatal(err)
@@ -69,21 +69,6 @@ func TestNothingIsWritten(t *testing.T) {
 				t.Error("the file system was written to")
 			}
 		})
-	}
-}
-
-// ownMounts gives the test a mount name space of its own, or skips it.
-func ownMounts(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("mounting needs root")
-	}
-	runtime.LockOSThread() // for good: the thread ends with the test
-	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
-		t.Skip(err)
-	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -2,11 +2,8 @@ package netcfg
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
 	"runtime"
 	"slices"
 	"sync"
@@ -19,59 +16,18 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4/server4"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
-)
 
-// namespaceEnv holds the name of the test that a child process is to run in its namespaces.
-const namespaceEnv = "NETCFG_TEST_NAMESPACE"
+	"github.com/zerodisc/zerodisc/internal/testns"
+)
 
 // deadline is generous: nothing here takes longer than a few seconds on an idle machine.
 const deadline = 30 * time.Second
 
-// inNamespace runs body in a process with a network and a host name of its own. A user
-// namespace makes that possible without root; where the kernel forbids those, root does.
+// inNamespace runs body with a network and a host name of its own.
 func inNamespace(t *testing.T, body func(t *testing.T)) {
 	t.Helper()
-	if os.Getenv(namespaceEnv) == t.Name() {
-		body(t)
-		return
-	}
 	t.Parallel()
-	output, err := runInNamespace(t.Name(), userNamespace())
-	if startErr := new(startError); errors.As(err, &startErr) {
-		output, err = runInNamespace(t.Name(), plainNamespace())
-	}
-	if startErr := new(startError); errors.As(err, &startErr) {
-		t.Skipf("needs root, or a kernel that lets users make namespaces: %v", err)
-	}
-	if err != nil {
-		t.Fatalf("in its namespace: %v\n%s", err, output)
-	}
-}
-
-// startError tells a kernel that refuses namespaces from a test that failed in one.
-type startError struct{ error }
-
-func runInNamespace(test string, attr *syscall.SysProcAttr) ([]byte, error) {
-	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.v", "-test.timeout=90s")
-	cmd.Env = append(os.Environ(), namespaceEnv+"="+test)
-	cmd.SysProcAttr = attr
-	output, err := cmd.CombinedOutput()
-	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
-		err = &startError{err}
-	}
-	return output, err
-}
-
-func plainNamespace() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWUTS}
-}
-
-func userNamespace() *syscall.SysProcAttr {
-	attr := plainNamespace()
-	attr.Cloneflags |= syscall.CLONE_NEWUSER
-	attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-	attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	return attr
+	testns.Run(t, syscall.CLONE_NEWNET|syscall.CLONE_NEWUTS, body)
 }
 
 // lan is what a NIC of the test leads to: the other end of a veth pair in another namespace.

@@ -10,8 +10,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
@@ -24,39 +22,18 @@ import (
 	"github.com/insomniacslk/dhcp/iana"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
-)
 
-// namespaceEnv holds the name of the test that a child process is to run in its namespaces.
-const namespaceEnv = "NETSERVE_TEST_NAMESPACE"
+	"github.com/zerodisc/zerodisc/internal/testns"
+)
 
 // deadline is generous: nothing here takes longer than a few seconds on an idle machine.
 const deadline = 30 * time.Second
 
-// inNamespace runs body in a process with a network of its own, as root of a user namespace or,
-// where the kernel forbids those, as root.
+// inNamespace runs body with a network of its own.
 func inNamespace(t *testing.T, body func(t *testing.T)) {
 	t.Helper()
-	if os.Getenv(namespaceEnv) == t.Name() {
-		body(t)
-		return
-	}
 	t.Parallel()
-	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	if os.Getuid() != 0 {
-		attr.Cloneflags |= syscall.CLONE_NEWUSER
-		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=90s")
-	cmd.Env = append(os.Environ(), namespaceEnv+"="+t.Name())
-	cmd.SysProcAttr = attr
-	output, err := cmd.CombinedOutput()
-	switch {
-	case err != nil && !errors.As(err, new(*exec.ExitError)):
-		t.Skipf("needs root, or a kernel that lets users make namespaces: %v", err)
-	case err != nil:
-		t.Fatalf("in its namespace: %v\n%s", err, output)
-	}
+	testns.Run(t, syscall.CLONE_NEWNET, body)
 }
 
 // pc is the machine at the other end of the cable: a namespace in which eth0 leads to serve0 here.

@@ -1,20 +1,19 @@
 package payload
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/testns"
 )
 
 // noProxy keeps apt from asking a proxy of this machine's for a test's own server.
@@ -111,15 +110,10 @@ func TestChangedRelease(t *testing.T) {
 	failLoad(t, r.options(), "libone", "fetch package index", "do not use this mirror")
 }
 
-// fullDiskEnv holds the name of the test that a child process is to run in its mount namespace.
-const fullDiskEnv = "PAYLOAD_TEST_FULL_DISK"
-
 // TestFullDisk has caches on small disks, which are full at different steps.
-func TestFullDisk(t *testing.T) {
-	if os.Getenv(fullDiskEnv) != t.Name() {
-		inMountNamespace(t)
-		return
-	}
+func TestFullDisk(t *testing.T) { testns.Run(t, syscall.CLONE_NEWNS, fillDisks) }
+
+func fillDisks(t *testing.T) {
 	noise := make([]byte, 1<<20)
 	rand.NewChaCha8([32]byte{}).Read(noise)
 	tests := []struct{ step, content, aptRoot string }{
@@ -146,25 +140,4 @@ func mountTmpfs(t *testing.T, dir, options string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { syscall.Unmount(dir, 0) })
-}
-
-// inMountNamespace runs the test again in a process that may mount file systems without anybody
-// else seeing them. A user namespace makes that possible without root.
-func inMountNamespace(t *testing.T) {
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), fullDiskEnv+"="+t.Name())
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
-	}
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
-	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
-		t.Skipf("needs a kernel that lets users make namespaces: %v", err)
-	}
-	if err != nil || !strings.Contains(out.String(), "--- PASS: "+t.Name()) {
-		t.Errorf("in its namespace: %v\n%s", err, &out)
-	}
 }

@@ -3,7 +3,6 @@ package uevent
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"runtime"
 	"syscall"
 	"testing"
@@ -11,32 +10,12 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/internal/testns"
 )
 
-const inNamespace = "UEVENT_TEST_IN_NAMESPACE"
-
-// TestListen receives what the kernel says of a network device that the test makes, in a user
-// and network namespace of its own.
-func TestListen(t *testing.T) {
-	if os.Getenv(inNamespace) != "" {
-		listenToDummy(t)
-		return
-	}
-	cmd := exec.Command("/proc/self/exe", "-test.run=^TestListen$", "-test.v")
-	cmd.Env = append(os.Environ(), inNamespace+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
-		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
-	}
-	out, err := cmd.CombinedOutput()
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) {
-		t.Skipf("no user namespaces here: %v", err)
-	}
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-}
+// TestListen receives what the kernel says of a network device that the test makes.
+func TestListen(t *testing.T) { testns.Run(t, syscall.CLONE_NEWNET, listenToDummy) }
 
 func listenToDummy(t *testing.T) {
 	runtime.LockOSThread()

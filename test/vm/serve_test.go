@@ -3,9 +3,7 @@
 package vm
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,38 +13,18 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/zerodisc/zerodisc/internal/testns"
 	"github.com/zerodisc/zerodisc/test/vm/qemu"
 )
-
-// serverProgram is where the test in the network of its own finds mkiso.
-const serverProgram = "ZERODISC_TEST_MKISO"
 
 // TestServe boots a machine with mkiso serve on the other end of the cable, which is all that it needs: it
 // gives the addresses away, and UEFI, then GRUB, load everything by HTTP. The cable and both ends are in
 // a network of their own.
-func TestServe(t *testing.T) {
-	if program := os.Getenv(serverProgram); program != "" {
-		bootServed(t, program)
-		return
-	}
+func TestServe(t *testing.T) { testns.Run(t, syscall.CLONE_NEWNET, bootServed) }
+
+func bootServed(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "mkiso")
 	tool(t, "go", "build", "-o", program, "../../cmd/mkiso")
-	again := exec.Command(os.Args[0], "-test.run=^TestServe$", "-test.v", "-test.timeout=10m")
-	again.Env = append(os.Environ(), serverProgram+"="+program)
-	again.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	out, err := again.CombinedOutput()
-	switch {
-	case err != nil && !errors.As(err, new(*exec.ExitError)):
-		t.Skipf("needs root: %v", err)
-	case err != nil:
-		t.Fatalf("in its own network: %v\n%s", err, out)
-	case bytes.Contains(out, []byte("--- SKIP")):
-		t.Skipf("%s", out)
-	}
-}
-
-// bootServed does it, in a network that has nothing else.
-func bootServed(t *testing.T, program string) {
 	tap := &netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: "tap0"}, Mode: netlink.TUNTAP_MODE_TAP}
 	if err := netlink.LinkAdd(tap); err != nil {
 		t.Skipf("no tap interface: %v", err)
