@@ -30,8 +30,9 @@ type rescueSystem struct {
 	machine
 }
 
-// rescueModules are the file systems: mount finds out by itself only what the kernel has already.
-var rescueModules = []string{"ext4", "vfat", "exfat", "udf", "isofs"}
+// rescueModules are the file systems: mount finds out by itself only what the kernel has already, and NTFS
+// not even then.
+var rescueModules = []string{"ext4", "vfat", "exfat", "ntfs3", "udf", "isofs"}
 
 // runRescue boots the rescue shell.
 func runRescue(s *system) int {
@@ -67,7 +68,7 @@ func (r *rescueSystem) findMedium(ctx context.Context) error {
 const rescueCommands = `
   look     dmesg  lsmod  pci  dmidecode  free  ps  df  find  grep  more
   mount    mount -r /dev/sda1 /mnt (without -r: to write)   umount /mnt
-           ext2 to ext4, vfat, exfat, iso9660, udf, squashfs
+           ext2 to ext4, vfat, exfat, iso9660, udf, squashfs; -t ntfs3 for NTFS
   copy     cp  tar  dd  cpio  gzip  shasum  scp  wget
   network  dhclient -ipv6=false eth0     or, where there is no DHCP server:
            ip link set eth0 up           ip addr add 192.0.2.2/24 dev eth0
