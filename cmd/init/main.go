@@ -5,7 +5,7 @@
 //	(PID 1)                  the outer process: reaps, forwards signals, ends the machine
 //	init stage2              the inner process: boots dom0, or what the kernel command line asks
 //	                         for: zerodisc.guest, zerodisc.rescue, zerodisc.check
-//	init rescue REPORT       shells on every console after stage2 has crashed
+//	init emergency REPORT    shells on every console after stage2 has crashed
 //	poweroff, reboot, halt   ask process 1 to shut the guests down and end the machine
 //	modprobe                 loads modules for the kernel and for people
 //	vif-bridge, block        Xen's hotplug scripts (xl-network-configuration(5), block-scripts.txt)
@@ -32,7 +32,7 @@ import (
 // roles are the ways to run, by the first argument; each returns an exit status.
 var roles = map[string]func(args []string) int{
 	"stage2":     stage2,
-	"rescue":     rescue,
+	"emergency":  emergency,
 	"poweroff":   signalInit(pid1.PowerOff),
 	"reboot":     signalInit(pid1.Reboot),
 	"halt":       signalInit(pid1.Halt),
@@ -71,10 +71,10 @@ func main() {
 // outer runs process 1. Standard output is /dev/console, which the cpio carries.
 func outer() {
 	i := pid1.Init{
-		Stage2: []string{boot.InitProgram, "stage2"},
-		Rescue: []string{boot.InitProgram, "rescue"},
-		Stderr: os.Stderr,
-		End:    pid1.End,
+		Stage2:    []string{boot.InitProgram, "stage2"},
+		Emergency: []string{boot.InitProgram, "emergency"},
+		Stderr:    os.Stderr,
+		End:       pid1.End,
 	}
 	i.Run()
 }

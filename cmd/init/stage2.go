@@ -61,7 +61,7 @@ func stage2([]string) int {
 	s.warnOfUnknownKeys()
 	mode := chooseMode(s.cmdline, whereAmI(os.DirFS("/sys")))
 	s.log.Debug("mode", "name", mode.name)
-	return mode.run(s)
+	return pid1.Leave(pid1.Action(mode.run(s)))
 }
 
 // setEnvironment gives children what the kernel does not: where commands are.

@@ -1,6 +1,7 @@
 package pid1
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -10,9 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// grace is how long processes have between SIGTERM and SIGKILL. Guests are down by then (stage2
-// shut them down); what is left are shells and daemons that keep nothing.
-const grace = 2 * time.Second
+const (
+	// grace is how long processes have between SIGTERM and SIGKILL. Guests are down by then (stage2
+	// shut them down); what is left are shells and daemons that keep nothing.
+	grace = 2 * time.Second
+	// stuckAfter is how long nothing has to be written to any disk before one that does not take its data is
+	// given up. A slow stick may need minutes for what it was sent, but each second it takes some.
+	stuckAfter = 30 * time.Second
+)
 
 var rebootCommands = map[Action]int{
 	PowerOff: unix.LINUX_REBOOT_CMD_POWER_OFF,
@@ -25,8 +31,10 @@ func End(action Action) {
 	_ = unix.Kill(-1, unix.SIGTERM)
 	waitForChildren(grace)
 	_ = unix.Kill(-1, unix.SIGKILL)
-	unix.Sync()
-	unmountAll()
+	untilStuck(stuckAfter, unwritten, func() {
+		unix.Sync()
+		unmountAll()
+	})
 	_ = unix.Reboot(rebootCommands[action])
 }
 
@@ -40,6 +48,52 @@ func waitForChildren(limit time.Duration) {
 			time.Sleep(20 * time.Millisecond)
 		}
 	}
+}
+
+// untilStuck does work, and leaves it behind once the amount that is left to do has stayed the same for patience.
+// A sync waits without end for a disk that has died.
+func untilStuck(patience time.Duration, left func() int64, work func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		work()
+	}()
+	amount, since := left(), time.Now()
+	for time.Since(since) < patience {
+		select {
+		case <-done:
+			return
+		case <-time.After(patience / 30):
+		}
+		if now := left(); now != amount {
+			amount, since = now, time.Now()
+		}
+	}
+}
+
+// unwritten is how many KiB wait to be written to disks.
+func unwritten() int64 {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	return unwrittenKiB(string(text))
+}
+
+// unwrittenKiB adds up what of /proc/meminfo (proc(5)) is dirty and what is being written.
+func unwrittenKiB(meminfo string) int64 {
+	var sum int64
+	for line := range strings.Lines(meminfo) {
+		key, rest, _ := strings.Cut(line, ":")
+		var kib int64
+		if key != "Dirty" && key != "Writeback" {
+			continue
+		}
+		if _, err := fmt.Sscan(rest, &kib); err == nil {
+			sum += kib
+		}
+	}
+	return sum
 }
 
 // unmountAll unmounts every block device's file system, the last mounted first, so that a

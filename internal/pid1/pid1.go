@@ -1,18 +1,16 @@
 // Package pid1 is the outer of the two processes that make up init. It is kept so small that it
 // cannot fail: it starts the inner one, reaps orphans, forwards signals, and ends the machine.
-// The inner process ("stage2") does everything else and may crash; the rescue process then keeps
-// shells on the consoles.
+// The inner process ("stage2") does everything else and may crash; the emergency process then keeps
+// shells on the consoles, and carries on with an end of the machine that was under way.
 //
 // Two processes, because a reaper that waits for any child beside os/exec in one process takes
 // exit statuses away from os/exec (measured: 100 of 1,000 lost; with the split none).
 package pid1
 
 import (
-	"bytes"
 	"io"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 	"time"
 
@@ -22,16 +20,21 @@ import (
 // Action is how the machine ends.
 type Action int
 
-// The actions, as the exit status by which stage2 asks for them. Every other status is a crash.
+// The actions, as the exit status by which an inner process asks for them. Every other status is a crash.
 const (
 	PowerOff Action = 40 + iota
 	Reboot
 	Halt
 )
 
+// goOn is no action: the machine goes on.
+const goOn Action = 0
+
 func (a Action) String() string {
 	return map[Action]string{PowerOff: "poweroff", Reboot: "reboot", Halt: "halt"}[a]
 }
+
+func (a Action) valid() bool { return a >= PowerOff && a <= Halt }
 
 // Signals maps the signals of PID 1 to actions: those of sysvinit and busybox, and SIGINT, which
 // the kernel sends for Ctrl-Alt-Del (reboot(2), LINUX_REBOOT_CMD_CAD_OFF).
@@ -44,123 +47,173 @@ var Signals = map[os.Signal]Action{
 
 // Init is what PID 1 needs from its surroundings; tests replace the parts that end a machine.
 type Init struct {
-	// Stage2 and Rescue are argument vectors; the first element is the program's path. Rescue is
+	// Stage2 and Emergency are argument vectors; the first element is the program's path. Emergency is
 	// started, with the last of stage2's standard error as one more argument, when stage2 has
 	// ended without asking for an action, and again whenever it ends itself without asking for one.
-	Stage2, Rescue []string
-	// Stderr gets what stage2 prints on standard error, a Go panic above all.
+	Stage2, Emergency []string
+	// Stderr gets what stage2 prints on standard error, a Go panic above all, made printable.
 	Stderr io.Writer
 	// End stops the machine. It does not return on a real one.
 	End func(Action)
 }
 
 const (
-	reportSize  = 8 << 10     // bytes kept of stage2's standard error: a panic and its goroutine
-	rescuePause = time.Second // between two starts of a rescue process that ends at once
-
-	rescueRequests = 3 // so many requests go to the rescue process, the next one ends the machine
+	// pause is between two starts of an emergency process, which may end, or fail to start, at once.
+	pause = time.Second
+	// maxRequests is how many requests go to emergency processes; the next one ends the machine.
+	maxRequests = 3
+	// leaveLimit is how long an inner process has to end after Leave. A thread of it that waits in the
+	// kernel for a dying disk keeps it from ending, for minutes or for good.
+	leaveLimit = 5 * time.Second
 )
 
-// readyFD is a pipe's end that the inner process inherits; see Ready.
-const readyFD = 3
-
-// Ready is called by an inner process once it listens for signals. Until then requests are kept for
-// it: a guest can be asked to power off while it still boots.
-func Ready() { _ = unix.Close(readyFD) }
+// outer is what Run knows.
+type outer struct {
+	*Init
+	words     *lastWords // of stage2
+	inner     *child     // nil while none runs
+	emergency bool       // stage2 has ended: inner is an emergency process
+	stranded  bool       // the emergency process could not be started
+	restart   <-chan time.Time
+	waiting   []os.Signal // requests for inner, which does not listen yet
+	underWay  os.Signal   // the first request; whoever comes after inner carries on with it
+	requests  int         // that went to emergency processes
+	leaving   Action      // what inner has decided on
+	left      <-chan time.Time
+}
 
 // Run is PID 1. It returns only when End does.
 func (i *Init) Run() {
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals)
-	report := &tail{out: i.Stderr}
-	rescuing := false
-	inner, ready := start(i.Stage2, report)
-	startRescue := func() {
-		rescuing = true
-		inner, ready = start(append(i.Rescue, report.String()), nil)
+	o := &outer{Init: i, words: newLastWords(i.Stderr)}
+	action := o.start()
+	for action == goOn {
+		action = o.step(signals)
 	}
-	if inner < 0 {
-		startRescue()
-	}
-	var pending []os.Signal
-	asked := 0
-	for {
-		select {
-		case <-ready:
-			ready = nil
-			for _, sig := range pending {
-				_ = unix.Kill(inner, sig.(syscall.Signal))
-			}
-			pending = nil
-		case sig := <-signals:
-			if sig == unix.SIGCHLD {
-				status, ok := reap()[inner]
-				if !ok {
-					continue
-				}
-				if action := Action(status.ExitStatus()); status.Exited() && action >= PowerOff && action <= Halt {
-					i.End(action)
-					return
-				}
-				if rescuing {
-					time.Sleep(rescuePause)
-				}
-				startRescue()
-				continue
-			}
-			action, ok := Signals[sig]
-			if !ok {
-				continue
-			}
-			if rescuing {
-				asked++
-			}
-			// A rescue process that does not do it is not waited for: nothing is left to rescue it.
-			if inner < 0 || asked > rescueRequests {
-				i.End(action)
-				return
-			}
-			if ready != nil {
-				pending = append(pending, sig)
-			} else {
-				_ = unix.Kill(inner, sig.(syscall.Signal))
-			}
-		}
-	}
+	i.End(action)
 }
 
-// start starts argv as a session leader and returns its process id, or -1, and a channel that is
-// closed when it is Ready or has ended. With a report, its standard error goes there, together
-// with the reason when it could not be started.
-func start(argv []string, report *tail) (int, <-chan struct{}) {
-	attr := &syscall.ProcAttr{Dir: "/", Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true}}
-	if report != nil {
-		if r, w, err := os.Pipe(); err == nil {
-			defer w.Close()
-			attr.Files[2] = w.Fd()
-			go func() { _, _ = io.Copy(report, r) }()
+// step waits for one event and takes it in.
+func (o *outer) step(signals <-chan os.Signal) Action {
+	select {
+	case sig := <-signals:
+		if sig != unix.SIGCHLD {
+			return o.request(sig)
 		}
+		if status, ok := reap()[o.innerPID()]; ok {
+			return o.ended(status)
+		}
+	case word, ok := <-o.innerWords():
+		o.said(word, ok)
+	case <-o.restart:
+		return o.start()
+	case <-o.left:
+		return o.leaving
 	}
-	ready := make(chan struct{})
-	if r, w, err := os.Pipe(); err == nil {
-		defer w.Close()
-		attr.Files = append(attr.Files, w.Fd())
-		go func() {
-			_, _ = r.Read(make([]byte, 1)) // until nobody has the other end
-			r.Close()
-			close(ready)
-		}()
+	return goOn
+}
+
+func (o *outer) innerPID() int {
+	if o.inner == nil {
+		return -1
+	}
+	return o.inner.pid
+}
+
+func (o *outer) innerWords() <-chan byte {
+	if o.inner == nil {
+		return nil
+	}
+	return o.inner.said
+}
+
+// start starts stage2, or, once that has ended, the emergency process. Without either, a request is
+// done at once.
+func (o *outer) start() Action {
+	o.restart = nil
+	if !o.emergency {
+		if o.inner = start(o.Stage2, o.words); o.inner != nil {
+			return goOn
+		}
+		o.emergency = true
+	}
+	o.inner = start(append(o.Emergency, o.words.String()), nil)
+	o.stranded = o.inner == nil
+	if o.stranded {
+		o.restart = time.After(pause) // a lack of memory passes
+		return Signals[o.underWay]
+	}
+	return goOn
+}
+
+// said takes in a word of inner's. The end of its words, too, says that there is no use in waiting.
+func (o *outer) said(word byte, ok bool) {
+	if action := Action(word); ok && action.valid() {
+		o.leaving, o.left = action, time.After(leaveLimit)
+		return
+	}
+	if !ok {
+		o.inner.said = nil
+	}
+	o.inner.listens = true
+	for _, sig := range o.waiting {
+		o.inner.signal(sig)
+	}
+	o.waiting = nil
+}
+
+// request takes in a signal.
+func (o *outer) request(sig os.Signal) Action {
+	action, ok := Signals[sig]
+	if !ok {
+		return goOn
+	}
+	if o.underWay == nil {
+		o.underWay = sig
+	}
+	if o.stranded || o.insist() {
+		return action
+	}
+	if o.inner != nil && o.inner.listens {
+		o.inner.signal(sig)
 	} else {
-		close(ready)
+		o.waiting = append(o.waiting, sig)
 	}
-	pid, err := syscall.ForkExec(argv[0], argv, attr)
-	if err != nil {
-		if report != nil {
-			_, _ = io.WriteString(report, "start "+argv[0]+": "+err.Error()+"\n")
+	return goOn
+}
+
+// insist counts a request that goes to an emergency process, and reports whether it is one too many. An
+// emergency process that does not do it is not waited for: nothing is left to come to its rescue.
+func (o *outer) insist() bool {
+	if o.emergency {
+		o.requests++
+	}
+	return o.requests > maxRequests
+}
+
+// ended takes in the end of inner.
+func (o *outer) ended(status syscall.WaitStatus) Action {
+	if action := Action(status.ExitStatus()); status.Exited() && action.valid() {
+		return action
+	}
+	if o.leaving != goOn {
+		return o.leaving
+	}
+	again := o.emergency
+	o.inner.drain()
+	o.inner, o.emergency = nil, true
+	if o.underWay != nil {
+		if o.insist() {
+			return Signals[o.underWay]
 		}
-		return -1, nil
+		o.waiting = []os.Signal{o.underWay}
 	}
-	return pid, ready
+	if again {
+		o.restart = time.After(pause)
+		return goOn
+	}
+	return o.start()
 }
 
 // reap collects every child that has ended.
@@ -177,28 +230,4 @@ func reap() map[int]syscall.WaitStatus {
 		}
 		ended[pid] = status
 	}
-}
-
-// tail passes bytes on and keeps the last of them.
-type tail struct {
-	out  io.Writer
-	mu   sync.Mutex
-	last []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.last = append(t.last, p...)
-	t.last = t.last[max(0, len(t.last)-reportSize):]
-	if t.out != nil {
-		_, _ = t.out.Write(p)
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(bytes.ToValidUTF8(bytes.TrimSpace(t.last), []byte("?")))
 }

@@ -2,7 +2,9 @@ package pid1
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -10,22 +12,28 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // The test binary plays every role, chosen by its first argument: "init" is the real PID 1 of a
 // PID namespace, the others are what it starts.
 func TestMain(m *testing.M) {
 	roles := map[string]func(){
-		"init":     playInit,
-		"children": playChildren,
-		"crash":    playCrash,
-		"hang":     playHang,
-		"rescue":   playRescue,
-		"true":     func() { os.Exit(7) },
-		"orphan":   playOrphan,
+		"init":      playInit,
+		"children":  playChildren,
+		"crash":     func() { panic("stage2 has a bug") },
+		"nul":       func() { panic("stage2 has a bug: read \x00\x1b[2J\x01") },
+		"hang":      func() { panic("stage2 has a bug: hang") },
+		"killed":    playKilled,
+		"stuck":     playStuck,
+		"emergency": playEmergency,
+		"true":      func() { os.Exit(7) },
+		"orphan":    playOrphan,
 	}
 	if len(os.Args) > 1 {
 		if play, ok := roles[os.Args[1]]; ok {
@@ -42,10 +50,10 @@ const self = "/proc/self/exe"
 func playInit() {
 	exe, _ := os.Executable()
 	i := &Init{
-		Stage2: []string{exe, os.Args[2]},
-		Rescue: []string{exe, "rescue"},
-		Stderr: os.Stderr,
-		End:    func(a Action) { fmt.Println("end", int(a)) },
+		Stage2:    []string{exe, os.Args[2]},
+		Emergency: []string{exe, "emergency"},
+		Stderr:    os.Stderr,
+		End:       func(a Action) { fmt.Println("end", int(a)) },
 	}
 	i.Run()
 }
@@ -72,38 +80,64 @@ func playOrphan() {
 	_ = exec.Command(self, "true").Start()
 }
 
-// playCrash crashes as a Go program does.
-func playCrash() { panic("stage2 has a bug") }
-
-// playHang crashes and has a rescue process that does not end.
-func playHang() { panic("stage2 has a bug: hang") }
-
-// playRescue prints the report it was given and asks PID 1 for a reboot, as a person would. It does
-// what it is asked in turn, or, when it is told to hang, lets itself be asked until PID 1 has enough.
-func playRescue() {
-	hang := strings.Contains(os.Args[2], "hang")
-	fmt.Println("rescue:", strings.Contains(os.Args[2], "stage2 has a bug"))
+// playKilled is a stage2 that is killed while it does what it was asked: power off.
+func playKilled() {
 	signals := make(chan os.Signal, 8)
-	_ = unix.Kill(1, unix.SIGTERM) // before anybody listens: it must not be lost
-	time.Sleep(100 * time.Millisecond)
-	signal.Notify(signals, unix.SIGTERM)
+	signal.Notify(signals, unix.SIGUSR2)
 	Ready()
+	_ = unix.Kill(1, unix.SIGUSR2)
 	<-signals
-	fmt.Println("asked")
-	if !hang {
-		os.Exit(int(Reboot))
+	fmt.Fprintln(os.Stderr, "killed by the kernel")
+	_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+	select {}
+}
+
+// playStuck is a stage2 that has decided how to end and then cannot.
+func playStuck() {
+	Ready()
+	Leave(Halt)
+	time.Sleep(time.Hour)
+}
+
+// playEmergency prints what it knows of the report it was given. Where the end of the machine is under way
+// already it waits to be asked for that; else it asks PID 1 for a reboot, as a person would. It does
+// what it is asked in turn, or, when it is to hang, lets itself be asked until PID 1 has enough.
+func playEmergency() {
+	says := func(text string) bool { return strings.Contains(os.Args[2], text) }
+	fmt.Println("emergency:", says("stage2 has a bug"), says(`read \x00\x1b[2J`))
+	if !says("killed") {
+		_ = unix.Kill(1, unix.SIGTERM) // before anybody listens: it must not be lost
+		time.Sleep(100 * time.Millisecond)
 	}
-	for range rescueRequests {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals)
+	Ready()
+	action := nextRequest(signals)
+	if !says("hang") {
+		os.Exit(Leave(action))
+	}
+	for range maxRequests {
 		_ = unix.Kill(1, unix.SIGTERM)
-		<-signals
-		fmt.Println("asked")
+		nextRequest(signals)
+	}
+}
+
+// nextRequest waits for a request. The Go runtime sends itself signals (SIGURG) that are none.
+func nextRequest(signals <-chan os.Signal) Action {
+	for {
+		if action, ok := Signals[<-signals]; ok {
+			fmt.Println("asked", int(action))
+			return action
+		}
 	}
 }
 
 // asPID1 runs this binary as PID 1 of a new PID namespace.
 func asPID1(t *testing.T, stage2 string) string {
 	t.Helper()
-	cmd := exec.Command(self, "init", stage2)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, self, "init", stage2)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWUSER,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}}
 	var out bytes.Buffer
@@ -124,25 +158,176 @@ func TestNoExitStatusIsLost(t *testing.T) {
 	}
 }
 
-func TestCrashedStage2IsRescued(t *testing.T) {
+func TestEmergencyProcessFollowsACrash(t *testing.T) {
 	out := asPID1(t, "crash")
-	if !strings.Contains(out, "rescue: true\nasked\n") || !strings.Contains(out, fmt.Sprintf("end %d\n", Reboot)) {
+	if want := fmt.Sprintf("emergency: true false\nasked %d\nend %[1]d\n", Reboot); !strings.HasSuffix(out, want) {
 		t.Errorf("PID 1 printed:\n%s", out)
 	}
 }
 
-func TestHangingRescueIsNotWaitedFor(t *testing.T) {
+// No argument of a program may have a NUL: once, such last words left every console without a shell.
+func TestLastWordsMayHaveANUL(t *testing.T) {
+	out := asPID1(t, "nul")
+	if want := fmt.Sprintf("emergency: true true\nasked %d\nend %[1]d\n", Reboot); !strings.HasSuffix(out, want) {
+		t.Errorf("PID 1 printed:\n%q", out)
+	}
+	if strings.ContainsAny(out, "\x00\x1b\x01") {
+		t.Errorf("PID 1 passed on what a terminal obeys:\n%q", out)
+	}
+}
+
+func TestRequestSurvivesTheCrash(t *testing.T) {
+	out := asPID1(t, "killed")
+	if want := fmt.Sprintf("asked %d\nend %[1]d\n", PowerOff); !strings.HasSuffix(out, want) {
+		t.Errorf("PID 1 printed:\n%s", out)
+	}
+}
+
+func TestHangingEmergencyProcessIsNotWaitedFor(t *testing.T) {
 	out := asPID1(t, "hang")
-	if strings.Count(out, "asked\n") != rescueRequests || !strings.Contains(out, fmt.Sprintf("end %d\n", Reboot)) {
+	if strings.Count(out, "asked") != maxRequests || !strings.HasSuffix(out, fmt.Sprintf("end %d\n", Reboot)) {
 		t.Errorf("PID 1 printed:\n%s", out)
 	}
 }
 
-func TestTailKeepsTheEnd(t *testing.T) {
-	tail := &tail{}
-	fmt.Fprint(tail, strings.Repeat("x", reportSize), "the end")
-	if got := tail.String(); len(got) != reportSize || !strings.HasSuffix(got, "the end") {
-		t.Errorf("kept %d bytes ending in %q", len(got), got[len(got)-10:])
+// A thread that hangs in the kernel keeps a process from ending; the machine ends without it.
+func TestStage2ThatCannotEndIsNotWaitedFor(t *testing.T) {
+	if out := asPID1(t, "stuck"); out != fmt.Sprintf("end %d\n", Halt) {
+		t.Errorf("PID 1 printed:\n%s", out)
+	}
+}
+
+// outerOf is an outer whose processes cannot be started; it has no children.
+func outerOf(programs ...string) *outer {
+	return &outer{Init: &Init{Stage2: programs[:1], Emergency: programs[1:]}, words: newLastWords(nil)}
+}
+
+func TestWithoutAnyProcessARequestIsDoneAtOnce(t *testing.T) {
+	o := outerOf("/nonexistent/stage2", "/nonexistent/emergency")
+	if action := o.start(); action != goOn || !o.stranded || o.restart == nil {
+		t.Fatalf("start = %v; want another try later: %+v", action, o)
+	}
+	if words := o.words.String(); !strings.Contains(words, "/nonexistent/stage2") {
+		t.Errorf("last words %q do not say what could not be started", words)
+	}
+	if action := o.request(unix.SIGUSR2); action != PowerOff {
+		t.Errorf("request = %v, want poweroff", action)
+	}
+}
+
+// deadChild is a child that never listened.
+func deadChild() *child {
+	c := &child{drained: make(chan struct{})}
+	close(c.drained)
+	return c
+}
+
+// An emergency process that dies of what it is asked gets three tries.
+func TestRequestThatKillsEmergencyProcesses(t *testing.T) {
+	o := outerOf("", "")
+	o.emergency = true
+	if action := o.request(unix.SIGURG); action != goOn || o.underWay != nil {
+		t.Errorf("a signal that is no request: %v", action)
+	}
+	o.inner = deadChild()
+	if action := o.request(unix.SIGUSR1); action != goOn {
+		t.Errorf("request = %v", action)
+	}
+	crash := syscall.WaitStatus(unix.SIGKILL)
+	for range maxRequests - 1 {
+		if action := o.ended(crash); action != goOn || len(o.waiting) != 1 {
+			t.Fatalf("ended = %v, waiting %v", action, o.waiting)
+		}
+		o.inner = deadChild()
+	}
+	if action := o.ended(crash); action != Halt {
+		t.Errorf("ended = %v, want halt", action)
+	}
+}
+
+// Whoever killed stage2 while it was ending did not change what was decided.
+func TestDecisionSurvivesStage2(t *testing.T) {
+	o := outerOf("", "")
+	o.inner = &child{}
+	o.said(byte(Reboot), true)
+	if action := o.ended(syscall.WaitStatus(unix.SIGKILL)); action != Reboot {
+		t.Errorf("ended = %v, want reboot", action)
+	}
+}
+
+func TestLastWordsKeepTheEnd(t *testing.T) {
+	for name, text := range map[string]string{
+		"lines":       strings.Repeat("xxxxxxx\n", 2*reportSize/8),
+		"one line":    strings.Repeat("x", 2*reportSize),
+		"wide":        strings.Repeat("ä", reportSize),
+		"not text":    strings.Repeat("\x00", reportSize),
+		"few letters": "x",
+	} {
+		w := newLastWords(nil)
+		fmt.Fprint(w, text, "the end")
+		got := w.String()
+		if len(got) > reportSize || !strings.HasSuffix(got, "the end") {
+			t.Errorf("%s: kept %d bytes ending in %q", name, len(got), got[max(0, len(got)-10):])
+		}
+		if text := strings.ReplaceAll(got, "\n", ""); printable.Line(text) != text {
+			t.Errorf("%s: kept what is not printable", name)
+		}
+	}
+}
+
+func TestLastWordsIndentStackTraces(t *testing.T) {
+	var out bytes.Buffer
+	w := newLastWords(&out)
+	fmt.Fprint(w, "goroutine 1:\r\n\tmain.", "go:12\nhalf")
+	if got, want := w.String(), "goroutine 1:\n    main.go:12\nhalf"; got != want {
+		t.Errorf("kept %q, want %q", got, want)
+	}
+}
+
+// A console that a person has stopped with Ctrl-S takes nothing.
+func TestLastWordsDoNotWaitForAStoppedConsole(t *testing.T) {
+	r, stopped := io.Pipe()
+	defer r.Close()
+	w := newLastWords(stopped)
+	for range 2 * backlog {
+		fmt.Fprintln(w, "line")
+	}
+	if got := w.String(); !strings.HasSuffix(got, "line") {
+		t.Errorf("kept %q", got)
+	}
+}
+
+func TestUntilStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			name     string
+			lasts    time.Duration // of the work
+			progress time.Duration // until when some is left less every moment
+			want     time.Duration
+		}{
+			{"done", 5 * time.Second, time.Hour, 5 * time.Second},
+			{"slow", 10 * time.Minute, time.Hour, 10 * time.Minute},
+			{"dead", time.Hour, 0, 30 * time.Second},
+			{"dies", time.Hour, 5 * time.Minute, 5*time.Minute + 29*time.Second}, // it is looked at every second
+		} {
+			start, amount := time.Now(), int64(1<<40)
+			untilStuck(30*time.Second, func() int64 {
+				if time.Since(start) < test.progress {
+					amount--
+				}
+				return amount
+			}, func() { time.Sleep(test.lasts) })
+			if took := time.Since(start); took < test.want || took > test.want+2*time.Second {
+				t.Errorf("%s: took %v, want %v", test.name, took, test.want)
+			}
+		}
+		time.Sleep(2 * time.Hour) // for what was left behind
+	})
+}
+
+func TestUnwrittenKiB(t *testing.T) {
+	if got := unwrittenKiB("MemTotal: 100 kB\nDirty:   40 kB\nWriteback:  2 kB\nWritebackTmp: 7 kB\n"); got != 42 {
+		t.Errorf("unwrittenKiB = %d, want 42", got)
 	}
 }
 
