@@ -29,8 +29,7 @@ func emergency(args []string) int {
 	text := fmt.Sprintf("\n%s\n\nzerodisc's init has crashed (its last words are above). This is an emergency shell.\n"+
 		"Guests that run go on. `reboot` or `poweroff` shut them down and end this machine.\n\n", report)
 	keepShells(context.Background(), s.log, terminals, func() string { return text })
-	action := <-s.requests
-	s.log.Info(boot.MsgEnding, "action", action.String())
+	action := s.firstRequest()
 	s.shutdownFound()
 	return pid1.Leave(action)
 }

@@ -55,9 +55,7 @@ func runGuest(s *system) int {
 	})
 	s.log.Info(boot.MsgReady, "ms", time.Since(s.start).Milliseconds())
 	keepShells(ctx, s.log, s.terminals, g.banner)
-	action := <-s.requests
-	s.log.Info(boot.MsgEnding, "action", action.String())
-	return int(action)
+	return int(s.firstRequest())
 }
 
 // loadGuestModules loads the drivers, which lie in the initrd itself.

@@ -15,7 +15,6 @@ import (
 
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/kmod"
-	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/report"
 )
 
@@ -128,24 +127,5 @@ func TestIsFinal(t *testing.T) {
 		if got := isFinal(test.err); got != test.want {
 			t.Errorf("isFinal(%v) = %v", test.err, got)
 		}
-	}
-}
-
-func TestSecondRequest(t *testing.T) {
-	b, _ := board()
-	s := &system{log: b.log, requests: make(chan pid1.Action, 8)}
-	forced := make(chan bool, 1)
-	go s.awaitSecondRequest(t.Context(), func() { forced <- true })
-	s.requests <- 0
-	select {
-	case <-forced:
-		t.Fatal("a request that repeats itself forced the end")
-	case <-time.After(repeatAfter + 100*time.Millisecond):
-	}
-	s.requests <- 0
-	select {
-	case <-forced:
-	case <-time.After(10 * time.Second):
-		t.Error("the second request was not heard")
 	}
 }

@@ -18,7 +18,6 @@ import (
 	"github.com/zerodisc/zerodisc/internal/loopdev"
 	"github.com/zerodisc/zerodisc/internal/media"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
-	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/uevent"
 )
 
@@ -27,7 +26,6 @@ const (
 	deviceQuiet   = 100 * time.Millisecond // without an event: all devices are there
 	deviceTimeout = 30 * time.Second
 	mediaTimeout  = 30 * time.Second // a USB stick may take ten seconds to spin up
-	bootEnd       = 10 * time.Second // for a boot that is called off
 )
 
 // buttonModule makes the power button readable. No device asks for it.
@@ -38,26 +36,6 @@ type machine struct {
 	*system
 	modules []string // what no device asks for, loaded besides
 	devices *uevent.Manager
-}
-
-// untilAsked runs a mode's boot until somebody asks for the end, and returns how it is to end. A boot
-// that is not through by then is called off.
-func (s *system) untilAsked(run func(context.Context)) pid1.Action {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	booted := make(chan struct{})
-	go func() {
-		defer close(booted)
-		run(ctx)
-	}()
-	action := <-s.requests
-	s.log.Info(boot.MsgEnding, "action", action.String())
-	cancel()
-	select {
-	case <-booted:
-	case <-time.After(bootEnd): // a damaged disc can keep a process in the kernel for minutes
-	}
-	return action
 }
 
 // mountTools mounts what dom0 has and guests have not: Xen's tools and all modules.

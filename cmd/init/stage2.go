@@ -34,7 +34,8 @@ type system struct {
 	cmdline   boot.Cmdline
 	terminals []string
 	report    *report.Report
-	requests  chan pid1.Action
+	requests  chan pid1.Action // what is asked of this machine, whoever asks
+	insisted  chan struct{}    // made with the first request, closed by a second
 	start     time.Time
 	random    chan struct{} // closed when the kernel has random numbers to give
 }
