@@ -9,6 +9,7 @@ const (
 	MsgGuestAddress  = "guest address"   // guest= address=
 	MsgGuestRefused  = "guest refused"   // guest= file= err=
 	MsgGuestStopped  = "guest stopped"   // guest= domid= [forced=]
+	MsgGuestRestarts = "guest restarts"  // guest= err=
 	MsgGuestStore    = "guest store"     // url= state= and what the state has
 	MsgReady         = "ready"           // guests= ms=
 	MsgHostAddress   = "host address"    // interface= address= gateway=

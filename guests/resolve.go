@@ -37,6 +37,7 @@ type Machine struct {
 type Domain struct {
 	*Guest
 	Type     Type
+	UUID     string   // as written in the configuration or made here; it stays the same over boots of one machine
 	MACs     []string // one for each element of vif, as written in the configuration or made here
 	Memory   Memory
 	Complete *Config // what xl create gets
@@ -56,7 +57,7 @@ func (g *Guest) Resolve(machine Machine) (*Domain, error) {
 		machine: machine,
 		domain:  &Domain{Guest: g, Complete: g.Config.clone()},
 	}
-	steps := []func() error{r.name, r.chooseType, r.bootSource, r.paths, r.disks, r.vifs, r.emulation, r.memory}
+	steps := []func() error{r.name, r.uuid, r.chooseType, r.bootSource, r.paths, r.disks, r.vifs, r.emulation, r.memory}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, asError(err, g.Name, g.File)
@@ -77,6 +78,21 @@ func (r *resolver) config() *Config { return r.domain.Complete }
 // name adds the directory's name where the file has none.
 func (r *resolver) name() error {
 	r.config().set("name", r.guest.Name)
+	return nil
+}
+
+// uuid gives the guest an identity where the file has none. It is known before xl makes the domain, so that
+// even a domain that is half made can be told from others.
+func (r *resolver) uuid() error {
+	value, ok, err := r.config().Text("uuid")
+	if err != nil {
+		return err
+	}
+	r.domain.UUID = strings.ToLower(value.Text)
+	if !ok {
+		r.domain.UUID = UUID(r.machine.Seed, r.guest.Name)
+		r.config().set("uuid", r.domain.UUID)
+	}
 	return nil
 }
 

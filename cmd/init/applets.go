@@ -12,6 +12,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/kmod"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
 	"github.com/zerodisc/zerodisc/internal/pid1"
+	"github.com/zerodisc/zerodisc/internal/report"
 )
 
 // signalInit returns the applet that asks process 1 for action. A second call while the first is
@@ -40,13 +41,13 @@ func modprobe(args []string) int {
 	return host.Modprobe(args, os.Stderr)
 }
 
-// status prints the report that stage2 keeps.
+// status prints the report of the host's state.
 func status([]string) int {
-	text, err := os.ReadFile(reportFile)
+	snapshot, err := report.Read(stateFile)
 	if err != nil {
-		return fail(fmt.Errorf("no boot report: %w", err))
+		return fail(err)
 	}
-	_, _ = os.Stdout.Write(text)
+	_, _ = os.Stdout.WriteString(report.Text(snapshot))
 	return 0
 }
 

@@ -10,7 +10,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
-	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
 	"github.com/zerodisc/zerodisc/internal/stage"
 )
@@ -37,7 +37,7 @@ func runBareGuest(s *system) int {
 }
 
 func (b *bareGuest) boot(ctx context.Context) {
-	stage.Run(ctx, b.log, []stage.Stage{
+	stage.Run(ctx, b.stageEnded, []stage.Stage{
 		{Name: "tools", Run: mountTools, Remedy: "there are no drivers: the initrd is damaged, check the disc"},
 		{Name: "devices", Run: b.findDevices, Remedy: "devices that came late are still taken; see dmesg"},
 		{Name: "network", Run: b.startNetwork},
@@ -46,7 +46,7 @@ func (b *bareGuest) boot(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	b.log.Info(boot.MsgReady, "ms", time.Since(b.start).Milliseconds())
+	b.tell(host.Ready{Guests: host.NoGuests, Took: time.Since(b.start)})
 	keepShells(ctx, b.log, b.terminals, b.guest.banner)
 }
 

@@ -3,20 +3,22 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
+	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/control"
+	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/memory"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
 	"github.com/zerodisc/zerodisc/internal/stage"
 	"github.com/zerodisc/zerodisc/internal/supervise"
-	"github.com/zerodisc/zerodisc/internal/webstore"
 	"github.com/zerodisc/zerodisc/internal/xen"
 	"github.com/zerodisc/zerodisc/internal/xenstore"
 )
@@ -27,15 +29,12 @@ const shellsAtLast = time.Minute
 // dom0 is Xen's control domain while it boots and runs.
 type dom0 struct {
 	machine
-	host    xen.Host
-	store   *xenstore.Client
-	domains atomic.Pointer[xen.Domains] // nil until Xen's daemons run
-	guests  *guestBoard
-	bridge  string
-	kernel  string // the Linux kernel that guests may share, "" when it is not at hand
-
-	memory    sync.Mutex // held while memory, Xen's or dom0's, is given out
-	downloads *webstore.Budget
+	bridge     string
+	kernel     string // the Linux kernel that guests may share, "" when it is not at hand
+	xen        xen.Host
+	xenstore   *xenstore.Client
+	ledger     *memory.Ledger
+	controller *control.Controller // nil where Xen's daemons do not run
 }
 
 // dom0Modules have no device that asks for them: Xen's drivers without alias, and the bridge that
@@ -47,15 +46,9 @@ var dom0Modules = []string{
 
 // runDom0 boots dom0, keeps it going until somebody asks for its end, and returns how it ends.
 func runDom0(s *system) int {
-	d := &dom0{
-		machine: machine{system: s, modules: dom0Modules},
-		bridge:  s.bridgeName(), guests: newGuestBoard(s.log, s.report),
-	}
-	d.downloads = webstore.NewBudget(&d.memory, spareForDownloads)
+	d := &dom0{machine: machine{system: s, modules: dom0Modules}, bridge: s.bridgeName()}
 	action := s.untilAsked(d.boot)
-	if domains := d.domains.Load(); domains != nil {
-		s.shutdown(domains)
-	}
+	s.shutdownGuests()
 	return int(action)
 }
 
@@ -66,7 +59,8 @@ func (s *system) bridgeName() string {
 	case name == "":
 		return boot.DefaultBridge
 	case len(name) >= unix.IFNAMSIZ || strings.ContainsAny(name, "/ :"):
-		s.log.Warn("kernel parameter", "key", boot.KeyBridge, "err", fmt.Sprintf("%q is no name of an interface (1 to %d characters)", name, unix.IFNAMSIZ-1),
+		s.log.Warn("kernel parameter", "key", boot.KeyBridge,
+			"err", fmt.Sprintf("%q is no name of an interface (1 to %d characters)", name, unix.IFNAMSIZ-1),
 			"remedy", "the bridge is called "+boot.DefaultBridge)
 		return boot.DefaultBridge
 	}
@@ -75,9 +69,9 @@ func (s *system) bridgeName() string {
 
 // boot is the boot from first to last.
 func (d *dom0) boot(ctx context.Context) {
-	shells := sync.OnceFunc(func() { keepShells(ctx, d.log, d.terminals, d.report.String) })
+	shells := sync.OnceFunc(func() { keepShells(ctx, d.log, d.terminals, d.reportText) })
 	defer time.AfterFunc(shellsAtLast, shells).Stop()
-	stage.Run(ctx, d.log, []stage.Stage{
+	stage.Run(ctx, d.stageEnded, []stage.Stage{
 		{Name: "tools", Run: mountTools, Remedy: "the initrd is damaged: check the disc"},
 		{Name: "devices", Run: d.findDevices, Remedy: "devices that came late are still taken; see dmesg"},
 		{Name: "xen", Run: d.startXen, Remedy: "boot an entry of the menu that starts Xen; see xl dmesg"},
@@ -88,16 +82,46 @@ func (d *dom0) boot(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	d.log.Info(boot.MsgReady, "guests", d.guests.running(), "ms", time.Since(d.start).Milliseconds())
+	d.tell(host.Ready{Took: time.Since(d.start)})
 	shells()
 }
 
-// startXen starts Xen's daemons and learns what the machine can do.
+// startXen starts Xen's daemons, learns what the machine can do, and starts the owners of what becomes of
+// guests: the observer, the ledger and the controller.
 func (d *dom0) startXen(ctx context.Context) error {
+	if err := d.startDaemons(ctx); err != nil {
+		return err
+	}
+	store, err := xenstore.Dial(ctx, xenstore.Socket)
+	if err != nil {
+		return err
+	}
+	toolstack := xen.NewToolstack(xen.Exec, store)
+	d.xenstore = store
+	if d.xen, err = toolstack.Info(ctx); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(boot.GuestRunDir, 0o755); err != nil {
+		return err
+	}
+	d.state.Tell(host.Machine{
+		Xen: d.xen.Version, CPUs: d.xen.CPUs, TotalKiB: d.xen.TotalKiB, GuestType: string(guestType(d.xen)),
+	})
+	d.ledger = newLedger(toolstack, d.state)
+	d.controller = control.New(control.Config{
+		Xen: toolstack, State: d.state, Ledger: d.ledger, Machine: d.guestMachine, Dir: boot.GuestRunDir, Log: d.log,
+	})
+	go d.controller.Run(ctx)
+	go d.observe(ctx)
+	return nil
+}
+
+// startDaemons starts Xen's daemons.
+func (d *dom0) startDaemons(ctx context.Context) error {
 	if err := xen.Setup(); err != nil {
 		return err
 	}
-	if _, err := supervise.Start(ctx, xen.StoreDaemon(d.daemonLog, d.reportDaemon)); err != nil {
+	if _, err := supervise.Start(ctx, xen.XenstoreDaemon(d.daemonLog, d.reportDaemon)); err != nil {
 		return err
 	}
 	if err := xen.RegisterDom0(ctx, xen.Exec); err != nil {
@@ -106,41 +130,31 @@ func (d *dom0) startXen(ctx context.Context) error {
 	if _, err := supervise.Start(ctx, xen.ConsoleDaemon(d.daemonLog, d.reportDaemon)); err != nil {
 		d.log.Error("daemon", "name", "xenconsoled", "err", err)
 	}
-	host, err := xen.ReadHost(ctx, xen.Exec)
-	if err != nil {
-		return err
-	}
-	store, err := xenstore.Dial(ctx, xenstore.Socket)
-	if err != nil {
-		return err
-	}
-	d.host, d.store = host, store
-	d.domains.Store(xen.NewDomains(xen.Exec, store))
-	d.report.Host(fmt.Sprintf("Xen %s, %d CPUs, %d MiB, guests run as %s", host.Version, host.CPUs, host.TotalKiB>>10, guestType(host)))
-	go d.watchGuests(ctx)
 	return nil
 }
 
-// reportDaemon tells what became of one of Xen's daemons.
-func (d *dom0) reportDaemon(s supervise.Status) {
-	level := slog.LevelDebug
-	if s.Err != nil || s.Restarts > 0 {
-		level = slog.LevelWarn
-	}
-	d.log.Log(context.Background(), level, boot.MsgDaemon, "name", s.Name, "state", string(s.Phase), "pid", s.PID, "err", s.Err)
-	if s.Phase == supervise.Failed {
-		d.report.Problem(s.Err.Error())
-	}
+// newLedger returns the ledger of this machine's memory, which tells the state.
+func newLedger(toolstack *xen.Toolstack, state *host.State) *memory.Ledger {
+	balloon := xen.NewBalloon()
+	return memory.New(memory.Source{
+		XenFree: func(ctx context.Context) (int64, error) {
+			info, err := toolstack.Info(ctx)
+			return info.FreeKiB, err
+		},
+		Available: balloon.AvailableKiB,
+		GiveUp:    balloon.GiveUpKiB,
+	}, func(entries []memory.Entry) {
+		facts := make(host.Reserved, len(entries))
+		for i, e := range entries {
+			facts[i] = host.Memory{Owner: e.Owner, XenKiB: e.XenKiB, Dom0KiB: e.Dom0KiB}
+		}
+		state.Tell(facts)
+	})
 }
 
-// startNetwork makes the bridge that guests are attached to; NIC and lease follow in the background.
+// startNetwork makes the bridge that guests are attached to; NIC, lease and what is heard on the bridge follow
+// in the background.
 func (d *dom0) startNetwork(ctx context.Context) error {
-	if err := (netcfg.Bridge{Name: d.bridge}).Ensure(); err != nil {
-		return err
-	}
-	if err := setDefaultBridge(d.bridge); err != nil {
-		d.log.Warn("xl.conf", "err", err, "remedy", "name the bridge in the vif of guests that you create by hand")
-	}
 	manager, err := netcfg.NewManager(netcfg.Options{
 		Bridge: d.bridge, BootIF: d.bootIF(), Hostname: d.setHostname(),
 		SetHostname: !d.cmdline.Has(boot.KeyHostname),
@@ -150,6 +164,13 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := (netcfg.Bridge{Name: d.bridge}).Ensure(); err != nil {
+		return err
+	}
+	if err := setDefaultBridge(d.bridge); err != nil {
+		d.log.Warn("xl.conf", "err", err, "remedy", "name the bridge in the vif of guests that you create by hand")
+	}
+	go d.watchNeighbours(ctx)
 	go func() {
 		<-d.random
 		if err := manager.Run(ctx); err != nil && ctx.Err() == nil {
@@ -157,6 +178,19 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 		}
 	}()
 	return nil
+}
+
+// watchNeighbours tells what is heard on the bridge, for guests that do not say their address themselves.
+func (d *dom0) watchNeighbours(ctx context.Context) {
+	heard := func(mac net.HardwareAddr, address netip.Addr) {
+		d.state.Tell(host.Heard{MAC: mac.String(), Address: address})
+	}
+	for ctx.Err() == nil {
+		if err := netcfg.WatchNeighbours(ctx, d.bridge, heard); ctx.Err() == nil {
+			d.log.Debug("watch neighbours", "err", err)
+			time.Sleep(time.Second) // somebody takes the bridge down and up
+		}
+	}
 }
 
 // setDefaultBridge tells xl which bridge a guest is put on that names none. The file on the disc has
@@ -180,7 +214,7 @@ func (d *dom0) findMedium(ctx context.Context) error {
 		return nil
 	}
 	if err := d.mountMedium(ctx, mediaTimeout, true); err != nil {
-		d.report.Problem(err.Error())
+		d.state.Tell(host.Problem{Text: err.Error()})
 		return err
 	}
 	if kernel := boot.MediaMount + "/" + boot.MediumKernel; fileExists(kernel) {

@@ -4,13 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/pid1"
-	"github.com/zerodisc/zerodisc/internal/xen"
-	"github.com/zerodisc/zerodisc/internal/xenstore"
 )
 
 // emergency is what process 1 starts when stage2 has crashed: the report and a shell on every
@@ -18,33 +15,19 @@ import (
 // process 1 asks for it.
 func emergency(args []string) int {
 	setEnvironment()
-	report := "(it said nothing)"
+	lastWords := "(it said nothing)"
 	if len(args) > 0 && args[0] != "" {
-		report = args[0]
+		lastWords = args[0]
 	}
 	terminals := activeConsoles()
 	s := &system{log: console.Logger(console.Open(terminals), slog.LevelInfo), requests: make(chan pid1.Action, 8)}
 	go s.listenForRequests()
 	s.log.Error(boot.MsgCrashed, "remedy", "guests that run go on; use the shell, then reboot or poweroff")
+	s.startLines(context.Background(), boot.Version)
 	text := fmt.Sprintf("\n%s\n\nzerodisc's init has crashed (its last words are above). This is an emergency shell.\n"+
-		"Guests that run go on. `reboot` or `poweroff` shut them down and end this machine.\n\n", report)
+		"Guests that run go on. `reboot` or `poweroff` shut them down and end this machine.\n\n", lastWords)
 	keepShells(context.Background(), s.log, terminals, func() string { return text })
 	action := s.firstRequest()
-	s.shutdownFound()
+	s.shutdownGuests()
 	return pid1.Leave(action)
-}
-
-// dialLimit is how long xenstored has to answer.
-const dialLimit = 10 * time.Second
-
-// shutdownFound ends the guests that this process finds in xenstore.
-func (s *system) shutdownFound() {
-	ctx, cancel := context.WithTimeout(context.Background(), dialLimit)
-	defer cancel()
-	store, err := xenstore.Dial(ctx, xenstore.Socket)
-	if err != nil {
-		s.log.Warn("guests are not shut down", "err", err)
-		return
-	}
-	s.shutdown(xen.NewDomains(xen.Exec, store))
 }

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/kmod"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
 	"github.com/zerodisc/zerodisc/internal/stage"
@@ -46,14 +47,14 @@ func runGuest(s *system) int {
 		system: s, name: "guest", about: "A guest of zerodisc, running beside others on one PC.",
 		hint: "Leave its console with Ctrl-].\n",
 	}
-	stage.Run(ctx, s.log, []stage.Stage{
+	stage.Run(ctx, s.stageEnded, []stage.Stage{
 		{Name: "modules", Run: loadGuestModules},
 		{Name: "name", Run: g.findName},
 		{Name: "random", Run: seedRandom},
 		{Name: "network", Run: g.startNetwork},
 		{Name: "page", Run: g.servePage},
 	})
-	s.log.Info(boot.MsgReady, "ms", time.Since(s.start).Milliseconds())
+	s.tell(host.Ready{Guests: host.NoGuests, Took: time.Since(s.start)})
 	keepShells(ctx, s.log, s.terminals, g.banner)
 	return int(s.firstRequest())
 }
@@ -185,7 +186,7 @@ func (g *guest) facts() facts {
 		f.Address = *a
 	}
 	if text, err := os.ReadFile("/proc/meminfo"); err == nil {
-		f.Memory = memory(string(text))
+		f.Memory = memoryUse(string(text))
 	}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
@@ -194,8 +195,8 @@ func (g *guest) facts() facts {
 	return f
 }
 
-// memory reads used and total memory out of /proc/meminfo (proc(5)).
-func memory(meminfo string) string {
+// memoryUse reads used and total memory out of /proc/meminfo (proc(5)).
+func memoryUse(meminfo string) string {
 	values := map[string]int64{}
 	lines := bufio.NewScanner(strings.NewReader(meminfo))
 	for lines.Scan() {

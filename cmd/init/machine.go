@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"runtime"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/kmod"
 	"github.com/zerodisc/zerodisc/internal/loopdev"
 	"github.com/zerodisc/zerodisc/internal/media"
@@ -44,11 +44,11 @@ func mountTools(context.Context) error { return loopdev.MountImage(boot.Dom0Imag
 // findDevices listens for devices, looks through those that are there, and waits until all of
 // them have their drivers. The listener goes on for as long as the machine runs.
 func (m *machine) findDevices(ctx context.Context) error {
-	host, err := kmod.ThisHost(boot.ModulesDir, boot.EarlyModules)
+	modules, err := kmod.ThisHost(boot.ModulesDir, boot.EarlyModules)
 	if err != nil {
 		return err
 	}
-	loader, err := host.Open(host.Roots[0])
+	loader, err := modules.Open(modules.Roots[0])
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (m *machine) mountMedium(ctx context.Context, wait time.Duration, isoFiles 
 	if err != nil {
 		return err
 	}
-	m.log.Info(boot.MsgMedium, append(medium.Attrs(), "mount", boot.MediaMount)...)
+	m.tell(host.Medium{Device: medium.Device, File: medium.File, Mount: boot.MediaMount})
 	return nil
 }
 
@@ -163,33 +163,6 @@ func (s *system) bootIF() string {
 		return ""
 	}
 	return value
-}
-
-// networkMessages are the console lines for the manager's events; the others are for debugging.
-var networkMessages = map[netcfg.EventKind]string{
-	netcfg.EventLease:   boot.MsgHostAddress,
-	netcfg.EventNoLease: boot.MsgNoLease,
-	netcfg.EventLost:    boot.MsgLeaseLost,
-	netcfg.EventNoNIC:   boot.MsgNoNIC,
-}
-
-// reportNetwork tells of an event of the network.
-func (s *system) reportNetwork(e netcfg.Event) {
-	attrs := []any{}
-	for _, a := range e.Attrs() {
-		attrs = append(attrs, a)
-	}
-	message, ok := networkMessages[e.Kind]
-	switch {
-	case !ok:
-		s.log.Debug("network", append(attrs, "event", e.Kind.String())...)
-	case e.Kind == netcfg.EventLease:
-		s.log.Info(message, attrs...)
-		s.report.Network(fmt.Sprintf("%s on %s (%s)", e.Lease.Address, e.Interface, e.NIC))
-	default:
-		s.log.Warn(message, attrs...)
-		s.report.Network(fmt.Sprintf("no address: %v (still trying)", e.Err))
-	}
 }
 
 func fileExists(name string) bool {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/disks"
+	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/stage"
 )
 
@@ -42,7 +43,7 @@ func runRescue(s *system) int {
 
 func (r *rescueSystem) boot(ctx context.Context) {
 	r.setHostname()
-	stage.Run(ctx, r.log, []stage.Stage{
+	stage.Run(ctx, r.stageEnded, []stage.Stage{
 		{Name: "tools", Run: mountTools, Remedy: "there are no drivers: the initrd is damaged, check the disc"},
 		{Name: "devices", Run: r.findDevices, Remedy: "devices that came late are still taken; see dmesg"},
 		{Name: "media", Run: r.findMedium, Remedy: "nothing here needs it"},
@@ -50,7 +51,7 @@ func (r *rescueSystem) boot(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	r.log.Info(boot.MsgReady, "ms", time.Since(r.start).Milliseconds())
+	r.tell(host.Ready{Guests: host.NoGuests, Took: time.Since(r.start)})
 	keepShells(ctx, r.log, r.terminals, rescueBanner)
 }
 

@@ -4,9 +4,11 @@ import (
 	"context"
 	"time"
 
-	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/control"
+	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/xen"
+	"github.com/zerodisc/zerodisc/internal/xenstore"
 )
 
 const (
@@ -41,7 +43,7 @@ func (s *system) untilAsked(run func(context.Context)) pid1.Action {
 // a second request, which closes insisted.
 func (s *system) firstRequest() pid1.Action {
 	action := <-s.requests
-	s.log.Info(boot.MsgEnding, "action", action.String())
+	s.tell(host.Ending{Action: action.String()})
 	s.insisted = make(chan struct{})
 	go s.awaitSecondRequest(time.Now())
 	return action
@@ -61,21 +63,31 @@ func (s *system) awaitSecondRequest(first time.Time) {
 	}
 }
 
-// shutdown ends the guests. A second request ends the waiting.
-func (s *system) shutdown(domains *xen.Domains) {
-	ctx, cancel := context.WithCancel(context.Background())
+// dialLimit is how long xenstored has to answer.
+const dialLimit = 10 * time.Second
+
+// shutdownGuests ends the guests that are found in Xen, whoever made them. A second request ends the waiting.
+func (s *system) shutdownGuests() {
+	if !fileExists(xenstore.Socket) {
+		return // this is no host of guests
+	}
+	dialing, cancel := context.WithTimeout(context.Background(), dialLimit)
 	defer cancel()
+	store, err := xenstore.Dial(dialing, xenstore.Socket)
+	if err != nil {
+		s.log.Warn("guests are not shut down", "err", err)
+		return
+	}
+	ctx, force := context.WithCancel(context.Background())
+	defer force()
 	go func() {
 		select {
 		case <-s.insisted:
-			cancel()
+			force()
 		case <-ctx.Done():
 		}
 	}()
-	err := domains.ShutdownAll(ctx, guestDeadline, func(e xen.Ended) {
-		s.log.Info(boot.MsgGuestStopped, "guest", e.Domain.Name, "domid", e.Domain.ID, "forced", e.Forced)
-	})
-	if err != nil {
+	if err := control.End(ctx, xen.NewToolstack(xen.Exec, store), guestDeadline, s.tell); err != nil {
 		s.log.Error("guests", "err", err)
 	}
 }

@@ -12,8 +12,9 @@ import (
 )
 
 // askedAt is a system that gets requests at these times, counted from now on.
-func askedAt(times ...time.Duration) *system {
+func askedAt(t *testing.T, times ...time.Duration) *system {
 	s := &system{log: slog.New(slog.NewTextHandler(&bytes.Buffer{}, nil)), requests: make(chan pid1.Action, 8)}
+	s.startLines(t.Context(), "test")
 	for _, at := range times {
 		time.AfterFunc(at, func() { s.requests <- pid1.PowerOff })
 	}
@@ -38,7 +39,7 @@ func TestSecondRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s, start := askedAt(test.times...), time.Now()
+				s, start := askedAt(t, test.times...), time.Now()
 				action := s.untilAsked(func(context.Context) { time.Sleep(test.bootHangs) })
 				if called := time.Since(start); action != pid1.PowerOff || called != test.called {
 					t.Errorf("%v after %v, want it after %v", action, called, test.called)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/console"
+	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/namespace"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/power"
@@ -22,8 +24,7 @@ import (
 )
 
 const (
-	logFile    = boot.RunDir + "/log"
-	reportFile = boot.RunDir + "/report"
+	logFile = boot.RunDir + "/log"
 )
 
 // system is what all modes have in common.
@@ -33,7 +34,8 @@ type system struct {
 	daemonLog *os.File // output of daemons, which is not for the console
 	cmdline   boot.Cmdline
 	terminals []string
-	report    *report.Report
+	state     *host.State
+	lines     *report.Lines
 	requests  chan pid1.Action // what is asked of this machine, whoever asks
 	insisted  chan struct{}    // made with the first request, closed by a second
 	start     time.Time
@@ -78,7 +80,7 @@ func newSystem(cmdline boot.Cmdline, start time.Time) *system {
 		version += " build " + id
 	}
 	s := &system{
-		cmdline: cmdline, terminals: activeConsoles(), report: report.New(version),
+		cmdline: cmdline, terminals: activeConsoles(),
 		requests: make(chan pid1.Action, 8), start: start, random: make(chan struct{}),
 	}
 	go s.gatherEntropy()
@@ -95,7 +97,7 @@ func newSystem(cmdline boot.Cmdline, start time.Time) *system {
 	if f, err := os.Create(boot.RunDir + "/daemons.log"); err == nil {
 		s.daemonLog = f
 	}
-	s.report.Changed = func(text string) { _ = writeAtomic(reportFile, text) }
+	s.startState(context.Background(), version)
 	go s.listenForRequests()
 	// Ctrl-Alt-Del becomes a signal to process 1 instead of a reset.
 	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF); err != nil {

@@ -1,74 +1,178 @@
 package report
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/host"
 )
 
-func TestReport(t *testing.T) {
-	r := New("1.0")
-	changes := 0
-	r.Changed = func(string) { changes++ }
-	r.Host("Xen 4.20, 2 CPUs, 1024 MiB")
-	r.Network("10.0.2.15/24 on xenbr0 (eth0)")
-	r.Store("http://a/guests/", "2 guests found")
-	r.Store("http://a/guests/", "fetching web, 70 of 200 MiB (35 %)")
-	r.SetGuest(Guest{Name: "tty1", Domid: 1, State: "running"})
-	r.SetAddress("tty1", "10.0.2.16")
-	r.SetGuest(Guest{Name: "tty1", Domid: 1, State: "running"})
-	r.SetGuest(Guest{Name: "big", State: "refused", Problem: "needs 9000 MiB, 600 MiB are free"})
-	r.SetGuest(Guest{Name: "slow", Domid: 2, State: "running"})
-	r.SetGuest(Guest{Name: "gone", Domid: 3, State: "running"})
-	r.SetAddress("gone", "10.0.2.17")
-	r.SetGuest(Guest{Name: "gone", Domid: 3, State: "stopped"})
-	r.SetGuest(Guest{Name: "mute", Domid: 4, State: "stopped"})
-	r.Problem("no medium")
-	r.Problem("no medium")
+func TestText(t *testing.T) {
+	address := netip.MustParseAddr("10.0.2.16")
+	s := &host.Snapshot{
+		Host: host.Host{
+			Version: "1.0",
+			Machine: host.Machine{Xen: "4.20", CPUs: 2, TotalKiB: 1 << 20, GuestType: "pv"},
+			Network: host.Network{Kind: host.Lease, Interface: "xenbr0", NIC: "eth0", Address: netip.MustParsePrefix("10.0.2.15/24")},
+			Stores: []host.Store{
+				{URL: "http://a/", State: "fetching", Guest: "web", Done: 70 << 20, Total: 200 << 20},
+				{URL: "http://b/", State: "waiting", Problem: "no route", Remedy: "look"},
+				{URL: "http://c/", State: "finished", Guests: 1, Refused: 2},
+			},
+			Problems: []string{"no medium"},
+		},
+		Guests: []host.Guest{
+			{Name: "big", Phase: host.Refused, Problem: "needs 9000 MiB, 600 MiB are free"},
+			{Name: "gone", Phase: host.Stopped, Said: address, Problem: "it crashed"},
+			{Name: "loop", Phase: host.Restarting, Problem: "it crashed"},
+			{Name: "slow", Phase: host.Running},
+			{Name: "still", Phase: host.Running, Paused: true},
+			{Name: "tty1", Phase: host.Running, Said: address, Problem: "it crashed"},
+		},
+	}
 	want := `
 zerodisc 1.0
-  Xen 4.20, 2 CPUs, 1024 MiB
+  Xen 4.20, 2 CPUs, 1024 MiB, guests run as pv
   network: 10.0.2.15/24 on xenbr0 (eth0)
-  guests of http://a/guests/: fetching web, 70 of 200 MiB (35 %)
+  guests of http://a/: fetching web, 70 of 200 MiB (35 %)
+  guests of http://b/: no route (still trying); look
+  guests of http://c/: 1 guests started, 2 refused
   guest big          refused: needs 9000 MiB, 600 MiB are free
   guest gone         stopped
-  guest mute         stopped
+  guest loop         restarting: it crashed
   guest slow         running  (no address yet)
+  guest still        paused
   guest tty1         running  10.0.2.16
   ! no medium
   xl list | xl console NAME (leave with Ctrl-]) | xl shutdown NAME | status | poweroff
 
 `
-	if got := r.String(); got != want {
+	if got := Text(s); got != want {
 		t.Errorf("report:\n%s\nwant:\n%s", got, want)
 	}
-	if changes != 15 {
-		t.Errorf("%d changes told, want 15", changes)
+	want = "\nzerodisc 2\n  network: waiting for an address\n  no guests\n  xl list | xl create FILE.cfg | status | poweroff\n\n"
+	if got := Text(&host.Snapshot{Host: host.Host{Version: "2"}}); got != want {
+		t.Errorf("report:\n%s\nwant:\n%s", got, want)
 	}
 }
 
-// Whoever is told slowly of an old text must not get it after a newer one.
-func TestChangesAreToldInOrder(t *testing.T) {
-	r := New("1.0")
-	var told []string
-	second := make(chan bool)
-	entered := make(chan bool, 2)
-	r.Changed = func(text string) {
-		entered <- true
-		if !strings.Contains(text, "second") {
-			go func() { defer close(second); r.Network("second") }()
-			<-entered // by this call itself
-			select {
-			case <-entered: // the second call overtakes
-				<-second
-			case <-time.After(100 * time.Millisecond):
-			}
+// TestLines holds the console lines to docs/console.md.
+func TestLines(t *testing.T) {
+	yes := true
+	for _, test := range []struct {
+		event host.Event
+		want  string
+	}{
+		{host.Stage{Name: "media", Took: time.Second}, `level=INFO msg=stage name=media ms=1000`},
+		{host.Stage{Name: "media", Problem: "gone", Remedy: "look"}, `level=ERROR msg=stage name=media ms=0 err=gone remedy=look`},
+		{host.Medium{Device: "/dev/sr0", Mount: "/m"}, `level=INFO msg="boot medium" device=/dev/sr0 mount=/m`},
+		{host.Medium{Device: "/dev/sda1", File: "z.iso", Mount: "/m"}, `msg="boot medium" device=/dev/sda1 file=z.iso mount=/m`},
+		{host.Network{Kind: host.Lease, Interface: "xenbr0", NIC: "eth0", Address: netip.MustParsePrefix("10.0.2.15/24"), Gateway: netip.MustParseAddr("10.0.2.2")},
+			`level=INFO msg="host address" interface=xenbr0 nic=eth0 address=10.0.2.15/24 gateway=10.0.2.2`},
+		{host.Network{Kind: host.NoLease, Interface: "xenbr0", NIC: "eth0", Tried: time.Minute, Problem: "silence"},
+			`level=WARN msg="no DHCP lease" interface=xenbr0 nic=eth0 tried=1m0s err=silence`},
+		{host.Network{Kind: host.NoNIC, Interface: "xenbr0", Problem: "none"}, `level=WARN msg="no network card" interface=xenbr0 err=none`},
+		{host.Daemon{Name: "xenconsoled", Phase: "waiting", Problem: "killed"}, `level=WARN msg=daemon name=xenconsoled state=waiting pid=0 err=killed`},
+		{host.Daemon{Name: "xenconsoled", Phase: "running", PID: 7, Restarts: 1}, `level=WARN msg=daemon name=xenconsoled state=running pid=7 err=""`},
+		{host.Store{URL: "u", State: "waiting", Problem: "no route", Remedy: "look"}, `level=WARN msg="guest store" url=u state=waiting err="no route" remedy=look`},
+		{host.Store{URL: "u", State: "found", Guests: 2}, `level=INFO msg="guest store" url=u state=found guests=2`},
+		{host.Store{URL: "u", State: "fetching", Guest: "web", Done: 1, Total: 2}, `msg="guest store" url=u state=fetching guest=web done=1 total=2`},
+		{host.Store{URL: "u", State: "fetching", Guest: "web", Done: 1}, `msg="guest store" url=u state=fetching guest=web done=1`},
+		{host.Store{URL: "u", State: "finished", Guests: 1, Refused: 1, Took: time.Second}, `msg="guest store" url=u state=finished guests=1 refused=1 ms=1000`},
+		{host.Ready{Guests: 2, Took: time.Second}, `level=INFO msg=ready guests=2 ms=1000`},
+		{host.Ready{Guests: host.NoGuests, Took: time.Second}, `level=INFO msg=ready ms=1000`},
+		{host.Ending{Action: "poweroff"}, `level=INFO msg=ending action=poweroff`},
+		{host.GuestRan{Name: "a", Domid: 1, Took: time.Second, Type: "pv"}, `level=INFO msg="guest running" guest=a domid=1 ms=1000 type=pv`},
+		{host.GuestRan{Name: "a", Domid: 1}, `level=INFO msg="guest running" guest=a domid=1`},
+		{host.GuestAddressed{Name: "a", Address: netip.MustParseAddr("10.0.0.1")}, `level=INFO msg="guest address" guest=a address=10.0.0.1`},
+		{host.GuestNotStarted{Name: "a", Origin: "f", Problem: "p"}, `level=ERROR msg="guest refused" guest=a file=f err=p`},
+		{host.GuestEnded{Name: "a", Domid: 1}, `level=INFO msg="guest stopped" guest=a domid=1`},
+		{host.GuestEnded{Name: "a", Domid: 1, Forced: &yes}, `level=INFO msg="guest stopped" guest=a domid=1 forced=true`},
+		{host.GuestRestarts{Name: "a", Problem: "it crashed"}, `level=WARN msg="guest restarts" guest=a err="it crashed"`},
+		{host.GuestRestarts{Name: "a"}, ""},
+	} {
+		l, out := lines()
+		l.write(host.Update{Snapshot: &host.Snapshot{Number: 3}, Events: []host.Event{test.event}})
+		if got := strings.TrimSpace(out.String()); !strings.HasSuffix(got, test.want) || test.want == "" && got != "" {
+			t.Errorf("%+v:\n%s, want\n%s", test.event, got, test.want)
 		}
-		told = append(told, text)
 	}
-	r.Network("first")
-	<-second
-	if len(told) != 2 || !strings.Contains(told[0], "first") || told[1] != r.String() {
-		t.Errorf("told %q", told)
+}
+
+func lines() (*Lines, *bytes.Buffer) {
+	var out bytes.Buffer
+	return NewLines(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))), &out
+}
+
+// A domain's addresses are written so often and no more; the next domain of the same guest begins anew.
+func TestAddressesAreWrittenSoOften(t *testing.T) {
+	l, out := lines()
+	tell := func(domid, times int) {
+		for range times {
+			l.write(host.Update{Snapshot: &host.Snapshot{}, Events: []host.Event{host.GuestAddressed{Name: "a", Domid: domid}}})
+		}
+	}
+	tell(1, 2*maxAddresses)
+	tell(2, 3)
+	if n := strings.Count(out.String(), "guest address"); n != maxAddresses+3 {
+		t.Errorf("%d addresses were written, want %d", n, maxAddresses+3)
+	}
+	l.write(host.Update{Snapshot: &host.Snapshot{}, Events: []host.Event{host.GuestEnded{Domid: 1}}, Lost: 5})
+	if len(l.addresses) != 1 || !strings.Contains(out.String(), `msg="lines left out" count=5`) {
+		t.Errorf("%v\n%s", l.addresses, out)
+	}
+}
+
+func TestWaitForLines(t *testing.T) {
+	l, _ := lines()
+	go l.write(host.Update{Snapshot: &host.Snapshot{Number: 2}})
+	l.Wait(2, time.Hour)
+	start := time.Now()
+	l.Wait(3, 10*time.Millisecond)
+	if time.Since(start) < 10*time.Millisecond {
+		t.Error("it did not wait")
+	}
+}
+
+// What could not be written, a full /run say, is written when there is room again.
+func TestKeep(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "state.json")
+	failures := 1
+	write := func(text string) error {
+		if failures--; failures >= 0 {
+			return errors.New("no space left on device")
+		}
+		return os.WriteFile(file, []byte(text), 0o600)
+	}
+	state := host.New(t.Context(), "1.0")
+	state.Tell(host.Came{Domid: 1, UUID: "u", Name: "web"})
+	state.Tell(host.Said{Domid: 1, Address: netip.MustParseAddr("10.0.0.5")})
+	problems := make(chan error, 10)
+	go Keep(t.Context(), write, state.Subscribe(t.Context()), func(err error) { problems <- err })
+	if err := <-problems; !strings.Contains(err.Error(), "no space") {
+		t.Error(err)
+	}
+	var read *host.Snapshot
+	for range 1000 {
+		var err error
+		if read, err = Read(file); err == nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if read == nil || Text(read) != Text(state.Snapshot()) {
+		t.Fatalf("read %+v, want %+v", read, state.Snapshot())
+	}
+	text, _ := json.Marshal(read)
+	if want, _ := json.Marshal(state.Snapshot()); !bytes.Equal(text, want) {
+		t.Errorf("read\n%s, want\n%s", text, want)
 	}
 }

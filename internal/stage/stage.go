@@ -1,36 +1,35 @@
 // Package stage runs a boot as a table: stages in order, each with a name, a function and what
-// its failure means. Every stage prints one console line with its duration.
+// its failure means.
 package stage
 
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
-
-	"github.com/zerodisc/zerodisc/boot"
 )
 
 // Stage is one row of the table.
 type Stage struct {
 	Name string
 	Run  func(context.Context) error
-	// Remedy is printed with a failure: what a person can do about it.
+	// Remedy goes with a failure: what a person can do about it.
 	Remedy string
+}
+
+// Result is how a stage has ended.
+type Result struct {
+	Stage
+	Took time.Duration
+	Err  error
 }
 
 // Run runs the stages in order and reports each. A stage that fails, or panics, does not keep
 // those after it from running: a machine that lacks something is of more use than none.
-func Run(ctx context.Context, log *slog.Logger, stages []Stage) {
+func Run(ctx context.Context, report func(Result), stages []Stage) {
 	for _, s := range stages {
 		start := time.Now()
 		err := protect(ctx, s.Run)
-		ms := time.Since(start).Milliseconds()
-		if err != nil {
-			log.Error(boot.MsgStage, "name", s.Name, "ms", ms, "err", err, "remedy", s.Remedy)
-			continue
-		}
-		log.Info(boot.MsgStage, "name", s.Name, "ms", ms)
+		report(Result{Stage: s, Took: time.Since(start), Err: err})
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/zerodisc/zerodisc/internal/memory"
 	"github.com/zerodisc/zerodisc/internal/sha256sums"
 )
 
@@ -21,7 +22,7 @@ type download struct {
 	file
 	out       *os.File
 	sum       hash.Hash // of what is written
-	memory    *reservation
+	files     *memory.Files
 	have      int64  // bytes that are written
 	most      int64  // bytes that ever were
 	validator string // of the version that they are of, for If-Range; "" where the server names none
@@ -32,7 +33,7 @@ type download struct {
 const tries = 2
 
 // download brings a file into memory and checks it.
-func (f *fetcher) download(ctx context.Context, what file, memory *reservation) error {
+func (f *fetcher) download(ctx context.Context, what file, files *memory.Files) error {
 	if err := f.root.MkdirAll(path.Dir(what.path), 0o755); err != nil {
 		return err
 	}
@@ -40,7 +41,7 @@ func (f *fetcher) download(ctx context.Context, what file, memory *reservation) 
 	if err != nil {
 		return err
 	}
-	d := &download{fetcher: f, file: what, out: out, sum: sha256.New(), memory: memory}
+	d := &download{fetcher: f, file: what, out: out, sum: sha256.New(), files: files}
 	return errors.Join(d.checked(ctx), out.Close())
 }
 
@@ -128,7 +129,7 @@ func (d *download) restart() error {
 	if _, err := d.out.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	d.memory.add(d.have)
+	d.files.Wrote(-d.have)
 	d.advance(-d.have)
 	d.have = 0
 	d.sum.Reset()
@@ -157,14 +158,14 @@ func (d *download) write(from io.Reader) error {
 
 func (d *download) append(data []byte) error {
 	size := int64(len(data))
-	if err := d.memory.ensure(size); err != nil {
+	if err := d.files.Ensure(size); err != nil {
 		return err
 	}
 	if _, err := d.out.Write(data); err != nil {
 		return err
 	}
 	d.sum.Write(data) // never fails, hash.Hash
-	d.memory.add(-size)
+	d.files.Wrote(size)
 	d.have += size
 	if d.have > d.most {
 		d.most = d.have

@@ -15,6 +15,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/memory"
 	"github.com/zerodisc/zerodisc/internal/sha256sums"
 )
 
@@ -23,7 +24,7 @@ type Store struct {
 	Source Source
 	Dir    string // the guests' directories are made here; it exists, and is this store's alone
 	Client *http.Client
-	Budget *Budget
+	Memory *memory.Ledger // what files take is reserved there
 	// Report is told how far the store is, one call after the other.
 	Report func(Event)
 	// Start gets the directory of a guest whose files are all there. It says whether the guest needs
@@ -168,7 +169,9 @@ func (f *fetcher) judgeList(text []byte) ([]guest, error) {
 
 // take fetches and starts one guest, and says whether it was started. An error means that ctx has ended.
 func (f *fetcher) take(ctx context.Context, g guest) (bool, error) {
-	fault := f.fetch(ctx, g)
+	files := f.Memory.Files("files of " + g.name)
+	fault := f.fetch(ctx, g, files)
+	files.Settle()
 	started := fault == nil && ctx.Err() == nil && f.Start(ctx, filepath.Join(f.Dir, g.name))
 	if ctx.Err() != nil {
 		return started, ctx.Err()
@@ -177,22 +180,21 @@ func (f *fetcher) take(ctx context.Context, g guest) (bool, error) {
 		f.Refuse(fault)
 	}
 	if !started {
-		_ = f.root.RemoveAll(g.name) // a file that stays costs memory, which the budget sees
+		_ = f.root.RemoveAll(g.name) // a file that stays costs memory, which the ledger sees
+		files.Release()
 	}
 	return started, nil
 }
 
 // fetch brings a guest's files into memory. When ctx ends, the error means nothing.
-func (f *fetcher) fetch(ctx context.Context, g guest) *guests.Error {
-	memory := &reservation{budget: f.Budget}
-	defer memory.close()
+func (f *fetcher) fetch(ctx context.Context, g guest, files *memory.Files) *guests.Error {
 	f.progress = progress{guest: g.name, reported: time.Now()}
-	if refusal := f.measure(ctx, g, memory); refusal != nil {
+	if refusal := f.measure(ctx, g, files); refusal != nil {
 		return refusal
 	}
 	f.report(true)
 	for _, file := range g.files {
-		if err := f.download(ctx, file, memory); err != nil {
+		if err := f.download(ctx, file, files); err != nil {
 			return f.refusal(g, file, err)
 		}
 	}
@@ -200,7 +202,7 @@ func (f *fetcher) fetch(ctx context.Context, g guest) *guests.Error {
 }
 
 // measure asks for the sizes of a guest's files and reserves memory for all of them.
-func (f *fetcher) measure(ctx context.Context, g guest, memory *reservation) *guests.Error {
+func (f *fetcher) measure(ctx context.Context, g guest, files *memory.Files) *guests.Error {
 	const page = 4096 // what tmpfs gives out
 	var total, pages int64
 	known := true
@@ -214,7 +216,7 @@ func (f *fetcher) measure(ctx context.Context, g guest, memory *reservation) *gu
 		size = min(max(size, 0), maxSize)
 		total, pages = total+size, pages+(size+page-1)/page*page
 	}
-	if err := memory.grow(pages); err != nil {
+	if err := files.Grow(pages); err != nil {
 		return f.refusal(g, file{path: g.name + "/"}, err)
 	}
 	if known {
@@ -263,7 +265,7 @@ func missing(why *fault, code int) *fault {
 func (f *fetcher) refusal(g guest, at file, err error) *guests.Error {
 	refused := &guests.Error{Guest: g.name, File: f.Source.file(at.path).Redacted(), Problem: err.Error(), Err: err}
 	var why *fault
-	var full *noRoom
+	var full *memory.NoRoom
 	switch {
 	case errors.As(err, &why):
 		refused.Remedy = why.remedy

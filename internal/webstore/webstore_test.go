@@ -18,11 +18,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/memory"
 	"github.com/zerodisc/zerodisc/internal/sha256sums"
 )
 
@@ -66,6 +66,7 @@ func (t tree) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type run struct {
 	store   Store
 	memory  int64 // bytes that can be spared
+	entries []memory.Entry
 	events  []Event
 	started []string // directories' names
 	refused []string
@@ -88,7 +89,7 @@ func newRunAt(t *testing.T, at string) *run {
 	r := &run{memory: 16 * large}
 	r.store = Store{
 		Source: sources[0], Dir: t.TempDir(), Client: NewClient(),
-		Budget: NewBudget(&sync.Mutex{}, r.spare),
+		Memory: memory.New(memory.Source{Available: r.available}, func(e []memory.Entry) { r.entries = e }),
 		Report: func(e Event) { r.events = append(r.events, e) },
 		Start: func(_ context.Context, dir string) bool {
 			r.started = append(r.started, filepath.Base(dir))
@@ -103,8 +104,8 @@ func newRunAt(t *testing.T, at string) *run {
 	return r
 }
 
-// spare is the memory that files leave, as in a tmpfs.
-func (r *run) spare() (int64, error) {
+// available is the memory that files leave, KiB, as in a tmpfs.
+func (r *run) available() (int64, error) {
 	left := r.memory
 	err := filepath.WalkDir(r.store.Dir, func(_ string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -116,7 +117,7 @@ func (r *run) spare() (int64, error) {
 		}
 		return err
 	})
-	return left, err
+	return left>>10 + memory.KeepKiB, err
 }
 
 // do runs the store to its end and checks what has to be so whatever happens.
@@ -127,8 +128,10 @@ func (r *run) do(t *testing.T) {
 	if err := r.store.Run(ctx); err != nil {
 		t.Fatalf("run: %v; events %v", err, r.events)
 	}
-	if pending := r.store.Budget.Pending(); pending != 0 {
-		t.Errorf("%d bytes are still promised", pending)
+	for _, e := range r.entries {
+		if e.PendingKiB != 0 || !slices.Contains(r.started, strings.TrimPrefix(e.Owner, "files of ")) {
+			t.Errorf("memory that nobody needs is still reserved: %+v", e)
+		}
 	}
 	last := r.events[len(r.events)-1]
 	if last.State != Finished || last.Guests != len(r.started) || last.Refused != len(r.refused) {

@@ -21,11 +21,11 @@ const (
 	InitDom0    = BinDir + "/xen-init-dom0"
 )
 
-// StoreDaemon describes xenstored. It keeps the whole store in memory, and the connections of all
+// XenstoreDaemon describes xenstored. It keeps the whole store in memory, and the connections of all
 // guests with it: another one cannot take over, and no domain can be created, ended or connected
 // to a console without it. Do not start it while StoreAnswers returns nil: a second xenstored takes
 // the socket away from the first and then fails.
-func StoreDaemon(output io.Writer, report func(supervise.Status)) supervise.Spec {
+func XenstoreDaemon(output io.Writer, report func(supervise.Status)) supervise.Spec {
 	return supervise.Spec{
 		Name:        "xenstored",
 		Path:        Xenstored,

@@ -27,12 +27,12 @@ func (h Host) PVH() bool {
 	return slices.Contains(h.VirtCaps, "hvm") && (slices.Contains(h.VirtCaps, "hap") || slices.Contains(h.VirtCaps, "shadow"))
 }
 
-// ReadHost asks the hypervisor through "xl info". (/sys/hypervisor has the abilities, but not the
-// free memory.)
-func ReadHost(ctx context.Context, run Runner) (Host, error) {
-	stdout, stderr, err := run(ctx, XL, "info")
+// Info asks the hypervisor about the machine through "xl info". (/sys/hypervisor has the abilities, but not
+// the free memory.)
+func (x *Toolstack) Info(ctx context.Context) (Host, error) {
+	stdout, err := x.xl(ctx, "info")
 	if err != nil {
-		return Host{}, fmt.Errorf("xl info: %w", programError(stderr, err))
+		return Host{}, err
 	}
 	return parseInfo(bytes.NewReader(stdout))
 }

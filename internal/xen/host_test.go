@@ -63,10 +63,11 @@ func TestPVH(t *testing.T) {
 	}
 }
 
-func TestReadHostSaysWhatXlSaid(t *testing.T) {
-	_, err := ReadHost(t.Context(), func(context.Context, string, ...string) ([]byte, []byte, error) {
+func TestInfoSaysWhatXlSaid(t *testing.T) {
+	x := NewToolstack(func(context.Context, string, ...string) ([]byte, []byte, error) {
 		return nil, []byte("xc: error: Could not obtain handle on privileged command interface (2 = No such file or directory): Internal error\n"), errors.New("exit status 1")
-	})
+	}, nil)
+	_, err := x.Info(t.Context())
 	want := "xl info: Could not obtain handle on privileged command interface (2 = No such file or directory): Internal error (exit status 1)"
 	if err == nil || err.Error() != want {
 		t.Error(err)

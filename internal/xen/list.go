@@ -8,47 +8,42 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"github.com/zerodisc/zerodisc/internal/host"
 )
 
-// Domain is one line of "xl list".
-type Domain struct {
-	ID        int
-	Name      string // "(null)" once libxl has forgotten a domain that Xen still tears down
-	MemoryKiB int64  // whole MiB
-	VCPUs     int
-	State     string // six letters or dashes: running, blocked, paused, shut down, reason, dying
-}
-
-// Places of letters in State (tools/xl/xl_info.c).
+// Places of letters in the state column of "xl list" (list_domains in tools/xl/xl_info.c): running, blocked,
+// paused, shut down, the reason for it, dying.
 const (
-	statePaused = 2
-	stateDying  = 5
+	statePaused   = 2
+	stateShutdown = 3
+	stateReason   = 4
+	stateDying    = 5
+	stateLength   = 6
 )
 
-// Paused says that the domain does not get to run: it is being built, or somebody has paused it.
-func (d Domain) Paused() bool { return d.is(statePaused, 'p') }
-
-// Dying says that the domain is being torn down: it has no future but may still hold memory.
-func (d Domain) Dying() bool { return d.is(stateDying, 'd') }
-
-func (d Domain) is(place int, letter byte) bool {
-	return len(d.State) > place && d.State[place] == letter
+// reasons are the letters of reasons in the state column. Any other reason is "?"; the one that Xen has
+// besides these is the soft reset.
+var reasons = map[byte]host.Reason{
+	'-': host.PowerOff, 'r': host.Reboot, 's': host.Suspend, 'c': host.Crash, 'w': host.Watchdog, '?': host.SoftReset,
 }
 
-// List returns all domains, dom0 included. It is taken from the table of "xl list": that is the
-// hypervisor's own list, with domains that xenstore does not know any more, and its form has
-// been the same for many years, while upstream calls the JSON form experimental.
-func (d *Domains) List(ctx context.Context) ([]Domain, error) {
-	stdout, stderr, err := d.run(ctx, XL, "list")
+// list asks the hypervisor for its domains. It is taken from the table of "xl list -v": that has domains that
+// xenstore does not know yet or any more, and its form has been the same for many years, while upstream
+// calls the JSON form experimental.
+func (x *Toolstack) list(ctx context.Context) ([]host.Domain, error) {
+	stdout, err := x.xl(ctx, "list", "-v")
 	if err != nil {
-		return nil, fmt.Errorf("xl list: %w", programError(stderr, err))
+		return nil, err
 	}
 	return parseList(bytes.NewReader(stdout))
 }
 
-// parseList reads the table of "xl list", whose first line is a heading.
-func parseList(r io.Reader) ([]Domain, error) {
-	var domains []Domain
+// parseList reads the table of "xl list -v", whose first line is a heading, and leaves dom0 out. The table
+// is never empty otherwise: dom0 is always in it.
+func parseList(r io.Reader) ([]host.Domain, error) {
+	var domains []host.Domain
+	dom0 := false
 	lines := bufio.NewScanner(r)
 	for number := 1; lines.Scan(); number++ {
 		if number == 1 || strings.TrimSpace(lines.Text()) == "" {
@@ -58,40 +53,86 @@ func parseList(r io.Reader) ([]Domain, error) {
 		if err != nil {
 			return nil, fmt.Errorf("xl list, line %d: %w", number, err)
 		}
+		if domain.Domid == 0 {
+			dom0 = true
+			continue
+		}
 		domains = append(domains, domain)
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("xl list: %w", err)
 	}
+	if !dom0 {
+		return nil, fmt.Errorf("xl list: dom0 is not in it")
+	}
 	return domains, nil
 }
 
-// parseDomain reads a line from its end, because a name may contain spaces: name, ID, MiB, VCPUs,
-// state, seconds.
-func parseDomain(line string) (Domain, error) {
+// Columns of the table, counted from its end, because a name may contain spaces.
+const (
+	columnLabel = iota
+	columnReason
+	columnUUID
+	columnSeconds
+	columnState
+	columnVCPUs
+	columnMiB
+	columnID
+	columns
+)
+
+func parseDomain(line string) (host.Domain, error) {
 	rest := line
-	var fields [5]string // from the right: seconds, state, VCPUs, MiB, ID
+	var fields [columns]string
 	for i := range fields {
 		rest = strings.TrimRight(rest, " \t")
 		cut := strings.LastIndexAny(rest, " \t")
 		if cut < 0 {
-			return Domain{}, fmt.Errorf("%.120q has too few columns", line)
+			return host.Domain{}, fmt.Errorf("%.160q has too few columns", line)
 		}
 		fields[i], rest = rest[cut+1:], rest[:cut]
 	}
-	var numbers [3]int // ID, MiB, VCPUs
-	for i := range numbers {
-		n, err := strconv.Atoi(fields[len(fields)-1-i])
-		if err != nil || n < 0 || n > maxNumber {
-			return Domain{}, fmt.Errorf("%.120q: %.20q is no number", line, fields[len(fields)-1-i])
-		}
-		numbers[i] = n
+	domid, err := parseNumber(fields[columnID])
+	if err != nil {
+		return host.Domain{}, fmt.Errorf("%.160q: %w", line, err)
 	}
-	return Domain{
-		ID:        numbers[0],
-		Name:      strings.TrimRight(rest, " \t"),
-		MemoryKiB: int64(numbers[1]) << 10,
-		VCPUs:     numbers[2],
-		State:     fields[1],
-	}, nil
+	memory, err := parseNumber(fields[columnMiB])
+	if err != nil {
+		return host.Domain{}, fmt.Errorf("%.160q: %w", line, err)
+	}
+	if len(fields[columnState]) != stateLength {
+		return host.Domain{}, fmt.Errorf("%.160q: %.20q is no state", line, fields[columnState])
+	}
+	domain := host.Domain{
+		Domid:     domid,
+		UUID:      fields[columnUUID],
+		Name:      strings.Trim(rest, " \t"),
+		MemoryKiB: int64(memory) << 10,
+	}
+	if domain.Name == "(null)" { // libxl has forgotten it, or does not know it yet
+		domain.Name = ""
+	}
+	readState(&domain, fields[columnState])
+	return domain, nil
+}
+
+// parseNumber reads a number that is not negative and not absurd.
+func parseNumber(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > maxNumber {
+		return 0, fmt.Errorf("%.20q is no number", text)
+	}
+	return n, nil
+}
+
+// readState reads the state column.
+func readState(domain *host.Domain, state string) {
+	domain.Paused = state[statePaused] == 'p'
+	domain.Dying = state[stateDying] == 'd'
+	if state[stateShutdown] == 's' {
+		domain.Shutdown = reasons[state[stateReason]]
+		if domain.Shutdown == "" {
+			domain.Shutdown = host.Crash
+		}
+	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // Runner runs a program to its end and returns what it wrote. Tests replace it.
@@ -20,21 +22,38 @@ type Runner func(ctx context.Context, program string, args ...string) (stdout, s
 // the time to wait for its output while a child of it (xl's monitor) still holds the pipe.
 const killDelay = 2 * time.Second
 
-// Exec is the Runner that runs programs.
+// Exec is the Runner that runs programs. It returns some seconds after ctx ends at the latest, even when the
+// program hangs in the kernel where nothing can kill it; who waits for a hung program waits alone.
 func Exec(ctx context.Context, program string, args ...string) ([]byte, []byte, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = killDelay
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	if errors.Is(err, exec.ErrWaitDelay) {
-		err = nil // the program itself ended well
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Run() }()
+	select {
+	case err := <-ended:
+		return stdout.Bytes(), stderr.Bytes(), verdict(ctx, err)
+	case <-ctx.Done():
 	}
-	if err != nil && ctx.Err() != nil {
-		err = ctx.Err()
+	select {
+	case err := <-ended:
+		return stdout.Bytes(), stderr.Bytes(), verdict(ctx, err)
+	case <-time.After(2 * killDelay):
+		return nil, nil, fmt.Errorf("it cannot be killed: %w", ctx.Err())
 	}
-	return stdout.Bytes(), stderr.Bytes(), err
+}
+
+// verdict is a program's end as the caller wants to know it.
+func verdict(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, exec.ErrWaitDelay):
+		return nil // the program itself ended well
+	case err != nil && ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return err
 }
 
 // programError joins what a program said with how it ended.
@@ -79,7 +98,7 @@ func cleanError(stderr string) string {
 		messages = all[max(0, len(all)-1):]
 	}
 	messages = messages[max(0, len(messages)-maxErrorLines):]
-	return truncate(strings.ToValidUTF8(strings.Join(messages, "; "), "?"), maxErrorBytes)
+	return truncate(printable.Line(strings.Join(messages, "; ")), maxErrorBytes)
 }
 
 func isConsequence(line string) bool {

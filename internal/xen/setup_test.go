@@ -65,7 +65,7 @@ func TestMakeDirectoriesBehindLink(t *testing.T) {
 }
 
 func TestDaemons(t *testing.T) {
-	if spec := StoreDaemon(nil, nil); !spec.Essential || spec.Ready == nil || spec.Remedy == "" {
+	if spec := XenstoreDaemon(nil, nil); !spec.Essential || spec.Ready == nil || spec.Remedy == "" {
 		t.Errorf("%+v", spec)
 	}
 	if spec := ConsoleDaemon(nil, nil); spec.Essential || spec.Remedy == "" {

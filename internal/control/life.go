@@ -1,0 +1,309 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/memory"
+)
+
+// life is one guest from its admission to its final end. One goroutine runs it.
+type life struct {
+	*Controller
+	spec   *guests.Resolved
+	policy policy
+	memory *memory.Guest
+	file   string // the configuration as xl gets it
+	quick  int    // how many lives in a row were short
+}
+
+// How long xl may take to create a domain: much is read from the medium, a CD for instance.
+const (
+	createTimeout = 2 * time.Minute
+	slowMedium    = 512 << 10 // bytes a second
+)
+
+// A life of less than shortLife makes the next one wait: one second, and twice as long each time, up to
+// longestPause.
+const (
+	shortLife    = 30 * time.Second
+	longestPause = time.Minute
+)
+
+// run lives the guest's life until ctx ends or the guest has ended for good. It begins when turn is closed, and
+// closes next when the next guest may begin, so that guests are made in their order. result gets whether
+// the first domain was made.
+func (l *life) run(ctx context.Context, turn <-chan struct{}, next chan<- struct{}, result chan<- bool) {
+	defer l.State.Tell(host.Unmanaged{UUID: l.spec.UUID})
+	<-turn
+	done, err := l.memory.Create(ctx, creations())
+	close(next)
+	if err == nil {
+		err = l.create(ctx)
+		done()
+	}
+	l.refuse(ctx, err)
+	result <- err == nil
+	if err == nil {
+		l.goOn(ctx)
+	}
+}
+
+// goOn lives the guest's life from a domain that runs.
+func (l *life) goOn(ctx context.Context) {
+	for {
+		began := time.Now()
+		reason, domid := l.awaitEnd(ctx)
+		if ctx.Err() != nil || !l.ended(ctx, reason, domid) || !l.rest(ctx, time.Since(began), reason) {
+			return
+		}
+		if err := l.createAgain(ctx); err != nil {
+			l.refuse(ctx, err)
+			return
+		}
+	}
+}
+
+// createAgain makes the guest's domain when there is a place.
+func (l *life) createAgain(ctx context.Context) error {
+	done, err := l.memory.Create(ctx, creations())
+	if err != nil {
+		return err
+	}
+	defer done()
+	return l.create(ctx)
+}
+
+// refuse tells why the guest's domain could not be made.
+func (l *life) refuse(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil {
+		l.State.Tell(host.GuestRefused{Name: l.spec.Name, Origin: l.spec.File, UUID: l.spec.UUID, Err: err})
+	}
+}
+
+// create makes the guest's domain. After a failure nothing of it is left, or somebody goes on trying.
+func (l *life) create(ctx context.Context) error {
+	start := time.Now()
+	l.State.Tell(host.GuestPhase{UUID: l.spec.UUID, Phase: host.Creating})
+	err := l.make(ctx)
+	if err == nil {
+		var domid int
+		if domid, err = l.find(ctx); err == nil {
+			l.memory.Settle()
+			l.State.Tell(host.Created{UUID: l.spec.UUID, Domid: domid, Took: time.Since(start)})
+			l.Changed() // it may have ended before anybody knew its number
+			return nil
+		}
+	}
+	if ctx.Err() == nil {
+		l.cleanUp(ctx)
+	}
+	return err
+}
+
+// make writes the configuration under the name that the guest has now, and has xl create the domain.
+func (l *life) make(ctx context.Context) error {
+	if g := l.State.Snapshot().ByUUID(l.spec.UUID); g != nil && g.Name != l.spec.Name {
+		l.spec = l.spec.Renamed(g.Name)
+	}
+	if err := os.WriteFile(l.file, l.spec.Bytes(), 0o644); err != nil {
+		return err
+	}
+	limit, cancel := context.WithTimeout(ctx, createTimeout+readTime(l.spec))
+	defer cancel()
+	err := l.Xen.Create(limit, l.file)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("xl hung and was killed: %w", err)
+	}
+	if err != nil {
+		return fmt.Errorf("%w; its configuration as Xen got it is %s", err, l.file)
+	}
+	return nil
+}
+
+// readTime is how long a slow medium takes to read what a guest boots.
+func readTime(spec *guests.Resolved) time.Duration {
+	var bytes int64
+	for _, name := range []string{"kernel", "ramdisk"} {
+		if value, ok, err := spec.Complete.Text(name); ok && err == nil {
+			if info, err := os.Stat(value.Text); err == nil {
+				bytes += info.Size()
+			}
+		}
+	}
+	return time.Duration(bytes/slowMedium) * time.Second
+}
+
+// find returns the number of the guest's domain.
+func (l *life) find(ctx context.Context) (int, error) {
+	domain, found, err := l.Xen.Find(ctx, l.spec.UUID)
+	if err == nil && !found {
+		err = errors.New("it ended as soon as it was created; see xl dmesg")
+	}
+	return domain.Domid, err
+}
+
+// cleanRetry is the time between two tries to destroy a domain that does not go.
+const cleanRetry = 10 * time.Second
+
+// cleanUp destroys what a failed creation has left. The guest's memory is given back when that is gone: where
+// it does not go at once, in the background.
+func (l *life) cleanUp(ctx context.Context) {
+	if l.destroyLeft(ctx) == nil {
+		l.memory.Release()
+		return
+	}
+	go func() {
+		for {
+			select {
+			case <-time.After(cleanRetry):
+			case <-ctx.Done():
+				return
+			}
+			if err := l.destroyLeft(ctx); err == nil {
+				l.memory.Release()
+				return
+			}
+		}
+	}()
+}
+
+// destroyLeft destroys the guest's domain if there is one, half made as it may be.
+func (l *life) destroyLeft(ctx context.Context) error {
+	domain, found, err := l.Xen.Find(ctx, l.spec.UUID)
+	if err == nil && found {
+		err = l.Xen.Destroy(ctx, domain.Domid)
+	}
+	if err != nil {
+		l.Log.Debug("clean up", "guest", l.spec.Name, "err", err)
+	}
+	return err
+}
+
+// awaitEnd returns why the guest's domain has shut down, and its number; no reason means that the domain is
+// gone.
+func (l *life) awaitEnd(ctx context.Context) (host.Reason, int) {
+	watch, cancel := context.WithCancel(ctx)
+	defer cancel()
+	updates := l.State.Subscribe(watch)
+	for {
+		select {
+		case update := <-updates:
+			g := update.ByUUID(l.spec.UUID)
+			if g == nil || g.Domid == 0 {
+				return "", 0
+			}
+			if g.Shutdown != "" {
+				return g.Shutdown, g.Domid
+			}
+		case <-ctx.Done():
+			return "", 0
+		}
+	}
+}
+
+// ended does what the policy asks for, and says whether the guest is to be made anew.
+func (l *life) ended(ctx context.Context, reason host.Reason, domid int) (again bool) {
+	todo := l.policy[reason] // nothing of a domain that was destroyed by hand
+	switch {
+	case todo == preserve:
+		l.preserve(ctx, reason)
+		todo = destroy
+	case todo == restart:
+		l.memory.Leave()
+		l.phase(host.Restarting, because(reason))
+	case domid != 0:
+		l.memory.Leave()
+		l.phase(host.Stopping, because(reason))
+	}
+	l.takeDown(ctx, domid)
+	if ctx.Err() != nil {
+		return false
+	}
+	if todo == restart {
+		l.memory.Vacate()
+		return true
+	}
+	l.memory.Release()
+	l.phase(host.Stopped, "")
+	return false
+}
+
+func (l *life) phase(phase host.Phase, problem string) {
+	l.State.Tell(host.GuestPhase{UUID: l.spec.UUID, Phase: phase, Problem: problem})
+}
+
+// because is what a person reads of a reason.
+func because(reason host.Reason) string {
+	switch reason {
+	case host.Crash:
+		return "it crashed"
+	case host.Watchdog:
+		return "its watchdog ended it"
+	}
+	return ""
+}
+
+// preserve keeps a domain that has shut down, until somebody destroys it.
+func (l *life) preserve(ctx context.Context, reason host.Reason) {
+	phase := host.Stopping
+	if reason == host.Crash || reason == host.Watchdog {
+		phase = host.Crashed
+	}
+	l.phase(phase, "its domain is kept; xl destroy removes it")
+	watch, cancel := context.WithCancel(ctx)
+	defer cancel()
+	updates := l.State.Subscribe(watch)
+	for {
+		select {
+		case update := <-updates:
+			if g := update.ByUUID(l.spec.UUID); g == nil || g.Domid == 0 {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// takeDown destroys a domain that has shut down, until it is gone.
+func (l *life) takeDown(ctx context.Context, domid int) {
+	for domid != 0 && ctx.Err() == nil {
+		err := l.Xen.Destroy(ctx, domid)
+		if err == nil {
+			return
+		}
+		l.Log.Debug("take down", "guest", l.spec.Name, "err", err)
+		select {
+		case <-time.After(cleanRetry):
+		case <-ctx.Done():
+		}
+		if g := l.State.Snapshot().ByUUID(l.spec.UUID); g == nil || g.Domid != domid {
+			return
+		}
+	}
+}
+
+// rest waits before the next life of a guest that ends again and again, and says whether there is to be
+// one. A guest that has lived long enough is made anew at once, unless it has crashed.
+func (l *life) rest(ctx context.Context, lived time.Duration, reason host.Reason) bool {
+	if lived >= shortLife {
+		l.quick = 0
+	} else {
+		l.quick++
+	}
+	pause := time.Duration(0)
+	if l.quick > 1 || reason == host.Crash {
+		pause = min(longestPause, time.Second<<min(l.quick, 10))
+	}
+	select {
+	case <-time.After(pause):
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}

@@ -1,0 +1,40 @@
+package host
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Event is something worth a line, told once: one of the facts Stage, Medium, Network, Daemon, Store, Ready
+// and Ending, or one of the types below.
+type Event any
+
+type (
+	// GuestRan says that a guest's domain runs.
+	GuestRan struct {
+		Name  string
+		Domid int
+		Took  time.Duration // 0 where xl was asked by hand
+		Type  string        // "" where xl was asked by hand
+	}
+
+	// GuestAddressed says where a guest can be reached.
+	GuestAddressed struct {
+		Name    string
+		Domid   int
+		Address netip.Addr
+	}
+
+	// GuestNotStarted says why a guest is not started.
+	GuestNotStarted struct{ Name, Origin, Problem string }
+
+	// GuestEnded says that a guest's domain is gone.
+	GuestEnded struct {
+		Name   string
+		Domid  int
+		Forced *bool // at the end of the machine: it had to be destroyed
+	}
+
+	// GuestRestarts says why a guest is made anew.
+	GuestRestarts struct{ Name, Problem string }
+)

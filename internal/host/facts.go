@@ -1,0 +1,206 @@
+package host
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/zerodisc/zerodisc/guests"
+)
+
+// Fact is something that was observed or done. The facts of this package are all there are.
+type Fact interface {
+	apply(*model)
+}
+
+// Facts about the machine. Each is also the Event that says so, and what a Snapshot keeps of it.
+type (
+	// Machine is what the machine is.
+	Machine struct {
+		Xen       string `json:",omitempty"` // version
+		CPUs      int    `json:",omitempty"`
+		TotalKiB  int64  `json:",omitempty"`
+		GuestType string `json:",omitempty"` // of guests that do not say it themselves
+	}
+
+	// Stage is the end of a stage of the boot.
+	Stage struct {
+		Name    string
+		Took    time.Duration
+		Problem string `json:",omitempty"` // "" when it went well
+		Remedy  string `json:",omitempty"`
+	}
+
+	// Medium is the boot medium that was mounted.
+	Medium struct {
+		Device string `json:",omitempty"`
+		File   string `json:",omitempty"` // where the medium is an ISO file: its path on Device
+		Mount  string `json:",omitempty"`
+	}
+
+	// Network is how far dom0's own address is.
+	Network struct {
+		Kind      NetworkKind
+		Interface string        `json:",omitempty"`
+		NIC       string        `json:",omitempty"`
+		Address   netip.Prefix  `json:",omitzero"`
+		Gateway   netip.Addr    `json:",omitzero"`
+		Tried     time.Duration `json:",omitempty"`
+		Problem   string        `json:",omitempty"`
+	}
+
+	// Daemon is a change of one of Xen's daemons.
+	Daemon struct {
+		Name     string
+		Phase    string
+		PID      int    `json:",omitempty"`
+		Restarts int    `json:",omitempty"`
+		Problem  string `json:",omitempty"`
+		Failed   bool   `json:",omitempty"` // it is not started again
+	}
+
+	// Store is how far a guest store on a web server is. The fields that a state has are those of
+	// webstore.Event.
+	Store struct {
+		URL     string
+		State   string
+		Quiet   bool          `json:",omitempty"` // not worth a line
+		Guest   string        `json:",omitempty"`
+		Done    int64         `json:",omitempty"` // bytes
+		Total   int64         `json:",omitempty"` // bytes; 0: unknown
+		Guests  int           `json:",omitempty"`
+		Refused int           `json:",omitempty"`
+		Took    time.Duration `json:",omitempty"`
+		Problem string        `json:",omitempty"`
+		Remedy  string        `json:",omitempty"`
+	}
+
+	// Memory is what one owner has reserved.
+	Memory struct {
+		Owner   string
+		XenKiB  int64 `json:",omitempty"` // of what Xen gives to domains
+		Dom0KiB int64 `json:",omitempty"` // of dom0's own
+	}
+
+	// Reserved replaces what is known of reservations.
+	Reserved []Memory
+
+	// Problem is what went wrong with the machine and what to do about it.
+	Problem struct{ Text string }
+
+	// Ready says that every guest of the medium and the initrd that could be started runs.
+	Ready struct {
+		Guests int // NoGuests, or the state fills in how many run
+		Took   time.Duration
+	}
+
+	// Ending says that somebody has asked for the end of the machine.
+	Ending struct{ Action string }
+)
+
+// NoGuests is for a machine that is no host of guests.
+const NoGuests = -1
+
+// NetworkKind is what happened to dom0's address.
+type NetworkKind string
+
+// The kinds of network facts.
+const (
+	Lease   NetworkKind = "lease"
+	NoLease NetworkKind = "no lease"
+	Lost    NetworkKind = "lost"
+	NoNIC   NetworkKind = "no NIC"
+)
+
+// Facts about guests, which the guest controller tells. Guests are named by their UUID.
+type (
+	// Planned is a guest that was admitted.
+	Planned struct{ Spec *guests.Resolved }
+
+	// Resumed is a guest as an earlier state had it.
+	Resumed struct{ Guest Guest }
+
+	// GuestRefused is a guest that is not started. Spec is nil where there is none that could be used.
+	GuestRefused struct {
+		Name, Origin string
+		UUID         string
+		Err          error
+	}
+
+	// GuestPhase is another phase of a guest's life.
+	GuestPhase struct {
+		UUID    string
+		Phase   Phase
+		Problem string
+	}
+
+	// Created is a guest whose domain runs.
+	Created struct {
+		UUID  string
+		Domid int
+		Took  time.Duration
+	}
+
+	// Listed is Xen's own list of domains, without dom0. Asked is the number of the snapshot from before it
+	// was asked for: a domain that came later may be missing without being gone.
+	Listed struct {
+		Asked   uint64
+		Domains []Domain
+	}
+
+	// Unmanaged is a guest that the controller has left.
+	Unmanaged struct{ UUID string }
+
+	// Ended is a domain that was ended with the machine.
+	Ended struct {
+		Domid  int
+		Name   string
+		Forced bool
+	}
+)
+
+// Domain is what the hypervisor says of a domain.
+type Domain struct {
+	Domid     int
+	UUID      string
+	Name      string // "" once libxl has forgotten a domain that Xen still takes down
+	MemoryKiB int64
+	Paused    bool
+	Dying     bool
+	Shutdown  Reason // "" of one that has not shut down
+}
+
+// Facts about domains, which the observer of xenstore tells.
+type (
+	// Came is a domain that has appeared.
+	Came struct {
+		Domid      int
+		UUID, Name string
+	}
+
+	// Named is a domain's other name.
+	Named struct {
+		Domid int
+		Name  string
+	}
+
+	// Gone is a domain that is no longer there.
+	Gone struct{ Domid int }
+
+	// Plugged has the MACs of a domain's network interfaces.
+	Plugged struct {
+		Domid int
+		MACs  []string // canonical: lower case, colons
+	}
+
+	// Said is the address that a domain says it has, invalid when it takes it back.
+	Said struct {
+		Domid   int
+		Address netip.Addr
+	}
+
+	// Heard is an address that was heard on the bridge.
+	Heard struct {
+		MAC     string // canonical
+		Address netip.Addr
+	}
+)

@@ -1,0 +1,139 @@
+// Package host owns what dom0 knows of itself and of its guests. State is the one owner: whoever observes or
+// does something tells it a typed Fact, and whoever shows something reads a Snapshot or subscribes to what
+// changes. Nothing else keeps a list of guests, and nothing gets a fact by reading text.
+//
+// Text from outside (names, errors, addresses of servers) is made printable here, where it enters, so that
+// a view may write it to a terminal as it is.
+package host
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/zerodisc/zerodisc/guests"
+)
+
+// Phase is where a guest is in its life.
+type Phase string
+
+// The phases of a guest. Live ones hold the guest's name and its memory.
+const (
+	Refused    Phase = "refused"    // it was not started; Problem says why
+	Waiting    Phase = "waiting"    // it is admitted and will be created
+	Creating   Phase = "creating"   // xl builds its domain
+	Running    Phase = "running"    // it runs, or somebody has paused it
+	Restarting Phase = "restarting" // its domain has ended and is about to be made anew
+	Stopping   Phase = "stopping"   // its domain has shut down and is being taken down
+	Stopped    Phase = "stopped"    // it has ended
+	Crashed    Phase = "crashed"    // its domain has crashed and is kept for whoever wants to look at it
+	Failed     Phase = "failed"     // it was admitted and could not be created; Problem says why
+)
+
+// Live says whether a guest in this phase has its name and its memory.
+func (p Phase) Live() bool {
+	switch p {
+	case Refused, Stopped, Failed:
+		return false
+	}
+	return true
+}
+
+// Reason is why a domain has shut down (SHUTDOWN_* in xen/include/public/sched.h).
+type Reason string
+
+// The reasons for which a domain shuts down.
+const (
+	PowerOff  Reason = "poweroff"
+	Reboot    Reason = "reboot"
+	Suspend   Reason = "suspend"
+	Crash     Reason = "crash"
+	Watchdog  Reason = "watchdog"
+	SoftReset Reason = "soft reset"
+)
+
+// Guest is one guest as it stands. A guest keeps its identity, its UUID, over reboots and new names.
+type Guest struct {
+	Name   string
+	UUID   string           `json:",omitempty"` // "" of one that was refused before it had one
+	Origin string           `json:",omitempty"` // its configuration's file or URL; "" of one that xl was given by hand
+	Spec   *guests.Resolved `json:"-"`          // nil of one that xl was given by hand
+	Type   string           `json:",omitempty"` // "pv", "pvh", "hvm"; "" while unknown
+	Phase  Phase
+	// Managed says that the guest controller made it and does what its on_* settings ask for.
+	Managed  bool   `json:",omitempty"`
+	Paused   bool   `json:",omitempty"`
+	Shutdown Reason `json:",omitempty"` // why its domain, which is still there, has shut down
+	Domid    int    `json:",omitempty"` // 0: it has no domain
+	// NeedKiB is what is reserved for it of Xen's memory.
+	NeedKiB  int64      `json:",omitempty"`
+	MACs     []string   `json:",omitempty"` // of its network interfaces, from the backends' side
+	Said     netip.Addr `json:",omitzero"`  // the IPv4 address that it says it has
+	Heard    netip.Addr `json:",omitzero"`  // the one that was heard on the bridge
+	Since    time.Time  `json:",omitzero"`  // when it came into its phase
+	Restarts int        `json:",omitempty"`
+	Problem  string     `json:",omitempty"` // why it does not run, or why it was restarted last
+
+	given uint64 // number of the snapshot in which it got its domain
+}
+
+// Address is where the guest can be reached, invalid while that is unknown. Anyone can spoof ARP, so the
+// guest's own report wins.
+func (g *Guest) Address() netip.Addr {
+	if g.Said.IsValid() {
+		return g.Said
+	}
+	return g.Heard
+}
+
+// Host is the machine as it stands.
+type Host struct {
+	Version  string
+	Machine  Machine
+	Network  Network
+	Medium   Medium
+	Daemons  []Daemon `json:",omitempty"` // by name
+	Stores   []Store  `json:",omitempty"` // by URL
+	Stages   []Stage  `json:",omitempty"` // in the order in which they ended
+	Memory   []Memory `json:",omitempty"` // by owner
+	Problems []string `json:",omitempty"`
+	Ready    bool     `json:",omitempty"`
+	Ending   string   `json:",omitempty"` // "poweroff", "reboot", "halt"; "" while the machine goes on
+}
+
+// Snapshot is the whole state at one moment. It is never changed.
+type Snapshot struct {
+	Number uint64 // counts changes
+	Host   Host
+	Guests []Guest // by name
+}
+
+// Live returns the guest called name that has this name now, nil where there is none.
+func (s *Snapshot) Live(name string) *Guest {
+	for i := range s.Guests {
+		if g := &s.Guests[i]; g.Name == name && g.Phase.Live() {
+			return g
+		}
+	}
+	return nil
+}
+
+// ByUUID returns the guest with that UUID, nil where there is none.
+func (s *Snapshot) ByUUID(uuid string) *Guest {
+	for i := range s.Guests {
+		if s.Guests[i].UUID == uuid {
+			return &s.Guests[i]
+		}
+	}
+	return nil
+}
+
+// Running counts the guests that run.
+func (s *Snapshot) Running() int {
+	running := 0
+	for _, g := range s.Guests {
+		if g.Phase == Running {
+			running++
+		}
+	}
+	return running
+}

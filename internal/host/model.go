@@ -1,0 +1,353 @@
+package host
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/zerodisc/zerodisc/internal/printable"
+)
+
+// model is the state while facts are applied to it. One goroutine has it.
+type model struct {
+	host    Host
+	guests  map[string]*Guest // by key
+	domains map[int]string    // key of each domain's guest; a guest may have two for a moment
+	events  []Event           // of the facts since the last snapshot
+	number  uint64            // of the snapshot that is being made
+}
+
+func newModel(version string) *model {
+	return &model{host: Host{Version: version}, guests: map[string]*Guest{}, domains: map[int]string{}}
+}
+
+// refusedKey is the key of a guest without a UUID.
+func refusedKey(name string) string { return "refused " + name }
+
+func (m *model) tell(e Event) { m.events = append(m.events, e) }
+
+// snapshot copies the state.
+func (m *model) snapshot(number uint64) *Snapshot {
+	s := &Snapshot{Number: number, Host: m.host}
+	s.Host.Daemons = slices.Clone(m.host.Daemons)
+	s.Host.Stores = slices.Clone(m.host.Stores)
+	s.Host.Stages = slices.Clone(m.host.Stages)
+	s.Host.Problems = slices.Clone(m.host.Problems)
+	for _, key := range slices.Sorted(maps.Keys(m.guests)) {
+		s.Guests = append(s.Guests, *m.guests[key])
+	}
+	slices.SortStableFunc(s.Guests, func(a, b Guest) int { return cmp.Compare(a.Name, b.Name) })
+	return s
+}
+
+// put replaces the element of list that is the same as item by key, or inserts it in the key's order.
+func put[T any](list []T, item T, key func(T) string) []T {
+	at, found := slices.BinarySearchFunc(list, item, func(a, b T) int { return cmp.Compare(key(a), key(b)) })
+	if found {
+		list[at] = item
+		return list
+	}
+	return slices.Insert(list, at, item)
+}
+
+func (f Machine) apply(m *model) { m.host.Machine = f }
+
+func (f Stage) apply(m *model) {
+	f.Problem = printable.Line(f.Problem)
+	m.host.Stages = append(m.host.Stages, f)
+	m.tell(f)
+}
+
+func (f Medium) apply(m *model) {
+	f.Device, f.File, f.Mount = printable.Line(f.Device), printable.Line(f.File), printable.Line(f.Mount)
+	m.host.Medium = f
+	m.tell(f)
+}
+
+func (f Network) apply(m *model) {
+	f.Problem = printable.Line(f.Problem)
+	m.host.Network = f
+	m.tell(f)
+}
+
+func (f Daemon) apply(m *model) {
+	f.Problem = printable.Line(f.Problem)
+	m.host.Daemons = put(m.host.Daemons, f, func(d Daemon) string { return d.Name })
+	m.tell(f)
+	if f.Failed {
+		Problem{f.Problem}.apply(m)
+	}
+}
+
+func (f Store) apply(m *model) {
+	f.URL, f.Guest = printable.Line(f.URL), printable.Line(f.Guest)
+	f.Problem, f.Remedy = printable.Line(f.Problem), printable.Line(f.Remedy)
+	m.host.Stores = put(m.host.Stores, f, func(s Store) string { return s.URL })
+	if !f.Quiet {
+		m.tell(f)
+	}
+}
+
+func (f Reserved) apply(m *model) { m.host.Memory = slices.Clone(f) }
+
+// maxProblems bounds what goes wrong again and again with other words.
+const maxProblems = 100
+
+func (f Problem) apply(m *model) {
+	text := printable.Line(f.Text)
+	if !slices.Contains(m.host.Problems, text) && len(m.host.Problems) < maxProblems {
+		m.host.Problems = append(m.host.Problems, text)
+	}
+}
+
+func (f Ready) apply(m *model) {
+	if f.Guests != NoGuests {
+		f.Guests = m.snapshot(0).Running()
+	}
+	m.host.Ready = true
+	m.tell(f)
+}
+
+func (f Ending) apply(m *model) {
+	m.host.Ending = f.Action
+	m.tell(f)
+}
+
+func (f Planned) apply(m *model) {
+	delete(m.guests, refusedKey(f.Spec.Name))
+	old := m.guests[f.Spec.UUID]
+	g := &Guest{
+		Name: f.Spec.Name, UUID: f.Spec.UUID, Origin: printable.Line(f.Spec.File), Spec: f.Spec,
+		Managed: true, Type: string(f.Spec.Type), NeedKiB: f.Spec.NeedKiB(), MACs: f.Spec.MACs,
+	}
+	if old != nil {
+		g.Domid = old.Domid // of a domain whose end has not been seen yet
+	}
+	m.guests[g.UUID] = g
+	m.enter(g, Waiting, "")
+}
+
+func (f Resumed) apply(m *model) {
+	g := f.Guest
+	g.given = 0 // a list of domains that does not have it says that it is gone
+	m.guests[g.UUID] = &g
+	if g.Domid != 0 {
+		m.domains[g.Domid] = g.UUID
+	}
+}
+
+// enter moves a guest into a phase.
+func (m *model) enter(g *Guest, phase Phase, problem string) {
+	if g.Phase != phase {
+		g.Phase, g.Since = phase, time.Now()
+	}
+	if problem != "" {
+		g.Problem = problem
+	}
+}
+
+func (f GuestRefused) apply(m *model) {
+	problem := printable.Line(f.Err.Error())
+	name, origin := printable.Line(f.Name), printable.Line(f.Origin)
+	m.tell(GuestNotStarted{Name: name, Origin: origin, Problem: problem})
+	if g := m.guests[f.UUID]; g != nil && f.UUID != "" {
+		m.enter(g, Failed, problem)
+		return
+	}
+	if m.live(name) {
+		Problem{problem}.apply(m) // the guest's own line is the live one's
+		return
+	}
+	m.dropEnded(name)
+	m.guests[refusedKey(name)] = &Guest{Name: name, Origin: origin, Phase: Refused, Since: time.Now(), Problem: problem}
+}
+
+// live says whether there is a guest that has this name now.
+func (m *model) live(name string) bool {
+	for _, g := range m.guests {
+		if g.Name == name && g.Phase.Live() {
+			return true
+		}
+	}
+	return false
+}
+
+// dropEnded forgets guests of that name that have ended: a name has one line.
+func (m *model) dropEnded(name string) {
+	maps.DeleteFunc(m.guests, func(_ string, g *Guest) bool {
+		return g.Name == name && !g.Phase.Live() && g.Domid == 0
+	})
+}
+
+func (f GuestPhase) apply(m *model) {
+	g := m.guests[f.UUID]
+	if g == nil {
+		return
+	}
+	problem := printable.Line(f.Problem)
+	if f.Phase == Restarting && g.Phase != Restarting {
+		g.Restarts++
+		m.tell(GuestRestarts{Name: g.Name, Problem: problem})
+	}
+	m.enter(g, f.Phase, problem)
+}
+
+func (f Created) apply(m *model) {
+	g := m.guests[f.UUID]
+	if g == nil {
+		return
+	}
+	m.give(g, f.Domid)
+	g.Problem = ""
+	m.enter(g, Running, "")
+	m.tell(GuestRan{Name: g.Name, Domid: f.Domid, Took: f.Took, Type: g.Type})
+	m.address(g, netip.Addr{})
+}
+
+// give gives a guest a domain, which is a new one when it had another.
+func (m *model) give(g *Guest, domid int) {
+	if g.Domid != domid {
+		g.leave()
+		g.Domid, g.given = domid, m.number
+	}
+	m.domains[domid] = g.UUID
+}
+
+// leave takes from a guest what belonged to its domain.
+func (g *Guest) leave() {
+	g.Domid, g.Said, g.Heard, g.Paused, g.Shutdown = 0, netip.Addr{}, netip.Addr{}, false, ""
+}
+
+func (f Came) apply(m *model) {
+	if _, known := m.domains[f.Domid]; known {
+		return
+	}
+	name := printable.Line(f.Name)
+	g := m.guests[f.UUID]
+	if g == nil {
+		m.dropEnded(name)
+		g = &Guest{Name: name, UUID: f.UUID}
+		m.guests[f.UUID] = g
+	}
+	ours := g.Phase == Creating
+	m.give(g, f.Domid)
+	if ours {
+		return // it runs when the controller says so
+	}
+	if name != "" {
+		g.Name = name
+	}
+	g.Problem = ""
+	m.enter(g, Running, "")
+	m.tell(GuestRan{Name: g.Name, Domid: f.Domid})
+}
+
+// guest returns the guest of a domain, nil where it is not the guest's present one.
+func (m *model) guest(domid int) *Guest {
+	if g := m.guests[m.domains[domid]]; g != nil && g.Domid == domid {
+		return g
+	}
+	return nil
+}
+
+func (f Named) apply(m *model) {
+	g := m.guest(f.Domid)
+	if name := printable.Line(f.Name); g != nil && name != "" && name != g.Name {
+		m.dropEnded(name)
+		g.Name = name
+	}
+}
+
+func (f Gone) apply(m *model) {
+	g := m.guests[m.domains[f.Domid]]
+	delete(m.domains, f.Domid)
+	if g == nil {
+		return
+	}
+	current := g.Domid == f.Domid
+	if current {
+		g.leave()
+		if g.Phase == Running || g.Phase == Stopping || g.Phase == Crashed || m.host.Ending != "" {
+			m.enter(g, Stopped, "")
+		}
+	}
+	if m.host.Ending == "" && (!current || g.Phase != Creating) {
+		m.tell(GuestEnded{Name: g.Name, Domid: f.Domid})
+	}
+}
+
+func (f Ended) apply(m *model) {
+	name := printable.Line(f.Name)
+	if g := m.guest(f.Domid); g != nil {
+		m.enter(g, Stopped, "")
+	}
+	m.tell(GuestEnded{Name: name, Domid: f.Domid, Forced: &f.Forced})
+}
+
+func (f Listed) apply(m *model) {
+	listed := map[int]bool{}
+	for _, d := range f.Domains {
+		listed[d.Domid] = true
+		if g := m.guest(d.Domid); g != nil {
+			g.Paused = d.Paused && g.Phase == Running
+			g.Shutdown = d.Shutdown
+			if g.Spec == nil && d.Shutdown == "" {
+				g.NeedKiB = d.MemoryKiB
+			}
+		}
+	}
+	for domid := range m.domains {
+		if g := m.guests[m.domains[domid]]; !listed[domid] && g != nil && g.given <= f.Asked {
+			Gone{domid}.apply(m)
+		}
+	}
+}
+
+func (f Unmanaged) apply(m *model) {
+	if g := m.guests[f.UUID]; g != nil {
+		g.Managed = false
+	}
+}
+
+func (f Plugged) apply(m *model) {
+	if g := m.guest(f.Domid); g != nil {
+		g.MACs = slices.Clone(f.MACs)
+	}
+}
+
+func (f Said) apply(m *model) {
+	g := m.guest(f.Domid)
+	if g == nil {
+		return
+	}
+	before := g.told()
+	g.Said = f.Address
+	m.address(g, before)
+}
+
+func (f Heard) apply(m *model) {
+	for _, g := range m.guests {
+		if g.Domid != 0 && slices.Contains(g.MACs, f.MAC) {
+			before := g.told()
+			g.Heard = f.Address
+			m.address(g, before)
+		}
+	}
+}
+
+// told is the address that views know: none before they know that the guest runs.
+func (g *Guest) told() netip.Addr {
+	if g.Phase != Running {
+		return netip.Addr{}
+	}
+	return g.Address()
+}
+
+// address tells where a guest can be reached when that is another place than before.
+func (m *model) address(g *Guest, before netip.Addr) {
+	if now := g.told(); now.IsValid() && now != before {
+		m.tell(GuestAddressed{Name: g.Name, Domid: g.Domid, Address: now})
+	}
+}

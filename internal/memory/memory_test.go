@@ -1,0 +1,252 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// machine is the memory of a host, KiB.
+type machine struct {
+	xen, dom0 int64
+	asked     int // how often Xen was asked
+	stuck     bool
+}
+
+func (m *machine) ledger() *Ledger {
+	return New(Source{
+		XenFree: func(context.Context) (int64, error) {
+			m.asked++
+			return m.xen, nil
+		},
+		Available: func() (int64, error) { return m.dom0, nil },
+		GiveUp: func(_ context.Context, kib int64) (int64, error) {
+			if m.stuck {
+				kib /= 2
+			}
+			m.dom0, m.xen = m.dom0-kib, m.xen+kib
+			if m.stuck {
+				return kib, context.DeadlineExceeded
+			}
+			return kib, nil
+		},
+	}, nil)
+}
+
+const mib = 1 << 10
+
+func admitOne(t *testing.T, l *Ledger, owner string, kib int64) *Guest {
+	t.Helper()
+	answers, err := l.Admit(t.Context(), []Want{{owner, kib}})
+	if err != nil || answers[0].Err != nil {
+		t.Fatal(err, answers)
+	}
+	return answers[0].Guest
+}
+
+func TestAdmitInOrder(t *testing.T) {
+	m := &machine{xen: 300 * mib, dom0: 120 * mib}
+	l := m.ledger()
+	answers, err := l.Admit(t.Context(), []Want{{"a", 200 * mib}, {"b", 150 * mib}, {"c", 100 * mib}})
+	if err != nil || answers[0].Err != nil || answers[2].Err != nil {
+		t.Fatal(err, answers)
+	}
+	var full *NoRoom
+	// dom0 could spare 24 MiB beyond what it keeps.
+	if !errors.As(answers[1].Err, &full) || full.FreeKiB != 124*mib || full.NeedKiB != 150*mib {
+		t.Errorf("b: %v", answers[1].Err)
+	}
+	if m.asked != 1 || m.dom0 != 120*mib {
+		t.Errorf("Xen was asked %d times for three guests, dom0 has %d KiB", m.asked, m.dom0)
+	}
+	if got := l.owners(); !slices.Equal(got, []string{"a", "c"}) {
+		t.Errorf("owners %q", got)
+	}
+}
+
+// What is reserved and not taken still looks free to Xen.
+func TestReservedIsNotFree(t *testing.T) {
+	m := &machine{xen: 300 * mib, dom0: 100 * mib}
+	l := m.ledger()
+	a := admitOne(t, l, "a", 200*mib)
+	if answers, _ := l.Admit(t.Context(), []Want{{"b", 150 * mib}}); answers[0].Err == nil {
+		t.Error("memory was given out twice before a's domain was made")
+	}
+	m.xen = 100 * mib
+	a.Settle()
+	if answers, _ := l.Admit(t.Context(), []Want{{"b", 100 * mib}}); answers[0].Err != nil {
+		t.Error("memory that a has was counted twice:", answers[0].Err)
+	}
+}
+
+// Between two domains of one guest its memory is free to Xen and nobody else's.
+func TestRestartKeepsTheMemory(t *testing.T) {
+	m := &machine{xen: 300 * mib, dom0: 100 * mib}
+	l := m.ledger()
+	a := admitOne(t, l, "a", 200*mib)
+	m.xen -= 200 * mib
+	a.Settle()
+	m.xen += 200 * mib
+	a.Vacate()
+	if answers, _ := l.Admit(t.Context(), []Want{{"b", 150 * mib}}); answers[0].Err == nil {
+		t.Error("the memory of a guest that is restarting was given away")
+	}
+	a.Release()
+	a.Release()
+	if answers, _ := l.Admit(t.Context(), []Want{{"b", 150 * mib}}); answers[0].Err != nil {
+		t.Error(answers[0].Err)
+	}
+}
+
+func TestDom0GivesUpWhatItCanSpare(t *testing.T) {
+	m := &machine{xen: 100 * mib, dom0: 200 * mib}
+	l := m.ledger()
+	admitOne(t, l, "a", 150*mib)
+	if m.dom0 != 150*mib {
+		t.Errorf("dom0 has %d KiB, want 50 MiB less", m.dom0)
+	}
+	if got := l.owners(); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("owners %q", got)
+	}
+	m = &machine{xen: 100 * mib, dom0: 200 * mib, stuck: true}
+	answers, err := m.ledger().Admit(t.Context(), []Want{{"a", 150 * mib}})
+	if err != nil || answers[0].Err == nil || m.dom0 != 175*mib {
+		t.Errorf("%v %v, dom0 has %d KiB", err, answers, m.dom0)
+	}
+}
+
+// A guest whose domain is being made counts once in Xen's figure and once in the ledger. Another one is
+// not refused for that: it waits.
+func TestNobodyIsRefusedWhileADomainIsMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &machine{xen: 300 * mib, dom0: 200 * mib}
+		l := m.ledger()
+		a := admitOne(t, l, "a", 150*mib)
+		done, err := a.Create(t.Context(), 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.xen = 150 * mib // xl has taken it already
+		admitted := make(chan Admission)
+		go func() {
+			answers, _ := l.Admit(t.Context(), []Want{{"b", 150 * mib}})
+			admitted <- answers[0]
+		}()
+		synctest.Wait()
+		select {
+		case b := <-admitted:
+			t.Fatalf("answered while a's domain was made: %v", b.Err)
+		default:
+		}
+		a.Settle()
+		done()
+		if b := <-admitted; b.Err != nil {
+			t.Error(b.Err)
+		}
+	})
+}
+
+func TestOneCreationAtATimeWhenDom0IsShort(t *testing.T) {
+	for _, test := range []struct {
+		dom0 int64
+		want int
+	}{{1000 * mib, 3}, {50 * mib, 1}, {170 * mib, 2}} {
+		synctest.Test(t, func(t *testing.T) {
+			m := &machine{xen: 1000 * mib, dom0: test.dom0}
+			l := m.ledger()
+			running, most := 0, 0
+			for _, name := range []string{"a", "b", "c", "d", "e"} {
+				g := admitOne(t, l, name, 10*mib)
+				go func() {
+					done, err := g.Create(t.Context(), 3)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					running++
+					most = max(most, running)
+					time.Sleep(time.Second)
+					running--
+					g.Settle()
+					done()
+				}()
+			}
+			synctest.Wait()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if most != test.want || running != 0 {
+				t.Errorf("dom0 with %d MiB: %d at a time, want %d; %d left", test.dom0/mib, most, test.want, running)
+			}
+		})
+	}
+}
+
+func TestFiles(t *testing.T) {
+	m := &machine{xen: 0, dom0: 200 * mib}
+	l := m.ledger()
+	f := l.Files("web")
+	if err := f.Grow(100 << 20); err != nil {
+		t.Fatal(err)
+	}
+	other := l.Files("other")
+	var full *NoRoom
+	if err := other.Grow(5 << 20); !errors.As(err, &full) || full.FreeKiB != 4*mib || !strings.Contains(err.Error(), "5 MiB of dom0's memory") {
+		t.Errorf("%v", err)
+	}
+	if err := other.Ensure(1); err != nil { // a step is 1 MiB
+		t.Error(err)
+	}
+	if kib, _ := l.AvailableKiB(); kib != 99*mib {
+		t.Errorf("%d KiB are left, want 99 MiB", kib)
+	}
+	m.dom0 -= 60 * mib
+	f.Wrote(60 << 20)
+	if kib, _ := l.AvailableKiB(); kib != 99*mib {
+		t.Errorf("%d KiB are left after 60 MiB were written, want 99 MiB", kib)
+	}
+	m.dom0 += 60 * mib
+	f.Wrote(-60 << 20)
+	f.Wrote(10 << 20)
+	m.dom0 -= 10 * mib
+	f.Settle()
+	if kib, _ := l.AvailableKiB(); kib != 189*mib {
+		t.Errorf("%d KiB are left after the rest was given back, want 189 MiB", kib)
+	}
+	f.Release()
+	other.Release()
+	if got := l.owners(); len(got) > 0 {
+		t.Errorf("owners %q", got)
+	}
+}
+
+func TestEntries(t *testing.T) {
+	m := &machine{xen: 1000 * mib, dom0: 1000 * mib}
+	var last []Entry
+	l := m.ledger()
+	l.changed = func(e []Entry) { last = e }
+	f := l.Files("download")
+	_ = f.Grow(1 << 20)
+	a := l.Adopt("by hand", 96*mib)
+	want := []Entry{{"by hand", 96 * mib, RunKiB, 0}, {"download", 0, 1 * mib, 1 * mib}}
+	if !slices.Equal(last, want) {
+		t.Errorf("%v, want %v", last, want)
+	}
+	a.Release()
+	f.Release()
+	if len(last) > 0 {
+		t.Errorf("%v", last)
+	}
+}
+
+func TestCreateAfterRelease(t *testing.T) {
+	l := (&machine{xen: 1000 * mib, dom0: 1000 * mib}).ledger()
+	a := admitOne(t, l, "a", mib)
+	a.Release()
+	if _, err := a.Create(t.Context(), 1); err == nil {
+		t.Error("a domain is made with memory that was given back")
+	}
+}

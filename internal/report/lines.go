@@ -1,0 +1,203 @@
+package report
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/host"
+)
+
+// maxAddresses is how many addresses of one domain are written to the console: what a guest says of itself
+// costs everybody's attention. The state has the newest all the same.
+const maxAddresses = 100
+
+// Lines writes a line for each event (docs/console.md).
+type Lines struct {
+	log       *slog.Logger
+	addresses map[int]int // how many were written, by domain
+
+	mu      sync.Mutex // guards what follows
+	written uint64     // number of the newest snapshot whose events are written
+	moved   chan struct{}
+}
+
+// NewLines returns Lines that writes to log.
+func NewLines(log *slog.Logger) *Lines {
+	return &Lines{log: log, addresses: map[int]int{}, moved: make(chan struct{})}
+}
+
+// Run writes the events of updates until ctx ends.
+func (l *Lines) Run(ctx context.Context, updates <-chan host.Update) {
+	for {
+		select {
+		case update := <-updates:
+			l.write(update)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Wait returns when the events up to the snapshot of that number are written, or after limit: a console may
+// be stuck.
+func (l *Lines) Wait(number uint64, limit time.Duration) {
+	late := time.After(limit)
+	for {
+		l.mu.Lock()
+		there, moved := l.written >= number, l.moved
+		l.mu.Unlock()
+		if there {
+			return
+		}
+		select {
+		case <-moved:
+		case <-late:
+			return
+		}
+	}
+}
+
+func (l *Lines) write(update host.Update) {
+	if update.Lost > 0 {
+		l.log.Warn("lines left out", "count", update.Lost)
+	}
+	for _, event := range update.Events {
+		if level, message, attrs := l.line(event); message != "" {
+			l.log.Log(context.Background(), level, message, attrs...)
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.written = update.Number
+	close(l.moved)
+	l.moved = make(chan struct{})
+}
+
+// line is an event as the console has it; "" for one that has no line.
+func (l *Lines) line(event host.Event) (level slog.Level, message string, attrs []any) {
+	switch e := event.(type) {
+	case host.Stage:
+		return stageLine(e)
+	case host.Medium:
+		attrs = []any{"device", e.Device}
+		if e.File != "" {
+			attrs = append(attrs, "file", e.File)
+		}
+		return slog.LevelInfo, boot.MsgMedium, append(attrs, "mount", e.Mount)
+	case host.Network:
+		return networkLine(e)
+	case host.Daemon:
+		return daemonLine(e)
+	case host.Store:
+		return storeLine(e)
+	case host.Ready:
+		attrs = []any{"ms", e.Took.Milliseconds()}
+		if e.Guests != host.NoGuests {
+			attrs = append([]any{"guests", e.Guests}, attrs...)
+		}
+		return slog.LevelInfo, boot.MsgReady, attrs
+	case host.Ending:
+		return slog.LevelInfo, boot.MsgEnding, []any{"action", e.Action}
+	}
+	return l.guestLine(event)
+}
+
+// guestLine is the line of an event of a guest's.
+func (l *Lines) guestLine(event host.Event) (level slog.Level, message string, attrs []any) {
+	switch e := event.(type) {
+	case host.GuestRan:
+		attrs = []any{"guest", e.Name, "domid", e.Domid}
+		if e.Type != "" {
+			attrs = append(attrs, "ms", e.Took.Milliseconds(), "type", e.Type)
+		}
+		return slog.LevelInfo, boot.MsgGuestRunning, attrs
+	case host.GuestAddressed:
+		if l.addresses[e.Domid]++; l.addresses[e.Domid] > maxAddresses {
+			return 0, "", nil
+		}
+		return slog.LevelInfo, boot.MsgGuestAddress, []any{"guest", e.Name, "address", e.Address.String()}
+	case host.GuestNotStarted:
+		return slog.LevelError, boot.MsgGuestRefused, []any{"guest", e.Name, "file", e.Origin, "err", e.Problem}
+	case host.GuestEnded:
+		delete(l.addresses, e.Domid)
+		attrs = []any{"guest", e.Name, "domid", e.Domid}
+		if e.Forced != nil {
+			attrs = append(attrs, "forced", *e.Forced)
+		}
+		return slog.LevelInfo, boot.MsgGuestStopped, attrs
+	case host.GuestRestarts:
+		if e.Problem != "" {
+			return slog.LevelWarn, boot.MsgGuestRestarts, []any{"guest", e.Name, "err", e.Problem}
+		}
+	}
+	return 0, "", nil
+}
+
+func stageLine(e host.Stage) (slog.Level, string, []any) {
+	attrs := []any{"name", e.Name, "ms", e.Took.Milliseconds()}
+	if e.Problem == "" {
+		return slog.LevelInfo, boot.MsgStage, attrs
+	}
+	return slog.LevelError, boot.MsgStage, append(attrs, "err", e.Problem, "remedy", e.Remedy)
+}
+
+// networkMessages are the console lines for the kinds of network events.
+var networkMessages = map[host.NetworkKind]string{
+	host.Lease:   boot.MsgHostAddress,
+	host.NoLease: boot.MsgNoLease,
+	host.Lost:    boot.MsgLeaseLost,
+	host.NoNIC:   boot.MsgNoNIC,
+}
+
+func networkLine(e host.Network) (slog.Level, string, []any) {
+	attrs := []any{"interface", e.Interface}
+	if e.NIC != "" {
+		attrs = append(attrs, "nic", e.NIC)
+	}
+	if e.Address.IsValid() {
+		attrs = append(attrs, "address", e.Address.String())
+	}
+	if e.Gateway.IsValid() {
+		attrs = append(attrs, "gateway", e.Gateway.String())
+	}
+	if e.Tried > 0 {
+		attrs = append(attrs, "tried", e.Tried.Round(time.Second).String())
+	}
+	if e.Problem != "" {
+		attrs = append(attrs, "err", e.Problem)
+	}
+	level := slog.LevelWarn
+	if e.Kind == host.Lease {
+		level = slog.LevelInfo
+	}
+	return level, networkMessages[e.Kind], attrs
+}
+
+func daemonLine(e host.Daemon) (slog.Level, string, []any) {
+	level := slog.LevelDebug
+	if e.Problem != "" || e.Restarts > 0 {
+		level = slog.LevelWarn
+	}
+	return level, boot.MsgDaemon, []any{"name", e.Name, "state", e.Phase, "pid", e.PID, "err", e.Problem}
+}
+
+func storeLine(e host.Store) (slog.Level, string, []any) {
+	attrs := []any{"url", e.URL, "state", e.State}
+	switch e.State {
+	case "waiting":
+		return slog.LevelWarn, boot.MsgGuestStore, append(attrs, "err", e.Problem, "remedy", e.Remedy)
+	case "found":
+		attrs = append(attrs, "guests", e.Guests)
+	case "finished":
+		attrs = append(attrs, "guests", e.Guests, "refused", e.Refused, "ms", e.Took.Milliseconds())
+	default:
+		attrs = append(attrs, "guest", e.Guest, "done", e.Done)
+		if e.Total > 0 {
+			attrs = append(attrs, "total", e.Total)
+		}
+	}
+	return slog.LevelInfo, boot.MsgGuestStore, attrs
+}

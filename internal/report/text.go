@@ -1,0 +1,84 @@
+// Package report shows the host's state to people and scripts: the console lines, and the text above the
+// shells that `status` prints too. Both are views (package host): they keep no state of their own.
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/zerodisc/zerodisc/internal/host"
+)
+
+// Text is the report of what this machine is, which guests run and how to reach them.
+func Text(s *host.Snapshot) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nzerodisc %s\n", s.Host.Version)
+	if m := s.Host.Machine; m.Xen != "" {
+		fmt.Fprintf(&b, "  Xen %s, %d CPUs, %d MiB, guests run as %s\n", m.Xen, m.CPUs, m.TotalKiB>>10, m.GuestType)
+	}
+	fmt.Fprintf(&b, "  network: %s\n", network(s.Host.Network))
+	for _, store := range s.Host.Stores {
+		fmt.Fprintf(&b, "  guests of %s: %s\n", store.URL, progress(store))
+	}
+	if len(s.Guests) == 0 {
+		b.WriteString("  no guests\n")
+	}
+	for i := range s.Guests {
+		fmt.Fprintf(&b, "  guest %-12s %s\n", s.Guests[i].Name, guest(&s.Guests[i]))
+	}
+	for _, problem := range s.Host.Problems {
+		fmt.Fprintf(&b, "  ! %s\n", problem)
+	}
+	if s.Host.Ending != "" {
+		fmt.Fprintf(&b, "  ! the machine is ending: %s\n", s.Host.Ending)
+	}
+	if len(s.Guests) > 0 {
+		b.WriteString("  xl list | xl console NAME (leave with Ctrl-]) | xl shutdown NAME | status | poweroff\n")
+	} else {
+		b.WriteString("  xl list | xl create FILE.cfg | status | poweroff\n")
+	}
+	return b.String() + "\n"
+}
+
+func network(n host.Network) string {
+	switch n.Kind {
+	case "":
+		return "waiting for an address"
+	case host.Lease:
+		return fmt.Sprintf("%s on %s (%s)", n.Address, n.Interface, n.NIC)
+	}
+	return fmt.Sprintf("no address: %s (still trying)", n.Problem)
+}
+
+// progress says how far a store is.
+func progress(s host.Store) string {
+	const mib = 1 << 20
+	switch {
+	case s.State == "waiting":
+		return fmt.Sprintf("%s (still trying); %s", s.Problem, s.Remedy)
+	case s.State == "found":
+		return fmt.Sprintf("%d guests found", s.Guests)
+	case s.State == "finished":
+		return fmt.Sprintf("%d guests started, %d refused", s.Guests, s.Refused)
+	case s.Total == 0:
+		return fmt.Sprintf("fetching %s, %d MiB", s.Guest, s.Done/mib)
+	}
+	// In steps of 1 KiB, so that it cannot overflow.
+	percent := min(100, (s.Done>>10)*100/max(1, s.Total>>10))
+	return fmt.Sprintf("fetching %s, %d of %d MiB (%d %%)", s.Guest, s.Done/mib, s.Total/mib, percent)
+}
+
+// guest says how a guest is.
+func guest(g *host.Guest) string {
+	switch {
+	case g.Paused:
+		return "paused"
+	case g.Phase == host.Running && !g.Address().IsValid():
+		return "running  (no address yet)"
+	case g.Phase == host.Running:
+		return "running  " + g.Address().String()
+	case g.Problem != "" && g.Phase != host.Stopped:
+		return fmt.Sprintf("%s: %s", g.Phase, g.Problem)
+	}
+	return string(g.Phase)
+}

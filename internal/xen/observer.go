@@ -1,0 +1,235 @@
+package xen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/xenstore"
+)
+
+// Observer watches xenstore for all domains, whoever made them, and tells facts about them. What a guest can
+// write in xenstore is never taken for what the toolstack wrote: identity and name come from keys that
+// only dom0 writes, and MACs from the backends' side.
+type Observer struct {
+	Store *xenstore.Client
+	// Tell gets host.Came, Named, Plugged, Said and Gone. A domain's end is told before the beginning of
+	// the next one, though both may be noticed at the same time.
+	Tell func(host.Fact)
+	// Came is called for each domain that has appeared, after it was told.
+	Came func(domid int, uuid string)
+	// Changed is called when a domain may have shut down, which only the hypervisor knows.
+	Changed func()
+
+	watcher *xenstore.Watcher
+	domains map[int]*observed
+}
+
+// observed is what was told of a domain.
+type observed struct {
+	name    string
+	said    string
+	macs    []string
+	watches []string
+}
+
+// Run observes until ctx ends or the connection is lost.
+func (o *Observer) Run(ctx context.Context) error {
+	watcher, err := o.Store.Watch(ctx, xenstore.IntroduceDomain, xenstore.ReleaseDomain)
+	if err != nil {
+		return fmt.Errorf("observe domains: %w", err)
+	}
+	defer watcher.Close(context.WithoutCancel(ctx))
+	o.watcher, o.domains = watcher, map[int]*observed{}
+	for {
+		select {
+		case event, ok := <-watcher.Events():
+			if !ok {
+				return fmt.Errorf("observe domains: %w", o.Store.Err())
+			}
+			if err := o.handle(ctx, event); err != nil {
+				return fmt.Errorf("observe domains: %w", err)
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// handle looks again at what an event hints at.
+func (o *Observer) handle(ctx context.Context, event xenstore.Event) error {
+	if strings.HasPrefix(event.Watch, "@") {
+		err := o.follow(ctx)
+		if event.Watch == xenstore.ReleaseDomain {
+			o.Changed()
+		}
+		return err
+	}
+	for domid, domain := range o.domains {
+		for i, look := range []func(context.Context, int, *observed) error{o.lookName, o.lookAddress, o.lookVIFs} {
+			if domain.watches[i] == event.Watch && o.worthALook(event) {
+				return look(ctx, domid, domain)
+			}
+		}
+	}
+	return nil
+}
+
+// worthALook leaves out most of what happens below a vif's backend while it connects: only its coming, its
+// going and its MAC matter.
+func (o *Observer) worthALook(event xenstore.Event) bool {
+	below := strings.TrimPrefix(strings.TrimPrefix(event.Path, event.Watch), "/")
+	return !strings.Contains(below, "/") || path.Base(below) == "mac"
+}
+
+// paths are what is watched of a domain, in the order of handle's looks.
+func paths(domid int) []string {
+	return []string{
+		home(domid) + "/name",
+		home(domid) + "/" + boot.XenstoreAddress,
+		"/local/domain/0/backend/vif/" + strconv.Itoa(domid),
+	}
+}
+
+// follow compares the domains that there are with those that are known.
+func (o *Observer) follow(ctx context.Context) error {
+	domids, err := listDomIDs(ctx, o.Store)
+	if err != nil {
+		return err
+	}
+	for domid, domain := range o.domains {
+		if slices.Contains(domids, domid) {
+			continue
+		}
+		delete(o.domains, domid)
+		o.Tell(host.Gone{Domid: domid})
+		for _, watched := range domain.watches {
+			if err := o.watcher.Remove(ctx, watched); err != nil {
+				return err
+			}
+		}
+	}
+	for _, domid := range domids {
+		if o.domains[domid] == nil {
+			if err := o.begin(ctx, domid); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// begin follows a domain. A directory without an identity is no domain, or none yet.
+func (o *Observer) begin(ctx context.Context, domid int) error {
+	vm, found, err := o.read(ctx, home(domid)+"/vm")
+	uuid, isVM := strings.CutPrefix(vm, "/vm/")
+	if err != nil || !found || !isVM {
+		return err
+	}
+	name, found, err := o.read(ctx, home(domid)+"/name")
+	if err != nil || !found {
+		return err
+	}
+	domain := &observed{name: name, watches: paths(domid)}
+	o.domains[domid] = domain
+	o.Tell(host.Came{Domid: domid, UUID: uuid, Name: name})
+	o.Came(domid, uuid)
+	for _, watched := range domain.watches {
+		if err := o.watcher.Add(ctx, watched); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read returns the value at key, and whether there is one.
+func (o *Observer) read(ctx context.Context, key string) (value string, found bool, err error) {
+	value, err = o.Store.Read(ctx, key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", false, nil
+	}
+	return value, err == nil, err
+}
+
+// lookName notices another name, and the end of a domain that libxl has destroyed: it clears the name after
+// the last special event.
+func (o *Observer) lookName(ctx context.Context, domid int, domain *observed) error {
+	name, found, err := o.read(ctx, home(domid)+"/name")
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		return o.follow(ctx)
+	case name != domain.name:
+		domain.name = name
+		o.Tell(host.Named{Domid: domid, Name: name})
+	}
+	return nil
+}
+
+// lookAddress reads the address that a domain says it has. What is no IPv4 address is none.
+func (o *Observer) lookAddress(ctx context.Context, domid int, domain *observed) error {
+	text, _, err := o.read(ctx, home(domid)+"/"+boot.XenstoreAddress)
+	if err != nil || text == domain.said {
+		return err
+	}
+	address, err := netip.ParseAddr(text)
+	if text != "" && (err != nil || !address.Is4()) {
+		return nil // guests may write anything; what it said before still stands
+	}
+	domain.said = text
+	o.Tell(host.Said{Domid: domid, Address: address})
+	return nil
+}
+
+// lookVIFs reads the MACs of a domain's network interfaces on the backends' side, where the domain cannot
+// write.
+func (o *Observer) lookVIFs(ctx context.Context, domid int, domain *observed) error {
+	dir := "/local/domain/0/backend/vif/" + strconv.Itoa(domid)
+	handles, err := o.Store.Directory(ctx, dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var macs []string
+	for _, handle := range handles {
+		text, _, err := o.read(ctx, dir+"/"+handle+"/mac")
+		if err != nil {
+			return err
+		}
+		if mac, err := net.ParseMAC(text); err == nil {
+			macs = append(macs, mac.String())
+		}
+	}
+	slices.Sort(macs)
+	if slices.Equal(macs, domain.macs) {
+		return nil
+	}
+	domain.macs = macs
+	o.Tell(host.Plugged{Domid: domid, MACs: macs})
+	return nil
+}
+
+// GiveSeed writes random bytes, hexadecimal, where a zerodisc guest looks for them; other guests leave them
+// alone. A domain that has gone, or another one that has its number, gets none: the store would make a
+// directory for it.
+func GiveSeed(ctx context.Context, store *xenstore.Client, domid int, uuid, seed string) error {
+	return store.Transact(ctx, func(tx *xenstore.Tx) error {
+		vm, err := tx.Read(ctx, home(domid)+"/vm")
+		if errors.Is(err, fs.ErrNotExist) || err == nil && vm != "/vm/"+uuid {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return tx.Write(ctx, home(domid)+"/"+boot.XenstoreSeed, seed)
+	})
+}
