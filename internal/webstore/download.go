@@ -97,8 +97,7 @@ func (d *download) header() http.Header {
 // has no ranges or another version by now.
 func (d *download) position(response *http.Response) error {
 	switch code := response.StatusCode; {
-	case code == http.StatusPartialContent && d.have > 0 &&
-		strings.HasPrefix(response.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", d.have)):
+	case code == http.StatusPartialContent && d.have > 0 && contentRange(response.Header).first == d.have:
 		return nil
 	case code == http.StatusOK:
 		d.validator = validator(response.Header)

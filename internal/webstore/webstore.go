@@ -91,7 +91,8 @@ func (s Store) Run(ctx context.Context) error {
 // fetcher is the state of one Run.
 type fetcher struct {
 	Store
-	root *os.Root // Dir
+	root   *os.Root // Dir
+	noHEAD bool     // the server answers GET, but not HEAD
 	outage
 	progress
 }
@@ -199,66 +200,6 @@ func (f *fetcher) fetch(ctx context.Context, g guest) *guests.Error {
 		}
 	}
 	return nil
-}
-
-// measure asks for the sizes of a guest's files and reserves memory for all of them.
-func (f *fetcher) measure(ctx context.Context, g guest, memory *reservation) *guests.Error {
-	const page = 4096 // what tmpfs gives out
-	var total, pages int64
-	known := true
-	for i := range g.files {
-		size, err := f.size(ctx, g.files[i])
-		if err != nil {
-			return f.refusal(g, g.files[i], err)
-		}
-		g.files[i].size = size
-		known = known && size >= 0
-		size = min(max(size, 0), maxSize)
-		total, pages = total+size, pages+(size+page-1)/page*page
-	}
-	if err := memory.grow(pages); err != nil {
-		return f.refusal(g, file{path: g.name + "/"}, err)
-	}
-	if known {
-		f.total = total
-	}
-	return nil
-}
-
-// maxSize is more than any machine has, bytes. It keeps sums of what servers say from overflowing.
-const maxSize = 1 << 50
-
-// size asks for a file's size, bytes; -1 where the server does not say.
-func (f *fetcher) size(ctx context.Context, of file) (int64, error) {
-	var size int64
-	err := f.persist(ctx, func() (moved bool, err error) {
-		size, err = f.head(ctx, of)
-		return false, err
-	})
-	return size, err
-}
-
-func (f *fetcher) head(ctx context.Context, of file) (int64, error) {
-	response, err := f.request(ctx, http.MethodHead, of.path, nil)
-	if err != nil {
-		return 0, err
-	}
-	defer response.Body.Close()
-	switch response.StatusCode {
-	case http.StatusOK:
-		return response.ContentLength, nil
-	case http.StatusMethodNotAllowed, http.StatusNotImplemented:
-		return -1, nil
-	}
-	return 0, missing(badStatus(response), response.StatusCode)
-}
-
-// missing says of a file that the list has and the server has not what to do about it.
-func missing(why *fault, code int) *fault {
-	if code == http.StatusNotFound || code == http.StatusGone {
-		why.remedy = "put it there, or write " + sha256sums.Name + " anew"
-	}
-	return why
 }
 
 // refusal says why a guest is not started.

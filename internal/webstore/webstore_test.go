@@ -449,6 +449,53 @@ func TestGuestLargerThanMemory(t *testing.T) {
 	r.wantFiles(t, content.below("tty9"))
 }
 
+// TestServerWithoutHEAD has servers that answer GET only, as presigned URLs do.
+func TestServerWithoutHEAD(t *testing.T) {
+	for _, code := range []int{400, 401, 403, 404, 405, 429, 500, 501, 503, 204, 0} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			content, heads := demo(), 0
+			r := newRun(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.Method != http.MethodHead:
+					content.ServeHTTP(w, r)
+				case code == 0:
+					panic(http.ErrAbortHandler)
+				default:
+					w.WriteHeader(code)
+				}
+				if r.Method == http.MethodHead {
+					heads++
+				}
+			}))
+			r.do(t)
+			r.want(t, []string{"tty8", "tty9"})
+			r.wantFiles(t, content.below("tty8", "tty9"))
+			at := slices.IndexFunc(r.events, func(e Event) bool { return e.Guest == "tty8" })
+			if r.events[at].Total <= large/2 {
+				t.Errorf("the size of tty8 is not known: %+v", r.events[at])
+			}
+			if lines := r.console(); heads > 1 || len(lines) != 2 {
+				t.Errorf("asked %d times by HEAD, told %q", heads, lines)
+			}
+		})
+	}
+}
+
+// TestGuestLargerThanMemoryWithoutHEAD must not fetch the guest to learn that.
+func TestGuestLargerThanMemoryWithoutHEAD(t *testing.T) {
+	content := demo()
+	r := newRun(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		content.ServeHTTP(w, r)
+	}))
+	r.memory = large / 2
+	r.do(t)
+	r.want(t, []string{"tty9"}, "/guests/tty8/: it takes 2 MiB of dom0's memory")
+}
+
 // TestServerThatHidesSizes has neither HEAD nor ranges nor Content-Length, and one file that never ends.
 func TestServerThatHidesSizes(t *testing.T) {
 	content := demo()
