@@ -1,5 +1,5 @@
-// Package stage runs a boot as a table: stages in order, each with a name, a function and what
-// its failure means. Every stage prints one console line with its duration.
+// Package stage runs a boot as a table of stages: each has a name, a function, and a remedy that is
+// printed when it fails. Every stage prints one console line with its duration.
 package stage
 
 import (
@@ -19,8 +19,8 @@ type Stage struct {
 	Remedy string
 }
 
-// Run runs the stages in order and reports each. A stage that fails, or panics, does not keep
-// those after it from running: a machine that lacks something is of more use than none.
+// Run runs the stages in order and reports each. If a stage fails or panics, the next ones run all the
+// same: a machine that lacks something is more useful than none.
 func Run(ctx context.Context, log *slog.Logger, stages []Stage) {
 	for _, s := range stages {
 		start := time.Now()
@@ -34,7 +34,7 @@ func Run(ctx context.Context, log *slog.Logger, stages []Stage) {
 	}
 }
 
-// protect turns a panic of run into an error, so that one stage's bug is that stage's failure.
+// protect turns a panic of run into an error, so that a bug in one stage does not end the boot.
 func protect(ctx context.Context, run func(context.Context) error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
