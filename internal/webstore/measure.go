@@ -48,7 +48,8 @@ func (f *fetcher) size(ctx context.Context, of file) (int64, error) {
 }
 
 // askSize asks with HEAD, and with GET if that brings no size: presigned URLs and some programs answer
-// nothing but GET. What GET says counts, because GET fetches the file later.
+// nothing but GET. What GET says counts, because GET fetches the file later. HEAD comes first for servers
+// without ranges, which would begin to send each file.
 func (f *fetcher) askSize(ctx context.Context, of file) (int64, error) {
 	if !f.noHEAD {
 		if size, err := f.head(ctx, of); err == nil && size >= 0 {
