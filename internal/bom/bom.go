@@ -24,8 +24,8 @@ type Input struct {
 	Compiler string    // of the userland, as "go env GOVERSION" says it
 	Date     time.Time // of the disc
 
-	Image  string // name of the ISO's file, without directories; "" where there is none yet
-	SHA256 string // of the ISO, hexadecimal; "" where it is not known
+	Image  string // name of the ISO's file, without directories; "" if there is none yet
+	SHA256 string // of the ISO, hexadecimal; "" if it is not known
 
 	Packages []payload.Package  // those with files on the disc
 	Modules  []initramfs.Module // those compiled into the userland, without zerodisc's own
@@ -34,12 +34,12 @@ type Input struct {
 	Licences func(pkg string) ([]string, error)
 }
 
-// specVersion is of the specification that is written. The library knows a newer one; those who read
-// bills of materials mostly do not yet.
+// specVersion is the version of the specification that is written. The library knows a newer one, but few
+// programs that read bills of materials do.
 const specVersion = cdx.SpecVersion1_6
 
-// Names of the properties that CycloneDX has no field for. A package has one propertySource for each
-// source package, "NAME VERSION".
+// Names of the properties for which CycloneDX has no field. A package has one propertySource for each of
+// its source packages: "NAME VERSION".
 const (
 	propertyBuildID  = "zerodisc:build-id"
 	propertyRevision = "zerodisc:revision"
@@ -61,9 +61,11 @@ func Write(w io.Writer, in Input) error {
 	doc.Metadata = &cdx.Metadata{
 		Timestamp:  in.Date.UTC().Format(time.RFC3339),
 		Lifecycles: &[]cdx.Lifecycle{{Phase: cdx.LifecyclePhaseBuild}},
-		Tools:      &cdx.ToolsChoice{Components: &[]cdx.Component{{Type: cdx.ComponentTypeApplication, Name: "mkiso", Version: in.Version}}},
-		Authors:    &[]cdx.OrganizationalContact{{Name: authors}},
-		Component:  &disc,
+		Tools: &cdx.ToolsChoice{Components: &[]cdx.Component{
+			{Type: cdx.ComponentTypeApplication, Name: "mkiso", Version: in.Version},
+		}},
+		Authors:   &[]cdx.OrganizationalContact{{Name: authors}},
+		Component: &disc,
 	}
 	doc.Components = &components
 	doc.Dependencies = in.dependencies(disc, components)
@@ -74,7 +76,7 @@ func Write(w io.Writer, in Input) error {
 	return nil
 }
 
-// serialNumber is a UUID of version 8 (RFC 9562, 5.8): the same for the same disc and no other.
+// serialNumber is a UUID of version 8 (RFC 9562, section 5.8): every disc has its own, and always the same.
 func (in Input) serialNumber() string {
 	name := fmt.Sprintf("%s %d %s", in.BuildID, in.Date.Unix(), in.SHA256)
 	return uuid.NewHash(sha256.New(), uuid.Nil, []byte(name), 8).URN()
@@ -86,13 +88,14 @@ const (
 	goLicence       = "BSD-3-Clause"
 )
 
-// disc is the component that the bill is of.
+// disc is the component that the bill describes.
 func (in Input) disc() cdx.Component {
 	c := cdx.Component{
 		BOMRef: "zerodisc-" + in.BuildID, Type: cdx.ComponentTypeOS, Name: "zerodisc", Version: in.Version,
 		Supplier:    &cdx.OrganizationalEntity{Name: authors},
 		Description: "live disc that boots a Xen host with guests",
-		Properties:  properties(propertyBuildID, in.BuildID, propertyRevision, in.Revision, propertySuite, in.Suite, propertyFile, in.Image),
+		Properties: properties(propertyBuildID, in.BuildID, propertyRevision, in.Revision,
+			propertySuite, in.Suite, propertyFile, in.Image),
 	}
 	if in.SHA256 != "" {
 		c.Hashes = &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: in.SHA256}}
@@ -125,7 +128,7 @@ func (in Input) userland() cdx.Component {
 	return c
 }
 
-// standardLibrary is Go's, under the name that the Go vulnerability database has for it.
+// standardLibrary is Go's, under its name in the Go vulnerability database.
 func (in Input) standardLibrary() cdx.Component {
 	c := goComponent(cdx.ComponentTypeLibrary, "stdlib", strings.TrimPrefix(in.Compiler, "go"))
 	c.Licenses = licences([]string{goLicence})
@@ -158,7 +161,7 @@ func (in Input) debianPackage(p payload.Package) (cdx.Component, error) {
 	return c, err
 }
 
-// properties are those of the pairs of name and value whose value is not empty; nil for none.
+// properties makes properties of pairs of name and value. It leaves out empty values; nil if none is left.
 func properties(pairs ...string) *[]cdx.Property {
 	var list []cdx.Property
 	for pair := range slices.Chunk(pairs, 2) {
@@ -172,8 +175,8 @@ func properties(pairs ...string) *[]cdx.Property {
 	return &list
 }
 
-// dependencies say that the disc needs all components, and the userland everything of Go's. What
-// else needs what is left open, which the specification has as unknown.
+// dependencies say that the disc needs all components, and the userland all of Go's. All others are left
+// out, which means "unknown" to the specification.
 func (in Input) dependencies(disc cdx.Component, components []cdx.Component) *[]cdx.Dependency {
 	userland := in.userland().BOMRef
 	var all, golang []string

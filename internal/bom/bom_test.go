@@ -25,12 +25,18 @@ func testInput() Input {
 		Date:  time.Date(2026, time.March, 1, 12, 0, 0, 0, time.FixedZone("", 3600)),
 		Image: "zerodisc-0.1.iso", SHA256: sum,
 		Packages: []payload.Package{
-			{Name: "libstdc++6", Version: "14.2.0-19", Arch: "amd64", Size: 1, SHA256: sum, Sources: []payload.Source{{Name: "gcc-14", Version: "14.2.0-19"}}},
+			{Name: "libstdc++6", Version: "14.2.0-19", Arch: "amd64", Size: 1, SHA256: sum, Sources: []payload.Source{
+				{Name: "gcc-14", Version: "14.2.0-19"},
+			}},
 			{Name: "linux-image-amd64", Version: "6.12-1", Arch: "amd64", Size: 1, SHA256: sum, Sources: []payload.Source{
 				{Name: "linux-signed-amd64", Version: "6.12+1"}, {Name: "linux", Version: "6.12-1"},
 			}},
-			{Name: "zlib1g", Version: "1:1.3~rc1", Arch: "amd64", Size: 1, SHA256: sum, Sources: []payload.Source{{Name: "zlib1g", Version: "1:1.3~rc1"}}},
-			{Name: "zlib-tools", Version: "1:1.3~rc1", Arch: "all", Size: 1, SHA256: sum, Sources: []payload.Source{{Name: "zlib1g", Version: "1:1.3~rc1"}}},
+			{Name: "zlib1g", Version: "1:1.3~rc1", Arch: "amd64", Size: 1, SHA256: sum, Sources: []payload.Source{
+				{Name: "zlib1g", Version: "1:1.3~rc1"},
+			}},
+			{Name: "zlib-tools", Version: "1:1.3~rc1", Arch: "all", Size: 1, SHA256: sum, Sources: []payload.Source{
+				{Name: "zlib1g", Version: "1:1.3~rc1"},
+			}},
 		},
 		Modules: []initramfs.Module{{Path: "github.com/Some/module", Version: "v1.2.3+incompatible"}},
 		Licences: func(pkg string) ([]string, error) {
@@ -160,7 +166,9 @@ func TestLicences(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := strings.NewReplacer(`{"license":`, "", `,"acknowledgement":"declared"`, "", `[`, "", `]`, "", `{`, "", `}`, "", `"`, "", ",", " ").Replace(string(raw))
+		got := strings.NewReplacer(
+			`{"license":`, "", `,"acknowledgement":"declared"`, "", `[`, "", `]`, "", `{`, "", `}`, "", `"`, "", ",", " ",
+		).Replace(string(raw))
 		if got != test.want {
 			t.Errorf("%q is %s, want %s", test.declared, got, test.want)
 		}
@@ -178,7 +186,10 @@ func TestWriteSources(t *testing.T) {
 			list = append(list, strings.TrimSpace(line))
 		}
 	}
-	want := []string{"gcc-14 14.2.0-19", "linux 6.12-1", "linux-signed-amd64 6.12+1", "zlib1g 1:1.3~rc1", "github.com/Some/module@v1.2.3+incompatible"}
+	want := []string{
+		"gcc-14 14.2.0-19", "linux 6.12-1", "linux-signed-amd64 6.12+1", "zlib1g 1:1.3~rc1",
+		"github.com/Some/module@v1.2.3+incompatible",
+	}
 	if !slices.Equal(list, want) || !strings.Contains(b.String(), "deb-src entry for trixie") {
 		t.Errorf("got %q of\n%s", list, &b)
 	}

@@ -76,8 +76,8 @@ func (s schema) check(value any, rule map[string]any, path string) (faults []str
 		fault("%v is none of %v", value, enum)
 	}
 	if alternatives, ok := rule["oneOf"].([]any); ok {
-		met := slices.ContainsFunc(alternatives, func(a any) bool { return len(s.check(value, a.(map[string]any), path)) == 0 })
-		if !met {
+		meets := func(a any) bool { return len(s.check(value, a.(map[string]any), path)) == 0 }
+		if !slices.ContainsFunc(alternatives, meets) {
 			fault("is none of the alternatives")
 		}
 	}

@@ -11,14 +11,15 @@ import (
 )
 
 // sourcesText is the list of source packages.
-var sourcesText = template.Must(template.New("sources").Parse(`# Debian's source packages of zerodisc {{.Version}} (build {{.BuildID}}): NAME VERSION
+var sourcesText = template.Must(template.New("sources").
+	Parse(`# Debian's source packages of zerodisc {{.Version}} (build {{.BuildID}}): NAME VERSION
 #
 # On a Debian machine with a deb-src entry for {{.Suite}}, its updates and its security updates:
 #
 #   apt-get update
 #   apt-get source NAME=VERSION
 #
-# What the archive has replaced since, Debian's snapshot archive keeps, by date: with a deb-src entry
+# Debian's snapshot archive keeps by date what the archive has replaced since: with a deb-src entry
 # for a day on which the version was in the archive, the same command fetches it.
 {{range .Sources}}{{.Name}} {{.Version}}
 {{end}}
@@ -27,7 +28,7 @@ var sourcesText = template.Must(template.New("sources").Parse(`# Debian's source
 {{range .Modules}}{{.Path}}@{{.Version}}
 {{end}}`))
 
-// WriteSources writes the list of the source packages of all packages, each once, sorted, and of the Go modules.
+// WriteSources writes the sorted list of the source packages, each once, and of the Go modules.
 func WriteSources(w io.Writer, in Input) error {
 	err := sourcesText.Execute(w, struct {
 		Input

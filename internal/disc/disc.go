@@ -187,8 +187,8 @@ func (b *builder) modTime(ctx context.Context) (time.Time, error) {
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
-// digests are the SHA-256 of contents, hexadecimal.
-type digests map[*iso9660.Content]string
+// digests are the SHA-256 of contents.
+type digests map[*iso9660.Content][sha256.Size]byte
 
 // add hashes the contents of files that are not in d yet.
 func (d digests) add(files []iso9660.File) error {
@@ -208,7 +208,7 @@ func (d digests) add(files []iso9660.File) error {
 // share makes files with the same bytes one content, which is on the disc once: Xen's packages alone have
 // 14 times the same licence. Of equal ones keep stays: others are a part of it.
 func share(files []iso9660.File, sums digests, keep *iso9660.Content) {
-	first := map[string]*iso9660.Content{sums[keep]: keep}
+	first := map[[sha256.Size]byte]*iso9660.Content{sums[keep]: keep}
 	for i, f := range files {
 		sum := sums[f.Content]
 		if same, ok := first[sum]; ok {
@@ -228,22 +228,20 @@ func buildID(files []iso9660.File, sums digests, extra ...string) string {
 	}
 	sorted := slices.SortedFunc(slices.Values(files), func(a, b iso9660.File) int { return strings.Compare(a.Path, b.Path) })
 	for _, f := range sorted {
-		fmt.Fprintf(hash, "%s %s\n", f.Path, sums[f.Content])
+		fmt.Fprintf(hash, "%s %x\n", f.Path, sums[f.Content])
 	}
 	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
-func digest(c *iso9660.Content) (string, error) {
+func digest(c *iso9660.Content) ([sha256.Size]byte, error) {
 	r, err := c.Open()
 	if err != nil {
-		return "", err
+		return [sha256.Size]byte{}, err
 	}
 	defer r.Close()
 	sum := sha256.New()
-	if _, err := io.Copy(sum, r); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(sum.Sum(nil)), nil
+	_, err = io.Copy(sum, r)
+	return [sha256.Size]byte(sum.Sum(nil)), err
 }
 
 // openContent is the content of a file of this machine of known size.

@@ -21,6 +21,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/iso9660"
 	"github.com/zerodisc/zerodisc/internal/payload"
 	"github.com/zerodisc/zerodisc/internal/progress"
+	"github.com/zerodisc/zerodisc/internal/sha256sums"
 )
 
 // menuTimeout is how long the menu waits for a person before the demo starts.
@@ -97,12 +98,17 @@ func (b *builder) addMenu(sums digests) error {
 	if err != nil {
 		return err
 	}
-	var start []byte
-	for _, f := range []iso9660.File{{Path: boot.MediumKernel, Content: b.kernel}, {Path: boot.MediumInitrd, Content: b.initrd}} {
-		start = fmt.Appendf(start, "%s  %s\n", sums[f.Content], f.Path)
+	var start bytes.Buffer
+	err = sha256sums.Format(&start, []sha256sums.Sum{
+		{Path: boot.MediumKernel, SHA256: sums[b.kernel]},
+		{Path: boot.MediumInitrd, SHA256: sums[b.initrd]},
+	})
+	if err != nil {
+		return err
 	}
 	for name, text := range map[string][]byte{
-		boot.MediumGRUB: config, boot.MediumSettings: settings, boot.MediumLoopback: grub.Loopback(), boot.MediumStartSums: start,
+		boot.MediumGRUB: config, boot.MediumSettings: settings, boot.MediumLoopback: grub.Loopback(),
+		boot.MediumStartSums: start.Bytes(),
 	} {
 		b.files = append(b.files, iso9660.File{Path: name, Content: iso9660.Bytes(text)})
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +11,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"text/template"
 
@@ -21,6 +19,7 @@ import (
 	"github.com/zerodisc/zerodisc/initramfs"
 	"github.com/zerodisc/zerodisc/internal/atomicfile"
 	"github.com/zerodisc/zerodisc/internal/iso9660"
+	"github.com/zerodisc/zerodisc/internal/sha256sums"
 )
 
 // Files at the root of the netboot tree. Firmware and iPXE are told their names, all else is found
@@ -238,29 +237,31 @@ func writeContent(name string, c *iso9660.Content) error {
 	})
 }
 
-// writeSums writes SHA256SUMS, as sha256sum(1) does, of all files below dir.
+// writeSums writes SHA256SUMS of all files below dir.
 func writeSums(dir string) error {
-	var lines []string
+	var sums []iso9660.Sum
 	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		f, err := os.Open(name)
+		content, _, err := iso9660.FromFile(name)
 		if err != nil {
 			return err
 		}
-		defer f.Close()
-		sum := sha256.New()
-		if _, err := io.Copy(sum, f); err != nil {
+		sum, err := digest(content)
+		if err != nil {
 			return err
 		}
 		rel, err := filepath.Rel(dir, name)
-		lines = append(lines, fmt.Sprintf("%x  %s\n", sum.Sum(nil), filepath.ToSlash(rel)))
+		sums = append(sums, iso9660.Sum{Path: filepath.ToSlash(rel), SHA256: sum})
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(lines, func(a, b string) int { return strings.Compare(a[66:], b[66:]) })
-	return writeContent(filepath.Join(dir, "SHA256SUMS"), iso9660.Bytes([]byte(strings.Join(lines, ""))))
+	list, err := iso9660.FormatSums(sums)
+	if err != nil {
+		return err
+	}
+	return writeContent(filepath.Join(dir, sha256sums.Name), iso9660.Bytes(list))
 }

@@ -1,5 +1,5 @@
-// Package guestdir puts guest directories of this machine onto a disc: a build and a remastering
-// take them by the same rules.
+// Package guestdir puts guest directories of this machine onto a disc. Building and remastering share its
+// rules.
 package guestdir
 
 import (
@@ -15,17 +15,17 @@ import (
 	"github.com/zerodisc/zerodisc/internal/iso9660"
 )
 
-// Present are the guests that a disc has before others are added.
+// Present are the guests that a disc already has.
 type Present struct {
 	Owner  string          // of all of them, for errors: "the demo"
-	Remedy string          // what to do in place of choosing another name, after ", or "; "" for nothing
+	Remedy string          // follows ", or " in errors: what to do instead of choosing another name; "" if nothing
 	Names  map[string]bool // of the guests
 	Dirs   map[string]bool // their directories below boot.MediumGuests
 }
 
-// Check reads the guests in dirs, each a guest directory (one with a *.cfg) or a store of such, and
-// refuses those that no machine could start, or that would take the place of another, naming every
-// one of them. What depends on the machine, such as its memory, is for the machine to check.
+// Check reads the guests in dirs, each a guest directory (one with a *.cfg) or a store of them. The error
+// names every guest that no machine could start or that would take another guest's place. What depends on
+// the machine, such as its memory, is checked on the machine.
 func Check(dirs []string, present Present) ([]*guests.Guest, error) {
 	machine := guests.Machine{HVM: true, Kernel: boot.MediaMount + "/" + boot.MediumKernel, Elsewhere: true}
 	found, broken := guests.Collect(dirs...)
@@ -52,8 +52,8 @@ func (p Present) remedy() string {
 	return ", or " + p.Remedy
 }
 
-// sharedPlaces names the guests whose directories would become one on the disc, where a directory has
-// only the last part of its path left.
+// sharedPlaces names the guests whose directories would become one on the disc, which keeps only the last
+// part of a directory's path.
 func (p Present) sharedPlaces(found []*guests.Guest) (faults []error) {
 	taken := map[string]string{}
 	for _, guest := range found {
@@ -63,7 +63,8 @@ func (p Present) sharedPlaces(found []*guests.Guest) (faults []error) {
 			by, remedy = p.Owner, p.remedy()
 		}
 		if by != "" {
-			faults = append(faults, fmt.Errorf("%s: its directory's place on the disc, /%s/%s, is taken by %s; rename the directory%s",
+			faults = append(faults, fmt.Errorf(
+				"%s: its directory's place on the disc, /%s/%s, is taken by %s; rename the directory%s",
 				guest.File, boot.MediumGuests, base, by, remedy))
 			continue
 		}
@@ -72,8 +73,8 @@ func (p Present) sharedPlaces(found []*guests.Guest) (faults []error) {
 	return faults
 }
 
-// Files lists the files of the guests in a directory of this machine: a guest directory, or a store
-// of them. Symbolic links are followed when they lead to a file; anything else is refused.
+// Files lists the files of the guests in a directory of this machine, which is a guest directory or a store
+// of them. It follows symbolic links to files and refuses everything else that is no file or directory.
 func Files(dir string) ([]iso9660.File, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return nil, fmt.Errorf("guests: %w", err)

@@ -24,7 +24,11 @@ func store(t *testing.T, configs map[string]string) string {
 }
 
 // demo is what a disc has before guests are added.
-var demo = Present{Owner: "the demo", Names: map[string]bool{"tty1": true, "tty2": true}, Dirs: map[string]bool{"tty1": true, "tty2": true}}
+var demo = Present{
+	Owner: "the demo",
+	Names: map[string]bool{"tty1": true, "tty2": true},
+	Dirs:  map[string]bool{"tty1": true, "tty2": true},
+}
 
 func TestCheck(t *testing.T) {
 	const good = "kernel = \"dom0\"\n"
@@ -35,9 +39,11 @@ func TestCheck(t *testing.T) {
 		want    []string
 	}{
 		{"good", map[string]string{"a": good, "b": good}, false, nil},
-		{"files of dom0's are not looked for here", map[string]string{"a": good + "disk = [ '/srv/none.img,raw,xvda,rw' ]"}, false, nil},
+		{"files of dom0's are not looked for here",
+			map[string]string{"a": good + "disk = [ '/srv/none.img,raw,xvda,rw' ]"}, false, nil},
 		{"nothing there", nil, false, []string{"there are no guests"}},
-		{"every fault is named", map[string]string{"a": good + "x = \"\n", "b": "kernel = \"missing\""}, false, []string{"a.cfg:2:", "b.cfg:1:10: kernel is missing"}},
+		{"every fault is named", map[string]string{"a": good + "x = \"\n", "b": "kernel = \"missing\""}, false,
+			[]string{"a.cfg:2:", "b.cfg:1:10: kernel is missing"}},
 		{"taken by the demo", map[string]string{"tty1": good}, false, []string{"tty1.cfg: the name \"tty1\""}},
 		{"name of a demo guest", map[string]string{"a": good + "name = \"tty2\""}, false,
 			[]string{"a.cfg: the name \"tty2\" is that of a guest of the demo; give it another name"}},

@@ -85,7 +85,10 @@ func TestResolve(t *testing.T) {
 
 func TestModule(t *testing.T) {
 	got, ok := testIndex(t).Module("ext4")
-	want := Module{Name: "ext4", Order: 62, Path: "kernel/ext4.ko", Deps: []string{"jbd2"}, Pre: []string{"missing"}, Post: []string{"jbd2", "ptp"}}
+	want := Module{
+		Name: "ext4", Order: 62, Path: "kernel/ext4.ko",
+		Deps: []string{"jbd2"}, Pre: []string{"missing"}, Post: []string{"jbd2", "ptp"},
+	}
 	if !ok || fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("Module(ext4) = %+v, %v; want %+v", got, ok, want)
 	}

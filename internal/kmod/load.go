@@ -13,27 +13,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNotFound is wrapped by the error for a name or alias that no module answers to.
+// ErrNotFound is wrapped by the error for a name or alias that no module has.
 var ErrNotFound = errors.New("no such module")
 
 // ErrBlacklisted is wrapped by the error for a module that module_blacklist= forbids.
 var ErrBlacklisted = errors.New("forbidden by module_blacklist= on the kernel command line")
 
-// Loader loads modules of one directory into the running kernel. It is safe for concurrent
-// use: a module that several ask for is loaded once, independent modules load in parallel.
+// Loader loads modules of one directory into the running kernel. It is safe for concurrent use: it
+// loads a module once, however many callers ask for it, and independent modules in parallel.
 type Loader struct {
 	root   string
 	index  *Index
 	params Params
 
-	insert func(path, options string) error // finit_module, or a test's
-	live   func(name string) bool           // whether the kernel has the module, or a test's
+	insert func(path, options string) error // finit_module; tests replace it
+	live   func(name string) bool           // whether the kernel has the module; tests replace it
 
 	mu    sync.Mutex
-	calls map[string]*call // modules loaded or being loaded; one that failed is forgotten
+	calls map[string]*call // modules loaded or being loaded, without those that failed
 }
 
-// call is one module's loading; err is valid once done is closed.
+// call is the loading of one module; err is valid once done is closed.
 type call struct {
 	done chan struct{}
 	err  error
@@ -48,12 +48,12 @@ func NewLoader(root string, index *Index, params Params) *Loader {
 	}
 }
 
-// Load loads the module called nameOrAlias, or else every module with an alias that matches,
-// each after what it needs. Soft dependencies are loaded before or after it as the module says;
-// that they fail or do not exist is no error. Options ("name=value") are given to the modules
-// asked for, after those of the kernel command line. ErrNotFound says that no module answers
-// to the name; unix.ENODEV is what a module returns that found nothing to drive. A module that
-// modprobe.blacklist= names is silently left out where nameOrAlias is an alias.
+// Load loads the module called nameOrAlias, or else every module with an alias that matches, each
+// after the modules it needs. Soft dependencies are loaded before or after it, as the module says; it
+// is no error if they fail or do not exist. Options ("name=value") go to the modules asked for, after
+// those of the kernel command line. The error wraps ErrNotFound if no module has the name, and
+// unix.ENODEV if a module found no device to drive. If nameOrAlias is an alias, modules that
+// modprobe.blacklist= names are left out silently.
 func (l *Loader) Load(ctx context.Context, nameOrAlias string, options ...string) error {
 	targets, err := l.targets(nameOrAlias)
 	if err != nil || len(targets) == 0 {
@@ -73,7 +73,7 @@ func (l *Loader) LoadAll(ctx context.Context, names ...string) error {
 	return errors.Join(errs...)
 }
 
-// targets resolves nameOrAlias to the modules to load; none where they are built in.
+// targets resolves nameOrAlias to the modules to load; none if they are built in.
 func (l *Loader) targets(nameOrAlias string) ([]Module, error) {
 	modules, known := l.index.Resolve(nameOrAlias)
 	if !known {
@@ -91,9 +91,9 @@ func (l *Loader) targets(nameOrAlias string) ([]Module, error) {
 	return kept, nil
 }
 
-// plan lists what to load, in order, so that the targets work: each module once, what it needs
-// and its soft dependencies "pre" before it, those "post" after it. A flat list cannot
-// deadlock, however soft dependencies refer to each other.
+// plan lists what to load so that the targets work, in order: each module once, after the modules it
+// needs and its soft dependencies "pre", and before those "post". A flat list cannot deadlock,
+// however soft dependencies refer to each other.
 func (x *Index) plan(targets []Module) []Module {
 	var steps []Module
 	seen := map[string]bool{}
@@ -126,7 +126,7 @@ func (x *Index) plan(targets []Module) []Module {
 	return steps
 }
 
-// run loads the targets and all that goes with them, in order, and returns the targets' errors.
+// run loads the targets and their dependencies in order, and returns the targets' errors.
 func (l *Loader) run(ctx context.Context, targets []Module, options []string) error {
 	var errs []error
 	failed := map[string]error{}
@@ -154,7 +154,7 @@ func (l *Loader) run(ctx context.Context, targets []Module, options []string) er
 	return errors.Join(errs...)
 }
 
-// needs returns the error of a module that m needs.
+// needs returns the error of the first module that m needs and that failed.
 func needs(m Module, failed map[string]error) error {
 	for _, dep := range m.Deps {
 		if err := failed[dep]; err != nil {
@@ -164,7 +164,7 @@ func needs(m Module, failed map[string]error) error {
 	return nil
 }
 
-// once loads m unless that has been done; where another goroutine is at it, it waits for that.
+// once loads m unless it is loaded already. If another goroutine is loading it, once waits for that.
 func (l *Loader) once(ctx context.Context, m Module, options []string) error {
 	l.mu.Lock()
 	running, ok := l.calls[m.Name]
@@ -182,7 +182,7 @@ func (l *Loader) once(ctx context.Context, m Module, options []string) error {
 		}
 	}
 	running.err = l.loadFile(m, options)
-	if running.err != nil { // a device that comes later is a reason to try again
+	if running.err != nil { // try again when a device appears that it can drive
 		l.mu.Lock()
 		delete(l.calls, m.Name)
 		l.mu.Unlock()
@@ -213,8 +213,8 @@ func moduleLive(name string) bool {
 	return err == nil && string(state) == "live\n"
 }
 
-// finitModule hands the module's file to the kernel, which reads it from the page cache: no
-// copy of it is made in this process.
+// finitModule passes the module's file to the kernel, which reads it from the page cache: this process
+// makes no copy of it.
 func finitModule(path, options string) error {
 	file, err := os.Open(path)
 	if err != nil {

@@ -125,7 +125,8 @@ func TestLoadEndsWithContext(t *testing.T) {
 
 func TestParseParams(t *testing.T) {
 	p := ParseParams(`ro usbcore.autosuspend=-1 "a-b.text=x y" a_b.more="u v" a_b.flag . x. .y -- z.z=1`)
-	if got, want := fmt.Sprintf("%q", p.options), `map["a_b":["text=\"x y\"" "more=\"u v\"" "flag"] "usbcore":["autosuspend=-1"]]`; got != want {
+	const want = `map["a_b":["text=\"x y\"" "more=\"u v\"" "flag"] "usbcore":["autosuspend=-1"]]`
+	if got := fmt.Sprintf("%q", p.options); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
@@ -172,8 +173,9 @@ func TestModprobe(t *testing.T) {
 	} {
 		var stderr strings.Builder
 		status := host.Modprobe(strings.Fields(test.args), &stderr)
-		if status != test.status || !strings.Contains(stderr.String(), test.stderr) || test.stderr == "" && stderr.Len() > 0 {
-			t.Errorf("modprobe %s: status %d, %q; want %d, %q", test.args, status, stderr.String(), test.status, test.stderr)
+		said := stderr.String()
+		if status != test.status || !strings.Contains(said, test.stderr) || test.stderr == "" && said != "" {
+			t.Errorf("modprobe %s: status %d, %q; want %d, %q", test.args, status, said, test.status, test.stderr)
 		}
 	}
 }

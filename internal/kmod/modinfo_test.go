@@ -11,7 +11,8 @@ import (
 )
 
 const modinfoText = "license=GPL\x00\x00alias=pci:v1*\x00alias=pci:v2*\x00depends=mii,i2c-core\x00" +
-	"softdep=pre: crypto-crc32c b post: c\x00softdep=lost pre: d\x00firmware=rtl_nic/a.fw\x00name=r8169\x00broken\x00=x\x00"
+	"softdep=pre: crypto-crc32c b post: c\x00softdep=lost pre: d\x00firmware=rtl_nic/a.fw\x00" +
+	"name=r8169\x00broken\x00=x\x00"
 
 func TestParseModinfo(t *testing.T) {
 	got := ParseModinfo(modinfoText)
@@ -83,7 +84,8 @@ func sign(file []byte, n int) []byte {
 }
 
 func exampleModule() []byte {
-	return moduleFile([2]string{".text", "code"}, [2]string{".rela.text", "relocations"}, [2]string{".modinfo", modinfoText},
+	return moduleFile([2]string{".text", "code"}, [2]string{".rela.text", "relocations"},
+		[2]string{".modinfo", modinfoText},
 		[2]string{".orc_unwind_ip", "places"}, [2]string{".rela.orc_unwind_ip", "more relocations"},
 		[2]string{".BTF", strings.Repeat("types", 100)}, [2]string{".data", "data"})
 }
@@ -93,7 +95,10 @@ func TestReadModinfo(t *testing.T) {
 	if err != nil || info.Name != "r8169" {
 		t.Errorf("got %+v, %v", info, err)
 	}
-	for name, file := range map[string][]byte{"not ELF": []byte("hello"), "no .modinfo": moduleFile([2]string{".text", "x"})} {
+	for name, file := range map[string][]byte{
+		"not ELF":     []byte("hello"),
+		"no .modinfo": moduleFile([2]string{".text", "x"}),
+	} {
 		if _, err := ReadModinfo(bytes.NewReader(file)); err == nil {
 			t.Errorf("%s: no error", name)
 		}

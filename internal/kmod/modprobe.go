@@ -14,12 +14,12 @@ import (
 
 // Host is where Modprobe finds things.
 type Host struct {
-	Roots   []string // directories of modules, asked in order
+	Roots   []string // directories of modules; the first that has a module wins
 	Cmdline string   // the kernel command line's file
 }
 
-// ThisHost describes the running system; modulesDir holds one directory per kernel release, early
-// the modules that are needed before it is there, flat beside an index.
+// ThisHost describes the running system. modulesDir has a directory for each kernel release; early has the
+// modules that are needed before modulesDir is mounted, next to their index.
 func ThisHost(modulesDir, early string) (Host, error) {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
@@ -51,9 +51,9 @@ const modprobeUsage = `usage: modprobe [-q] NAME [PARAMETER=VALUE...]
 Loads the module NAME, or the modules with the alias NAME, and what they need.
 `
 
-// Modprobe is the applet /sbin/modprobe, which the kernel starts as "modprobe -q -- NAME" when
-// it misses something (fs-ext4, net-pf-10, char-major-10-200), and users as they are used to.
-// It returns the exit status: 0 done, 1 failed, 2 usage.
+// Modprobe is the applet /sbin/modprobe. The kernel starts it as "modprobe -q -- NAME" when it needs a
+// module (fs-ext4, net-pf-10, char-major-10-200); users start it as on any system. It returns the
+// exit status: 0 done, 1 failed, 2 usage.
 func (h Host) Modprobe(args []string, stderr io.Writer) int {
 	request, err := parseModprobe(args, stderr)
 	switch {

@@ -15,7 +15,7 @@ type Params struct {
 
 // ParseParams reads the text of a kernel command line: "MODULE.NAME=VALUE" sets a parameter
 // of a module, "modprobe.blacklist=A,B" keeps modules from being loaded for a device or another
-// alias, "module_blacklist=A,B" from being loaded at all. Everything else is passed over.
+// alias, "module_blacklist=A,B" from being loaded at all. Everything else is ignored.
 func ParseParams(cmdline string) Params {
 	p := Params{options: map[string][]string{}, blacklist: map[string]bool{}, denied: map[string]bool{}}
 	for _, word := range boot.SplitWords(cmdline) {

@@ -1,5 +1,5 @@
-// Package namespace makes the file name space that a process expects of a Linux system: the
-// kernel's file systems mounted, the links of /dev, the directories of a RAM-only root.
+// Package namespace makes the file system tree that programs expect of Linux: it mounts the kernel's
+// file systems and makes the links of /dev and the directories of a root in RAM.
 package namespace
 
 import (
@@ -22,8 +22,8 @@ const (
 	noDev  = unix.MS_NOSUID | unix.MS_NODEV
 )
 
-// mounts in the order in which they are made. Sizes are left at the kernel's half of RAM, but for
-// /run and /tmp, which must never fill a small dom0.
+// mounts in the order in which they are made. Sizes stay at the kernel's default, half of RAM, except
+// for /run and /tmp, which must never fill a small dom0.
 var mounts = []mount{
 	{"proc", "/proc", "proc", noExec, ""},
 	{"sysfs", "/sys", "sysfs", noExec, ""},
@@ -42,12 +42,12 @@ var links = [][2]string{
 	{"/dev/stderr", "/proc/self/fd/2"},
 }
 
-// dirs are made besides the mount points.
+// dirs are made in addition to the mount points.
 var dirs = []string{"/root", "/media", "/mnt", "/run/lock", "/var/log", "/run/zerodisc"}
 
-// Make mounts the table, then makes links and directories. It is meant for an initramfs, where
-// none of it exists yet; what is there already is left alone. All failures are returned joined:
-// one missing file system does not keep the others away.
+// Make mounts the table, then makes the directories and links. It is meant for an initramfs, where none
+// of them exist yet; it leaves alone what is already there. One failure does not stop the rest: the error
+// joins all of them.
 func Make() error {
 	unix.Umask(0o022)
 	var errs []error

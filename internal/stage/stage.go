@@ -1,5 +1,5 @@
-// Package stage runs a boot as a table: stages in order, each with a name, a function and what
-// its failure means.
+// Package stage runs a boot as a table of stages: each has a name, a function, and a remedy for when it
+// fails.
 package stage
 
 import (
@@ -23,8 +23,8 @@ type Result struct {
 	Err  error
 }
 
-// Run runs the stages in order and reports each. A stage that fails, or panics, does not keep
-// those after it from running: a machine that lacks something is of more use than none.
+// Run runs the stages in order and reports each. If a stage fails or panics, the next ones run all the
+// same: a machine that lacks something is more useful than none.
 func Run(ctx context.Context, report func(Result), stages []Stage) {
 	for _, s := range stages {
 		start := time.Now()
@@ -33,7 +33,7 @@ func Run(ctx context.Context, report func(Result), stages []Stage) {
 	}
 }
 
-// protect turns a panic of run into an error, so that one stage's bug is that stage's failure.
+// protect turns a panic of run into an error, so that a bug in one stage does not end the boot.
 func protect(ctx context.Context, run func(context.Context) error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -11,19 +11,21 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"sync"
 	"time"
 
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
-// NewClient returns a client that knows the public certificate authorities.
+// NewClient returns a client that trusts the public certificate authorities.
 func NewClient() *http.Client { return newClient(sync.OnceValue(publicRoots)) }
 
-// newClient returns a client that takes https certificates of the given authorities, which are asked
-// for when the first one is met.
+// newClient returns a client that trusts the given certificate authorities. roots is called with the first
+// https connection.
 func newClient(roots func() *x509.CertPool) *http.Client {
 	dialer := net.Dialer{Timeout: 10 * time.Second}
 	return &http.Client{
@@ -34,16 +36,16 @@ func newClient(roots func() *x509.CertPool) *http.Client {
 				secure := tls.Dialer{NetDialer: &dialer, Config: &tls.Config{RootCAs: roots()}}
 				return secure.DialContext(ctx, network, address)
 			},
-			// Sizes and ranges are those of the files, not of what a server makes of them.
+			// Sizes and ranges must be the file's, not those of a compressed copy.
 			DisableCompression: true,
 			IdleConnTimeout:    30 * time.Second,
 		},
 	}
 }
 
-// publicRoots are the certificate authorities that browsers trust; dom0 has no files of them. The
-// package fallback would make them known to every program by itself, but parses all of them in each
-// process, a guest's init and every shell command among them: 5 ms and 1.2 MB.
+// publicRoots returns the certificate authorities that browsers trust; dom0 has no files with them.
+// Importing the package fallback would do the same, but every process would then parse all of them, a
+// guest's init and every shell command included: 5 ms and 1.2 MB.
 func publicRoots() *x509.CertPool {
 	pool := x509.NewCertPool()
 	for root := range bundle.Roots() {
@@ -59,26 +61,26 @@ func publicRoots() *x509.CertPool {
 	return pool
 }
 
+// maxRedirects is how many redirects one request follows.
+const maxRedirects = 10
+
 // checkRedirect follows a server, but not out of https.
 func checkRedirect(next *http.Request, before []*http.Request) error {
-	const most = 10
 	switch {
-	case len(before) >= most:
-		return fmt.Errorf("redirected %d times", most)
+	case len(before) >= maxRedirects:
+		return fmt.Errorf("redirected %d times", maxRedirects)
 	case next.URL.Scheme != "https" && before[0].URL.Scheme == "https":
-		return fmt.Errorf("redirected from https to %s", next.URL.Redacted())
+		return fmt.Errorf("redirected from https to %s at %s", next.URL.Scheme, next.URL.Host)
 	}
 	return nil
 }
 
-// fault is why a request came to nothing, and what a person can do about it.
+// fault is why a request failed, and what a person can do about it. Its text is printable.
 type fault struct {
 	err    error
 	remedy string
-	// lasts: the server has answered and would answer the same again.
-	lasts bool
-	// early: no server has answered, which is usual while the network comes up.
-	early bool
+	lasts  bool // the server has answered, and would give the same answer again
+	early  bool // no server has answered, which is normal while the network comes up
 }
 
 func (f *fault) Error() string { return f.err.Error() }
@@ -90,44 +92,63 @@ const (
 	remedyNetwork = "check the address, that the server runs, and that this machine is let in"
 	remedyServer  = "see the server's log"
 	remedyClock   = "correct dom0's clock (date, or the firmware's setup)"
-	remedyTrust   = "only public certificate authorities are known here; for a server of your own use http and " + boot.KeyGuestsSum
+	remedyTrust   = "only public certificate authorities are trusted here; for a server of your own use http and " +
+		boot.KeyGuestsSum
 )
 
-// noAnswer explains why no server has answered.
+// noAnswer explains why no server has answered. What servers, proxies and certificates say enters here.
 func noAnswer(err error) *fault {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
-		err = wrapped.Err // the URL is told anyway
+		err = wrapped.Err // every message has the URL already
 	}
+	why := &fault{err: errors.New(said(err)), remedy: remedyNetwork, early: err != errSilent}
 	var invalid x509.CertificateInvalidError
 	var certificate *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		err := fmt.Errorf("%w; dom0's clock says %s", err, time.Now().UTC().Format(time.RFC3339))
-		return &fault{err: err, remedy: remedyClock}
+		why.err = fmt.Errorf("%w; dom0's clock says %s", why.err, time.Now().UTC().Format(time.RFC3339))
+		why.remedy, why.early = remedyClock, false
 	case errors.As(err, &certificate):
-		return &fault{err: err, remedy: remedyTrust}
+		why.remedy, why.early = remedyTrust, false
 	}
-	return &fault{err: err, remedy: remedyNetwork, early: err != errSilent}
+	return why
 }
 
-// badStatus explains an answer that is not what was asked for.
+// addresses are URLs in an error's text. Those that a server redirects to may have credentials: a presigned
+// URL is one.
+var addresses = regexp.MustCompile(`(?i)\bhttps?://[^\s"]+`)
+
+// said is the text of an error that may quote the other side. A certificate alone can have 16 KiB of names.
+func said(err error) string {
+	const longest = 300 // bytes
+	return shorten(printable.Line(addresses.ReplaceAllString(err.Error(), "URL")), longest)
+}
+
+// badStatus explains an answer that is not what was asked for. The status is in Go's words: a server's own
+// may be anything.
 func badStatus(response *http.Response) *fault {
 	code := response.StatusCode
-	passes := code >= 500 || code == http.StatusRequestTimeout || code == http.StatusTooEarly || code == http.StatusTooManyRequests
-	return &fault{err: fmt.Errorf("the server says %s", statusText(code)), remedy: remedyServer, lasts: !passes}
+	err := fmt.Errorf("the server says %d %s", code, http.StatusText(code))
+	return &fault{err: err, remedy: remedyServer, lasts: !passes(code)}
 }
 
-// statusText is a status in Go's words: a server's own may be anything.
-func statusText(code int) string { return fmt.Sprintf("%d %s", code, http.StatusText(code)) }
+// passes says whether a server that answers with the status may answer otherwise later.
+func passes(code int) bool {
+	switch code {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return true
+	}
+	return code >= 500
+}
 
-// request asks for a file of the store. The answer comes whatever its status is; the caller closes its
-// body. A server that is silent for longer than Timing.Stall is given up, be it before its answer or in
-// the middle. Errors are *fault.
+// request asks for a file of the store and returns the answer, whatever its status; the caller closes
+// its body. It gives up when the server is silent for longer than Timing.Stall, before its answer or in
+// the middle of it. Errors are *fault.
 func (f *fetcher) request(ctx context.Context, method, path string, header http.Header) (*http.Response, error) {
 	request, err := http.NewRequest(method, f.Source.file(path).String(), nil)
 	if err != nil {
-		return nil, &fault{err: err, remedy: remedyNetwork, lasts: true}
+		return nil, &fault{err: errors.New(said(err)), remedy: remedyNetwork, lasts: true}
 	}
 	maps.Copy(request.Header, header)
 	request.Header.Set("User-Agent", "zerodisc/"+boot.Version)
@@ -146,7 +167,7 @@ func (f *fetcher) request(ctx context.Context, method, path string, header http.
 	return response, nil
 }
 
-// watched is the body of an answer, which must not stay silent.
+// watched is the body of an answer. Reading it fails when the server falls silent.
 type watched struct {
 	body   io.ReadCloser
 	stall  time.Duration

@@ -1,11 +1,11 @@
-// Package webstore takes guests from a directory on a web server into dom0's memory.
+// Package webstore fetches guests from a directory on a web server into dom0's memory.
 //
-// The directory is a store: it holds guest directories, and beside them SHA256SUMS, the list that
-// sha256sum(1) writes of the files below it. What the list has is fetched, nothing else; no index
-// page is read. Every file is checked while it is written. Where the sum of the list itself is given
-// (Source.Pin), all that is taken is what was meant, whoever stands between the two machines.
+// The directory is a store: it has guest directories and, next to them, SHA256SUMS, the list that
+// sha256sum(1) writes of the files below it. The files of the list are fetched and nothing else; no index
+// page is read. Every file is checked while it is written. Pinning the list's own sum (Source.Pin) makes
+// plain HTTP safe: nobody between the two machines can change what is fetched.
 //
-// A machine boots faster than its network, and servers are restarted: whatever may pass is tried
-// again for as long as the machine runs, a broken file from where it broke. What will not pass costs
-// one guest, and the others go on.
+// A machine boots faster than its network, and servers restart. A failure that may pass is tried again for
+// as long as the machine runs, and a broken download continues where it broke. A failure that will not
+// pass costs one guest; the others go on.
 package webstore

@@ -24,12 +24,12 @@ type download struct {
 	sum       hash.Hash // of what is written
 	files     *memory.Files
 	have      int64  // bytes that are written
-	most      int64  // bytes that ever were
-	validator string // of the version that they are of, for If-Range; "" where the server names none
+	furthest  int64  // bytes that were written at any time
+	validator string // of the version that is being written, for If-Range; "" if the server names none
 }
 
-// tries is how often a file is fetched whose sum is wrong: a proxy may have kept an old one, and a file
-// may be replaced while it is read.
+// tries is how often a file with a wrong sum is fetched: a proxy may have kept an old one, or somebody
+// replaced the file while it was read.
 const tries = 2
 
 // download brings a file into memory and checks it.
@@ -67,7 +67,7 @@ func (d *download) checked(ctx context.Context) error {
 	}
 }
 
-// attempt fetches what is missing of the file, and says whether it got further than ever.
+// attempt fetches the missing part of the file, and says whether it got further than ever before.
 func (d *download) attempt(ctx context.Context) (moved bool, err error) {
 	response, err := d.request(ctx, http.MethodGet, d.path, d.header())
 	if err != nil {
@@ -77,12 +77,12 @@ func (d *download) attempt(ctx context.Context) (moved bool, err error) {
 	if err := d.position(response); err != nil {
 		return false, err
 	}
-	before := d.most
+	before := d.furthest
 	err = d.write(response.Body)
-	return d.most > before, err
+	return d.furthest > before, err
 }
 
-// header asks for the rest of a file of which something is there (RFC 9110, sections 13.1.5 and 14.2).
+// header asks for the rest if a part of the file is there (RFC 9110, sections 13.1.5 and 14.2).
 func (d *download) header() http.Header {
 	header := http.Header{}
 	if d.have > 0 {
@@ -94,19 +94,18 @@ func (d *download) header() http.Header {
 	return header
 }
 
-// position makes the file ready for what the server sends: the rest, or the whole where it does not know
-// ranges or has another version by now.
+// position makes the file ready for what the server sends: the rest, or the whole file if the server
+// has no ranges or another version by now.
 func (d *download) position(response *http.Response) error {
 	switch code := response.StatusCode; {
-	case code == http.StatusPartialContent && d.have > 0 &&
-		strings.HasPrefix(response.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", d.have)):
+	case code == http.StatusPartialContent && d.have > 0 && contentRange(response.Header).first == d.have:
 		return nil
 	case code == http.StatusOK:
 		d.validator = validator(response.Header)
 		return d.restart()
 	case code == http.StatusPartialContent || code == http.StatusRequestedRangeNotSatisfiable:
 		why := badStatus(response)
-		why.lasts = false // the next request is for the whole
+		why.lasts = false // the next request asks for the whole file
 		return errors.Join(why, d.restart())
 	default:
 		return missing(badStatus(response), code)
@@ -121,7 +120,7 @@ func validator(header http.Header) string {
 	return header.Get("Last-Modified")
 }
 
-// restart throws away what is there.
+// restart throws away what is written.
 func (d *download) restart() error {
 	if err := d.out.Truncate(0); err != nil {
 		return err
@@ -136,10 +135,10 @@ func (d *download) restart() error {
 	return nil
 }
 
-// chunk is how much is read at a time, bytes.
+// chunk is how many bytes are read at a time.
 const chunk = 64 << 10
 
-// write appends what comes until it ends.
+// write appends what the server sends.
 func (d *download) write(from io.Reader) error {
 	buffer := make([]byte, chunk)
 	for {
@@ -167,8 +166,8 @@ func (d *download) append(data []byte) error {
 	d.sum.Write(data) // never fails, hash.Hash
 	d.files.Wrote(size)
 	d.have += size
-	if d.have > d.most {
-		d.most = d.have
+	if d.have > d.furthest {
+		d.furthest = d.have
 		d.recovered()
 	}
 	d.advance(size)

@@ -17,13 +17,13 @@ const (
 	Finished State = "finished" // every guest was started or refused: Guests (started), Refused, Took
 )
 
-// Event is how far a store is, for a person.
+// Event is how far a store is, for a person. All its text is printable.
 type Event struct {
 	State   State
-	Quiet   bool // not for the console: what a report has room for, and what was said before
+	Quiet   bool // for the report only: the console has shown it before, or it is too much for the console
 	Guest   string
 	Done    int64 // bytes of the guest's files that are there
-	Total   int64 // bytes of all its files; 0: the server does not say
+	Total   int64 // bytes of all its files; 0 if the server does not say
 	Guests  int
 	Refused int
 	Took    time.Duration
@@ -40,7 +40,8 @@ func (e Event) Attrs() []slog.Attr {
 	case Found:
 		return append(attrs, slog.Int("guests", e.Guests))
 	case Finished:
-		return append(attrs, slog.Int("guests", e.Guests), slog.Int("refused", e.Refused), slog.Int64("ms", e.Took.Milliseconds()))
+		return append(attrs,
+			slog.Int("guests", e.Guests), slog.Int("refused", e.Refused), slog.Int64("ms", e.Took.Milliseconds()))
 	}
 	attrs = append(attrs, slog.String("guest", e.Guest), slog.Int64("done", e.Done))
 	if e.Total > 0 {

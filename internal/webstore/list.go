@@ -14,8 +14,8 @@ import (
 	"github.com/zerodisc/zerodisc/internal/sha256sums"
 )
 
-// Limits of a list. Guests have a handful of files; these only keep a broken or hostile list from
-// taking dom0's memory and time.
+// Limits of a list. Guests have a handful of files; the limits keep a broken or hostile list from using
+// up dom0's memory and time.
 const (
 	maxList  = 1 << 20 // bytes
 	maxFiles = 4096
@@ -27,7 +27,7 @@ const (
 type file struct {
 	path string // below the store, valid for fs.ValidPath
 	sum  [sha256.Size]byte
-	size int64 // bytes; -1 where the server does not say
+	size int64 // bytes; -1 if the server does not say
 }
 
 // guest is a guest directory of a list.
@@ -36,9 +36,9 @@ type guest struct {
 	files []file // in the order of the list
 }
 
-// guestsOf sorts a list by guest directories, by their names. Files beside the directories are no
-// guests', and hidden directories are skipped, as in every store. One path that no guest can have
-// condemns the list: whoever wrote it meant harm or something else.
+// guestsOf returns the guest directories of a list, sorted by name. It skips files outside directories
+// and hidden directories, as every store does. One path that no guest can have makes the list invalid:
+// it was written for something else, or by an attacker.
 func guestsOf(sums []sha256sums.Sum) ([]guest, error) {
 	if len(sums) > maxFiles {
 		return nil, fmt.Errorf("it has %d files; %d are the most", len(sums), maxFiles)
@@ -65,16 +65,16 @@ func guestsOf(sums []sha256sums.Sum) ([]guest, error) {
 	return found, nil
 }
 
-// checkPaths says which path cannot be made below a directory beside those before it.
+// checkPaths names the first path that cannot be written below one directory together with the others.
 func checkPaths(sums []sha256sums.Sum) error {
 	files, directories := map[string]bool{}, map[string]bool{}
 	for _, sum := range sums {
 		name := strings.TrimPrefix(sum.Path, "./")
 		if fault := pathFault(name); fault != "" {
-			return fmt.Errorf("the path %q %s", shorten(sum.Path), fault)
+			return fmt.Errorf("the path %q %s", shorten(sum.Path, maxShown), fault)
 		}
 		if files[name] {
-			return fmt.Errorf("the path %q is there twice", sum.Path)
+			return fmt.Errorf("the path %q is there twice", shorten(sum.Path, maxShown))
 		}
 		files[name] = true
 		for up := path.Dir(name); up != "."; up = path.Dir(up) {
@@ -83,13 +83,13 @@ func checkPaths(sums []sha256sums.Sum) error {
 	}
 	for name := range files {
 		if directories[name] {
-			return fmt.Errorf("the path %q is a file's and a directory's", name)
+			return fmt.Errorf("the path %q is a file's and a directory's", shorten(name, maxShown))
 		}
 	}
 	return nil
 }
 
-// pathFault says what is wrong with a path, "" when nothing is.
+// pathFault says what is wrong with a path; "" if nothing is.
 func pathFault(name string) string {
 	unfit := func(r rune) bool { return r == '\\' || !unicode.IsPrint(r) }
 	tooLong := func(part string) bool { return len(part) > maxName }
@@ -104,11 +104,16 @@ func pathFault(name string) string {
 	return ""
 }
 
-// shorten keeps a line on the console readable.
-func shorten(path string) string {
-	const most = 100
-	if len(path) <= most {
-		return path
+// maxShown is how much of a path a line on the console has, bytes.
+const maxShown = 100
+
+// shorten cuts text after longest bytes at most, between two characters.
+func shorten(text string, longest int) string {
+	if len(text) <= longest {
+		return text
 	}
-	return path[:most] + "..."
+	for longest > 0 && !utf8.RuneStart(text[longest]) {
+		longest--
+	}
+	return text[:longest] + "..."
 }

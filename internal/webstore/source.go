@@ -14,43 +14,65 @@ import (
 // Source is where a store is.
 type Source struct {
 	URL *url.URL           // of the directory, with a slash at its end
-	Pin *[sha256.Size]byte // SHA-256 of the list; nil: any list is taken
+	Pin *[sha256.Size]byte // SHA-256 of the list; nil accepts any list
 }
 
-// String is the URL without a password.
-func (s Source) String() string { return s.URL.Redacted() }
+// String is the URL without credentials.
+func (s Source) String() string { return shown(s.URL) }
 
-// ParseSources reads the values of the kernel parameters boot.KeyGuests and boot.KeyGuestsSum:
-// URLs, and a sum for each of them, both separated by commas. An empty sum, or no value for all of
-// them, leaves a list unpinned. Whoever writes pins wants no others: an error means no source at all.
+// shown is a URL without credentials. The user's name may be one as well: many servers take a token there.
+func shown(u *url.URL) string {
+	public := *u
+	if u.User != nil {
+		public.User = url.User("xxxxx")
+	}
+	return public.String()
+}
+
+// ParseSources reads the values of the kernel parameters boot.KeyGuests and boot.KeyGuestsSum: URLs, and
+// a sum for each of them, both separated by commas. A list is not pinned if its sum is empty, or if pins
+// is. An error means no source at all: a pin that cannot be read must not leave its store unpinned.
 func ParseSources(urls, pins string) ([]Source, error) {
 	var sources []Source
-	for _, text := range strings.Split(urls, ",") {
+	texts := strings.Split(urls, ",")
+	for i, text := range texts {
 		u, err := parseURL(text)
+		if err != nil && strings.Contains(urls, "@") {
+			err = fmt.Errorf("URL %d of %d is not the URL of a directory (not shown, as it may have a password); "+
+				"in a password write a comma as %%2C, and likewise / ? # @ and :", i+1, len(texts))
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", boot.KeyGuests, err)
 		}
 		sources = append(sources, Source{URL: u})
 	}
+	if err := pin(sources, pins); err != nil {
+		return nil, err
+	}
+	return sources, nil
+}
+
+// pin gives each source its sum.
+func pin(sources []Source, pins string) error {
 	if pins == "" {
-		return sources, nil
+		return nil
 	}
 	sums := strings.Split(pins, ",")
 	if len(sums) != len(sources) {
-		return nil, fmt.Errorf("%s has %d sums and %s has %d URLs; write one for each, separated by commas",
+		return fmt.Errorf("%s has %d sums and %s has %d URLs; write one for each, separated by commas",
 			boot.KeyGuestsSum, len(sums), boot.KeyGuests, len(sources))
 	}
 	for i, text := range sums {
 		pin, err := parsePin(text)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", boot.KeyGuestsSum, err)
+			return fmt.Errorf("%s: %w", boot.KeyGuestsSum, err)
 		}
 		sources[i].Pin = pin
 	}
-	return sources, nil
+	return nil
 }
 
-// parseURL reads the URL of a directory.
+// parseURL reads the URL of a directory. Errors quote it.
 func parseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	var fault *url.Error
@@ -60,7 +82,8 @@ func parseURL(text string) (*url.URL, error) {
 	case err != nil:
 		return nil, err
 	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
-		return nil, fmt.Errorf("%q is not the URL of a directory; write http://HOST/DIRECTORY/ or https://HOST/DIRECTORY/", text)
+		return nil, fmt.Errorf("%q is not the URL of a directory; "+
+			"write http://HOST/DIRECTORY/ or https://HOST/DIRECTORY/", text)
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, fmt.Errorf("%q: a directory's URL has no %q and no %q", text, "?", "#")
 	}
@@ -70,14 +93,15 @@ func parseURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// parsePin reads a sum; nil for an empty one.
+// parsePin reads a sum; nil if it is empty.
 func parsePin(text string) (*[sha256.Size]byte, error) {
 	if text == "" {
 		return nil, nil
 	}
 	sum, err := hex.DecodeString(text)
 	if err != nil || len(sum) != sha256.Size {
-		return nil, fmt.Errorf("%q is no SHA-256; write the %d digits that sha256sum prints of the list", text, 2*sha256.Size)
+		return nil, fmt.Errorf("%q is no SHA-256; write the %d digits that sha256sum prints for the list",
+			text, 2*sha256.Size)
 	}
 	return (*[sha256.Size]byte)(sum), nil
 }

@@ -15,16 +15,37 @@ func TestParseSources(t *testing.T) {
 	if len(sources) != 2 || sources[0].Pin != nil || sources[1].Pin == nil || sources[1].Pin[31] != 10 {
 		t.Fatalf("got %+v", sources)
 	}
-	for i, want := range []string{"http://192.168.1.5/guests/", "https://user:xxxxx@host:8443/a%2Fb/"} {
+	for i, want := range []string{"http://192.168.1.5/guests/", "https://xxxxx@host:8443/a%2Fb/"} {
 		if got := sources[i].String(); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
-	if got, want := sources[1].file("c d/%41?#").Redacted(), "https://user:xxxxx@host:8443/a%2Fb/c%20d/%2541%3F%23"; got != want {
+	const want = "https://xxxxx@host:8443/a%2Fb/c%20d/%2541%3F%23"
+	if got := shown(sources[1].file("c d/%41?#")); got != want {
 		t.Errorf("file: got %s, want %s", got, want)
 	}
-	if sources, err := ParseSources("http://[fe80::1]:81", ""); err != nil || sources[0].String() != "http://[fe80::1]:81/" {
+	sources, err = ParseSources("http://[fe80::1]:81,https://token@host/", "")
+	if err != nil || sources[0].String() != "http://[fe80::1]:81/" || sources[1].String() != "https://xxxxx@host/" {
 		t.Errorf("got %v, %v", sources, err)
+	}
+}
+
+// TestPasswordsAreNotShown has URLs that a special character in the password makes wrong.
+func TestPasswordsAreNotShown(t *testing.T) {
+	for _, password := range []string{"sec,ret", "sec/ret", "sec#ret", "sec?ret", "sec%ret", "sec ret", "sec@ret@"} {
+		sources, err := ParseSources("http://a/,http://user:"+password+"@host/x", "")
+		text := ""
+		if err != nil {
+			text = err.Error()
+		} else {
+			text = sources[1].String()
+		}
+		if strings.Contains(text, "sec") || strings.Contains(text, "ret") {
+			t.Errorf("%s: %s", password, text)
+		}
+		if err != nil && !strings.Contains(text, "URL 2 of ") {
+			t.Errorf("%s: %s, want which URL is wrong", password, text)
+		}
 	}
 }
 

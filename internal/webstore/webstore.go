@@ -19,28 +19,28 @@ import (
 	"github.com/zerodisc/zerodisc/internal/sha256sums"
 )
 
-// Store is a store on a web server, and what is done with its guests. All fields but Timing are to be set.
+// Store is a store on a web server, and what is done with its guests. All fields but Timing must be set.
 type Store struct {
 	Source Source
-	Dir    string // the guests' directories are made here; it exists, and is this store's alone
+	Dir    string // gets the guests' directories; it exists, and nothing else uses it
 	Client *http.Client
 	Memory *memory.Ledger // what files take is reserved there
-	// Report is told how far the store is, one call after the other.
+	// Report gets every change of the store's state. It is never called twice at a time.
 	Report func(Event)
-	// Start gets the directory of a guest whose files are all there. It says whether the guest needs
-	// them; where it does not, it has told why, and they are removed.
+	// Start starts the guest in dir, whose files are complete, and says whether it runs. If it does not,
+	// Start has reported why, the guest counts as refused, and its files are removed.
 	Start func(ctx context.Context, dir string) bool
-	// Refuse is told of a guest that could not be fetched.
+	// Refuse reports a guest that could not be fetched.
 	Refuse func(*guests.Error)
 	Timing Timing
 }
 
 // Timing holds the durations of this package. A zero field stands for its default; tests shorten them.
 type Timing struct {
-	Stall      time.Duration // a server that is silent for so long is given up: 30 s
-	FirstPause time.Duration // before the second try, doubled from there: 1 s
-	MostPause  time.Duration // between two tries: 30 s
-	Grace      time.Duration // in which nobody is told that no server answers, as the network comes up: 10 s
+	Stall      time.Duration // a request is given up when the server is silent for so long: 30 s
+	FirstPause time.Duration // before the second try; it doubles with each try: 1 s
+	MaxPause   time.Duration // between two tries: 30 s
+	Grace      time.Duration // the network may still come up; that no server answers is not reported: 10 s
 	Progress   time.Duration // between two reports of progress: 5 s
 }
 
@@ -48,18 +48,19 @@ func (t Timing) orDefault() Timing {
 	return Timing{
 		Stall:      cmp.Or(t.Stall, 30*time.Second),
 		FirstPause: cmp.Or(t.FirstPause, time.Second),
-		MostPause:  cmp.Or(t.MostPause, 30*time.Second),
+		MaxPause:   cmp.Or(t.MaxPause, 30*time.Second),
 		Grace:      cmp.Or(t.Grace, 10*time.Second),
 		Progress:   cmp.Or(t.Progress, 5*time.Second),
 	}
 }
 
-// remedyList says how a list is made.
-const remedyList = "write it, in the directory: find -L . -type f ! -name " + sha256sums.Name + " -exec sha256sum {} + > " + sha256sums.Name
+// remedyList says how to make a list.
+const remedyList = "write it, in the directory: find -L . -type f ! -name " + sha256sums.Name +
+	" -exec sha256sum {} + > " + sha256sums.Name
 
-// Run takes the store's guests, one after the other in the order of their names, and returns when
-// each was started or refused. Until there is a list that can be used it goes on asking for one. An
-// error means that ctx has ended, or that Dir cannot be used.
+// Run fetches and starts the store's guests one after the other, in the order of their names, and returns
+// when each is started or refused. Until the server has a valid list it keeps asking for one. An error
+// means that ctx is over, or that Dir cannot be used.
 func (s Store) Run(ctx context.Context) error {
 	start := time.Now()
 	s.Timing = s.Timing.orDefault()
@@ -68,7 +69,7 @@ func (s Store) Run(ctx context.Context) error {
 		return fmt.Errorf("guest store: %w", err)
 	}
 	defer root.Close()
-	f := &fetcher{Store: s, root: root, outage: outage{told: map[string]bool{}}}
+	f := &fetcher{Store: s, root: root, outage: outage{announced: map[string]bool{}}}
 	list, err := f.list(ctx)
 	if err != nil {
 		return err
@@ -91,19 +92,20 @@ func (s Store) Run(ctx context.Context) error {
 // fetcher is the state of one Run.
 type fetcher struct {
 	Store
-	root *os.Root // Dir
+	root   *os.Root // Dir
+	noHEAD bool     // the server answers GET, but not HEAD
 	outage
 	progress
 }
 
 // outage is what is remembered of failures.
 type outage struct {
-	since time.Time       // of the first failure after the last success; zero when all is well
-	loud  bool            // somebody was told of it
-	told  map[string]bool // remedies that were told: a kind of failure is told once
+	since     time.Time       // of the first failure after the last success; zero when all is well
+	loud      bool            // the console shows it
+	announced map[string]bool // remedies that the console has shown: each kind of failure is shown once
 }
 
-// progress is how far the guest at hand is.
+// progress is how much of the current guest is there.
 type progress struct {
 	guest       string
 	done, total int64     // bytes; total is 0 where the size of a file is not known
@@ -124,7 +126,7 @@ func (f *fetcher) list(ctx context.Context) ([]guest, error) {
 	return found, err
 }
 
-// readList fetches the list and judges it. Errors are *fault.
+// readList fetches the list and checks it. Errors are *fault.
 func (f *fetcher) readList(ctx context.Context) ([]guest, error) {
 	response, err := f.request(ctx, http.MethodGet, sha256sums.Name, nil)
 	if err != nil {
@@ -142,13 +144,14 @@ func (f *fetcher) readList(ctx context.Context) ([]guest, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.judgeList(text)
+	return f.checkList(text)
 }
 
-// judgeList checks the list against its sum and reads it. Errors are *fault.
-func (f *fetcher) judgeList(text []byte) ([]guest, error) {
+// checkList compares the list with its pinned sum and reads it. Errors are *fault.
+func (f *fetcher) checkList(text []byte) ([]guest, error) {
 	if len(text) > maxList {
-		return nil, &fault{err: fmt.Errorf("%s is larger than %d KiB", sha256sums.Name, maxList>>10), remedy: remedyList}
+		err := fmt.Errorf("%s is larger than %d KiB", sha256sums.Name, maxList>>10)
+		return nil, &fault{err: err, remedy: remedyList}
 	}
 	if sum, pin := sha256.Sum256(text), f.Source.Pin; pin != nil && sum != *pin {
 		return nil, &fault{
@@ -180,13 +183,13 @@ func (f *fetcher) take(ctx context.Context, g guest) (bool, error) {
 		f.Refuse(fault)
 	}
 	if !started {
-		_ = f.root.RemoveAll(g.name) // a file that stays costs memory, which the ledger sees
+		_ = f.root.RemoveAll(g.name) // if a file stays, the ledger's source sees the memory that it takes
 		files.Release()
 	}
 	return started, nil
 }
 
-// fetch brings a guest's files into memory. When ctx ends, the error means nothing.
+// fetch brings a guest's files into memory. Once ctx is over, its error means nothing.
 func (f *fetcher) fetch(ctx context.Context, g guest, files *memory.Files) *guests.Error {
 	f.progress = progress{guest: g.name, reported: time.Now()}
 	if refusal := f.measure(ctx, g, files); refusal != nil {
@@ -201,69 +204,9 @@ func (f *fetcher) fetch(ctx context.Context, g guest, files *memory.Files) *gues
 	return nil
 }
 
-// measure asks for the sizes of a guest's files and reserves memory for all of them.
-func (f *fetcher) measure(ctx context.Context, g guest, files *memory.Files) *guests.Error {
-	const page = 4096 // what tmpfs gives out
-	var total, pages int64
-	known := true
-	for i := range g.files {
-		size, err := f.size(ctx, g.files[i])
-		if err != nil {
-			return f.refusal(g, g.files[i], err)
-		}
-		g.files[i].size = size
-		known = known && size >= 0
-		size = min(max(size, 0), maxSize)
-		total, pages = total+size, pages+(size+page-1)/page*page
-	}
-	if err := files.Grow(pages); err != nil {
-		return f.refusal(g, file{path: g.name + "/"}, err)
-	}
-	if known {
-		f.total = total
-	}
-	return nil
-}
-
-// maxSize is more than any machine has, bytes. It keeps sums of what servers say from overflowing.
-const maxSize = 1 << 50
-
-// size asks for a file's size, bytes; -1 where the server does not say.
-func (f *fetcher) size(ctx context.Context, of file) (int64, error) {
-	var size int64
-	err := f.persist(ctx, func() (moved bool, err error) {
-		size, err = f.head(ctx, of)
-		return false, err
-	})
-	return size, err
-}
-
-func (f *fetcher) head(ctx context.Context, of file) (int64, error) {
-	response, err := f.request(ctx, http.MethodHead, of.path, nil)
-	if err != nil {
-		return 0, err
-	}
-	defer response.Body.Close()
-	switch response.StatusCode {
-	case http.StatusOK:
-		return response.ContentLength, nil
-	case http.StatusMethodNotAllowed, http.StatusNotImplemented:
-		return -1, nil
-	}
-	return 0, missing(badStatus(response), response.StatusCode)
-}
-
-// missing says of a file that the list has and the server has not what to do about it.
-func missing(why *fault, code int) *fault {
-	if code == http.StatusNotFound || code == http.StatusGone {
-		why.remedy = "put it there, or write " + sha256sums.Name + " anew"
-	}
-	return why
-}
-
 // refusal says why a guest is not started.
 func (f *fetcher) refusal(g guest, at file, err error) *guests.Error {
-	refused := &guests.Error{Guest: g.name, File: f.Source.file(at.path).Redacted(), Problem: err.Error(), Err: err}
+	refused := &guests.Error{Guest: g.name, File: shown(f.Source.file(at.path)), Problem: err.Error(), Err: err}
 	var why *fault
 	var full *memory.NoRoom
 	switch {
@@ -275,8 +218,8 @@ func (f *fetcher) refusal(g guest, at file, err error) *guests.Error {
 	return refused
 }
 
-// persist calls try until it succeeds or fails for good, with ever longer pauses; a try that has
-// moved something makes them short again.
+// persist calls try until it succeeds or fails for good. The pauses grow; a try that got further than
+// those before it makes them short again.
 func (f *fetcher) persist(ctx context.Context, try func() (moved bool, err error)) error {
 	pause := f.Timing.FirstPause
 	for {
@@ -298,24 +241,24 @@ func (f *fetcher) persist(ctx context.Context, try func() (moved bool, err error
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		pause = min(2*pause, f.Timing.MostPause)
+		pause = min(2*pause, f.Timing.MaxPause)
 	}
 }
 
-// failed notes a failure that may pass. Each kind is told once, and none of those that are usual
-// while the network comes up before the time for that is over.
+// failed notes a failure that may pass. The console shows each kind once. While the network may still be
+// coming up it does not show that no server answers.
 func (f *fetcher) failed(why *fault) {
 	if f.since.IsZero() {
 		f.since = time.Now()
 	}
-	tell := !f.told[why.remedy] && !(why.early && time.Since(f.since) < f.Timing.Grace)
-	if tell {
-		f.told[why.remedy], f.loud = true, true
+	show := !f.announced[why.remedy] && !(why.early && time.Since(f.since) < f.Timing.Grace)
+	if show {
+		f.announced[why.remedy], f.loud = true, true
 	}
-	f.Report(Event{State: Waiting, Quiet: !tell, Err: why.err, Remedy: why.remedy})
+	f.Report(Event{State: Waiting, Quiet: !show, Err: why.err, Remedy: why.remedy})
 }
 
-// recovered notes that the server has answered. Who was told of its failure is told of that too.
+// recovered notes that the server has answered. If the console has shown the failure, it shows this too.
 func (f *fetcher) recovered() {
 	was := f.outage
 	f.since, f.loud = time.Time{}, false
@@ -324,7 +267,7 @@ func (f *fetcher) recovered() {
 	}
 }
 
-// report tells how far the guest at hand is.
+// report reports how much of the current guest is there.
 func (f *fetcher) report(quiet bool) {
 	if !quiet {
 		f.reported = time.Now()
@@ -332,7 +275,7 @@ func (f *fetcher) report(quiet bool) {
 	f.Report(Event{State: Fetching, Quiet: quiet, Guest: f.guest, Done: f.done, Total: f.total})
 }
 
-// advance notes that n more bytes are there, or fewer.
+// advance adds n bytes to what is there; n is negative when bytes are thrown away.
 func (f *fetcher) advance(n int64) {
 	f.done += n
 	if time.Since(f.reported) >= f.Timing.Progress {

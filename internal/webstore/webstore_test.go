@@ -62,7 +62,7 @@ func (t tree) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, r.URL.Path, time.Time{}, strings.NewReader(content))
 }
 
-// run is one Run of a store and what it told.
+// run is one Run of a store and what it reported.
 type run struct {
 	store   Store
 	memory  int64 // bytes that can be spared
@@ -97,7 +97,7 @@ func newRunAt(t *testing.T, at string) *run {
 		},
 		Refuse: func(e *guests.Error) { r.refused = append(r.refused, e.Guest+": "+e.Error()) },
 		Timing: Timing{
-			Stall: 5 * time.Second, FirstPause: time.Millisecond, MostPause: 4 * time.Millisecond,
+			Stall: 5 * time.Second, FirstPause: time.Millisecond, MaxPause: 4 * time.Millisecond,
 			Grace: 20 * time.Millisecond, Progress: time.Hour,
 		},
 	}
@@ -123,7 +123,7 @@ func (r *run) available() (int64, error) {
 // do runs the store to its end and checks what has to be so whatever happens.
 func (r *run) do(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := r.store.Run(ctx); err != nil {
 		t.Fatalf("run: %v; events %v", err, r.events)
@@ -142,7 +142,7 @@ func (r *run) do(t *testing.T) {
 // doUntil runs a store that does not come to its end until an event is as it should be.
 func (r *run) doUntil(t *testing.T, enough func(Event) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	report := r.store.Report
 	r.store.Report = func(e Event) {
@@ -158,7 +158,7 @@ func (r *run) doUntil(t *testing.T, enough func(Event) bool) {
 
 func isLoud(e Event) bool { return !e.Quiet }
 
-// console is what a person was told.
+// console is what the console shows.
 func (r *run) console() []string {
 	var lines []string
 	for _, e := range r.events {
@@ -228,20 +228,35 @@ func TestStore(t *testing.T) {
 	}
 }
 
-func TestGuestThatIsNotStartedLeavesNoFiles(t *testing.T) {
+// TestEveryOutcomeIsCounted has a guest that starts, one that xl refuses once it is there, and one that
+// cannot be fetched. Only the first keeps its files.
+func TestEveryOutcomeIsCounted(t *testing.T) {
 	content := demo()
-	r := newRun(t, content)
+	maps.Copy(content, tree{"gone/a": "there", "gone/b": "in the list only"})
+	r := newRun(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/guests/gone/b" {
+			http.NotFound(w, r)
+			return
+		}
+		content.ServeHTTP(w, r)
+	}))
 	start := r.store.Start
 	r.store.Start = func(ctx context.Context, dir string) bool {
-		if filepath.Base(dir) == "tty8" {
-			r.refused = append(r.refused, "tty8")
-			return false
+		if filepath.Base(dir) != "tty8" {
+			return start(ctx, dir)
 		}
-		return start(ctx, dir)
+		if got, err := os.ReadFile(filepath.Join(dir, "disk.img")); err != nil || string(got) != content["tty8/disk.img"] {
+			t.Errorf("started without its disk: %v", err)
+		}
+		r.refused = append(r.refused, "tty8: xl refuses it")
+		return false
 	}
 	r.do(t)
-	r.want(t, []string{"tty9"}, "tty8")
+	r.want(t, []string{"tty9"}, "gone/b: the server says 404", "xl refuses it")
 	r.wantFiles(t, content.below("tty9"))
+	if got, want := r.events[len(r.events)-1].String(), "1 guests started, 2 refused"; got != want {
+		t.Errorf("the last event is %q, want %q", got, want)
+	}
 }
 
 // cutter breaks the first answers for path after some bytes.
@@ -292,11 +307,11 @@ func TestBrokenConnectionIsResumed(t *testing.T) {
 
 func TestServerWithoutRanges(t *testing.T) {
 	content := demo()
-	c := &cutter{path: "/guests/tty8/disk.img", times: 2, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Del("Range")
 		content.ServeHTTP(w, r)
-	})}
-	r := newRun(t, c)
+	})
+	r := newRun(t, &cutter{path: "/guests/tty8/disk.img", times: 2, Handler: handler})
 	r.do(t)
 	r.wantFiles(t, content.below("tty8", "tty9"))
 }
@@ -342,7 +357,8 @@ func TestSilentServer(t *testing.T) {
 	r.do(t)
 	r.wantFiles(t, content.below("tty8", "tty9"))
 	lines := r.console()
-	if len(lines) != 4 || !strings.Contains(lines[1], errSilent.Error()) || !strings.HasPrefix(lines[2], "fetching fetching tty8") {
+	if len(lines) != 4 || !strings.Contains(lines[1], errSilent.Error()) ||
+		!strings.HasPrefix(lines[2], "fetching fetching tty8") {
 		t.Errorf("told %q, want found, waiting, fetching, finished", lines)
 	}
 }
@@ -389,7 +405,8 @@ func TestWrongSum(t *testing.T) {
 		damaged.ServeHTTP(w, r)
 	}))
 	r.do(t)
-	r.want(t, []string{"tty9"}, "/guests/tty8/disk.img: its SHA-256 is "+fmt.Sprintf("%x", sha256.Sum256([]byte("damaged"))))
+	sum := sha256.Sum256([]byte("damaged"))
+	r.want(t, []string{"tty9"}, fmt.Sprintf("/guests/tty8/disk.img: its SHA-256 is %x", sum))
 	r.wantFiles(t, content.below("tty9"))
 	if asked["/guests/tty8/disk.img"] != 2 {
 		t.Errorf("asked %d times for the damaged file, want 2", asked["/guests/tty8/disk.img"])
@@ -430,11 +447,59 @@ func TestGuestLargerThanMemory(t *testing.T) {
 	r := newRun(t, content)
 	r.memory = large / 2
 	r.do(t)
-	r.want(t, []string{"tty9"}, "/guests/tty8/: it takes 2 MiB of dom0's memory, where 0 MiB are free for it; raise dom0_mem")
+	r.want(t, []string{"tty9"},
+		"/guests/tty8/: it takes 2 MiB of dom0's memory, where 0 MiB are free for it; raise dom0_mem")
 	r.wantFiles(t, content.below("tty9"))
 }
 
-// TestServerThatHidesSizes has neither HEAD nor Content-Length, and one file that never ends.
+// TestServerWithoutHEAD has servers that answer GET only, as presigned URLs do.
+func TestServerWithoutHEAD(t *testing.T) {
+	for _, code := range []int{400, 401, 403, 404, 405, 429, 500, 501, 503, 204, 0} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			content, heads := demo(), 0
+			r := newRun(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.Method != http.MethodHead:
+					content.ServeHTTP(w, r)
+				case code == 0:
+					panic(http.ErrAbortHandler)
+				default:
+					w.WriteHeader(code)
+				}
+				if r.Method == http.MethodHead {
+					heads++
+				}
+			}))
+			r.do(t)
+			r.want(t, []string{"tty8", "tty9"})
+			r.wantFiles(t, content.below("tty8", "tty9"))
+			at := slices.IndexFunc(r.events, func(e Event) bool { return e.Guest == "tty8" })
+			if r.events[at].Total <= large/2 {
+				t.Errorf("the size of tty8 is not known: %+v", r.events[at])
+			}
+			if lines := r.console(); heads > 1 || len(lines) != 2 {
+				t.Errorf("asked %d times by HEAD, told %q", heads, lines)
+			}
+		})
+	}
+}
+
+// TestGuestLargerThanMemoryWithoutHEAD must not fetch the guest to learn that.
+func TestGuestLargerThanMemoryWithoutHEAD(t *testing.T) {
+	content := demo()
+	r := newRun(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		content.ServeHTTP(w, r)
+	}))
+	r.memory = large / 2
+	r.do(t)
+	r.want(t, []string{"tty9"}, "/guests/tty8/: it takes 2 MiB of dom0's memory")
+}
+
+// TestServerThatHidesSizes has neither HEAD nor ranges nor Content-Length, and one file that never ends.
 func TestServerThatHidesSizes(t *testing.T) {
 	content := demo()
 	r := newRun(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -462,10 +527,12 @@ func TestServerComesLate(t *testing.T) {
 		told   string
 		remedy string
 	}{
-		"no list":     {http.NotFound, "there is no SHA256SUMS: the server says 404 Not Found", "sha256sum {} + > SHA256SUMS"},
+		"no list": {
+			http.NotFound, "there is no SHA256SUMS: the server says 404 Not Found", "sha256sum {} + > SHA256SUMS",
+		},
 		"refuses":     {status(http.StatusForbidden), "403 Forbidden", remedyServer},
 		"unavailable": {status(http.StatusServiceUnavailable), "503 Service Unavailable", remedyServer},
-		"a page":      {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, "line 1: not", remedyList},
+		"a page":      {answer("HTTP/1.1 200 OK\r\n\r\n<html>"), "line 1: not", remedyList},
 		"hangs up":    {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF", remedyNetwork},
 		"hostile": {func(w http.ResponseWriter, _ *http.Request) {
 			_ = sha256sums.Format(w, []sha256sums.Sum{{Path: "../../etc/passwd"}})
@@ -544,7 +611,8 @@ func TestHTTPS(t *testing.T) {
 
 func TestWrongClockIsExplained(t *testing.T) {
 	invalid := x509.CertificateInvalidError{Cert: &x509.Certificate{}, Reason: x509.Expired}
-	why := noAnswer(&url.Error{Op: "Get", URL: "https://example.org", Err: &tls.CertificateVerificationError{Err: invalid}})
+	verification := &tls.CertificateVerificationError{Err: invalid}
+	why := noAnswer(&url.Error{Op: "Get", URL: "https://example.org", Err: verification})
 	if why.remedy != remedyClock || !strings.Contains(why.Error(), "dom0's clock says 2") {
 		t.Errorf("got %v; %s", why, why.remedy)
 	}
