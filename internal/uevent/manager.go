@@ -191,6 +191,7 @@ func (s *state) coldplugged(err error) {
 		s.Log.Warn("coldplug", "err", err)
 	}
 	s.coldplugging = false
+	s.takeAwayGone()
 	if s.again {
 		s.again = false
 		s.coldplug()
