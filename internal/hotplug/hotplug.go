@@ -32,6 +32,9 @@ var Scripts = []string{vifScript, blockScript}
 // the reason still reaches xenstore.
 const timeout = 30 * time.Second
 
+// afterwards is how long cleaning up and telling of a failure may take.
+const afterwards = 5 * time.Second
+
 // Store is the part of a xenstore client used here; *xenstore.Client is one.
 type Store interface {
 	Read(ctx context.Context, path string) (string, error)
@@ -47,7 +50,7 @@ type System struct {
 	// AttachPort makes ifname a port of bridge and sets it up (netcfg.AttachPort).
 	AttachPort func(bridge, ifname string) error
 	// Lock serialises the sharing check with what follows it, among all applets.
-	Lock func() (unlock func(), err error)
+	Lock func(context.Context) (unlock func(), err error)
 }
 
 // Main runs the applet for script ("vif-bridge" or "block") with the arguments and environment
@@ -62,7 +65,10 @@ func Main(script string, args []string, getenv func(string) string, attachPort f
 		return 1
 	}
 	defer store.Close()
-	system := System{Links: kernelLinks{}, Disks: kernelDisks{}, AttachPort: attachPort, Lock: lockFile}
+	system := System{
+		Links: kernelLinks{}, Disks: kernelDisks{}, AttachPort: attachPort,
+		Lock: func(ctx context.Context) (func(), error) { return lockFile(ctx, lockPath) },
+	}
 	if err := Run(ctx, store, system, script, args, getenv); err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", script, err)
 		return 1
@@ -98,7 +104,7 @@ var errBusy = errors.New("in use")
 // directory is gone, since writing would create it anew. It has its own deadline: the failure
 // may be that the other one passed.
 func publish(store Store, r request, failure error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), afterwards)
 	defer cancel()
 	if _, err := store.Read(ctx, r.backend); err != nil {
 		return fmt.Errorf("report failure: %w", err)

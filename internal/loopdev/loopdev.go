@@ -93,7 +93,7 @@ func attachFree(control, file *os.File, flags uint32) (*os.File, error) {
 		if err == nil {
 			return loop, nil
 		}
-		if !errors.Is(err, unix.EBUSY) {
+		if !errors.Is(err, unix.EBUSY) && !Gone(err) {
 			return nil, err
 		}
 	}
@@ -119,19 +119,29 @@ func configure(device string, file *os.File, flags uint32) (*os.File, error) {
 	return loop, nil
 }
 
+// Gone reports whether err, of opening a loop device or asking it for its file, says that the device is not in use,
+// or about to be: between the last close and the end of its teardown the kernel refuses to open it
+// (drivers/block/loop.c: lo_open), and it may be removed at any time.
+func Gone(err error) bool {
+	return errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOENT)
+}
+
 // Detach undoes Attach. That it was undone already is no error.
 func Detach(device string) error {
 	if !strings.HasPrefix(device, "/dev/loop") {
 		return fmt.Errorf("detach %s: not a loop device", device)
 	}
 	loop, err := os.Open(device)
+	if Gone(err) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("detach: %w", err)
 	}
 	defer loop.Close()
 	// While blkback still holds the device, the kernel takes it down at the last close instead.
 	err = unix.IoctlSetInt(int(loop.Fd()), unix.LOOP_CLR_FD, 0)
-	if err != nil && !errors.Is(err, unix.ENXIO) {
+	if err != nil && !Gone(err) {
 		return fmt.Errorf("detach %s: %w", device, err)
 	}
 	return nil
