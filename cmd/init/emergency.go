@@ -8,6 +8,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/console"
+	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/xen"
 	"github.com/zerodisc/zerodisc/internal/xenstore"
@@ -25,6 +26,9 @@ func emergency(args []string) int {
 	terminals := activeConsoles()
 	s := &system{log: console.Logger(console.Open(terminals), slog.LevelInfo), requests: make(chan pid1.Action, 8)}
 	go s.listenForRequests()
+	if err := oom.Protect(oom.Last); err != nil {
+		s.log.Warn("start", "err", err)
+	}
 	s.log.Error(boot.MsgCrashed, "remedy", "guests that run go on; use the shell, then reboot or poweroff")
 	text := fmt.Sprintf("\n%s\n\nzerodisc's init has crashed (its last words are above). This is an emergency shell.\n"+
 		"Guests that run go on. `reboot` or `poweroff` shut them down and end this machine.\n\n", report)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/namespace"
+	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/power"
 	"github.com/zerodisc/zerodisc/internal/report"
@@ -49,15 +51,15 @@ func stage2([]string) int {
 	debug.SetGCPercent(40)
 	debug.SetMemoryLimit(24 << 20)
 	setEnvironment()
-	mountErr := namespace.Make()
+	startErr := errors.Join(namespace.Make(), oom.Protect(oom.Last))
 	text, err := os.ReadFile("/proc/cmdline")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	s := newSystem(boot.ParseCmdline(string(text)), start)
 	s.log.Info(boot.MsgInit, "version", boot.Version, "uptime_ms", uptime().Milliseconds())
-	if mountErr != nil {
-		s.log.Error("mount", "err", mountErr)
+	if startErr != nil {
+		s.log.Error("start", "err", startErr)
 	}
 	s.warnOfUnknownKeys()
 	mode := chooseMode(s.cmdline, whereAmI(os.DirFS("/sys")))

@@ -34,7 +34,7 @@ type Spec struct {
 	MaxRestarts int           // within Window; one more failure gives up; 5
 	Window      time.Duration // 1 min
 
-	OOMScoreAdj int // for /proc/PID/oom_score_adj: -1000 (never killed) to 1000; 0 leaves it
+	OOMScoreAdj int // standing with the out-of-memory killer, package oom; 0 is the usual one
 
 	Output io.Writer    // gets each line of stdout and stderr as one Write, "NAME: LINE\n"
 	Report func(Status) // called by the owner at each change of phase; must not block or call Stop

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/oom"
 )
 
 // Runner runs a program to its end and returns what it wrote. Tests replace it.
@@ -27,7 +29,7 @@ func Exec(ctx context.Context, program string, args ...string) ([]byte, []byte, 
 	cmd.WaitDelay = killDelay
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
+	err := oom.Run(cmd)
 	if errors.Is(err, exec.ErrWaitDelay) {
 		err = nil // the program itself ended well
 	}
