@@ -131,9 +131,7 @@ func (m *machine) mountMedium(ctx context.Context, wait time.Duration, isoFiles 
 		}
 	}()
 	finder := media.New(m.cmdline[boot.KeyMediumID], m.cmdline[boot.KeyISOFile], changed)
-	if !isoFiles {
-		finder.ISOFile, finder.Quiet, finder.AtLast = "", 2*wait, 2*wait // never
-	}
+	finder.SearchISOFiles = isoFiles
 	medium, err := finder.Find(ctx, boot.MediaMount)
 	if err != nil {
 		return err

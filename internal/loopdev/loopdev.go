@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // attempts bounds the race for a free loop device with other programs.
@@ -68,7 +70,7 @@ func Mount(file *os.File, target, fstype string, flags uintptr, data string) err
 	}
 	defer loop.Close() // until the mount holds the device: the last close takes it down
 	if err := unix.Mount(loop.Name(), target, fstype, flags|unix.MS_RDONLY, data); err != nil {
-		return fmt.Errorf("mount %s as %s: %w", file.Name(), fstype, err)
+		return fmt.Errorf("mount %s as %s: %w", printable.Line(file.Name()), fstype, err)
 	}
 	return nil
 }
@@ -114,7 +116,7 @@ func configure(device string, file *os.File, flags uint32) (*os.File, error) {
 	copy(config.Info.File_name[:len(config.Info.File_name)-1], file.Name())
 	if err := unix.IoctlLoopConfigure(int(loop.Fd()), &config); err != nil {
 		loop.Close()
-		return nil, fmt.Errorf("back %s with %s: %w", device, file.Name(), err)
+		return nil, fmt.Errorf("back %s with %s: %w", device, printable.Line(file.Name()), err)
 	}
 	return loop, nil
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // Limits of the search in one file system: what people put ISO files into is near the root, and a
@@ -83,17 +84,26 @@ func (w *walk) entries(dir string) ([]fs.DirEntry, error) {
 	}
 	f, err := w.fsys.Open(dir)
 	if err != nil {
-		return nil, err
+		return nil, about(dir, err)
 	}
 	defer f.Close()
 	d, ok := f.(fs.ReadDirFile)
 	if !ok {
-		return nil, fmt.Errorf("%s: not a directory", dir)
+		return nil, about(dir, errors.New("not a directory"))
 	}
 	entries, err := d.ReadDir(w.left)
 	w.left -= len(entries)
-	if errors.Is(err, io.EOF) { // it is empty
-		err = nil
+	if err == nil || errors.Is(err, io.EOF) { // it is empty
+		return entries, nil
 	}
-	return entries, err
+	return entries, about(dir, err)
+}
+
+// about says of an error which file or directory it is about. Its name may be anything.
+func about(name string, err error) error {
+	var of *fs.PathError
+	if errors.As(err, &of) {
+		err = of.Err // without the name as it is
+	}
+	return fmt.Errorf("/%s: %w", printable.Line(strings.TrimPrefix(name, ".")), err)
 }
