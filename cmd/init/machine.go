@@ -66,16 +66,29 @@ func (m *machine) findDevices(ctx context.Context) error {
 			m.log.Error("devices", "err", err, "remedy", "devices plugged in from now on are not seen; reboot")
 		}
 	}()
-	for _, err := range each(loader.LoadAll(ctx, slices.Concat(m.modules, []string{buttonModule})...)) {
-		if !errors.Is(err, unix.ENODEV) { // the machine has nothing for it to drive
-			m.log.Warn("modules", "err", err)
-		}
-	}
 	wait, cancel := context.WithTimeout(ctx, deviceTimeout)
 	defer cancel()
+	m.loadModules(wait, loader.LoadAll)
 	err = m.devices.Settle(wait, deviceQuiet)
 	m.watchPowerButton()
 	return err
+}
+
+// loadModules loads what no device asks for. A module that hangs, as a driver may with a dying device, is waited for
+// until ctx ends.
+func (m *machine) loadModules(ctx context.Context, loadAll func(context.Context, ...string) error) {
+	done := make(chan error, 1)
+	go func() { done <- loadAll(ctx, slices.Concat(m.modules, []string{buttonModule})...) }()
+	select {
+	case err := <-done:
+		for _, err := range each(err) {
+			if !errors.Is(err, unix.ENODEV) { // the machine has nothing for it to drive
+				m.log.Warn("modules", "err", err)
+			}
+		}
+	case <-ctx.Done():
+		m.log.Warn("modules", "err", ctx.Err(), "remedy", "a driver hangs, see dmesg")
+	}
 }
 
 // isFinal says of an error that another device with the same alias will meet it too: there is no

@@ -243,6 +243,16 @@ func TestLongLineIsCut(t *testing.T) {
 	}
 }
 
+// A guest decides what qemu or xenconsoled complain about.
+func TestOutputIsMadePrintable(t *testing.T) {
+	var out bytes.Buffer
+	l := lines{prefix: "x: ", to: &out}
+	_, _ = l.Write([]byte("guest \x1b[2J\x1b]0;t\a\xff\r\n"))
+	if got, want := out.String(), `x: guest \x1b[2J\x1b]0;t\a\xff`+"\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestLogTo(t *testing.T) {
 	var out bytes.Buffer
 	report := LogTo(slog.New(slog.NewTextHandler(&out, nil)))
