@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/boundedlog"
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/pid1"
@@ -24,8 +25,11 @@ func emergency(args []string) int {
 		report = args[0]
 	}
 	terminals := activeConsoles()
-	s := &system{log: console.Logger(console.Open(terminals), slog.LevelInfo), requests: make(chan pid1.Action, 8)}
+	out := console.Open(terminals)
+	out.Add(boundedlog.Open(logFile, logLimit))
+	s := &system{log: console.Logger(out, slog.LevelInfo), requests: make(chan pid1.Action, 8)}
 	go s.listenForRequests()
+	go boundForeignLogs(s.log)
 	if err := oom.Protect(oom.Last); err != nil {
 		s.log.Warn("start", "err", err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/boundedlog"
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/namespace"
 	"github.com/zerodisc/zerodisc/internal/oom"
@@ -23,16 +25,11 @@ import (
 	"github.com/zerodisc/zerodisc/internal/xen"
 )
 
-const (
-	logFile    = boot.RunDir + "/log"
-	reportFile = boot.RunDir + "/report"
-)
-
 // system is what all modes have in common.
 type system struct {
 	screen    *screen
 	log       *slog.Logger
-	daemonLog *os.File // output of daemons, which is not for the console
+	daemonLog io.Writer // output of daemons, which is not for the console
 	cmdline   boot.Cmdline
 	terminals []string
 	report    *report.Report
@@ -90,14 +87,11 @@ func newSystem(cmdline boot.Cmdline, start time.Time) *system {
 	if cmdline.Has(boot.KeyDebug) {
 		level = slog.LevelDebug
 	}
-	if f, err := os.Create(logFile); err == nil {
-		out.Add(f)
-	}
+	out.Add(boundedlog.Open(logFile, logLimit))
 	s.log = console.Logger(out, level)
-	if f, err := os.Create(boot.RunDir + "/daemons.log"); err == nil {
-		s.daemonLog = f
-	}
-	s.report.Changed = func(text string) { _ = writeAtomic(reportFile, text) }
+	s.daemonLog = boundedlog.Open(daemonLogFile, daemonLogLimit)
+	s.report.Changed = (&latestFile{name: reportFile}).set
+	go boundForeignLogs(s.log)
 	go s.listenForRequests()
 	// Ctrl-Alt-Del becomes a signal to process 1 instead of a reset.
 	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF); err != nil {
@@ -163,8 +157,12 @@ func uptime() time.Duration {
 // writeAtomic replaces the file name by text.
 func writeAtomic(name, text string) error {
 	temporary := filepath.Join(filepath.Dir(name), "."+filepath.Base(name))
-	if err := os.WriteFile(temporary, []byte(text), 0o644); err != nil {
-		return err
+	err := os.WriteFile(temporary, []byte(text), 0o644)
+	if err == nil {
+		err = os.Rename(temporary, name)
 	}
-	return os.Rename(temporary, name)
+	if err != nil {
+		_ = os.Remove(temporary) // it may be what fills the file system
+	}
+	return err
 }
