@@ -121,7 +121,7 @@ func verdict(r checksum.Result, err error) string {
 	return fmt.Sprintf("The disc is good. All of its %d files (%.1f MB) are as they were written.\n", r.Files, float64(r.Bytes)/1e6) + unlisted(r.Unlisted)
 }
 
-// unlisted tells of files that could not be checked.
+// unlisted names files that could not be checked.
 func unlisted(names []string) string {
 	if len(names) == 0 {
 		return ""
@@ -143,7 +143,7 @@ const question = `
   s       start a shell
 > `
 
-// answers are what question may be answered with, besides s.
+// answers are the answers to question, but for s.
 var answers = map[string]pid1.Action{
 	"": pid1.Reboot, "r": pid1.Reboot, "reboot": pid1.Reboot, "p": pid1.PowerOff, "poweroff": pid1.PowerOff,
 }

@@ -31,11 +31,11 @@ const (
 // buttonModule makes the power button readable. No device asks for it.
 const buttonModule = "evdev"
 
-// machine is what all modes share that have a real machine's devices: everything but a guest of Xen's.
+// machine is what the modes with a real machine's devices share: all but a guest of Xen's.
 type machine struct {
 	*system
-	modules []string // what no device asks for, loaded besides
-	devices *uevent.Manager
+	modules []string        // set by the mode: what no device asks for, loaded as well
+	devices *uevent.Manager // nil until findDevices has made it
 }
 
 // mountTools mounts what dom0 has and guests have not: Xen's tools and all modules.
@@ -184,7 +184,7 @@ var networkMessages = map[netcfg.EventKind]string{
 	netcfg.EventNoNIC:   boot.MsgNoNIC,
 }
 
-// reportNetwork tells of an event of the network.
+// reportNetwork logs an event of the network.
 func (s *system) reportNetwork(e netcfg.Event) {
 	attrs := []any{}
 	for _, a := range e.Attrs() {

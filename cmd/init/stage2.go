@@ -25,7 +25,9 @@ import (
 	"github.com/zerodisc/zerodisc/internal/xen"
 )
 
-// system is what all modes have in common.
+// system is what all modes have in common, and the emergency process too: consoles, a log, and the way to be asked
+// to end. One is shared by everything in the process, so that it is passed by pointer; newSystem sets its fields, which
+// do not change afterwards, but for insisted.
 type system struct {
 	screen    *screen
 	log       *slog.Logger

@@ -20,10 +20,10 @@ import (
 // Checker checks one medium.
 type Checker struct {
 	Medium fs.FS // its root, where the list is
-	// Damaged is told of each file that is missing, cannot be read, or has other contents than were
+	// Damaged is called for each file that is missing, cannot be read, or has other contents than were
 	// written.
 	Damaged func(file string, err error)
-	// Progress is told after every block that was read, several times a second.
+	// Progress is called after every block that was read, several times a second.
 	Progress func(Progress)
 	// Patience is how long the medium has to be silent before it is given up; 0 is two minutes. A drive that
 	// tries a scratched place again and again may take one.
@@ -218,7 +218,7 @@ func (r *run) damaged(file string, err error) {
 	}
 }
 
-// progress tells how far the check is, read bytes into file.
+// progress reports how far the check is: read bytes into file.
 func (r *run) progress(file string, read int64) {
 	if r.alive() && r.Progress != nil {
 		r.Progress(Progress{Done: r.done + read, Total: r.result.Bytes, Elapsed: time.Since(r.start), File: file})

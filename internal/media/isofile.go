@@ -106,7 +106,7 @@ func (s *search) findISO(ctx context.Context, hostDir string) (string, error) {
 // isoName makes a path that begins at the root of a file system a name for package fs, "" for none.
 func isoName(file string) string { return strings.TrimPrefix(path.Clean("/"+file), "/") }
 
-// notAmong tells that none of n ISO files is the medium, and what kept some from being looked at.
+// notAmong is the error that none of n ISO files is the medium; errs kept some from being looked at.
 func notAmong(n int, errs ...error) error {
 	text := "no ISO file in it"
 	if n > 0 {

@@ -33,7 +33,7 @@ var errUnfinished = errors.New("the time was up before all of it was searched")
 var errTooMany = fmt.Errorf("only the first %d names were looked at, say where it is with %s=PATH", searchNames, boot.KeyISOFile)
 
 // listISOs lists the files of fsys that are called *.iso, those nearest to the root first. With
-// an error it lists what there is besides.
+// an error it lists what could be read.
 func listISOs(ctx context.Context, fsys fs.FS) ([]string, error) {
 	w := walk{fsys: fsys, left: searchNames}
 	dirs := []string{"."}

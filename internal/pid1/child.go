@@ -20,8 +20,8 @@ func Ready() {
 	say(0)
 }
 
-// Leave tells process 1 what an inner process is about to end with and returns the exit status that says
-// the same. Process 1 does not wait long for the exit itself, which a dying disk can hold up.
+// Leave announces to process 1 the action that an inner process is about to end with, and returns the exit status for
+// it. Process 1 does not wait long for the exit itself, which a dying disk can hold up.
 func Leave(action Action) (status int) {
 	say(byte(action))
 	return int(action)

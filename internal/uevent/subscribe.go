@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// remembered are the subsystems whose devices a new subscriber is told of at once.
+// remembered are the subsystems whose devices a new subscriber gets at once.
 var remembered = map[string]bool{"block": true, "net": true}
 
-// subscriber is told of the events that filter accepts until ctx ends.
+// subscriber gets the events that filter accepts until ctx ends.
 type subscriber struct {
 	ctx    context.Context
 	filter func(Event) bool
