@@ -29,9 +29,10 @@ type bareGuest struct {
 
 // runBareGuest boots the demo guest without Xen.
 func runBareGuest(s *system) int {
+	const about = "zerodisc's demo guest, on the bare machine without Xen."
 	b := &bareGuest{
 		machine: machine{system: s},
-		guest:   &demoGuest{system: s, name: s.setHostname(), about: "zerodisc's demo guest, on the bare machine without Xen."},
+		guest:   &demoGuest{system: s, name: s.setHostname(), about: about},
 	}
 	return int(s.untilAsked(b.boot))
 }

@@ -116,9 +116,11 @@ func verdict(r checksum.Result, err error) string {
 		return fmt.Sprintf("The disc could not be checked: %s.\n", printable.Line(err.Error()))
 	case r.Damaged > 0:
 		return fmt.Sprintf("THE DISC IS DAMAGED. Of its %[2]d files, %[1]d are not as they were written; the\n"+
-			"lines above name them. Clean it, try another drive or port, or write it anew.\n", r.Damaged, r.Files) + unlisted(r.Unlisted)
+			"lines above name them. Clean it, try another drive or port, or write it anew.\n",
+			r.Damaged, r.Files) + unlisted(r.Unlisted)
 	}
-	return fmt.Sprintf("The disc is good. All of its %d files (%.1f MB) are as they were written.\n", r.Files, float64(r.Bytes)/1e6) + unlisted(r.Unlisted)
+	return fmt.Sprintf("The disc is good. All of its %d files (%.1f MB) are as they were written.\n",
+		r.Files, float64(r.Bytes)/1e6) + unlisted(r.Unlisted)
 }
 
 // unlisted names files that could not be checked.

@@ -33,8 +33,8 @@ func boundForeignLogs(log *slog.Logger) {
 // retryAfter is how long after a failure a file is written again.
 const retryAfter = 5 * time.Second
 
-// latestFile is a file that holds the latest of many texts. One that could not be written, for want of room as a rule, is
-// tried again: there may be no later text for hours.
+// latestFile is a file that holds the latest of many texts. One that could not be written, for want of room as a
+// rule, is tried again: there may be no later text for hours.
 type latestFile struct {
 	name string
 

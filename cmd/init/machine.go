@@ -170,7 +170,8 @@ func (s *system) setHostname() string {
 func (s *system) bootIF() string {
 	value := s.cmdline[boot.KeyBootIf]
 	if _, err := netcfg.ParseBootIF(value); err != nil {
-		s.log.Warn("kernel parameter", "key", boot.KeyBootIf, "err", err, "remedy", "it is ignored: the first network card with a carrier is taken")
+		s.log.Warn("kernel parameter", "key", boot.KeyBootIf, "err", err,
+			"remedy", "it is ignored: the first network card with a carrier is taken")
 		return ""
 	}
 	return value

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Directory is a tree of logs that other programs write: they have the files open for appending, as xl, its monitors and
-// QEMU do (O_APPEND), and know of no limit.
+// Directory is a tree of logs that other programs write: they have the files open for appending, as xl, its
+// monitors and QEMU do (O_APPEND), and know of no limit.
 type Directory struct {
 	Path     string
 	MaxFile  int64         // bytes of a file before its older half is dropped
@@ -23,8 +23,8 @@ type Directory struct {
 	Every    time.Duration // between two looks
 }
 
-// Keep keeps the tree within its limits until ctx ends. Between two looks it may grow beyond: the file system that it is
-// in is what bounds it then.
+// Keep keeps the tree within its limits until ctx ends. Between two looks it may grow beyond them: what bounds it
+// then is its file system.
 func (d Directory) Keep(ctx context.Context, problem func(error)) {
 	var last string
 	for {

@@ -87,9 +87,9 @@ func (l *File) open() error {
 // dropped stands where older lines were.
 const dropped = "(older lines were dropped)\n"
 
-// shrink keeps the last lines of a file that is open for appending, keep bytes at most, and returns its size then. It is
-// done in place, because the programs that write to the file have it open, and without room of its own, because it is done
-// when there is none. What is appended between the read and the cut is lost.
+// shrink keeps the last lines of a file that is open for appending, keep bytes at most, and returns its new size. It
+// works in place, because the programs that write to the file have it open, and needs no room of its own: there may
+// be none. What is appended between the read and the cut is lost.
 func shrink(file *os.File, keep int64) (int64, error) {
 	info, err := file.Stat()
 	if err != nil {

@@ -50,7 +50,8 @@ func (p Progress) Line(width int) string {
 	if d, ok := p.Left(); ok {
 		left = fmt.Sprintf("%3d:%02d left", int(d.Minutes()), int(d.Seconds())%60)
 	}
-	text := fmt.Sprintf("%3d%%  %.1f of %.1f MB  %5.1f MB/s %s  ", p.Percent(), megabytes(p.Done), megabytes(p.Total), p.Rate()/1e6, left)
+	text := fmt.Sprintf("%3d%%  %.1f of %.1f MB  %5.1f MB/s %s  ",
+		p.Percent(), megabytes(p.Done), megabytes(p.Total), p.Rate()/1e6, left)
 	name := []rune(printable.Line(p.File))
 	if room := width - len(text); len(name) > room {
 		const dots = "..."

@@ -38,7 +38,8 @@ func List(sys fs.FS) ([]Device, error) {
 			continue
 		}
 		dir := path.Join("block", name)
-		devices = append(devices, Device{Name: name, Bytes: size(sys, dir), Model: printable.Line(read(sys, dir, "device/model"))})
+		model := printable.Line(read(sys, dir, "device/model"))
+		devices = append(devices, Device{Name: name, Bytes: size(sys, dir), Model: model})
 		devices = append(devices, partitions(sys, dir)...)
 	}
 	return devices, nil
@@ -59,7 +60,8 @@ func partitions(sys fs.FS, dir string) []Device {
 			continue
 		}
 		numbers[entry.Name()] = number
-		devices = append(devices, Device{Name: entry.Name(), Bytes: size(sys, at), Partition: true, Label: label(read(sys, at, "uevent"))})
+		label := label(read(sys, at, "uevent"))
+		devices = append(devices, Device{Name: entry.Name(), Bytes: size(sys, at), Partition: true, Label: label})
 	}
 	slices.SortFunc(devices, func(a, b Device) int { return numbers[a.Name] - numbers[b.Name] })
 	return devices

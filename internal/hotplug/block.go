@@ -134,7 +134,8 @@ func readDisk(ctx context.Context, store Store, r request) (disk, error) {
 		return disk{}, err
 	}
 	if state != stateInitWait {
-		return disk{}, fmt.Errorf("the device was given up while it was being set up (state %s); was xl interrupted?", state)
+		return disk{}, fmt.Errorf("the device was given up while it was being set up (state %s); was xl interrupted?",
+			state)
 	}
 	params, err := store.Read(ctx, r.backend+"/params")
 	if err != nil {

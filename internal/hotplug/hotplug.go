@@ -56,7 +56,9 @@ type System struct {
 // Main runs the applet for script ("vif-bridge" or "block") with the arguments and environment
 // that libxl gave, and returns the exit status. attachPort is netcfg.AttachPort. An error goes to
 // xenstore, from where xl prints it, or to stderr if that fails.
-func Main(script string, args []string, getenv func(string) string, attachPort func(bridge, ifname string) error, stderr io.Writer) int {
+func Main(
+	script string, args []string, getenv func(string) string, attachPort func(bridge, ifname string) error, stderr io.Writer,
+) int {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	store, err := xenstore.Open(ctx)
@@ -78,7 +80,9 @@ func Main(script string, args []string, getenv func(string) string, attachPort f
 
 // Run is Main with store and system given. A failure of the device itself is written to the backend
 // directory as hotplug-error and hotplug-status before it is returned.
-func Run(ctx context.Context, store Store, system System, script string, args []string, getenv func(string) string) error {
+func Run(
+	ctx context.Context, store Store, system System, script string, args []string, getenv func(string) string,
+) error {
 	r, err := parseRequest(script, args, getenv)
 	if err != nil {
 		return err

@@ -23,7 +23,8 @@ func Attach(path string, readOnly bool) (string, error) {
 	}
 	file, err := os.OpenFile(path, flags, 0)
 	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.EACCES) {
-		return "", fmt.Errorf("disk %s cannot be written; give it to the guest read-only (mode r), or a copy of it: %w", path, err)
+		return "", fmt.Errorf("disk %s cannot be written; give it to the guest read-only (mode r), or a copy of it: %w",
+			path, err)
 	}
 	if err != nil {
 		return "", fmt.Errorf("disk: %w", err)

@@ -30,7 +30,8 @@ var systemDirs = []string{
 
 var errUnfinished = errors.New("the time was up before all of it was searched")
 
-var errTooMany = fmt.Errorf("only the first %d names were looked at, say where it is with %s=PATH", searchNames, boot.KeyISOFile)
+var errTooMany = fmt.Errorf("only the first %d names were looked at, say where it is with %s=PATH",
+	searchNames, boot.KeyISOFile)
 
 // listISOs lists the files of fsys that are called *.iso, those nearest to the root first. With
 // an error it lists what could be read.

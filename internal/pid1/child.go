@@ -42,7 +42,9 @@ type child struct {
 // together with the reason when it could not be started.
 func start(argv []string, words *lastWords) *child {
 	c := &child{said: make(chan byte, 2), drained: make(chan struct{})}
-	attr := &syscall.ProcAttr{Dir: "/", Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true}}
+	attr := &syscall.ProcAttr{
+		Dir: "/", Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true},
+	}
 	if w := c.followErrors(words); w != nil {
 		defer w.Close()
 		attr.Files[2] = w.Fd()

@@ -149,7 +149,8 @@ func (d *Daemon) verdict(started time.Time, err error) (time.Duration, error) {
 	}
 	pause := d.history.next(time.Now(), time.Since(started))
 	if pause == 0 {
-		return 0, d.final(fmt.Errorf("%s died more than %d times in %v: %w", d.spec.Name, d.spec.MaxRestarts, d.spec.Window, err))
+		err = fmt.Errorf("%s died more than %d times in %v: %w", d.spec.Name, d.spec.MaxRestarts, d.spec.Window, err)
+		return 0, d.final(err)
 	}
 	return pause, fmt.Errorf("%s died: %w", d.spec.Name, err)
 }
