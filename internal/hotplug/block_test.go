@@ -156,6 +156,14 @@ func TestSharing(t *testing.T) {
 			h.loop(10, "/img/disk")
 			otherGuest(s, "7:a", "r")
 		}, "/dev/sda1 is used by guest two"},
+		{"file on a disk that a guest has", "/mnt/z.iso", "r", func(s *xenstoretest.Server, h *host) {
+			h.media["/mnt/z.iso"] = Medium{Path: "/mnt/z.iso", Device: unix.Mkdev(8, 1), Inode: 12}
+			otherGuest(s, "8:0", "w")
+		}, "/mnt/z.iso is used by guest two"},
+		{"file on a mounted disk", "/mnt/z.iso", "w", func(_ *xenstoretest.Server, h *host) {
+			h.media["/mnt/z.iso"] = Medium{Path: "/mnt/z.iso", Device: unix.Mkdev(8, 1), Inode: 12}
+			h.mounts = []Mount{{Number: Number{8, 1}, Dir: "/mnt"}}
+		}, ""},
 		{"swap space", "/dev/sda1", "w", func(_ *xenstoretest.Server, h *host) { h.claimed = map[string]bool{"/dev/sda1": true} }, "used by dom0's kernel"},
 		{"claimed, to read", "/dev/sda1", "r", func(_ *xenstoretest.Server, h *host) { h.claimed = map[string]bool{"/dev/sda1": true} }, ""},
 		{"file of a forgotten loop device", "/img/disk", "w", func(s *xenstoretest.Server, h *host) {
@@ -286,7 +294,7 @@ func TestLoopDevice(t *testing.T) {
 	if !loop.Block || loop.Number.Major != 7 {
 		t.Errorf("loop device %+v", loop)
 	}
-	if numbers, err := carriers(kernelDisks{}, file); err != nil || !reflect.DeepEqual(numbers, []Number{loop.Number}) {
+	if numbers, _, err := carriers(kernelDisks{}, file); err != nil || !reflect.DeepEqual(numbers, []Number{loop.Number}) {
 		t.Errorf("carriers of the file: %v, %v", numbers, err)
 	}
 	for range 2 {
@@ -294,7 +302,7 @@ func TestLoopDevice(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if numbers, err := carriers(kernelDisks{}, file); err != nil || len(numbers) > 0 {
+	if numbers, _, err := carriers(kernelDisks{}, file); err != nil || len(numbers) > 0 {
 		t.Errorf("carriers after detach: %v, %v", numbers, err)
 	}
 }
@@ -330,7 +338,7 @@ func TestLoopDeviceOverABlockDevice(t *testing.T) {
 	disk := attachOrSkip(t, path)
 	over := attachOrSkip(t, disk.Path)
 	for _, m := range []Medium{disk, over} {
-		numbers, err := carriers(kernelDisks{}, m)
+		numbers, _, err := carriers(kernelDisks{}, m)
 		if err != nil || !slices.Contains(numbers, disk.Number) || !slices.Contains(numbers, over.Number) {
 			t.Errorf("carriers of %s: %v, %v; want both devices", m.Path, numbers, err)
 		}

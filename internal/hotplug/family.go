@@ -2,25 +2,29 @@ package hotplug
 
 import "slices"
 
-// carriers lists the block devices that carry bytes of m: of a block device itself, all that it is made of and all
-// that is made of it; of a file the loop devices that it backs, and all that is made of them.
-func carriers(disks Disks, m Medium) ([]Number, error) {
+// carriers lists the block devices that carry bytes of m, under a mount of dom0's and in a guest's hands: of a block
+// device itself, all that it is made of and all that is made of it; of a file the loop devices that it backs, and
+// all that is made of them. No guest may have the disk under the file's file system either, but a mount of
+// that is where the file comes from.
+func carriers(disks Disks, m Medium) (mounted, held []Number, err error) {
 	loops, err := disks.Loops()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	f := family{disks: disks, loops: loops}
 	if m.Block {
 		f.add(m.Number, f.below)
 		f.add(m.Number, f.above)
-		return f.members, f.err
+		return f.members, f.members, f.err
 	}
 	for _, loop := range loops {
 		if f.same(loop.Backing, m) {
 			f.add(loop.Number, f.above)
 		}
 	}
-	return f.members, f.err
+	mounted = slices.Clone(f.members)
+	f.add(home(m), f.below)
+	return mounted, f.members, f.err
 }
 
 // family gathers the relatives of block devices. Brothers, as two partitions of a disk are, count as none.

@@ -17,14 +17,14 @@ func checkSharing(ctx context.Context, store Store, disks Disks, r request, m Me
 	if mode.unchecked {
 		return nil
 	}
-	numbers, err := carriers(disks, m)
+	mounted, held, err := carriers(disks, m)
 	if err != nil {
 		return err
 	}
-	if err := checkMounts(disks, m, numbers, mode); err != nil {
+	if err := checkMounts(disks, m, mounted, mode); err != nil {
 		return err
 	}
-	if err := checkGuests(ctx, store, r, m, numbers, mode); err != nil {
+	if err := checkGuests(ctx, store, r, m, held, mode); err != nil {
 		return err
 	}
 	return checkClaim(disks, m, mode)
