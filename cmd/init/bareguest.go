@@ -24,14 +24,15 @@ const nicPause = time.Second
 // devices in place of Xen's.
 type bareGuest struct {
 	machine
-	guest *guest
+	guest *demoGuest
 }
 
 // runBareGuest boots the demo guest without Xen.
 func runBareGuest(s *system) int {
+	const about = "zerodisc's demo guest, on the bare machine without Xen."
 	b := &bareGuest{
 		machine: machine{system: s},
-		guest:   &guest{system: s, name: s.setHostname(), about: "zerodisc's demo guest, on the bare machine without Xen."},
+		guest:   &demoGuest{system: s, name: s.setHostname(), about: about},
 	}
 	return int(s.untilAsked(b.boot))
 }

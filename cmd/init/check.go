@@ -15,6 +15,7 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/checksum"
 	"github.com/zerodisc/zerodisc/internal/pid1"
+	"github.com/zerodisc/zerodisc/internal/printable"
 	"github.com/zerodisc/zerodisc/internal/stage"
 )
 
@@ -105,27 +106,29 @@ func (c *discCheck) progress() func(checksum.Progress) {
 	}
 }
 
-// mostNamed is how many files a verdict names.
-const mostNamed = 5
+// maxNamed is how many files a verdict names.
+const maxNamed = 5
 
 // verdict says in plain words what a check has found.
 func verdict(r checksum.Result, err error) string {
 	switch {
 	case err != nil:
-		return fmt.Sprintf("The disc could not be checked: %v.\n", err)
+		return fmt.Sprintf("The disc could not be checked: %s.\n", printable.Line(err.Error()))
 	case r.Damaged > 0:
 		return fmt.Sprintf("THE DISC IS DAMAGED. Of its %[2]d files, %[1]d are not as they were written; the\n"+
-			"lines above name them. Clean it, try another drive or port, or write it anew.\n", r.Damaged, r.Files) + unlisted(r.Unlisted)
+			"lines above name them. Clean it, try another drive or port, or write it anew.\n",
+			r.Damaged, r.Files) + unlisted(r.Unlisted)
 	}
-	return fmt.Sprintf("The disc is good. All of its %d files (%.1f MB) are as they were written.\n", r.Files, float64(r.Bytes)/1e6) + unlisted(r.Unlisted)
+	return fmt.Sprintf("The disc is good. All of its %d files (%.1f MB) are as they were written.\n",
+		r.Files, float64(r.Bytes)/1e6) + unlisted(r.Unlisted)
 }
 
-// unlisted tells of files that could not be checked.
+// unlisted names files that could not be checked.
 func unlisted(names []string) string {
 	if len(names) == 0 {
 		return ""
 	}
-	quoted := make([]string, min(mostNamed, len(names)))
+	quoted := make([]string, min(maxNamed, len(names)))
 	for i := range quoted {
 		quoted[i] = strconv.Quote(names[i])
 	}
@@ -142,7 +145,7 @@ const question = `
   s       start a shell
 > `
 
-// answers are what question may be answered with, besides s.
+// answers are the answers to question, but for s.
 var answers = map[string]pid1.Action{
 	"": pid1.Reboot, "r": pid1.Reboot, "reboot": pid1.Reboot, "p": pid1.PowerOff, "poweroff": pid1.PowerOff,
 }

@@ -6,7 +6,9 @@ import (
 	"log/slog"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/boundedlog"
 	"github.com/zerodisc/zerodisc/internal/console"
+	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 )
 
@@ -20,8 +22,14 @@ func emergency(args []string) int {
 		lastWords = args[0]
 	}
 	terminals := activeConsoles()
-	s := &system{log: console.Logger(console.Open(terminals), slog.LevelInfo), requests: make(chan pid1.Action, 8)}
+	out := console.Open(terminals)
+	out.Add(boundedlog.Open(logFile, logLimit))
+	s := &system{log: console.Logger(out, slog.LevelInfo), requests: make(chan pid1.Action, 8)}
 	go s.listenForRequests()
+	go boundForeignLogs(s.log)
+	if err := oom.Protect(oom.Last); err != nil {
+		s.log.Warn("start", "err", err)
+	}
 	s.log.Error(boot.MsgCrashed, "remedy", "guests that run go on; use the shell, then reboot or poweroff")
 	s.startLines(context.Background(), boot.Version)
 	text := fmt.Sprintf("\n%s\n\nzerodisc's init has crashed (its last words are above). This is an emergency shell.\n"+

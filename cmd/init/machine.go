@@ -31,11 +31,11 @@ const (
 // buttonModule makes the power button readable. No device asks for it.
 const buttonModule = "evdev"
 
-// machine is what all modes share that have a real machine's devices: everything but a guest of Xen's.
+// machine is what the modes with a real machine's devices share: all but a guest of Xen's.
 type machine struct {
 	*system
-	modules []string // what no device asks for, loaded besides
-	devices *uevent.Manager
+	modules []string        // set by the mode: what no device asks for, loaded as well
+	devices *uevent.Manager // nil until findDevices has made it
 }
 
 // mountTools mounts what dom0 has and guests have not: Xen's tools and all modules.
@@ -66,16 +66,29 @@ func (m *machine) findDevices(ctx context.Context) error {
 			m.log.Error("devices", "err", err, "remedy", "devices plugged in from now on are not seen; reboot")
 		}
 	}()
-	for _, err := range each(loader.LoadAll(ctx, slices.Concat(m.modules, []string{buttonModule})...)) {
-		if !errors.Is(err, unix.ENODEV) { // the machine has nothing for it to drive
-			m.log.Warn("modules", "err", err)
-		}
-	}
 	wait, cancel := context.WithTimeout(ctx, deviceTimeout)
 	defer cancel()
+	m.loadModules(wait, loader.LoadAll)
 	err = m.devices.Settle(wait, deviceQuiet)
 	m.watchPowerButton()
 	return err
+}
+
+// loadModules loads what no device asks for. A module that hangs, as a driver may with a dying device, is waited for
+// until ctx ends.
+func (m *machine) loadModules(ctx context.Context, loadAll func(context.Context, ...string) error) {
+	done := make(chan error, 1)
+	go func() { done <- loadAll(ctx, slices.Concat(m.modules, []string{buttonModule})...) }()
+	select {
+	case err := <-done:
+		for _, err := range each(err) {
+			if !errors.Is(err, unix.ENODEV) { // the machine has nothing for it to drive
+				m.log.Warn("modules", "err", err)
+			}
+		}
+	case <-ctx.Done():
+		m.log.Warn("modules", "err", ctx.Err(), "remedy", "a driver hangs, see dmesg")
+	}
 }
 
 // isFinal says of an error that another device with the same alias will meet it too: there is no
@@ -131,9 +144,7 @@ func (m *machine) mountMedium(ctx context.Context, wait time.Duration, isoFiles 
 		}
 	}()
 	finder := media.New(m.cmdline[boot.KeyMediumID], m.cmdline[boot.KeyISOFile], changed)
-	if !isoFiles {
-		finder.ISOFile, finder.Quiet, finder.AtLast = "", 2*wait, 2*wait // never
-	}
+	finder.SearchISOFiles = isoFiles
 	medium, err := finder.Find(ctx, boot.MediaMount)
 	if err != nil {
 		return err
@@ -159,7 +170,8 @@ func (s *system) setHostname() string {
 func (s *system) bootIF() string {
 	value := s.cmdline[boot.KeyBootIf]
 	if _, err := netcfg.ParseBootIF(value); err != nil {
-		s.log.Warn("kernel parameter", "key", boot.KeyBootIf, "err", err, "remedy", "it is ignored: the first network card with a carrier is taken")
+		s.log.Warn("kernel parameter", "key", boot.KeyBootIf, "err", err,
+			"remedy", "it is ignored: the first network card with a carrier is taken")
 		return ""
 	}
 	return value

@@ -1,9 +1,14 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -24,5 +29,25 @@ func TestIsFinal(t *testing.T) {
 		if got := isFinal(test.err); got != test.want {
 			t.Errorf("isFinal(%v) = %v", test.err, got)
 		}
+	}
+}
+
+func TestModuleThatHangsIsNotWaitedFor(t *testing.T) {
+	var out bytes.Buffer
+	m := &machine{system: &system{log: slog.New(slog.NewTextHandler(&out, nil))}, modules: []string{"a"}}
+	end := make(chan struct{})
+	t.Cleanup(func() { close(end) })
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	m.loadModules(ctx, func(context.Context, ...string) error { <-end; return nil })
+	if !strings.Contains(out.String(), "a driver hangs") {
+		t.Errorf("log: %s", &out)
+	}
+	out.Reset()
+	m.loadModules(t.Context(), func(_ context.Context, names ...string) error {
+		return errors.Join(unix.ENODEV, errors.New(strings.Join(names, " and ")+" are broken"))
+	})
+	if got := out.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "a and evdev are broken") {
+		t.Errorf("log: %s", got)
 	}
 }

@@ -10,15 +10,22 @@ import (
 )
 
 // mode is one of the things that stage2 can boot.
+//
+// Each has a type that embeds what it stands on: dom0 a machine, since it has real devices to find, and a machine
+// a system, since it has consoles and can be asked to end; a guest of Xen's embeds the system alone. It is embedding,
+// not fields, because the boot's stages are methods of the mode and half of them are a machine's. A mode calls the
+// methods of what it embeds and sets, before its boot starts, the fields that say how (machine.modules). It reads
+// devices, which findDevices sets, and sends to requests, which firstRequest reads; log and report it may use from
+// any goroutine.
 type mode struct {
 	name string
 	when func(boot.Cmdline, place) bool
 	run  func(*system) int // returns the exit status for process 1
 }
 
-// modes are all of them. The first whose condition holds is booted; the last one's always does.
+// modes, most specific first; the last always matches.
 var modes = []mode{
-	{"guest", func(c boot.Cmdline, p place) bool { return c.Has(boot.KeyGuest) && p == xenGuest }, runGuest},
+	{"guest", func(c boot.Cmdline, p place) bool { return c.Has(boot.KeyGuest) && p == xenGuest }, runDemoGuest},
 	{"check", asked(boot.KeyCheck), runCheck},
 	{"rescue", asked(boot.KeyRescue), runRescue},
 	{"bare guest", asked(boot.KeyGuest), runBareGuest},

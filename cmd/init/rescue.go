@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +16,7 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/disks"
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/printable"
 	"github.com/zerodisc/zerodisc/internal/stage"
 )
 
@@ -29,6 +31,7 @@ const (
 // but the boot medium.
 type rescueSystem struct {
 	machine
+	reader diskReader
 }
 
 // rescueModules are the file systems: mount finds out by itself only what the kernel has already, and NTFS
@@ -37,7 +40,7 @@ var rescueModules = []string{"ext4", "vfat", "exfat", "ntfs3", "udf", "isofs"}
 
 // runRescue boots the rescue shell.
 func runRescue(s *system) int {
-	r := &rescueSystem{machine{system: s, modules: rescueModules}}
+	r := &rescueSystem{machine: machine{system: s, modules: rescueModules}, reader: diskReader{identify: identify}}
 	return int(s.untilAsked(r.boot))
 }
 
@@ -52,7 +55,7 @@ func (r *rescueSystem) boot(ctx context.Context) {
 		return
 	}
 	r.tell(host.Ready{Guests: host.NoGuests, Took: time.Since(r.start)})
-	keepShells(ctx, r.log, r.terminals, rescueBanner)
+	keepShells(ctx, r.log, r.terminals, r.banner)
 }
 
 // findMedium mounts the boot medium where there is one. When that is an ISO file on a disk it is left
@@ -79,18 +82,18 @@ const rescueCommands = `
   exit shows this again.
 `
 
-// rescueBanner stands above the rescue shell: what this is, what the machine has, and what can be done.
-func rescueBanner() string {
+// banner stands above the rescue shell: what this is, what the machine has, and what can be done.
+func (r *rescueSystem) banner() string {
 	var u unix.Utsname
 	_ = unix.Uname(&u) // fails for bad addresses only
 	text := fmt.Sprintf("\nzerodisc %s rescue shell, Linux %s, all of it in RAM.\n"+
 		"It mounts no local disk by itself, runs no network service, and leaves network\ncards down.\n",
 		boot.Version, unix.ByteSliceToString(u.Release[:]))
-	return text + diskTable() + nicTable(os.DirFS("/sys")) + rescueCommands + "\n"
+	return text + r.diskTable() + nicTable(os.DirFS("/sys")) + rescueCommands + "\n"
 }
 
 // diskTable lists the machine's disks and partitions and what is on them.
-func diskTable() string {
+func (r *rescueSystem) diskTable() string {
 	devices, err := disks.List(os.DirFS("/sys"))
 	if err != nil {
 		return fmt.Sprintf("\n  disks: %v\n", err)
@@ -100,7 +103,7 @@ func diskTable() string {
 	}
 	mounts, _ := os.ReadFile("/proc/mounts")
 	mounted := mountPoints(string(mounts))
-	contents := identifyAll(devices)
+	contents := r.reader.identifyAll(devices, identifyTimeout)
 	var b strings.Builder
 	b.WriteString("\n")
 	for _, d := range devices {
@@ -127,10 +130,10 @@ func diskLine(d disks.Device, what, mountPoint string) string {
 		fields = append(fields, what)
 	}
 	if d.Label != "" {
-		fields = append(fields, fmt.Sprintf("(partition %q)", d.Label))
+		fields = append(fields, fmt.Sprintf(`(partition "%s")`, d.Label))
 	}
 	if mountPoint != "" {
-		fields = append(fields, "at "+mountPoint)
+		fields = append(fields, "at "+printable.Line(mountPoint))
 	}
 	return strings.TrimRight(strings.Join(fields, "  "), " ") + "\n"
 }
@@ -157,15 +160,36 @@ func mountPoints(mounts string) map[string]string {
 	return points
 }
 
-// identifyAll says what is on the devices, by name, as far as they tell in time.
-func identifyAll(devices []disks.Device) map[string]string {
+// diskReader says what is on disks. A read of a dying one hangs in the kernel and cannot be taken back: while it
+// does, the disk is not read again, however often a shell is left.
+type diskReader struct {
+	identify func(name string) string
+
+	mu   sync.Mutex
+	busy map[string]bool
+}
+
+// silent is said of a disk that is not read in time.
+const silent = "does not answer"
+
+// identifyAll says what is on the devices, by name, as far as they can be read in time.
+func (r *diskReader) identifyAll(devices []disks.Device, limit time.Duration) map[string]string {
 	type answer struct{ name, what string }
 	answers := make(chan answer, len(devices)) // room for those that come too late
-	for _, d := range devices {
-		go func() { answers <- answer{d.Name, identify(d.Name)} }()
-	}
 	contents := map[string]string{}
-	late := time.After(identifyTimeout)
+	for _, d := range devices {
+		contents[d.Name] = silent
+		if !r.begin(d.Name) {
+			answers <- answer{d.Name, silent}
+			continue
+		}
+		go func() {
+			what := r.identify(d.Name)
+			r.end(d.Name)
+			answers <- answer{d.Name, what}
+		}()
+	}
+	late := time.After(limit)
 	for range devices {
 		select {
 		case a := <-answers:
@@ -175,6 +199,26 @@ func identifyAll(devices []disks.Device) map[string]string {
 		}
 	}
 	return contents
+}
+
+// begin notes that a disk is about to be read, and reports whether nobody else is at it.
+func (r *diskReader) begin(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.busy[name] {
+		return false
+	}
+	if r.busy == nil {
+		r.busy = map[string]bool{}
+	}
+	r.busy[name] = true
+	return true
+}
+
+func (r *diskReader) end(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.busy, name)
 }
 
 // isDrive says whether a device is an optical or a floppy drive, which may have no disc in it.
@@ -198,7 +242,7 @@ func identify(name string) string {
 	case err != nil:
 		return "cannot be read"
 	case content.Label != "":
-		return fmt.Sprintf("%s %q", content.Type, content.Label)
+		return fmt.Sprintf(`%s "%s"`, content.Type, content.Label)
 	}
 	return content.Type
 }

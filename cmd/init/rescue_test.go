@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/zerodisc/zerodisc/internal/disks"
 )
@@ -25,6 +26,38 @@ func TestDiskLine(t *testing.T) {
 			t.Errorf("%+v: %q, want %q", test.device, got, test.want)
 		}
 	}
+}
+
+// Leaving the shell again and again must not pile up threads that wait for a dying disk.
+func TestDyingDiskIsReadOnce(t *testing.T) {
+	end := make(chan struct{})
+	reads := make(chan string, 100)
+	r := diskReader{identify: func(name string) string {
+		if name == "sda" {
+			reads <- name
+			<-end
+			return "ext4"
+		}
+		return "vfat"
+	}}
+	devices := []disks.Device{{Name: "sda"}, {Name: "sdb"}}
+	for range 5 {
+		// sdb needs no time but the scheduler's.
+		if got := r.identifyAll(devices, 100*time.Millisecond); got["sda"] != silent {
+			t.Errorf("contents %v", got)
+		}
+	}
+	if len(reads) != 1 {
+		t.Errorf("sda was read %d times at once", len(reads))
+	}
+	close(end)
+	for range 1000 { // until the read has come back
+		if got := r.identifyAll(devices, time.Minute); got["sda"] == "ext4" && got["sdb"] == "vfat" {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("sda is never read again")
 }
 
 func TestMountPoints(t *testing.T) {

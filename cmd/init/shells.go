@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zerodisc/zerodisc/internal/console"
+	"github.com/zerodisc/zerodisc/internal/oom"
 )
 
 // shell is the interactive program on the consoles.
@@ -53,5 +54,5 @@ func runShell(terminal, text string) (opened bool, err error) {
 	}
 	defer tty.Close()
 	fmt.Fprint(tty, text)
-	return true, cmd.Run()
+	return true, oom.Run(cmd)
 }

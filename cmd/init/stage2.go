@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -14,24 +16,24 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/boundedlog"
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/namespace"
+	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/power"
 	"github.com/zerodisc/zerodisc/internal/report"
 	"github.com/zerodisc/zerodisc/internal/xen"
 )
 
-const (
-	logFile = boot.RunDir + "/log"
-)
-
-// system is what all modes have in common.
+// system is what all modes have in common, and the emergency process too: consoles, a log, and the way to be asked
+// to end. One is shared by everything in the process, so that it is passed by pointer; newSystem sets its fields, which
+// do not change afterwards, but for insisted.
 type system struct {
 	screen    *screen
 	log       *slog.Logger
-	daemonLog *os.File // output of daemons, which is not for the console
+	daemonLog io.Writer // output of daemons, which is not for the console
 	cmdline   boot.Cmdline
 	terminals []string
 	state     *host.State
@@ -51,15 +53,15 @@ func stage2([]string) int {
 	debug.SetGCPercent(40)
 	debug.SetMemoryLimit(24 << 20)
 	setEnvironment()
-	mountErr := namespace.Make()
+	startErr := errors.Join(namespace.Make(), oom.Protect(oom.Last))
 	text, err := os.ReadFile("/proc/cmdline")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	s := newSystem(boot.ParseCmdline(string(text)), start)
 	s.log.Info(boot.MsgInit, "version", boot.Version, "uptime_ms", uptime().Milliseconds())
-	if mountErr != nil {
-		s.log.Error("mount", "err", mountErr)
+	if startErr != nil {
+		s.log.Error("start", "err", startErr)
 	}
 	s.warnOfUnknownKeys()
 	mode := chooseMode(s.cmdline, whereAmI(os.DirFS("/sys")))
@@ -90,14 +92,11 @@ func newSystem(cmdline boot.Cmdline, start time.Time) *system {
 	if cmdline.Has(boot.KeyDebug) {
 		level = slog.LevelDebug
 	}
-	if f, err := os.Create(logFile); err == nil {
-		out.Add(f)
-	}
+	out.Add(boundedlog.Open(logFile, logLimit))
 	s.log = console.Logger(out, level)
-	if f, err := os.Create(boot.RunDir + "/daemons.log"); err == nil {
-		s.daemonLog = f
-	}
+	s.daemonLog = boundedlog.Open(daemonLogFile, daemonLogLimit)
 	s.startState(context.Background(), version)
+	go boundForeignLogs(s.log)
 	go s.listenForRequests()
 	// Ctrl-Alt-Del becomes a signal to process 1 instead of a reset.
 	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF); err != nil {
@@ -163,8 +162,12 @@ func uptime() time.Duration {
 // writeAtomic replaces the file name by text.
 func writeAtomic(name, text string) error {
 	temporary := filepath.Join(filepath.Dir(name), "."+filepath.Base(name))
-	if err := os.WriteFile(temporary, []byte(text), 0o644); err != nil {
-		return err
+	err := os.WriteFile(temporary, []byte(text), 0o644)
+	if err == nil {
+		err = os.Rename(temporary, name)
 	}
-	return os.Rename(temporary, name)
+	if err != nil {
+		_ = os.Remove(temporary) // it may be what fills the file system
+	}
+	return err
 }

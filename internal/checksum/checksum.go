@@ -20,12 +20,17 @@ import (
 // Checker checks one medium.
 type Checker struct {
 	Medium fs.FS // its root, where the list is
-	// Damaged is told of each file that is missing, cannot be read, or has other contents than were
+	// Damaged is called for each file that is missing, cannot be read, or has other contents than were
 	// written.
 	Damaged func(file string, err error)
-	// Progress is told after every block that was read, several times a second.
+	// Progress is called after every block that was read, several times a second.
 	Progress func(Progress)
+	// Patience is how long the medium has to be silent before it is given up; 0 is two minutes. A drive that
+	// tries a scratched place again and again may take one.
+	Patience time.Duration
 }
+
+const usualPatience = 2 * time.Minute
 
 // Result is what a check found.
 type Result struct {
@@ -40,24 +45,59 @@ const blockSize = 256 << 10
 
 var errContents = errors.New("its contents are not those that were written (the SHA-256 sum differs)")
 
-// Run reads every file that the list names. The error says that the list is of no use, or that ctx
-// ended; damaged files are none.
+// Run reads every file that the list names. The error says that the list is of no use, that the medium does not
+// answer any more, or that ctx ended; damaged files are none. What hangs in the kernel is left behind.
 func (c *Checker) Run(ctx context.Context) (Result, error) {
-	sums, err := c.list()
-	if err != nil {
+	ctx, cancel := context.WithCancel(ctx)
+	run := &run{Checker: c, ctx: ctx, start: time.Now(), block: make([]byte, blockSize), beat: make(chan struct{}, 1)}
+	done := make(chan error, 1)
+	go func() { done <- run.all() }()
+	err := run.await(done)
+	cancel()
+	select {
+	case <-done: // closed, or with what comes after await gave up
+		return run.result, err
+	case <-time.After(lingering):
 		return Result{}, err
 	}
-	run := &run{Checker: c, ctx: ctx, start: time.Now(), block: make([]byte, blockSize)}
-	run.result.Files = len(sums)
-	run.look(sums)
-	for _, sum := range sums {
-		if err := run.check(sum); ctx.Err() != nil {
-			return run.result, ctx.Err()
-		} else if err != nil {
-			run.damaged(sum.Path, err)
+}
+
+// lingering is how long a check that was called off may take to notice.
+const lingering = time.Second
+
+// await waits for the end of the check as long as the medium answers.
+func (r *run) await(done chan error) error {
+	patience := cmp.Or(r.Patience, usualPatience)
+	for {
+		select {
+		case err := <-done:
+			close(done)
+			return err
+		case <-r.beat:
+		case <-time.After(patience):
+			return fmt.Errorf("the medium has not answered for %v", patience)
+		case <-r.ctx.Done():
+			return r.ctx.Err()
 		}
 	}
-	return run.result, nil
+}
+
+// all is the check, in the goroutine that reads the medium.
+func (r *run) all() error {
+	sums, err := r.list()
+	if err != nil {
+		return err
+	}
+	r.result.Files = len(sums)
+	r.look(sums)
+	for _, sum := range sums {
+		if err := r.check(sum); r.ctx.Err() != nil {
+			return r.ctx.Err()
+		} else if err != nil {
+			r.damaged(sum.Path, err)
+		}
+	}
+	return nil
 }
 
 // list reads the list. Its paths come out as fs.FS has them.
@@ -94,7 +134,17 @@ type run struct {
 	sizes  map[string]int64 // bytes, by path; of files that are there
 	done   int64            // bytes of the files before the present one
 	block  []byte
+	beat   chan struct{} // gets a value when the medium has answered
 	result Result
+}
+
+// alive notes that the medium has answered, and reports whether the check goes on.
+func (r *run) alive() bool {
+	select {
+	case r.beat <- struct{}{}:
+	default:
+	}
+	return r.ctx.Err() == nil
 }
 
 // look walks through the medium: what there is to read, and what the list does not name.
@@ -106,11 +156,12 @@ func (r *run) look(sums []sha256sums.Sum) {
 	}
 	_ = fs.WalkDir(r.Medium, ".", func(name string, entry fs.DirEntry, err error) error {
 		switch {
+		case !r.alive():
+			return r.ctx.Err()
 		case err != nil:
 			r.damaged(name, err)
 			return fs.SkipDir
 		case entry.IsDir():
-			return r.ctx.Err()
 		case name == boot.MediumSums: // no list can have its own sum
 		case !listed[name]:
 			r.result.Unlisted = append(r.result.Unlisted, name)
@@ -158,15 +209,18 @@ func (r *run) check(sum sha256sums.Sum) error {
 }
 
 func (r *run) damaged(file string, err error) {
+	if r.ctx.Err() != nil {
+		return // it was called off: nobody listens
+	}
 	r.result.Damaged++
 	if r.Damaged != nil {
 		r.Damaged(file, err)
 	}
 }
 
-// progress tells how far the check is, read bytes into file.
+// progress reports how far the check is: read bytes into file.
 func (r *run) progress(file string, read int64) {
-	if r.Progress != nil {
+	if r.alive() && r.Progress != nil {
 		r.Progress(Progress{Done: r.done + read, Total: r.result.Bytes, Elapsed: time.Since(r.start), File: file})
 	}
 }

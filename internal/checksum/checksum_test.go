@@ -166,6 +166,39 @@ func TestCheckIsCalledOff(t *testing.T) {
 	}
 }
 
+// stuck is a medium that answers no more once a file is opened.
+type stuck struct {
+	fs.FS
+	name string
+	end  <-chan struct{}
+}
+
+func (s stuck) Open(name string) (fs.File, error) {
+	if name == s.name {
+		<-s.end
+		return nil, syscall.EIO
+	}
+	return s.FS.Open(name)
+}
+
+func TestSilentMediumIsGivenUp(t *testing.T) {
+	for _, name := range []string{"boot/initrd.img", "SHA256SUMS"} {
+		end := make(chan struct{})
+		t.Cleanup(func() { close(end) })
+		silent := stuck{medium(), name, end}
+		c := Checker{Medium: silent, Patience: 100 * time.Millisecond, Damaged: func(string, error) { t.Error("told after the end") }}
+		if _, err := c.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "has not answered for 100ms") {
+			t.Errorf("%s: error %v", name, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		c.Patience = time.Hour
+		if _, err := c.Run(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: error %v, want that of its time", name, err)
+		}
+	}
+}
+
 func TestProgressNeverGoesBack(t *testing.T) {
 	m := medium()
 	var last Progress
@@ -197,6 +230,7 @@ func TestProgressLine(t *testing.T) {
 		{Progress{38999999, 39e6, 10 * time.Second, "a"}, wide, " 99%  39.0 of 39.0 MB    3.9 MB/s   0:00 left  a"},
 		{Progress{39e6, 39e6, 0, "a"}, wide, "100%  39.0 of 39.0 MB    0.0 MB/s              a"},
 		{Progress{1e9, 9e9, 100 * time.Second, "guests/with/a/long/name/disk.img"}, 64, " 11%  1000.0 of 9000.0 MB   10.0 MB/s  13:20 left  ...e/disk.img"},
+		{Progress{0, 1, 0, "a\x1b]0;x\a\x1b[2J"}, wide, `  0%  0.0 of 0.0 MB    0.0 MB/s              a\x1b]0;x\a\x1b[2J`},
 		{Progress{1e9, 9e9, 100 * time.Second, "guests/a"}, 10, " 11%  1000.0 of 9000.0 MB   10.0 MB/s  13:20 left  ..."},
 	} {
 		if got := test.p.Line(test.width); got != test.want {

@@ -3,13 +3,15 @@ package checksum
 import (
 	"fmt"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // Progress is how far a check is.
 type Progress struct {
 	Done, Total int64 // bytes
 	Elapsed     time.Duration
-	File        string // that is being read
+	File        string // that is being read; its name may be anything
 }
 
 // Percent is the part that is done, rounded down.
@@ -48,8 +50,9 @@ func (p Progress) Line(width int) string {
 	if d, ok := p.Left(); ok {
 		left = fmt.Sprintf("%3d:%02d left", int(d.Minutes()), int(d.Seconds())%60)
 	}
-	text := fmt.Sprintf("%3d%%  %.1f of %.1f MB  %5.1f MB/s %s  ", p.Percent(), megabytes(p.Done), megabytes(p.Total), p.Rate()/1e6, left)
-	name := []rune(p.File)
+	text := fmt.Sprintf("%3d%%  %.1f of %.1f MB  %5.1f MB/s %s  ",
+		p.Percent(), megabytes(p.Done), megabytes(p.Total), p.Rate()/1e6, left)
+	name := []rune(printable.Line(p.File))
 	if room := width - len(text); len(name) > room {
 		const dots = "..."
 		name = append([]rune(dots), name[len(name)-max(0, room-len(dots)):]...)

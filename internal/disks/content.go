@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
+
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // Content is what a disk or partition holds.
 type Content struct {
 	Type  string // as mount(8) and blkid(8) call it; "" for what is not known
-	Label string // may be empty
+	Label string // printable; may be empty
 }
 
 // format is how a kind of content is recognised. Offsets and lengths are in bytes.
@@ -63,7 +66,7 @@ func identify(head []byte) Content {
 			continue
 		}
 		text, _, _ := bytes.Cut(cut(head, f.labelAt, f.size), []byte{0})
-		label := printable(string(text))
+		label := printable.Line(strings.TrimSpace(string(text)))
 		if label == noName {
 			label = ""
 		}

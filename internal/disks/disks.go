@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // Device is a disk, or a partition of one.
@@ -38,7 +38,8 @@ func List(sys fs.FS) ([]Device, error) {
 			continue
 		}
 		dir := path.Join("block", name)
-		devices = append(devices, Device{Name: name, Bytes: size(sys, dir), Model: printable(read(sys, dir, "device/model"))})
+		model := printable.Line(read(sys, dir, "device/model"))
+		devices = append(devices, Device{Name: name, Bytes: size(sys, dir), Model: model})
 		devices = append(devices, partitions(sys, dir)...)
 	}
 	return devices, nil
@@ -59,7 +60,8 @@ func partitions(sys fs.FS, dir string) []Device {
 			continue
 		}
 		numbers[entry.Name()] = number
-		devices = append(devices, Device{Name: entry.Name(), Bytes: size(sys, at), Partition: true, Label: label(read(sys, at, "uevent"))})
+		label := label(read(sys, at, "uevent"))
+		devices = append(devices, Device{Name: entry.Name(), Bytes: size(sys, at), Partition: true, Label: label})
 	}
 	slices.SortFunc(devices, func(a, b Device) int { return numbers[a.Name] - numbers[b.Name] })
 	return devices
@@ -78,7 +80,7 @@ func size(sys fs.FS, dir string) int64 {
 func label(uevent string) string {
 	for line := range strings.Lines(uevent) {
 		if name, ok := strings.CutPrefix(line, "PARTNAME="); ok {
-			return printable(name)
+			return printable.Line(strings.TrimSpace(name))
 		}
 	}
 	return ""
@@ -88,14 +90,4 @@ func label(uevent string) string {
 func read(sys fs.FS, dir, name string) string {
 	text, _ := fs.ReadFile(sys, path.Join(dir, name))
 	return strings.TrimSpace(string(text))
-}
-
-// printable makes what a device says about itself safe to be shown on a terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) || r == utf8.RuneError {
-			return '?'
-		}
-		return r
-	}, strings.TrimSpace(text))
 }

@@ -29,7 +29,7 @@ func TestList(t *testing.T) {
 		"class/block/something/else/a": file(""),
 	}
 	want := []Device{
-		{Name: "sda", Bytes: 500107862016, Model: "Disk ?[31m"},
+		{Name: "sda", Bytes: 500107862016, Model: `Disk \x1b[31m`},
 		{Name: "sda1", Bytes: 1 << 20, Partition: true, Label: "EFI system"},
 		{Name: "sda2", Partition: true},
 		{Name: "sda10", Bytes: 1024, Partition: true},
@@ -72,7 +72,7 @@ func TestIdentify(t *testing.T) {
 		{image(whole, map[int]string{4086: "SWAPSPACE2"}), Content{"swap", ""}},
 		{image(whole, map[int]string{32769: "CD001", 32808: "ZERODISC                        "}), Content{"iso9660", "ZERODISC"}},
 		{image(whole, map[int]string{0: "LUKS\xba\xbe"}), Content{"crypto_LUKS", ""}},
-		{image(whole, map[int]string{1080: "\x53\xef", 1144: "\x1b[2J\xff"}), Content{"ext4", "?[2J?"}},
+		{image(whole, map[int]string{1080: "\x53\xef", 1144: "\x1b[2J\xff"}), Content{"ext4", `\x1b[2J\xff`}},
 	} {
 		if got, err := Identify(bytes.NewReader(test.image)); err != nil || got != test.want {
 			t.Errorf("%+v, %v, want %+v", got, err, test.want)

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Number is a block device's number.
@@ -13,6 +16,9 @@ type Number struct{ Major, Minor uint32 }
 
 // String is the form of the physical-device key: hexadecimal, "7:a".
 func (n Number) String() string { return fmt.Sprintf("%x:%x", n.Major, n.Minor) }
+
+// numberOf takes a number of stat(2) apart.
+func numberOf(device uint64) Number { return Number{unix.Major(device), unix.Minor(device)} }
 
 // Medium is what a guest's disk is made of.
 type Medium struct {
@@ -23,22 +29,37 @@ type Medium struct {
 	Inode  uint64 // ... and its number there
 }
 
+// Loop is a loop device in use.
+type Loop struct {
+	Number  Number
+	Backing Medium // without its path, which may have changed
+}
+
 // Mount is one mounted file system.
 type Mount struct {
 	Number   Number // of the block device it is on; major 0 for those without one
+	Source   string // what mount(8) was given, the device as a rule
 	Dir      string
 	ReadOnly bool
+}
+
+// Relatives are the block devices that share bytes with another one, one step away.
+type Relatives struct {
+	Below []Number // it is made of them: a partition's disk, a logical volume's physical ones
+	Above []Number // they are made of it: a disk's partitions, a physical volume's logical ones
 }
 
 // Disks is what block does to the kernel's block devices.
 type Disks interface {
 	// Identify finds out what path is. Anything but a block device or regular file is an error.
 	Identify(path string) (Medium, error)
-	// Loops lists the loop devices backed by a file.
-	Loops(file Medium) ([]Number, error)
-	// Relatives lists the whole disk of a partition, or the partitions of a whole disk.
-	Relatives(Number) ([]Number, error)
+	// Loops lists the loop devices that are in use.
+	Loops() ([]Loop, error)
+	// Relatives does not look through loop devices.
+	Relatives(Number) (Relatives, error)
 	Mounts() ([]Mount, error)
+	// Claimed says whether the kernel itself has a block device in use, for whatever it may be.
+	Claimed(device Medium) (bool, error)
 	// Attach makes a file a block device, for reading only if asked, and returns its path.
 	Attach(path string, readOnly bool) (device string, err error)
 	// Detach undoes Attach. That it was undone already is no error.
@@ -50,7 +71,7 @@ const stateInitWait = "2"
 
 // block gives a guest a disk: a block device as it is, a file through a loop device.
 func block(ctx context.Context, store Store, system System, r request) error {
-	unlock, err := system.Lock()
+	unlock, err := system.Lock(ctx)
 	if err != nil {
 		return err
 	}
@@ -96,10 +117,13 @@ func provide(ctx context.Context, store Store, disks Disks, r request) error {
 	if err := checkSharing(ctx, store, disks, r, m, d.mode); err != nil {
 		return err
 	}
-	if m.Block {
-		return connect(ctx, store, r, m)
+	if !m.Block {
+		return connectFile(ctx, store, disks, r, m, d.mode)
 	}
-	return connectFile(ctx, store, disks, r, m, d.mode)
+	if err := connect(ctx, store, r, m); err != nil {
+		return errors.Join(err, withdraw(store, r))
+	}
+	return nil
 }
 
 // readDisk reads what libxl wrote, and checks that the device was not given up meanwhile: one
@@ -110,7 +134,8 @@ func readDisk(ctx context.Context, store Store, r request) (disk, error) {
 		return disk{}, err
 	}
 	if state != stateInitWait {
-		return disk{}, fmt.Errorf("the device was given up while it was being set up (state %s); was xl interrupted?", state)
+		return disk{}, fmt.Errorf("the device was given up while it was being set up (state %s); was xl interrupted?",
+			state)
 	}
 	params, err := store.Read(ctx, r.backend+"/params")
 	if err != nil {
@@ -126,7 +151,8 @@ func readDisk(ctx context.Context, store Store, r request) (disk, error) {
 	return disk{path: params, mode: parseMode(text)}, nil
 }
 
-// connectFile sets a loop device up and takes it down again if telling the backend fails.
+// connectFile sets a loop device up and takes it down again if telling the backend fails. What the backend
+// was told goes first: the loop device may be another guest's in the next moment.
 func connectFile(ctx context.Context, store Store, disks Disks, r request, file Medium, mode mode) error {
 	device, err := disks.Attach(file.Path, !mode.writable)
 	if err != nil {
@@ -140,7 +166,7 @@ func connectFile(ctx context.Context, store Store, disks Disks, r request, file 
 		err = connect(ctx, store, r, loop)
 	}
 	if err != nil {
-		return errors.Join(err, disks.Detach(device))
+		return errors.Join(err, withdraw(store, r), disks.Detach(device))
 	}
 	return nil
 }
@@ -154,8 +180,23 @@ func connect(ctx context.Context, store Store, r request, device Medium) error {
 	})
 }
 
+// withdraw takes back what connect has said. It has its own deadline: the failure may be that the other
+// one passed.
+func withdraw(store Store, r request) error {
+	ctx, cancel := context.WithTimeout(context.Background(), afterwards)
+	defer cancel()
+	var errs []error
+	for _, key := range []string{"physical-device", "physical-device-path", "node"} {
+		if err := store.Rm(ctx, r.backend+"/"+key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("withdraw %s: %w", key, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // release takes the loop device down, if there is one. The key goes first, so that a second call
-// cannot hit the same loop device in its next use.
+// cannot hit the same loop device in its next use. A loop device that another disk has by now is left alone:
+// the key may be what a failed attach could not take back.
 func release(ctx context.Context, store Store, disks Disks, r request) error {
 	device, err := readOr(ctx, store, r.backend+"/node", "")
 	if err != nil || device == "" {
@@ -164,5 +205,30 @@ func release(ctx context.Context, store Store, disks Disks, r request) error {
 	if err := store.Rm(ctx, r.backend+"/node"); err != nil {
 		return err
 	}
+	taken, err := isNode(ctx, store, path.Dir(path.Dir(r.backend)), device)
+	if err != nil || taken {
+		return err
+	}
 	return disks.Detach(device)
+}
+
+// isNode says whether any disk's backend directory, DOMID/DEVICE below base, has device for its node.
+func isNode(ctx context.Context, store Store, base, device string) (bool, error) {
+	domids, err := children(ctx, store, base)
+	if err != nil {
+		return false, err
+	}
+	for _, domid := range domids {
+		devices, err := children(ctx, store, path.Join(base, domid))
+		if err != nil {
+			return false, err
+		}
+		for _, d := range devices {
+			node, err := readOr(ctx, store, path.Join(base, domid, d, "node"), "")
+			if err != nil || node == device {
+				return err == nil, err
+			}
+		}
+	}
+	return false, nil
 }

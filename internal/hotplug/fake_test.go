@@ -14,7 +14,8 @@ type host struct {
 	media   map[string]Medium
 	loops   map[string]string // device -> file
 	mounts  []Mount
-	family  map[Number][]Number
+	family  map[Number]Relatives
+	claimed map[string]bool // block devices that the kernel uses
 	calls   []string
 	failing string // the call that fails
 }
@@ -27,7 +28,7 @@ func newHost() *host {
 			"/img/disk": {Path: "/img/disk", Device: 5, Inode: 77},
 		},
 		loops:  map[string]string{},
-		family: map[Number][]Number{{8, 0}: {{8, 1}}, {8, 1}: {{8, 0}}},
+		family: map[Number]Relatives{{8, 0}: {Above: []Number{{8, 1}}}, {8, 1}: {Below: []Number{{8, 0}}}},
 	}
 }
 
@@ -44,7 +45,7 @@ func (h *host) system() System {
 	return System{
 		Links: h, Disks: h,
 		AttachPort: func(bridge, ifname string) error { return h.call("port %s %s", bridge, ifname) },
-		Lock:       func() (func(), error) { return func() {}, nil },
+		Lock:       func(context.Context) (func(), error) { return func() {}, nil },
 	}
 }
 
@@ -61,24 +62,32 @@ func (h *host) Identify(path string) (Medium, error) {
 	return m, nil
 }
 
-func (h *host) Loops(file Medium) ([]Number, error) {
-	var numbers []Number
+func (h *host) Loops() ([]Loop, error) {
+	var loops []Loop
 	for device, path := range h.loops {
-		if h.media[path].Inode == file.Inode {
-			numbers = append(numbers, h.media[device].Number)
-		}
+		loops = append(loops, Loop{h.media[device].Number, h.media[path]})
 	}
-	return numbers, nil
+	return loops, nil
 }
 
-func (h *host) Relatives(n Number) ([]Number, error) { return h.family[n], nil }
-func (h *host) Mounts() ([]Mount, error)             { return h.mounts, nil }
+func (h *host) Relatives(n Number) (Relatives, error) { return h.family[n], nil }
+func (h *host) Mounts() ([]Mount, error)              { return h.mounts, nil }
+func (h *host) Claimed(device Medium) (bool, error)   { return h.claimed[device.Path], nil }
+
+// loop backs the loop device with that minor number by a path.
+func (h *host) loop(minor uint32, path string) {
+	device := fmt.Sprintf("/dev/loop%d", minor)
+	h.loops[device] = path
+	h.media[device] = Medium{Path: device, Block: true, Number: Number{7, minor}}
+}
 
 func (h *host) Attach(path string, readOnly bool) (string, error) {
-	device := fmt.Sprintf("/dev/loop%d", 10+len(h.loops))
-	h.loops[device] = path
-	h.media[device] = Medium{Path: device, Block: true, Number: Number{7, uint32(9 + len(h.loops))}}
-	return device, h.call("attach %s readonly=%v", path, readOnly)
+	minor := uint32(10)
+	for h.loops[fmt.Sprintf("/dev/loop%d", minor)] != "" {
+		minor++
+	}
+	h.loop(minor, path)
+	return fmt.Sprintf("/dev/loop%d", minor), h.call("attach %s readonly=%v", path, readOnly)
 }
 
 func (h *host) Detach(device string) error {

@@ -32,6 +32,9 @@ var Scripts = []string{vifScript, blockScript}
 // the reason still reaches xenstore.
 const timeout = 30 * time.Second
 
+// afterwards is how long cleaning up and telling of a failure may take.
+const afterwards = 5 * time.Second
+
 // Store is the part of a xenstore client used here; *xenstore.Client is one.
 type Store interface {
 	Read(ctx context.Context, path string) (string, error)
@@ -47,13 +50,15 @@ type System struct {
 	// AttachPort makes ifname a port of bridge and sets it up (netcfg.AttachPort).
 	AttachPort func(bridge, ifname string) error
 	// Lock serialises the sharing check with what follows it, among all applets.
-	Lock func() (unlock func(), err error)
+	Lock func(context.Context) (unlock func(), err error)
 }
 
 // Main runs the applet for script ("vif-bridge" or "block") with the arguments and environment
 // that libxl gave, and returns the exit status. attachPort is netcfg.AttachPort. An error goes to
 // xenstore, from where xl prints it, or to stderr if that fails.
-func Main(script string, args []string, getenv func(string) string, attachPort func(bridge, ifname string) error, stderr io.Writer) int {
+func Main(
+	script string, args []string, getenv func(string) string, attachPort func(bridge, ifname string) error, stderr io.Writer,
+) int {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	store, err := xenstore.Open(ctx)
@@ -62,7 +67,10 @@ func Main(script string, args []string, getenv func(string) string, attachPort f
 		return 1
 	}
 	defer store.Close()
-	system := System{Links: kernelLinks{}, Disks: kernelDisks{}, AttachPort: attachPort, Lock: lockFile}
+	system := System{
+		Links: kernelLinks{}, Disks: kernelDisks{}, AttachPort: attachPort,
+		Lock: func(ctx context.Context) (func(), error) { return lockFile(ctx, lockPath) },
+	}
 	if err := Run(ctx, store, system, script, args, getenv); err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", script, err)
 		return 1
@@ -72,7 +80,9 @@ func Main(script string, args []string, getenv func(string) string, attachPort f
 
 // Run is Main with store and system given. A failure of the device itself is written to the backend
 // directory as hotplug-error and hotplug-status before it is returned.
-func Run(ctx context.Context, store Store, system System, script string, args []string, getenv func(string) string) error {
+func Run(
+	ctx context.Context, store Store, system System, script string, args []string, getenv func(string) string,
+) error {
 	r, err := parseRequest(script, args, getenv)
 	if err != nil {
 		return err
@@ -98,7 +108,7 @@ var errBusy = errors.New("in use")
 // directory is gone, since writing would create it anew. It has its own deadline: the failure
 // may be that the other one passed.
 func publish(store Store, r request, failure error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), afterwards)
 	defer cancel()
 	if _, err := store.Read(ctx, r.backend); err != nil {
 		return fmt.Errorf("report failure: %w", err)

@@ -18,21 +18,36 @@ import (
 // lockPath serialises the applets. The file stays: removing it would let two holders in.
 const lockPath = boot.RunDir + "/hotplug.lock"
 
-// lockFile takes the applets' lock and waits for it as long as it takes; libxl's own timeout ends
-// the waiting.
-func lockFile() (func(), error) {
-	if err := os.MkdirAll(filepath.Dir(lockPath), 0o755); err != nil {
+// lockPoll is the pause between two tries for the lock.
+const lockPoll = 20 * time.Millisecond
+
+// lockFile takes the applets' lock, the file name, and waits for it until ctx ends: an applet that deals with a
+// dying disk may hang in the kernel, and its lock with it.
+func lockFile(ctx context.Context, name string) (unlock func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	file, err := os.OpenFile(lockPath, os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
-		file.Close()
-		return nil, fmt.Errorf("lock %s: %w", lockPath, err)
+	for {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { file.Close() }, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			file.Close()
+			return nil, fmt.Errorf("lock %s: %w", name, err)
+		}
+		select {
+		case <-time.After(lockPoll):
+		case <-ctx.Done():
+			file.Close()
+			return nil, fmt.Errorf("another guest's disk is being set up and does not get ready (a dying disk?); see dmesg: %w",
+				ctx.Err())
+		}
 	}
-	return func() { file.Close() }, nil
 }
 
 // kernelLinks is Links over rtnetlink.
@@ -96,48 +111,73 @@ func (kernelDisks) Identify(path string) (Medium, error) {
 	case unix.S_IFREG:
 	case unix.S_IFBLK:
 		m.Block = true
-		m.Number = Number{unix.Major(uint64(stat.Rdev)), unix.Minor(uint64(stat.Rdev))}
+		m.Number = numberOf(uint64(stat.Rdev))
 	default:
 		return Medium{}, fmt.Errorf("disk %s is neither a block device nor a file", resolved)
 	}
 	return m, nil
 }
 
-func (kernelDisks) Mounts() ([]Mount, error) {
+func (k kernelDisks) Mounts() ([]Mount, error) {
 	file, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
 		return nil, fmt.Errorf("list mounts: %w", err)
 	}
 	defer file.Close()
-	return parseMountInfo(file)
+	mounts, err := parseMountInfo(file)
+	findSources(mounts, k.Identify)
+	return mounts, err
 }
 
-func (kernelDisks) Relatives(n Number) ([]Number, error) {
+// Claimed tries to have the device for itself, as mount(2), swapon(2), device mapper, RAID and file systems on
+// several disks do (O_EXCL of a block device, open(2)).
+func (kernelDisks) Claimed(device Medium) (bool, error) {
+	fd, err := unix.Open(device.Path, unix.O_RDONLY|unix.O_EXCL|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.EBUSY) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("disk %s: %w", device.Path, err)
+	}
+	return false, unix.Close(fd)
+}
+
+func (kernelDisks) Relatives(n Number) (Relatives, error) {
 	return relatives("/sys", n)
 }
 
 // relatives reads /sys/dev/block/MAJOR:MINOR, a link to the device's directory: a partition has
-// a file "partition" there and its disk one level up, a disk has its partitions' directories inside.
-func relatives(sys string, n Number) ([]Number, error) {
+// a file "partition" there and its disk one level up, a disk has its partitions' directories inside. What
+// device mapper and RAID make of a device are links in "holders", what it is made of those in "slaves".
+func relatives(sys string, n Number) (Relatives, error) {
 	link := filepath.Join(sys, "dev/block", fmt.Sprintf("%d:%d", n.Major, n.Minor))
 	dir, err := filepath.EvalSymlinks(link)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // a device without sysfs entry has no partitions
+		return Relatives{}, nil // a device without sysfs entry has none
 	}
 	if err != nil {
-		return nil, fmt.Errorf("partitions of device %d:%d: %w", n.Major, n.Minor, err)
+		return Relatives{}, fmt.Errorf("relatives of device %d:%d: %w", n.Major, n.Minor, err)
 	}
+	below := devicesIn(dir, "slaves/*/dev")
+	above := append(devicesIn(dir, "*/partition"), devicesIn(dir, "holders/*/dev")...)
 	if exists(filepath.Join(dir, "partition")) {
-		return readNumbers([]string{filepath.Join(filepath.Dir(dir), "dev")})
+		below = append(below, filepath.Dir(dir))
 	}
-	partitions, err := filepath.Glob(filepath.Join(dir, "*", "partition"))
-	if err != nil {
-		return nil, err
+	var r Relatives
+	if r.Below, err = readNumbers(below); err != nil {
+		return r, err
 	}
-	for i := range partitions {
-		partitions[i] = filepath.Join(filepath.Dir(partitions[i]), "dev")
+	r.Above, err = readNumbers(above)
+	return r, err
+}
+
+// devicesIn lists the directories of the devices that have a file that matches pattern.
+func devicesIn(dir, pattern string) []string {
+	files, _ := filepath.Glob(filepath.Join(dir, pattern)) // fails for a bad pattern only
+	for i := range files {
+		files[i] = filepath.Dir(files[i])
 	}
-	return readNumbers(partitions)
+	return files
 }
 
 func exists(path string) bool {
@@ -145,16 +185,20 @@ func exists(path string) bool {
 	return err == nil
 }
 
-func readNumbers(files []string) ([]Number, error) {
+// readNumbers reads the numbers of devices by their directories. One that has gone meanwhile is left out.
+func readNumbers(dirs []string) ([]Number, error) {
 	var numbers []Number
-	for _, file := range files {
-		text, err := os.ReadFile(file)
+	for _, dir := range dirs {
+		text, err := os.ReadFile(filepath.Join(dir, "dev"))
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read device number: %w", err)
 		}
 		n, err := parseNumber(string(text))
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
+			return nil, fmt.Errorf("%s: %w", dir, err)
 		}
 		numbers = append(numbers, n)
 	}

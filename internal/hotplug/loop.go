@@ -1,7 +1,6 @@
 package hotplug
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,45 +10,44 @@ import (
 	"github.com/zerodisc/zerodisc/internal/loopdev"
 )
 
-func (kernelDisks) Loops(file Medium) ([]Number, error) {
+func (kernelDisks) Loops() ([]Loop, error) {
 	// Only loop devices in use have the directory "loop".
 	used, err := filepath.Glob("/sys/block/loop*/loop")
 	if err != nil {
 		return nil, err
 	}
-	var numbers []Number
+	var loops []Loop
 	for _, dir := range used {
-		device := filepath.Join("/dev", filepath.Base(filepath.Dir(dir)))
-		n, same, err := backedBy(device, file)
+		loop, err := readLoop(filepath.Join("/dev", filepath.Base(filepath.Dir(dir))))
+		if loopdev.Gone(err) {
+			continue // taken down meanwhile, or in this moment
+		}
 		if err != nil {
 			return nil, err
 		}
-		if same {
-			numbers = append(numbers, n)
-		}
+		loops = append(loops, loop)
 	}
-	return numbers, nil
+	return loops, nil
 }
 
-// backedBy says whether a loop device is backed by file, and its number.
-func backedBy(device string, file Medium) (Number, bool, error) {
-	loop, err := os.Open(device)
+// readLoop asks a loop device what backs it. loopdev.Gone accepts the error of one that is not in use.
+func readLoop(device string) (Loop, error) {
+	file, err := os.Open(device)
 	if err != nil {
-		return Number{}, false, fmt.Errorf("loop device: %w", err)
+		return Loop{}, fmt.Errorf("loop device: %w", err)
 	}
-	defer loop.Close()
-	info, err := unix.IoctlLoopGetStatus64(int(loop.Fd()))
-	if errors.Is(err, unix.ENXIO) {
-		return Number{}, false, nil // taken down meanwhile
-	}
+	defer file.Close()
+	info, err := unix.IoctlLoopGetStatus64(int(file.Fd()))
 	if err != nil {
-		return Number{}, false, fmt.Errorf("status of %s: %w", device, err)
-	}
-	if info.Device != file.Device || info.Inode != file.Inode {
-		return Number{}, false, nil
+		return Loop{}, fmt.Errorf("status of %s: %w", device, err)
 	}
 	m, err := kernelDisks{}.Identify(device)
-	return m.Number, true, err
+	if err != nil {
+		return Loop{}, err
+	}
+	// A block device is the only backing that has a number of its own (stat(2), st_rdev).
+	backing := Medium{Device: info.Device, Inode: info.Inode, Block: info.Rdevice != 0, Number: numberOf(info.Rdevice)}
+	return Loop{Number: m.Number, Backing: backing}, nil
 }
 
 func (kernelDisks) Attach(path string, readOnly bool) (string, error) {

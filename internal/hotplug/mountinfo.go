@@ -37,7 +37,21 @@ func parseMount(line string) (Mount, error) {
 		return Mount{}, err
 	}
 	super := strings.Split(fields[len(fields)-1], ",")
-	return Mount{Number: n, Dir: fields[4], ReadOnly: slices.Contains(super, "ro")}, nil
+	return Mount{Number: n, Source: fields[dash+2], Dir: fields[4], ReadOnly: slices.Contains(super, "ro")}, nil
+}
+
+// findSources gives mounts without a device number that of their source. Btrfs, which may lie on several devices,
+// has a number of its own making.
+func findSources(mounts []Mount, identify func(string) (Medium, error)) {
+	for i, m := range mounts {
+		if m.Number.Major != 0 || !strings.HasPrefix(m.Source, "/dev/") {
+			continue
+		}
+		// The source is a word of whoever mounted it and may be no device.
+		if device, err := identify(m.Source); err == nil && device.Block {
+			mounts[i].Number = device.Number
+		}
+	}
 }
 
 // parseNumber reads the kernel's decimal "MAJOR:MINOR".

@@ -11,29 +11,35 @@ import (
 )
 
 // checkSharing refuses a disk whose use would damage a file system: a writable one must not be in
-// use anywhere else, a read-only one must not be writable anywhere else. A disk and its partitions
-// count as one. The rules are those of Xen's block script; partitions are added here.
+// use anywhere else, a read-only one must not be writable anywhere else. A disk and all that is made of it, or
+// that it is made of, count as one. The rules are those of Xen's block script; the relatives are added here.
 func checkSharing(ctx context.Context, store Store, disks Disks, r request, m Medium, mode mode) error {
 	if mode.unchecked {
 		return nil
 	}
-	numbers, err := numbersOf(disks, m)
-	if err != nil || len(numbers) == 0 {
+	mounted, held, err := carriers(disks, m)
+	if err != nil {
 		return err
 	}
-	if err := checkMounts(disks, m, numbers, mode); err != nil {
+	if err := checkMounts(disks, m, mounted, mode); err != nil {
 		return err
 	}
-	return checkGuests(ctx, store, r, m, numbers, mode)
+	if err := checkGuests(ctx, store, r, m, held, mode); err != nil {
+		return err
+	}
+	return checkClaim(disks, m, mode)
 }
 
-// numbersOf lists the block devices that carry the same bytes as m.
-func numbersOf(disks Disks, m Medium) ([]Number, error) {
-	if !m.Block {
-		return disks.Loops(m)
+// checkClaim refuses to give away for writing what the kernel uses in a way that is not a mount, as swap space say.
+func checkClaim(disks Disks, m Medium, mode mode) error {
+	if !m.Block || !mode.writable {
+		return nil
 	}
-	relatives, err := disks.Relatives(m.Number)
-	return append(relatives, m.Number), err
+	claimed, err := disks.Claimed(m)
+	if err != nil || !claimed {
+		return err
+	}
+	return refusal(m, mode, "used by dom0's kernel (swap, RAID, LVM, a file system on several disks)", true)
 }
 
 func checkMounts(disks Disks, m Medium, numbers []Number, mode mode) error {

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // attempts bounds the race for a free loop device with other programs.
@@ -21,7 +23,8 @@ func Attach(path string, readOnly bool) (string, error) {
 	}
 	file, err := os.OpenFile(path, flags, 0)
 	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.EACCES) {
-		return "", fmt.Errorf("disk %s cannot be written; give it to the guest read-only (mode r), or a copy of it: %w", path, err)
+		return "", fmt.Errorf("disk %s cannot be written; give it to the guest read-only (mode r), or a copy of it: %w",
+			path, err)
 	}
 	if err != nil {
 		return "", fmt.Errorf("disk: %w", err)
@@ -68,7 +71,7 @@ func Mount(file *os.File, target, fstype string, flags uintptr, data string) err
 	}
 	defer loop.Close() // until the mount holds the device: the last close takes it down
 	if err := unix.Mount(loop.Name(), target, fstype, flags|unix.MS_RDONLY, data); err != nil {
-		return fmt.Errorf("mount %s as %s: %w", file.Name(), fstype, err)
+		return fmt.Errorf("mount %s as %s: %w", printable.Line(file.Name()), fstype, err)
 	}
 	return nil
 }
@@ -93,7 +96,7 @@ func attachFree(control, file *os.File, flags uint32) (*os.File, error) {
 		if err == nil {
 			return loop, nil
 		}
-		if !errors.Is(err, unix.EBUSY) {
+		if !errors.Is(err, unix.EBUSY) && !Gone(err) {
 			return nil, err
 		}
 	}
@@ -114,9 +117,16 @@ func configure(device string, file *os.File, flags uint32) (*os.File, error) {
 	copy(config.Info.File_name[:len(config.Info.File_name)-1], file.Name())
 	if err := unix.IoctlLoopConfigure(int(loop.Fd()), &config); err != nil {
 		loop.Close()
-		return nil, fmt.Errorf("back %s with %s: %w", device, file.Name(), err)
+		return nil, fmt.Errorf("back %s with %s: %w", device, printable.Line(file.Name()), err)
 	}
 	return loop, nil
+}
+
+// Gone reports whether err, of opening a loop device or asking it for its file, says that the device is not in use,
+// or about to be: between the last close and the end of its teardown the kernel refuses to open it
+// (drivers/block/loop.c: lo_open), and it may be removed at any time.
+func Gone(err error) bool {
+	return errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOENT)
 }
 
 // Detach undoes Attach. That it was undone already is no error.
@@ -125,13 +135,16 @@ func Detach(device string) error {
 		return fmt.Errorf("detach %s: not a loop device", device)
 	}
 	loop, err := os.Open(device)
+	if Gone(err) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("detach: %w", err)
 	}
 	defer loop.Close()
 	// While blkback still holds the device, the kernel takes it down at the last close instead.
 	err = unix.IoctlSetInt(int(loop.Fd()), unix.LOOP_CLR_FD, 0)
-	if err != nil && !errors.Is(err, unix.ENXIO) {
+	if err != nil && !Gone(err) {
 		return fmt.Errorf("detach %s: %w", device, err)
 	}
 	return nil

@@ -19,8 +19,8 @@ type fileSystem struct {
 	is     func(head []byte) bool // says it of a device's first bytes
 }
 
-// fileSystems is what is recognised. A disk may carry what is left of an earlier life beside what
-// it holds now, so the order counts: first what lies below file systems; then the signatures that
+// fileSystems is what is recognised. A disk may still carry the signatures of an earlier life,
+// so the order counts: first what lies below file systems; then the signatures that
 // the tools for all others overwrite; swap space last, because little overwrites its signature.
 //
 // The options keep a driver from repairing what an unclean end has left behind, which would be a

@@ -45,10 +45,10 @@ func mountISO(file *os.File, dir string) error {
 	return loopdev.Mount(file, dir, "iso9660", unix.MS_NOSUID|unix.MS_NODEV, "")
 }
 
-// tryFileSystem searches the file system on device for the medium as an ISO file and returns its
+// tryFileSystem searches the file system on a device for the medium as an ISO file and returns its
 // path there. When it is found, it is mounted, and so is the file system.
-func (s *search) tryFileSystem(ctx context.Context, device string) (string, error) {
-	head, err := readHead(device)
+func (s *search) tryFileSystem(ctx context.Context, about answer) (string, error) {
+	head, err := readHead(about.device)
 	if err != nil {
 		return "", err
 	}
@@ -59,30 +59,30 @@ func (s *search) tryFileSystem(ctx context.Context, device string) (string, erro
 	if kind.driver == "" {
 		return "", fmt.Errorf("%s, not searched", kind.name)
 	}
-	if err := s.MountHost(device, s.HostDir, kind); err != nil {
+	if err := s.MountHost(about.device, about.hostDir, kind); err != nil {
 		return "", fmt.Errorf("%s, not searched: %w", kind.name, err)
 	}
-	file, err := s.findISO(ctx)
+	file, err := s.findISO(ctx, about.hostDir)
 	if err != nil {
-		return "", errors.Join(fmt.Errorf("%s: %w", kind.name, err), s.Unmount(s.HostDir))
+		return "", errors.Join(fmt.Errorf("%s: %w", kind.name, err), s.Unmount(about.hostDir))
 	}
 	return file, nil
 }
 
-// findISO searches the mounted file system: at the path that the boot loader named, then for
+// findISO searches the file system mounted at hostDir: at the path that the boot loader named, then for
 // files that are called *.iso.
-func (s *search) findISO(ctx context.Context) (string, error) {
+func (s *search) findISO(ctx context.Context, hostDir string) (string, error) {
 	// Within a root: a link in a foreign file system must not lead to a file of dom0's.
-	root, err := os.OpenRoot(s.HostDir)
+	root, err := os.OpenRoot(hostDir)
 	if err != nil {
 		return "", err
 	}
 	defer root.Close()
 	var problems []error
 	try := func(name string) bool {
-		err := s.tryISO(root, name)
+		err := s.tryISO(ctx, root, name)
 		if err != nil && !errors.Is(err, errNotOurs) && !errors.Is(err, fs.ErrNotExist) {
-			problems = append(problems, fmt.Errorf("/%s: %w", name, err))
+			problems = append(problems, about(name, err))
 		}
 		return err == nil
 	}
@@ -106,7 +106,7 @@ func (s *search) findISO(ctx context.Context) (string, error) {
 // isoName makes a path that begins at the root of a file system a name for package fs, "" for none.
 func isoName(file string) string { return strings.TrimPrefix(path.Clean("/"+file), "/") }
 
-// notAmong tells that none of n ISO files is the medium, and what kept some from being looked at.
+// notAmong is the error that none of n ISO files is the medium; errs kept some from being looked at.
 func notAmong(n int, errs ...error) error {
 	text := "no ISO file in it"
 	if n > 0 {
@@ -121,7 +121,7 @@ func notAmong(n int, errs ...error) error {
 }
 
 // tryISO mounts the file called name when it is the medium.
-func (s *search) tryISO(root *os.Root, name string) error {
+func (s *search) tryISO(ctx context.Context, root *os.Root, name string) error {
 	info, err := root.Stat(name)
 	if err != nil {
 		return err
@@ -141,8 +141,5 @@ func (s *search) tryISO(root *os.Root, name string) error {
 	if label != boot.VolumeID {
 		return errNotOurs
 	}
-	if err := s.MountISO(file, s.dir); err != nil {
-		return err
-	}
-	return s.checkID()
+	return s.mountMedium(ctx, func() error { return s.MountISO(file, s.dir) })
 }

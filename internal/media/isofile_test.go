@@ -117,11 +117,28 @@ func TestHostileNames(t *testing.T) {
 	}
 	for _, named := range []string{"", "/link.iso", "/isos/device", "/pipe.iso", "/loop/loop/pipe.iso"} {
 		f, _ := newFinder(t, nil)
-		f.HostDir, f.ISOFile = host, named
-		s := &search{Finder: f, dir: t.TempDir()}
-		if got, err := s.findISO(t.Context()); err == nil {
+		f.ISOFile = named
+		if got, err := newSearch(f, t.TempDir()).findISO(t.Context(), host); err == nil {
 			t.Errorf("named %q: found %s", named, got)
 		}
+	}
+}
+
+// A file system may call its files whatever it likes, and its errors are shown above a root shell.
+func TestNamesInErrorsArePrintable(t *testing.T) {
+	disk := file(t, fatImage())
+	f, mounts := newFinder(t, map[string]fs.FS{disk: tree(map[string][]byte{
+		"a\x1b[2J.iso": discImage(boot.VolumeID, "b2"), "b\x1b]0;x\a.iso": discImage(boot.VolumeID, "b1"),
+	})}, disk)
+	f.MountISO = func(image *os.File, dir string) error {
+		if strings.Contains(image.Name(), "a\x1b") {
+			return &fs.PathError{Op: "mount", Path: image.Name(), Err: syscall.EIO}
+		}
+		return mounts.iso(image, dir)
+	}
+	_, err := find(t, f)
+	if err == nil || strings.ContainsAny(err.Error(), "\x1b\a") || !strings.Contains(err.Error(), `/a\x1b[2J.iso: input/output error`) {
+		t.Errorf("Find = %q", err)
 	}
 }
 

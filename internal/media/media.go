@@ -6,21 +6,15 @@ package media
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/zerodisc/zerodisc/boot"
 )
 
 // Medium is where the medium was found.
@@ -29,7 +23,8 @@ type Medium struct {
 	File   string // path of the ISO file in the file system on Device, "" when Device itself is the medium
 }
 
-// Attrs returns what the console line about the medium says, keys and values in turn.
+// Attrs returns what the console line about the medium says, keys and values in turn. The file's name may be
+// anything; the line's own quotes make it safe.
 func (m Medium) Attrs() []any {
 	attrs := []any{"device", m.Device}
 	if m.File != "" {
@@ -50,11 +45,17 @@ type Finder struct {
 	Changed <-chan struct{}
 	// Every is the time between two looks when nothing has changed.
 	Every time.Duration
+	// Patience is how long one device is waited for before the others are looked at. Its answer counts
+	// when it comes.
+	Patience time.Duration
+	// SearchISOFiles says whether file systems are mounted and searched for an ISO file at all.
+	SearchISOFiles bool
 	// Quiet is how long nothing has to change, and no optical drive to be reading its disc in,
 	// before file systems are searched for an ISO file that the boot loader did not name: a slow
 	// drive is likelier. AtLast after the start of Find they are searched in any case.
 	Quiet, AtLast time.Duration
-	// HostDir is where a file system is mounted that is searched.
+	// HostDir is where a file system is mounted that is searched. While one is stuck there, HostDir-2 and
+	// so on are used.
 	HostDir string
 
 	// Mount, MountHost and MountISO mount a device that is a medium, a file system that may hold
@@ -70,7 +71,8 @@ type Finder struct {
 func New(id, isoFile string, changed <-chan struct{}) *Finder {
 	return &Finder{
 		ID: id, ISOFile: isoFile, Changed: changed, Devices: sysBlock,
-		Every: time.Second, Quiet: 2 * time.Second, AtLast: 15 * time.Second,
+		Every: time.Second, Patience: 3 * time.Second,
+		SearchISOFiles: true, Quiet: 2 * time.Second, AtLast: 15 * time.Second,
 		HostDir: HostMount,
 		Mount: func(device, dir string) error {
 			return unix.Mount(device, dir, "iso9660", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, "")
@@ -84,124 +86,27 @@ func New(id, isoFile string, changed <-chan struct{}) *Finder {
 // whenever Changed says so, until ctx ends; a slow CD drive or USB stick may take seconds. It also
 // looks every second: the kernel does not tell that the disc in a drive has become readable, since
 // without udev nobody makes it poll drives (block.events_dfl_poll_msecs is 0).
+//
+// A dying disk keeps whoever reads it in the kernel for minutes. Each device is looked at in a goroutine of its
+// own, which is left behind when ctx ends; what it still mounts then, it unmounts itself.
 func (f *Finder) Find(ctx context.Context, dir string) (Medium, error) {
-	now := time.Now()
-	s := &search{Finder: f, dir: dir, start: now, changed: now, devices: map[string]error{}, searched: map[string]error{}}
+	ctx, cancel := context.WithCancel(ctx)
+	s := newSearch(f, dir)
+	defer s.finish()
+	defer cancel()
 	for {
 		medium, err := s.scan(ctx)
 		if medium.Device != "" || err != nil {
 			return medium, err
 		}
-		select {
-		case <-f.Changed:
-			s.changed = time.Now()
-		case <-time.After(f.Every):
-		case <-ctx.Done():
+		if medium = s.rest(ctx); medium.Device != "" {
+			return medium, nil
+		}
+		if ctx.Err() != nil {
 			return Medium{}, fmt.Errorf("no medium with build id %s among %d devices, nor its ISO file on them%s: %w",
 				f.ID, len(s.devices), s.reasons(), ctx.Err())
 		}
 	}
-}
-
-// search is one run of Find.
-type search struct {
-	*Finder
-	dir      string
-	start    time.Time
-	changed  time.Time        // when devices last came or changed
-	devices  map[string]error // why a device is not the medium
-	searched map[string]error // why it is not in the file system on a device; each is searched once
-}
-
-// scan tries every device once, then, if the time for that has come, the file systems on them. It
-// returns the zero Medium when the medium is not there.
-func (s *search) scan(ctx context.Context) (Medium, error) {
-	devices, err := s.Devices()
-	if err != nil {
-		return Medium{}, fmt.Errorf("list block devices: %w", err)
-	}
-	s.forget(devices)
-	for _, device := range devices {
-		err := s.try(device)
-		if err == nil {
-			return Medium{Device: device}, nil
-		}
-		s.devices[device] = err
-	}
-	if !s.due() {
-		return Medium{}, nil
-	}
-	for _, device := range devices {
-		if ctx.Err() != nil || len(s.Changed) > 0 { // what has come may be the medium itself
-			break
-		}
-		if !s.searchable(device) {
-			continue
-		}
-		file, err := s.tryFileSystem(ctx, device)
-		if err == nil {
-			return Medium{Device: device, File: file}, nil
-		}
-		s.searched[device] = err
-	}
-	return Medium{}, nil
-}
-
-// forget drops what is known about devices that are gone: another may come under the same name.
-func (s *search) forget(present []string) {
-	gone := func(device string, _ error) bool { return !slices.Contains(present, device) }
-	maps.DeleteFunc(s.devices, gone)
-	maps.DeleteFunc(s.searched, gone)
-}
-
-// due says whether it is time to search file systems.
-func (s *search) due() bool {
-	if s.ISOFile != "" || time.Since(s.start) >= s.AtLast {
-		return true
-	}
-	for _, err := range s.devices {
-		if errors.Is(err, errNotReady) {
-			return false
-		}
-	}
-	return time.Since(s.changed) >= s.Quiet
-}
-
-// searchable says whether there may be a file system on a device that was not searched yet. Devices
-// that cannot be read, and another zerodisc, are none.
-func (s *search) searchable(device string) bool {
-	_, done := s.searched[device]
-	return !done && errors.Is(s.devices[device], errNotOurs)
-}
-
-var (
-	errNotOurs  = errors.New("not a zerodisc medium")
-	errOtherID  = errors.New("another zerodisc build")
-	errNoDisc   = errors.New("no disc")
-	errNotReady = errors.New("the drive is still reading its disc")
-)
-
-// try mounts device when it is the medium looked for.
-func (s *search) try(device string) error {
-	label, err := volumeID(device)
-	if err != nil {
-		return err
-	}
-	if label != boot.VolumeID {
-		return errNotOurs
-	}
-	if err := s.Mount(device, s.dir); err != nil {
-		return fmt.Errorf("mount: %w", err)
-	}
-	return s.checkID()
-}
-
-// checkID unmounts what is mounted unless it is the medium looked for.
-func (s *search) checkID() error {
-	if _, err := os.Stat(filepath.Join(s.dir, boot.MediumIDDir, s.ID)); err != nil {
-		return errors.Join(errOtherID, s.Unmount(s.dir))
-	}
-	return nil
 }
 
 // volumeID reads the volume identifier of the ISO 9660 file system on device.
@@ -253,19 +158,6 @@ func driveStatus(f *os.File) error {
 		return errNotReady
 	}
 	return nil
-}
-
-// reasons tells what a person can act on, a device at a time: file systems that were searched,
-// what could not be read, other builds.
-func (s *search) reasons() string {
-	var text string
-	for _, device := range slices.Sorted(maps.Keys(s.devices)) {
-		err := cmp.Or(s.searched[device], s.devices[device])
-		if !errors.Is(err, errNotOurs) && !errors.Is(err, errUnknown) {
-			text += fmt.Sprintf(" (%s: %v)", device, err)
-		}
-	}
-	return text
 }
 
 // sysBlock lists whole disks and partitions, optical drives first: the likeliest first saves

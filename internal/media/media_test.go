@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,7 +41,9 @@ func file(t *testing.T, content []byte) string {
 type fakeMounts struct {
 	t     *testing.T
 	hosts map[string]fs.FS // file systems by device
-	at    map[string]bool  // mounted
+
+	mu sync.Mutex
+	at map[string]bool // mounted
 }
 
 // newFinder returns a Finder over devices whose file systems are hosts. The time it waits is real,
@@ -86,6 +89,8 @@ func (k *fakeMounts) host(device, dir string, kind fileSystem) error {
 }
 
 func (k *fakeMounts) mount(dir string, fill func() error) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if k.at[dir] {
 		k.t.Errorf("%s is mounted over", dir)
 	}
@@ -94,6 +99,8 @@ func (k *fakeMounts) mount(dir string, fill func() error) error {
 }
 
 func (k *fakeMounts) unmount(dir string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if !k.at[dir] {
 		k.t.Errorf("%s is unmounted but was not mounted", dir)
 	}
@@ -104,7 +111,7 @@ func (k *fakeMounts) unmount(dir string) error {
 // find runs Find for a short time.
 func find(t *testing.T, f *Finder) (Medium, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	return f.Find(ctx, filepath.Join(t.TempDir(), "medium"))
 }
@@ -207,6 +214,127 @@ func TestForgetWhatIsGone(t *testing.T) {
 	s.devices["/dev/sdb"] = errNotOurs
 	if s.searchable("/dev/sda") || !s.searchable("/dev/sdb") {
 		t.Errorf("sda, searched already: %v; sdb, new: %v", s.searchable("/dev/sda"), s.searchable("/dev/sdb"))
+	}
+}
+
+// hang keeps what comes there from going on, as a dying disk does, until the test has ended.
+func hang(t *testing.T) func() {
+	end := make(chan struct{})
+	t.Cleanup(func() { close(end) })
+	return func() { <-end }
+}
+
+// A disk that is dying keeps whoever mounts it in the kernel for minutes.
+func TestFindEndsInTime(t *testing.T) {
+	for name, image := range map[string][]byte{"the medium": discImage(boot.VolumeID, "b2"), "a file system": fatImage()} {
+		t.Run(name, func(t *testing.T) {
+			f, _ := newFinder(t, nil, file(t, image))
+			f.Patience = time.Hour
+			inKernel := hang(t)
+			f.Mount = func(string, string) error { inKernel(); return errors.New("I/O error") }
+			f.MountHost = func(string, string, fileSystem) error { inKernel(); return errors.New("I/O error") }
+			done := make(chan error, 1)
+			go func() {
+				_, err := find(t, f)
+				done <- err
+			}()
+			select {
+			case err := <-done:
+				if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "does not answer") {
+					t.Errorf("Find = %v, want a deadline that names the silent device", err)
+				}
+			case <-time.After(time.Minute):
+				t.Error("Find waits for the disk without end")
+			}
+		})
+	}
+}
+
+// The medium is found behind a dying disk that comes first: one that cannot be mounted, and one that cannot be
+// searched.
+func TestFindDoesNotWaitForADyingDisk(t *testing.T) {
+	ours := discImage(boot.VolumeID, "b2")
+	t.Run("a disc", func(t *testing.T) {
+		dying, disc := file(t, fatImage()), file(t, ours)
+		f, _ := newFinder(t, nil)
+		f.Patience = time.Millisecond
+		inKernel := hang(t)
+		f.MountHost = func(string, string, fileSystem) error { inKernel(); return errors.New("I/O error") }
+		looks := 0
+		f.Devices = func() ([]string, error) {
+			if looks++; looks < 3 { // the disk's file system is being searched when the disc comes
+				return []string{dying}, nil
+			}
+			return []string{dying, disc}, nil
+		}
+		if got, err := f.Find(t.Context(), filepath.Join(t.TempDir(), "medium")); err != nil || got.Device != disc {
+			t.Errorf("Find = %v, %v, want %s", got, err, disc)
+		}
+	})
+	t.Run("a file", func(t *testing.T) {
+		dying, disk := file(t, fatImage()), file(t, fatImage())
+		f, mounts := newFinder(t, map[string]fs.FS{disk: tree(map[string][]byte{"z.iso": ours})}, dying, disk)
+		f.Patience = time.Millisecond
+		inKernel, dirs := hang(t), make(chan string, 2)
+		f.MountHost = func(device, dir string, kind fileSystem) error {
+			dirs <- dir
+			if device == dying {
+				inKernel()
+			}
+			return mounts.host(device, dir, kind)
+		}
+		got, err := f.Find(t.Context(), filepath.Join(t.TempDir(), "medium"))
+		if err != nil || got != (Medium{Device: disk, File: "/z.iso"}) {
+			t.Errorf("Find = %v, %v, want %s", got, err, disk)
+		}
+		if first, second := <-dirs, <-dirs; first == second {
+			t.Errorf("both file systems are mounted at %s", first)
+		}
+	})
+}
+
+// What hung in a mount when Find ended comes back with the medium: nobody wants it any more.
+func TestMountThatComesTooLateIsTakenBack(t *testing.T) {
+	disk := file(t, fatImage())
+	f, mounts := newFinder(t, map[string]fs.FS{disk: tree(map[string][]byte{"z.iso": discImage(boot.VolumeID, "b2")})}, disk)
+	comesBack := make(chan struct{})
+	f.MountISO = func(image *os.File, dir string) error {
+		<-comesBack
+		return mounts.iso(image, dir)
+	}
+	unmounted := make(chan string, 2)
+	f.Unmount = func(dir string) error {
+		defer func() { unmounted <- dir }()
+		return mounts.unmount(dir)
+	}
+	if _, err := find(t, f); err == nil {
+		t.Fatal("Find found something")
+	}
+	close(comesBack)
+	for range 2 {
+		select {
+		case <-unmounted:
+		case <-time.After(time.Minute):
+			t.Fatal("the medium, or the file system around it, is left mounted")
+		}
+	}
+	mounts.mu.Lock()
+	defer mounts.mu.Unlock()
+	if len(mounts.at) > 0 {
+		t.Errorf("%v was left mounted", mounts.at)
+	}
+}
+
+func TestFileSystemsAreLeftAlone(t *testing.T) {
+	disk := file(t, fatImage())
+	f, _ := newFinder(t, map[string]fs.FS{disk: tree(map[string][]byte{"z.iso": discImage(boot.VolumeID, "b2")})}, disk)
+	f.SearchISOFiles, f.ISOFile = false, "/z.iso"
+	f.MountHost = func(device, _ string, _ fileSystem) error {
+		t.Errorf("%s is mounted", device)
+		return errors.New("not now")
+	}
+	if got, err := find(t, f); err == nil {
+		t.Errorf("Find = %v", got)
 	}
 }
 

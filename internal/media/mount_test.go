@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,44 +32,47 @@ func TestNothingIsWritten(t *testing.T) {
 		{"btrfs", 128, []string{"mkfs.btrfs", "-q", "-f"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			testns.OwnMounts(t)
-			image := filepath.Join(t.TempDir(), "image")
-			if err := os.WriteFile(image, nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Truncate(image, test.size<<20); err != nil {
-				t.Fatal(err)
-			}
-			if out, err := exec.Command(test.make[0], append(test.make[1:], image)...).CombinedOutput(); err != nil {
-				t.Skipf("%v: %s", err, out)
-			}
-			image = lostPower(t, test.name, image, map[string][]byte{"isos/z.iso": discImage(boot.VolumeID, "b2")})
-			before := sum(t, image)
-
-			f, mounts := newFinder(t, nil, image)
-			f.MountHost = mountHost
-			f.Unmount = func(dir string) error {
-				if dir == f.HostDir {
-					return unix.Unmount(dir, 0)
-				}
-				return mounts.unmount(dir)
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			defer cancel()
-			got, err := f.Find(ctx, filepath.Join(t.TempDir(), "medium"))
-			if err != nil || got != (Medium{Device: image, File: "/isos/z.iso"}) {
-				t.Fatalf("Find = %v, %v", got, err)
-			}
-			if err := os.Remove(filepath.Join(f.HostDir, "isos/z.iso")); !errors.Is(err, unix.EROFS) {
-				t.Errorf("a write while it is mounted: %v, want EROFS", err)
-			}
-			if err := f.Unmount(f.HostDir); err != nil {
-				t.Error(err)
-			}
-			if sum(t, image) != before {
-				t.Error("the file system was written to")
-			}
+			testns.RunAsRoot(t, syscall.CLONE_NEWNS, func(t *testing.T) { nothingIsWritten(t, test.name, test.size, test.make) })
 		})
+	}
+}
+
+func nothingIsWritten(t *testing.T, kind string, size int64, mkfs []string) {
+	image := filepath.Join(t.TempDir(), "image")
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, size<<20); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(mkfs[0], append(mkfs[1:], image)...).CombinedOutput(); err != nil {
+		t.Skipf("%v: %s", err, out)
+	}
+	image = lostPower(t, kind, image, map[string][]byte{"isos/z.iso": discImage(boot.VolumeID, "b2")})
+	before := sum(t, image)
+
+	f, mounts := newFinder(t, nil, image)
+	f.MountHost = mountHost
+	f.Unmount = func(dir string) error {
+		if dir == f.HostDir {
+			return unix.Unmount(dir, 0)
+		}
+		return mounts.unmount(dir)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	got, err := f.Find(ctx, filepath.Join(t.TempDir(), "medium"))
+	if err != nil || got != (Medium{Device: image, File: "/isos/z.iso"}) {
+		t.Fatalf("Find = %v, %v", got, err)
+	}
+	if err := os.Remove(filepath.Join(f.HostDir, "isos/z.iso")); !errors.Is(err, unix.EROFS) {
+		t.Errorf("a write while it is mounted: %v, want EROFS", err)
+	}
+	if err := f.Unmount(f.HostDir); err != nil {
+		t.Error(err)
+	}
+	if sum(t, image) != before {
+		t.Error("the file system was written to")
 	}
 }
 

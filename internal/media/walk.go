@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // Limits of the search in one file system: what people put ISO files into is near the root, and a
@@ -29,10 +30,11 @@ var systemDirs = []string{
 
 var errUnfinished = errors.New("the time was up before all of it was searched")
 
-var errTooMany = fmt.Errorf("only the first %d names were looked at, say where it is with %s=PATH", searchNames, boot.KeyISOFile)
+var errTooMany = fmt.Errorf("only the first %d names were looked at, say where it is with %s=PATH",
+	searchNames, boot.KeyISOFile)
 
 // listISOs lists the files of fsys that are called *.iso, those nearest to the root first. With
-// an error it lists what there is besides.
+// an error it lists what could be read.
 func listISOs(ctx context.Context, fsys fs.FS) ([]string, error) {
 	w := walk{fsys: fsys, left: searchNames}
 	dirs := []string{"."}
@@ -83,17 +85,26 @@ func (w *walk) entries(dir string) ([]fs.DirEntry, error) {
 	}
 	f, err := w.fsys.Open(dir)
 	if err != nil {
-		return nil, err
+		return nil, about(dir, err)
 	}
 	defer f.Close()
 	d, ok := f.(fs.ReadDirFile)
 	if !ok {
-		return nil, fmt.Errorf("%s: not a directory", dir)
+		return nil, about(dir, errors.New("not a directory"))
 	}
 	entries, err := d.ReadDir(w.left)
 	w.left -= len(entries)
-	if errors.Is(err, io.EOF) { // it is empty
-		err = nil
+	if err == nil || errors.Is(err, io.EOF) { // it is empty
+		return entries, nil
 	}
-	return entries, err
+	return entries, about(dir, err)
+}
+
+// about says of an error which file or directory it is about. Its name may be anything.
+func about(name string, err error) error {
+	var of *fs.PathError
+	if errors.As(err, &of) {
+		err = of.Err // without the name as it is
+	}
+	return fmt.Errorf("/%s: %w", printable.Line(strings.TrimPrefix(name, ".")), err)
 }

@@ -22,16 +22,19 @@ const (
 	noDev  = unix.MS_NOSUID | unix.MS_NODEV
 )
 
-// mounts in the order in which they are made. Sizes stay at the kernel's default, half of RAM, except
-// for /run and /tmp, which must never fill a small dom0.
+// mounts in the order in which they are made. What programs write without being asked has limits that a small
+// dom0 can bear: /run, /tmp, logs. This program's own files and the logs are in file systems of their own, so
+// that they go on when another one is full.
 var mounts = []mount{
 	{"proc", "/proc", "proc", noExec, ""},
 	{"sysfs", "/sys", "sysfs", noExec, ""},
 	{"devtmpfs", "/dev", "devtmpfs", unix.MS_NOSUID, "mode=0755"},
 	{"devpts", "/dev/pts", "devpts", unix.MS_NOSUID | unix.MS_NOEXEC, "ptmxmode=0666,mode=0620,gid=5"},
 	{"tmpfs", "/dev/shm", "tmpfs", noDev, "mode=1777"},
-	{"tmpfs", "/run", "tmpfs", noDev, "mode=0755,size=25%"},
+	{"tmpfs", "/run", "tmpfs", noDev, "mode=0755,size=10%"},
+	{"tmpfs", "/run/zerodisc", "tmpfs", noDev, "mode=0755,size=8m"},
 	{"tmpfs", "/tmp", "tmpfs", noDev, "mode=1777,size=25%"},
+	{"tmpfs", "/var/log", "tmpfs", noDev, "mode=0755,size=8m"},
 }
 
 // links of /dev that programs expect, as every Linux system has them.
@@ -43,7 +46,7 @@ var links = [][2]string{
 }
 
 // dirs are made in addition to the mount points.
-var dirs = []string{"/root", "/media", "/mnt", "/run/lock", "/var/log", "/run/zerodisc"}
+var dirs = []string{"/root", "/media", "/mnt", "/run/lock"}
 
 // Make mounts the table, then makes the directories and links. It is meant for an initramfs, where none
 // of them exist yet; it leaves alone what is already there. One failure does not stop the rest: the error

@@ -20,8 +20,8 @@ func Ready() {
 	say(0)
 }
 
-// Leave tells process 1 what an inner process is about to end with and returns the exit status that says
-// the same. Process 1 does not wait long for the exit itself, which a dying disk can hold up.
+// Leave announces to process 1 the action that an inner process is about to end with, and returns the exit status for
+// it. Process 1 does not wait long for the exit itself, which a dying disk can hold up.
 func Leave(action Action) (status int) {
 	say(byte(action))
 	return int(action)
@@ -42,7 +42,9 @@ type child struct {
 // together with the reason when it could not be started.
 func start(argv []string, words *lastWords) *child {
 	c := &child{said: make(chan byte, 2), drained: make(chan struct{})}
-	attr := &syscall.ProcAttr{Dir: "/", Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true}}
+	attr := &syscall.ProcAttr{
+		Dir: "/", Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true},
+	}
 	if w := c.followErrors(words); w != nil {
 		defer w.Close()
 		attr.Files[2] = w.Fd()

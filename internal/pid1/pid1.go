@@ -3,8 +3,8 @@
 // The inner process ("stage2") does everything else and may crash; the emergency process then keeps
 // shells on the consoles, and carries on with an end of the machine that was under way.
 //
-// Two processes, because a reaper that waits for any child beside os/exec in one process takes
-// exit statuses away from os/exec (measured: 100 of 1,000 lost; with the split none).
+// Two processes, because a reaper that waits for any child, in the same process as os/exec, takes
+// exit statuses away from it (measured: 100 of 1,000 lost; with the split none).
 package pid1
 
 import (

@@ -275,6 +275,23 @@ func TestLastWordsKeepTheEnd(t *testing.T) {
 	}
 }
 
+func FuzzLastWords(f *testing.F) {
+	f.Add([]byte("panic: \x00\n\n\tmain.go"), []byte("\xff\x1b[2J"))
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		w := newLastWords(nil)
+		defer close(w.out)
+		_, _ = w.Write(a)
+		_, _ = w.Write(b)
+		got := w.String()
+		if len(got) > reportSize {
+			t.Errorf("%d bytes", len(got))
+		}
+		if text := strings.ReplaceAll(got, "\n", ""); printable.Line(text) != text {
+			t.Errorf("%q is not printable", got)
+		}
+	})
+}
+
 func TestLastWordsIndentStackTraces(t *testing.T) {
 	var out bytes.Buffer
 	w := newLastWords(&out)

@@ -34,7 +34,7 @@ type Spec struct {
 	MaxRestarts int           // within Window; one more failure gives up; 5
 	Window      time.Duration // 1 min
 
-	OOMScoreAdj int // for /proc/PID/oom_score_adj: -1000 (never killed) to 1000; 0 leaves it
+	OOMScoreAdj int // standing with the out-of-memory killer, package oom; 0 is the usual one
 
 	Output io.Writer    // gets each line of stdout and stderr as one Write, "NAME: LINE\n"
 	Report func(Status) // called by the owner at each change of phase; must not block or call Stop
@@ -149,7 +149,8 @@ func (d *Daemon) verdict(started time.Time, err error) (time.Duration, error) {
 	}
 	pause := d.history.next(time.Now(), time.Since(started))
 	if pause == 0 {
-		return 0, d.final(fmt.Errorf("%s died more than %d times in %v: %w", d.spec.Name, d.spec.MaxRestarts, d.spec.Window, err))
+		err = fmt.Errorf("%s died more than %d times in %v: %w", d.spec.Name, d.spec.MaxRestarts, d.spec.Window, err)
+		return 0, d.final(err)
 	}
 	return pause, fmt.Errorf("%s died: %w", d.spec.Name, err)
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -243,13 +242,13 @@ func TestLongLineIsCut(t *testing.T) {
 	}
 }
 
-func TestLogTo(t *testing.T) {
+// A guest decides what qemu or xenconsoled complain about.
+func TestOutputIsMadePrintable(t *testing.T) {
 	var out bytes.Buffer
-	report := LogTo(slog.New(slog.NewTextHandler(&out, nil)))
-	report(Status{Name: "demo", Phase: Running})
-	report(Status{Name: "demo", Phase: Failed, Err: errors.New("gone")})
-	if text := out.String(); strings.Contains(text, "running") || !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "err=gone") {
-		t.Error(text)
+	l := lines{prefix: "x: ", to: &out}
+	_, _ = l.Write([]byte("guest \x1b[2J\x1b]0;t\a\xff\r\n"))
+	if got, want := out.String(), `x: guest \x1b[2J\x1b]0;t\a\xff`+"\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -3,14 +3,17 @@ package supervise
 import (
 	"bytes"
 	"io"
+	"strings"
 	"sync"
+
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // maxLine bounds what is kept of a line without end, bytes.
 const maxLine = 4096
 
 // lines passes on a daemon's output line by line, each with a prefix and in one Write, so that
-// the output of several daemons does not mix.
+// the output of several daemons does not mix. What a guest has a daemon print must not reach a terminal as it is.
 type lines struct {
 	prefix string
 	to     io.Writer
@@ -51,7 +54,7 @@ func (l *lines) emit() {
 	if len(l.pending) == 0 {
 		return
 	}
-	line := append([]byte(l.prefix), l.pending...)
-	_, _ = l.to.Write(append(line, '\n'))
+	line := l.prefix + printable.Line(strings.TrimRight(string(l.pending), "\r")) + "\n"
+	_, _ = io.WriteString(l.to, line)
 	l.pending = l.pending[:0]
 }

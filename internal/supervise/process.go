@@ -6,9 +6,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/oom"
 )
 
 // outputDelay bounds the waiting for a dead daemon's output while a descendant of it holds the
@@ -32,7 +33,7 @@ func launch(spec Spec) (*process, error) {
 		out := &lines{prefix: spec.Name + ": ", to: spec.Output}
 		cmd.Stdout, cmd.Stderr = out, out // equal writers share one pipe and one copying goroutine
 	}
-	if err := cmd.Start(); err != nil {
+	if err := oom.Start(cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
 	}
 	p := &process{cmd: cmd, exited: make(chan error, 1)}
@@ -60,9 +61,8 @@ func (p *process) wait() {
 // protect sets the process's standing with the kernel's out-of-memory killer. A failure is worth
 // a line, not a daemon.
 func (p *process) protect(score int, out io.Writer) {
-	file := fmt.Sprintf("/proc/%d/oom_score_adj", p.pid())
-	if err := os.WriteFile(file, []byte(strconv.Itoa(score)), 0); err != nil && out != nil {
-		fmt.Fprintf(out, "cannot protect process %d from the OOM killer: %v\n", p.pid(), err)
+	if err := oom.Set(p.pid(), score); err != nil && out != nil {
+		fmt.Fprintf(out, "process %d: %v\n", p.pid(), err)
 	}
 }
 

@@ -28,7 +28,7 @@ func poll(ctx context.Context, ready func(context.Context) error) error {
 			return nil
 		}
 		if last == nil || !errors.Is(err, ctx.Err()) {
-			last = err // "connection refused" tells more than the deadline that follows it
+			last = err // "connection refused" says more than the deadline that follows it
 		}
 		select {
 		case <-time.After(probeInterval):

@@ -24,6 +24,27 @@ const variable = "ZERODISC_TEST_NAMESPACE"
 // possible without root; where the kernel forbids those, root does. Where neither goes the test is skipped.
 func Run(t *testing.T, flags uintptr, body func(t *testing.T)) {
 	t.Helper()
+	user := &syscall.SysProcAttr{
+		Cloneflags: flags | syscall.CLONE_NEWUSER, Pdeathsig: syscall.SIGKILL,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	}
+	run(t, flags, body, user, plain(flags))
+}
+
+// RunAsRoot is Run without a user namespace: it takes root, and lets the test use loop devices.
+func RunAsRoot(t *testing.T, flags uintptr, body func(t *testing.T)) {
+	t.Helper()
+	run(t, flags, body, plain(flags))
+}
+
+func plain(flags uintptr) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGKILL}
+}
+
+// run runs body in a process with the first of the attributes that the kernel grants.
+func run(t *testing.T, flags uintptr, body func(t *testing.T), attrs ...*syscall.SysProcAttr) {
+	t.Helper()
 	if os.Getenv(variable) == t.Name() {
 		if flags&syscall.CLONE_NEWNS != 0 {
 			keepMounts(t)
@@ -31,16 +52,13 @@ func Run(t *testing.T, flags uintptr, body func(t *testing.T)) {
 		body(t)
 		return
 	}
-	plain := &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGKILL}
-	user := *plain
-	user.Cloneflags |= syscall.CLONE_NEWUSER
-	user.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-	user.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 	runtime.LockOSThread() // Pdeathsig is about the thread that starts the child
 	defer runtime.UnlockOSThread()
-	out, err := again(t, &user)
-	if refused(err) {
-		out, err = again(t, plain)
+	out, err := again(t, attrs[0])
+	for _, attr := range attrs[1:] {
+		if refused(err) {
+			out, err = again(t, attr)
+		}
 	}
 	switch {
 	case refused(err):
@@ -68,8 +86,8 @@ func again(t *testing.T, attr *syscall.SysProcAttr) (string, error) {
 // refused tells a kernel that refuses namespaces from a test that failed in one.
 func refused(err error) bool { return err != nil && !errors.As(err, new(*exec.ExitError)) }
 
-// OwnMounts gives the test's goroutine mounts of its own, or skips the test. Unlike Run it takes root, and
-// lets the test use loop devices.
+// OwnMounts gives the test's goroutine mounts of its own, or skips the test. Other goroutines do not see them.
+// Unlike Run it takes root, and lets the test use loop devices.
 func OwnMounts(t *testing.T) {
 	t.Helper()
 	runtime.LockOSThread() // for good: the thread ends with the test

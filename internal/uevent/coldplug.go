@@ -7,15 +7,15 @@ import (
 	"path"
 )
 
-// coldplugClasses are the classes whose devices coldplug reports besides those on buses: what
+// coldplugClasses are the classes whose devices coldplug reports in addition to those on buses: what
 // parts of init wait for, and what has module aliases of its own. /sys/devices is not walked as
 // a whole: most of its directories (power, queues, 63 virtual terminals) concern nobody here.
 var coldplugClasses = []string{"block", "net", "input", "dmi", "mmc_host", "scsi_host"}
 
 // Coldplug calls found with an "add" event for each device that sys (/sys) has on a bus or in
 // one of the classes above, as if it had just come. It reads each device's uevent file, which
-// holds its modalias, in place of having the kernel send the event again: that costs one read
-// instead of a write, a message and its receipt. Devices that go away meanwhile are passed over.
+// holds its modalias. Having the kernel send the event again would cost a write, a message and its receipt
+// instead of one read. Devices that go away meanwhile are passed over.
 func Coldplug(ctx context.Context, sys fs.FS, found func(Event)) error {
 	buses, err := fs.ReadDir(sys, "bus")
 	if err != nil {

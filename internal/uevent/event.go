@@ -1,6 +1,6 @@
 // Package uevent follows the devices of the machine: it listens to the kernel's uevents, looks
 // through /sys for the devices that were there before (coldplug), has kernel modules loaded for
-// what it finds, and tells other parts of init what comes and goes.
+// what it finds, and lets other parts of init follow what comes and goes.
 //
 // The device nodes themselves are devtmpfs's work, permissions included: everything in dom0
 // runs as root, and the kernel makes the nodes that are for all (null, zero, random, tty) 0666.

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrOverflow says that the kernel dropped events because nobody read them in time: what
-// happened meanwhile has to be found by coldplug.
+// ErrOverflow says that the kernel dropped events because nobody read them in time: what has
+// come and gone meanwhile has to be found by coldplug.
 var ErrOverflow = errors.New("uevents were lost: the receive buffer overflowed")
 
 const (

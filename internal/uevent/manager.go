@@ -33,7 +33,7 @@ type Config struct {
 	Log     *slog.Logger
 }
 
-// Manager turns events into loaded modules and tells subscribers. All of its state belongs to
+// Manager loads modules for events and hands the events to subscribers. All of its state belongs to
 // the goroutine in Run; the methods send it requests.
 type Manager struct {
 	config   Config
@@ -191,6 +191,7 @@ func (s *state) coldplugged(err error) {
 		s.Log.Warn("coldplug", "err", err)
 	}
 	s.coldplugging = false
+	s.takeAwayGone()
 	if s.again {
 		s.again = false
 		s.coldplug()
@@ -210,7 +211,7 @@ func (s *state) loaded(modalias string, err error) {
 	}
 }
 
-// event queues the event's modalias and tells subscribers. Only devices that come disturb the
+// event queues the event's modalias and hands it to subscribers. Only devices that come disturb the
 // quiet: a battery or a drive without a disc may report changes for ever.
 func (s *state) event(e Event) {
 	if e.Action == "add" || e.Action == "bind" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -124,10 +125,14 @@ func (r *recorder) load(ctx context.Context, alias string) error {
 
 // start runs a manager on the fixture for the length of the test.
 func start(t *testing.T, r *recorder, workers int) (*Manager, *source) {
+	return startOn(t, sysFixture(), r, workers)
+}
+
+func startOn(t *testing.T, sys fs.FS, r *recorder, workers int) (*Manager, *source) {
 	r.loads = map[string]int{}
 	src := newSource()
 	m := NewManager(Config{
-		Source: src, Sys: sysFixture(), Load: r.load, Workers: workers,
+		Source: src, Sys: sys, Load: r.load, Workers: workers,
 		Final: func(err error) bool { return errors.Is(err, errFinal) },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -226,6 +231,60 @@ func TestManagerOverflowColdplugs(t *testing.T) {
 		m.Settle(t.Context(), 0)
 		if r.loads["pci:ahci"] != 2 {
 			t.Errorf("loads %v: want the second coldplug to find the failed one again", r.loads)
+		}
+	})
+}
+
+// sdaDir is where the fixture's disk is in /sys.
+const sdaDir = "devices/pci0000:00/0000:00:01.0/block/sda"
+
+// What was unplugged while events were lost is gone for subscribers, old and new.
+func TestManagerOverflowTakesAwayWhatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recorder
+		sys := sysFixture()
+		m, src := startOn(t, sys, &r, 8)
+		m.Settle(t.Context(), 0)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		block := func(e Event) bool { return e.Subsystem == "block" }
+		events, err := m.Subscribe(ctx, block)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := <-events; e.Action != "add" || e.DevName != "sda" {
+			t.Fatalf("first event %s %s", e.Action, e.DevName)
+		}
+		delete(sys, sdaDir+"/uevent")
+		delete(sys, "class/block/sda")
+		src.lost <- struct{}{}
+		if e := <-events; e.Action != "remove" || e.DevName != "sda" || e.DevPath != "/"+sdaDir {
+			t.Errorf("event %s %s %s, want the disk's removal", e.Action, e.DevName, e.DevPath)
+		}
+		later, err := m.Subscribe(ctx, block)
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		select {
+		case e := <-later:
+			t.Errorf("a new subscriber is told %s %s", e.Action, e.DevName)
+		default:
+		}
+	})
+}
+
+// Coldplug saw a disk that was unplugged before coldplug's word of it was taken in.
+func TestColdplugDoesNotBringBackWhatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sys := sysFixture()
+		s := newState(t.Context(), Config{Sys: sys, Log: slog.Default()})
+		s.event(Event{Action: "remove", DevPath: "/" + sdaDir, Subsystem: "block"})
+		s.event(Event{Action: "add", DevPath: "/" + sdaDir, Subsystem: "block"})
+		delete(sys, sdaDir+"/uevent")
+		s.handle(message{coldplugDone: true})
+		if len(s.present) > 0 {
+			t.Errorf("present: %v", s.present)
 		}
 	})
 }

@@ -2,15 +2,18 @@ package uevent
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 )
 
-// remembered are the subsystems whose devices a new subscriber is told of at once.
+// remembered are the subsystems whose devices a new subscriber gets at once.
 var remembered = map[string]bool{"block": true, "net": true}
 
-// subscriber is told of the events that filter accepts until ctx ends.
+// subscriber gets the events that filter accepts until ctx ends.
 type subscriber struct {
 	ctx    context.Context
 	filter func(Event) bool
@@ -77,6 +80,18 @@ func (s *state) remember(e Event) {
 	}
 	e.Action = "add"
 	s.present[e.DevPath] = e
+}
+
+// takeAwayGone makes a "remove" of each device that is no longer there: the kernel's own may have been lost, or
+// have come before coldplug's word of a device that it saw just before. To be called when coldplug is through.
+func (s *state) takeAwayGone() {
+	for _, path := range slices.Sorted(maps.Keys(s.present)) {
+		if _, err := fs.Stat(s.Sys, strings.TrimPrefix(path, "/")); errors.Is(err, fs.ErrNotExist) {
+			gone := s.present[path]
+			gone.Action = "remove"
+			s.event(gone)
+		}
+	}
 }
 
 func (s *state) publish(e Event) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/supervise"
 	"github.com/zerodisc/zerodisc/internal/xenstore"
 )
@@ -33,7 +34,7 @@ func XenstoreDaemon(output io.Writer, report func(supervise.Status)) supervise.S
 		Essential:   true,
 		Remedy:      "running guests go on without control; shut them down from inside and reboot the host",
 		Ready:       StoreAnswers,
-		OOMScoreAdj: -1000,
+		OOMScoreAdj: oom.Never,
 		Output:      output,
 		Report:      report,
 	}
@@ -48,8 +49,10 @@ func ConsoleDaemon(output io.Writer, report func(supervise.Status)) supervise.Sp
 		Path:   Xenconsoled,
 		Args:   []string{"--interactive", "--log=none"}, // interactive: in the foreground
 		Remedy: "xl console has no answer until the host is rebooted; guests go on and are reachable over the network",
-		Output: output,
-		Report: report,
+
+		OOMScoreAdj: oom.Last,
+		Output:      output,
+		Report:      report,
 	}
 }
 

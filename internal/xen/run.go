@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
@@ -31,7 +32,7 @@ func Exec(ctx context.Context, program string, args ...string) ([]byte, []byte, 
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	ended := make(chan error, 1)
-	go func() { ended <- cmd.Run() }()
+	go func() { ended <- oom.Run(cmd) }()
 	select {
 	case err := <-ended:
 		return stdout.Bytes(), stderr.Bytes(), verdict(ctx, err)

@@ -27,8 +27,8 @@ import (
 	"github.com/zerodisc/zerodisc/internal/xenstore"
 )
 
-// guest is the demo guest: a shell on its console and a page on port 80.
-type guest struct {
+// demoGuest is the demo guest: a shell on its console and a page on port 80.
+type demoGuest struct {
 	*system
 	name    string
 	about   string // a sentence: what it is
@@ -39,12 +39,12 @@ type guest struct {
 // guestModules are the drivers of a guest's disks and network.
 var guestModules = []string{"xen_netfront", "xen_blkfront"}
 
-// runGuest boots a demo guest and keeps it going until somebody asks for its end.
-func runGuest(s *system) int {
+// runDemoGuest boots a demo guest and keeps it going until somebody asks for its end.
+func runDemoGuest(s *system) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	g := &guest{
-		system: s, name: "guest", about: "A guest of zerodisc, running beside others on one PC.",
+	g := &demoGuest{
+		system: s, name: "guest", about: "A guest of zerodisc, running side by side with others on one PC.",
 		hint: "Leave its console with Ctrl-].\n",
 	}
 	stage.Run(ctx, s.stageEnded, []stage.Stage{
@@ -73,7 +73,7 @@ func loadGuestModules(ctx context.Context) error {
 }
 
 // findName asks xenstore what this guest is called.
-func (g *guest) findName(ctx context.Context) error {
+func (g *demoGuest) findName(ctx context.Context) error {
 	store, err := xenstore.Open(ctx)
 	if err != nil {
 		return err
@@ -126,8 +126,8 @@ func addEntropy(seed []byte) error {
 	return nil
 }
 
-// startNetwork gets a lease for the guest's interface in the background and tells dom0 of it.
-func (g *guest) startNetwork(ctx context.Context) error {
+// startNetwork gets a lease for the guest's interface in the background and lets dom0 know.
+func (g *demoGuest) startNetwork(ctx context.Context) error {
 	manager, err := netcfg.NewManager(netcfg.Options{
 		Interface: "eth0", Hostname: g.name, ResolvConf: "/etc/resolv.conf",
 		Report: func(e netcfg.Event) {
@@ -147,13 +147,13 @@ func (g *guest) startNetwork(ctx context.Context) error {
 }
 
 // show makes the address known: to the page and on the console.
-func (g *guest) show(address string) {
+func (g *demoGuest) show(address string) {
 	g.address.Store(&address)
 	g.log.Info(boot.MsgGuestAddress, "guest", g.name, "address", address)
 }
 
 // tell makes the address known here, and to dom0 through xenstore.
-func (g *guest) tell(ctx context.Context, address string) {
+func (g *demoGuest) tell(ctx context.Context, address string) {
 	g.show(address)
 	store, err := xenstore.Open(ctx)
 	if err != nil {
@@ -167,7 +167,7 @@ func (g *guest) tell(ctx context.Context, address string) {
 }
 
 // banner stands above the guest's shell.
-func (g *guest) banner() string {
+func (g *demoGuest) banner() string {
 	where := "It has no address yet; exit shows this again."
 	if a := g.address.Load(); a != nil {
 		where = fmt.Sprintf("Address %s, page http://%s/", *a, *a)
@@ -180,7 +180,7 @@ type facts struct {
 	Name, About, Address, Uptime, Memory, Kernel string
 }
 
-func (g *guest) facts() facts {
+func (g *demoGuest) facts() facts {
 	f := facts{Name: g.name, About: g.about, Address: "(not yet)", Uptime: uptime().Round(time.Second).String()}
 	if a := g.address.Load(); a != nil {
 		f.Address = *a
@@ -224,7 +224,7 @@ var page = template.Must(template.New("page").Parse(`<!doctype html>
 `))
 
 // servePage serves the page on port 80 in the background.
-func (g *guest) servePage(context.Context) error {
+func (g *demoGuest) servePage(context.Context) error {
 	server := &http.Server{
 		Addr: ":80", ReadHeaderTimeout: 10 * time.Second,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
