@@ -153,7 +153,7 @@ func (c *Config) clone() *Config {
 
 // errorf makes an error about a place in the file.
 func (c *Config) errorf(pos Pos, remedy, format string, args ...any) *Error {
-	return &Error{File: c.File, Pos: pos, Problem: fmt.Sprintf(format, args...), Remedy: remedy}
+	return newError(c.File, pos, fmt.Sprintf(format, args...), remedy, nil)
 }
 
 // Render writes the configuration in a form that xl and Parse read back as the same value: one
