@@ -8,6 +8,7 @@ package guests
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -154,6 +155,15 @@ func (c *Config) clone() *Config {
 // errorf makes an error about a place in the file.
 func (c *Config) errorf(pos Pos, remedy, format string, args ...any) *Error {
 	return newError(c.File, pos, fmt.Sprintf(format, args...), remedy, nil)
+}
+
+// faultAt makes an error about a place in the file of a *fault.
+func (c *Config) faultAt(pos Pos, before string, err error) error {
+	var f *fault
+	if !errors.As(err, &f) {
+		return err
+	}
+	return c.errorf(pos, f.remedy, "%s%s", before, f.problem)
 }
 
 // Render writes the configuration in a form that xl and Parse read back as the same value: one

@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/zerodisc/zerodisc/boot"
 )
 
 // Type is how Xen runs a guest.
@@ -31,6 +29,8 @@ type Machine struct {
 	// Elsewhere says that this is not the machine but where a disc is made for it: absolute paths of a
 	// configuration are not looked for, and what lies outside of the guest's directory is left behind.
 	Elsewhere bool
+	// ReadOnly says whether a file of the machine cannot be written to for the file system it is on; nil: none is.
+	ReadOnly func(path string) bool
 }
 
 // Domain is a guest made ready for one machine.
@@ -251,25 +251,6 @@ func (r *resolver) mustBeThere(what string, pos Pos, path string) error {
 		return fault
 	case info.IsDir():
 		return r.config().errorf(pos, "name a file", "%s names a directory: %s", what, path)
-	}
-	return nil
-}
-
-// vifs gives each network interface without them a MAC address and a bridge.
-func (r *resolver) vifs() error {
-	list, err := r.config().List("vif")
-	if err != nil {
-		return err
-	}
-	bridge := r.machine.Bridge
-	if bridge == "" {
-		bridge = boot.DefaultBridge
-	}
-	for i := range list {
-		mac := MAC(r.machine.Seed, r.guest.Name, i)
-		list[i].Text, mac = completeVif(list[i].Text, mac, bridge)
-		list[i].Kind = String
-		r.domain.MACs = append(r.domain.MACs, mac)
 	}
 	return nil
 }

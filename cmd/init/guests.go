@@ -17,6 +17,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
@@ -264,7 +266,7 @@ func (d *dom0) launch(ctx context.Context, found []*guests.Guest, broken []*gues
 
 // resolve completes guests for this machine and refuses those that it cannot run.
 func (d *dom0) resolve(found []*guests.Guest) []*guests.Domain {
-	machine := guests.Machine{HVM: d.host.PVH(), Kernel: d.kernel, Bridge: d.bridge, Seed: machineSeed()}
+	machine := guests.Machine{HVM: d.host.PVH(), Kernel: d.kernel, Bridge: d.bridge, Seed: machineSeed(), ReadOnly: onReadOnly}
 	var domains []*guests.Domain
 	for _, g := range found {
 		domain, err := g.Resolve(machine)
@@ -280,6 +282,9 @@ func (d *dom0) resolve(found []*guests.Guest) []*guests.Domain {
 	}
 	return domains
 }
+
+// onReadOnly says whether a file is on a file system that cannot be written to.
+func onReadOnly(path string) bool { return errors.Is(unix.Access(path, unix.W_OK), unix.EROFS) }
 
 // keepKiB is what dom0 keeps free of its memory, whatever guests would like to have: what xl takes, and
 // some for the kernel's caches.
