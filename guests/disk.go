@@ -78,8 +78,11 @@ func (d *disk) field(key string) *string {
 	return nil
 }
 
-// overwritable are the parameters of which the last one counts; a second value for another is a mistake.
-var overwritable = []string{"access", "devtype"}
+// Of most parameters a second one is a mistake. Of these the last one counts, or they may be repeated.
+var (
+	overwritable = []string{"access", "devtype"}
+	repeatable   = []string{"format", "backendtype", "specification"}
+)
 
 // set gives the parameter called key a value.
 func (d *disk) set(key, value string) error {
@@ -90,7 +93,8 @@ func (d *disk) set(key, value string) error {
 		value = "raw"
 	}
 	at := d.field(key)
-	if *at != "" && *at != value && !slices.Contains(overwritable, key) {
+	same := *at == value && slices.Contains(repeatable, key)
+	if *at != "" && !same && !slices.Contains(overwritable, key) {
 		return faultf("give it once", "%s is given twice: %q and %q", key, *at, value)
 	}
 	*at, d.given[key] = value, true
@@ -283,7 +287,9 @@ func (d *disk) String() string {
 	if strings.HasSuffix(target, ",") {
 		target += "," // xl takes one comma off the end
 	}
-	add("target", target)
+	if d.given["target"] {
+		words = append(words, "target="+target) // empty, too: a drive without a CD
+	}
 	return strings.Join(words, ",")
 }
 

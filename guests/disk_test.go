@@ -6,32 +6,34 @@ import (
 	"testing"
 )
 
-// TestDisk pins what each form of a disk is to xl.
+// diskCases are disks, each with the form in which xl gets it.
+var diskCases = map[string]string{
+	"disk.img,raw,xvda,w":                            "vdev=xvda,format=raw,access=w,target=disk.img",
+	"disk.img,,xvda":                                 "vdev=xvda,format=raw,target=disk.img",
+	" disk.img, raw, xvda, rw":                       "vdev=xvda,format=raw,access=rw,target=disk.img",
+	"format=raw, vdev=xvda, access=rw, target=a,b=c": "vdev=xvda,format=raw,access=rw,target=a,b=c",
+	"vdev=xvda,target=disk.img,":                     "vdev=xvda,target=disk.img",
+	"vdev=xvda,disk.img":                             "vdev=xvda,target=disk.img",
+	",raw,xvda,target=disk.img":                      "vdev=xvda,format=raw,target=disk.img",
+	"a.iso,,hdc,cdrom":                               "vdev=hdc,format=raw,devtype=cdrom,target=a.iso",
+	"a.iso,,hdc,,cdrom":                              "vdev=hdc,format=raw,devtype=cdrom,target=a.iso",
+	"a.iso,raw,hdc,devtype=cdrom":                    "vdev=hdc,format=raw,devtype=cdrom,target=a.iso",
+	"a.iso,raw,hdc,devtype=cdrom,devtype=disk":       "vdev=hdc,format=raw,devtype=disk,target=a.iso",
+	"raw:a.iso,hdc:cdrom,ro":                         "vdev=hdc,format=raw,access=ro,devtype=cdrom,target=a.iso",
+	"file:/x/y.img,xvda1,w":                          "vdev=xvda1,access=w,target=/x/y.img",
+	"tap:aio:y.img,xvda1,w":                          "vdev=xvda1,access=w,target=y.img",
+	"phy:/dev/vg/lv,xvda1,w":                         "vdev=xvda1,access=w,target=/dev/vg/lv",
+	"a:b.img,raw,xvda":                               "vdev=xvda,format=raw,target=a:b.img",
+	",hdc:cdrom,r":                                   "vdev=hdc,format=empty,access=r,devtype=cdrom,target=",
+	"vdev=hdc,cdrom":                                 "vdev=hdc,devtype=cdrom",
+	"iscsi:iqn.2001-05.com.example:disk,xvda,w":      "vdev=xvda,access=w,script=block-iscsi,target=iqn.2001-05.com.example:disk",
+	"script=block-nbd,vdev=xvda,target=host:port":    "vdev=xvda,script=block-nbd,target=host:port",
+	"backend=storage,vdev=xvda,target=vol1":          "vdev=xvda,backend=storage,target=vol1",
+	"a,raw,xvda,direct-io-safe,no-discard,w":         "vdev=xvda,format=raw,access=w,direct-io-safe,no-discard,target=a",
+}
+
 func TestDisk(t *testing.T) {
-	for spec, want := range map[string]string{
-		"disk.img,raw,xvda,w":                            "vdev=xvda,format=raw,access=w,target=disk.img",
-		"disk.img,,xvda":                                 "vdev=xvda,format=raw,target=disk.img",
-		" disk.img, raw, xvda, rw":                       "vdev=xvda,format=raw,access=rw,target=disk.img",
-		"format=raw, vdev=xvda, access=rw, target=a,b=c": "vdev=xvda,format=raw,access=rw,target=a,b=c",
-		"vdev=xvda,target=disk.img,":                     "vdev=xvda,target=disk.img",
-		"vdev=xvda,disk.img":                             "vdev=xvda,target=disk.img",
-		",raw,xvda,target=disk.img":                      "vdev=xvda,format=raw,target=disk.img",
-		"a.iso,,hdc,cdrom":                               "vdev=hdc,format=raw,devtype=cdrom,target=a.iso",
-		"a.iso,,hdc,,cdrom":                              "vdev=hdc,format=raw,devtype=cdrom,target=a.iso",
-		"a.iso,raw,hdc,devtype=cdrom":                    "vdev=hdc,format=raw,devtype=cdrom,target=a.iso",
-		"a.iso,raw,hdc,devtype=cdrom,devtype=disk":       "vdev=hdc,format=raw,devtype=disk,target=a.iso",
-		"raw:a.iso,hdc:cdrom,ro":                         "vdev=hdc,format=raw,access=ro,devtype=cdrom,target=a.iso",
-		"file:/x/y.img,xvda1,w":                          "vdev=xvda1,access=w,target=/x/y.img",
-		"tap:aio:y.img,xvda1,w":                          "vdev=xvda1,access=w,target=y.img",
-		"phy:/dev/vg/lv,xvda1,w":                         "vdev=xvda1,access=w,target=/dev/vg/lv",
-		"a:b.img,raw,xvda":                               "vdev=xvda,format=raw,target=a:b.img",
-		",hdc:cdrom,r":                                   "vdev=hdc,format=empty,access=r,devtype=cdrom",
-		"vdev=hdc,cdrom":                                 "vdev=hdc,devtype=cdrom",
-		"iscsi:iqn.2001-05.com.example:disk,xvda,w":      "vdev=xvda,access=w,script=block-iscsi,target=iqn.2001-05.com.example:disk",
-		"script=block-nbd,vdev=xvda,target=host:port":    "vdev=xvda,script=block-nbd,target=host:port",
-		"backend=storage,vdev=xvda,target=vol1":          "vdev=xvda,backend=storage,target=vol1",
-		"a,raw,xvda,direct-io-safe,no-discard,w":         "vdev=xvda,format=raw,access=w,direct-io-safe,no-discard,target=a",
-	} {
+	for spec, want := range diskCases {
 		d, err := parseDisk(spec)
 		if err != nil {
 			t.Errorf("%q: %v", spec, err)
@@ -43,36 +45,39 @@ func TestDisk(t *testing.T) {
 	}
 }
 
+// diskErrors are disks that are refused, each with a part of the message.
+var diskErrors = map[string]string{
+	"":                                  "no device name",
+	"disk.img":                          "no device name",
+	"disk.img,xvda,w":                   `"xvda" is not a value of format`,
+	",raw,xvda":                         "no target",
+	"a=b.img,raw,xvda":                  `"a" is not a disk parameter`,
+	"nfs:/disk.img,xvda,w":              `"nfs:" is not a disk prefix`,
+	"disk.img,raw,xvda,w,more":          `too many parameters: "more"`,
+	"disk.img,raw,xvda,yes":             `"yes" is not a value of access`,
+	"disk.img,raw,xvda:tape,w":          `"tape" is not a value of devtype`,
+	"disk.img,raw,xvda,devtype=tape":    `"tape" is not a value of devtype`,
+	"a,raw,xvda,backendtype=loop":       `"loop" is not a value of backendtype`,
+	"a,raw,xvda,specification=nvme":     `"nvme" is not a value of specification`,
+	"a,raw,xvda,grant_usage=2":          `"2" is not a value of grant_usage`,
+	"disk.img,raw,xvda,target=b.img":    `target is given twice: "disk.img" and "b.img"`,
+	"a,raw,xvda,vdev=xvdb":              `vdev is given twice: "xvda" and "xvdb"`,
+	"a,raw,xvda,format=qcow2":           `format is given twice: "raw" and "qcow2"`,
+	"iscsi:a,xvda,w,script=b":           `script is given twice: "block-iscsi" and "b"`,
+	"a,raw,xvda,colo":                   "COLO, which replicates a guest on a second host, is not on this disc: colo",
+	"a,raw,xvda,colo-port=9":            "not on this disc: colo-port",
+	"a,raw,vda":                         `"vda" is not a device name that Xen knows`,
+	"a,raw,xvda01":                      "not a device name",
+	"a,raw,hde":                         "not a device name",
+	"a,raw,sda16":                       "not a device name",
+	"a,raw,xvd":                         "not a device name",
+	"a,empty,xvda,w":                    "the format is empty, but the disk is no CD drive",
+	"a,empty,xvda,cdrom":                "the format is empty, but there is a target",
+	"vdev=xvda,target=a\nscript=/bin/x": "a line break or another control character",
+}
+
 func TestDiskErrors(t *testing.T) {
-	for spec, want := range map[string]string{
-		"":                                  "no device name",
-		"disk.img":                          "no device name",
-		"disk.img,xvda,w":                   `"xvda" is not a value of format`,
-		",raw,xvda":                         "no target",
-		"a=b.img,raw,xvda":                  `"a" is not a disk parameter`,
-		"nfs:/disk.img,xvda,w":              `"nfs:" is not a disk prefix`,
-		"disk.img,raw,xvda,w,more":          `too many parameters: "more"`,
-		"disk.img,raw,xvda,yes":             `"yes" is not a value of access`,
-		"disk.img,raw,xvda:tape,w":          `"tape" is not a value of devtype`,
-		"disk.img,raw,xvda,devtype=tape":    `"tape" is not a value of devtype`,
-		"a,raw,xvda,backendtype=loop":       `"loop" is not a value of backendtype`,
-		"a,raw,xvda,specification=nvme":     `"nvme" is not a value of specification`,
-		"a,raw,xvda,grant_usage=2":          `"2" is not a value of grant_usage`,
-		"disk.img,raw,xvda,target=b.img":    `target is given twice: "disk.img" and "b.img"`,
-		"a,raw,xvda,vdev=xvdb":              `vdev is given twice: "xvda" and "xvdb"`,
-		"a,raw,xvda,format=qcow2":           `format is given twice: "raw" and "qcow2"`,
-		"iscsi:a,xvda,w,script=b":           `script is given twice: "block-iscsi" and "b"`,
-		"a,raw,xvda,colo":                   "COLO, which replicates a guest on a second host, is not on this disc: colo",
-		"a,raw,xvda,colo-port=9":            "not on this disc: colo-port",
-		"a,raw,vda":                         `"vda" is not a device name that Xen knows`,
-		"a,raw,xvda01":                      "not a device name",
-		"a,raw,hde":                         "not a device name",
-		"a,raw,sda16":                       "not a device name",
-		"a,raw,xvd":                         "not a device name",
-		"a,empty,xvda,w":                    "the format is empty, but the disk is no CD drive",
-		"a,empty,xvda,cdrom":                "the format is empty, but there is a target",
-		"vdev=xvda,target=a\nscript=/bin/x": "a line break or another control character",
-	} {
+	for spec, want := range diskErrors {
 		if _, err := parseDisk(spec); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %s", spec, err, want)
 		}

@@ -56,7 +56,7 @@ func (g *Guest) Resolve(machine Machine) (*Domain, error) {
 		machine: machine,
 		domain:  &Domain{Guest: g, Complete: g.Config.clone()},
 	}
-	steps := []func() error{r.name, r.chooseType, r.bootSource, r.paths, r.disks, r.vifs, r.emulation, r.memory}
+	steps := []func() error{r.name, r.chooseType, r.values, r.bootSource, r.paths, r.disks, r.vifs, r.missingDevices, r.memory}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, asError(err, g.Name, g.File)
@@ -84,6 +84,12 @@ func (r *resolver) name() error {
 // without a type was written for xl's own default, pv.
 var pvOnly = []string{"pci", "e820_host", "firmware"}
 
+// isPVOnly says whether a file without a type is for a PV guest.
+func isPVOnly(c *Config) bool {
+	isSet := func(name string) bool { return c.Lookup(name) != nil }
+	return slices.ContainsFunc(pvOnly, isSet) || isOn(c, "vnc") // which makes no framebuffer for PVH
+}
+
 // chooseType finds the guest's type and refuses one that the machine cannot run.
 func (r *resolver) chooseType() error {
 	chosen, at, err := r.givenType()
@@ -92,8 +98,7 @@ func (r *resolver) chooseType() error {
 	}
 	if chosen == "" {
 		chosen = PV
-		isPV := func(name string) bool { return r.config().Lookup(name) != nil }
-		if r.machine.HVM && !slices.ContainsFunc(pvOnly, isPV) {
+		if r.machine.HVM && !isPVOnly(r.config()) {
 			chosen = PVH
 		}
 		r.config().set("type", string(chosen))
@@ -160,7 +165,11 @@ func (r *resolver) bootSource() error {
 	case ok:
 		return r.mustExist("bootloader", loader.Pos, loader.Text)
 	}
-	if r.config().Lookup("kernel") == nil && r.config().Lookup("firmware") == nil {
+	if firmware := r.config().Lookup("firmware"); firmware != nil {
+		return r.config().errorf(firmware.Value.Pos, "name a kernel and a ramdisk in place of it",
+			"the boot loader %q is not on this disc", firmware.Value.Text)
+	}
+	if r.config().Lookup("kernel") == nil {
 		return r.config().errorf(Pos{}, `write kernel = "FILE", or kernel = "dom0" for dom0's own kernel`,
 			"there is no kernel")
 	}
@@ -251,29 +260,6 @@ func (r *resolver) mustBeThere(what string, pos Pos, path string) error {
 		return fault
 	case info.IsDir():
 		return r.config().errorf(pos, "name a file", "%s names a directory: %s", what, path)
-	}
-	return nil
-}
-
-// emulated lists what a PV or PVH guest needs a device model for besides disks (libxl's
-// libxl__need_xenpv_qemu).
-var emulated = []string{"vfb", "channel"}
-
-// emulation refuses devices that nothing in dom0 emulates.
-func (r *resolver) emulation() error {
-	if r.machine.DeviceModel != "" {
-		return nil
-	}
-	for _, name := range emulated {
-		list, err := r.config().List(name)
-		if err != nil {
-			return err
-		}
-		if len(list) > 0 {
-			return r.config().errorf(list[0].Pos,
-				fmt.Sprintf("remove %s; xl console reaches the guest's console", name),
-				"%s needs a device model (QEMU), which is not on this disc", name)
-		}
 	}
 	return nil
 }
