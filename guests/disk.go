@@ -395,7 +395,11 @@ func (r *resolver) disk(d *disk, pos Pos) error {
 	if err != nil {
 		return err
 	}
-	if d.script = script; !d.isPath() {
+	d.script = script
+	if err := r.trustDisk(d, pos); err != nil {
+		return err
+	}
+	if !d.isPath() {
 		return nil
 	}
 	if d.prefix == "phy" && !isAbsolute(d.target) {

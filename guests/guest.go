@@ -20,6 +20,17 @@ type Guest struct {
 	Dir    string // absolute
 	File   string // the configuration, absolute
 	Config *Config
+	// Trusted says that whoever wrote the configuration may do in dom0 what root may: it is from the boot medium, say.
+	// Other guests are held to settings, and to files, that cannot leave the guest. It is the caller's to set.
+	Trusted bool
+}
+
+// Trust marks all guests of a store as trusted, see Guest.Trusted, and returns them.
+func Trust(guests []*Guest) []*Guest {
+	for _, guest := range guests {
+		guest.Trusted = true
+	}
+	return guests
 }
 
 // maxNameBytes keeps NAME.cfg and Xen's log files guest-NAME.log within a file name's 255 bytes.

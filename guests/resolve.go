@@ -56,7 +56,7 @@ func (g *Guest) Resolve(machine Machine) (*Domain, error) {
 		machine: machine,
 		domain:  &Domain{Guest: g, Complete: g.Config.clone()},
 	}
-	steps := []func() error{r.name, r.chooseType, r.values, r.bootSource, r.paths, r.disks, r.vifs, r.missingDevices, r.memory}
+	steps := []func() error{r.trust, r.name, r.chooseType, r.values, r.bootSource, r.paths, r.disks, r.vifs, r.missingDevices, r.memory}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, asError(err, g.Name, g.File)
@@ -227,6 +227,9 @@ func (r *resolver) absolute(what string, pos Pos, path string) (string, error) {
 		return "", r.config().errorf(pos, "name a file, or remove it", "%s names no file", what)
 	}
 	if isAbsolute(path) {
+		if err := r.trustPath(what, pos, path); err != nil {
+			return "", err
+		}
 		return path, r.mustExist(what, pos, path)
 	}
 	if r.machine.Elsewhere && !filepath.IsLocal(path) {
@@ -234,6 +237,9 @@ func (r *resolver) absolute(what string, pos Pos, path string) (string, error) {
 			"%s lies outside of the guest's directory, which is all that goes onto the disc: %s", what, path)
 	}
 	path = filepath.Join(r.guest.Dir, path)
+	if err := r.trustPath(what, pos, path); err != nil {
+		return "", err
+	}
 	return path, r.mustBeThere(what, pos, path)
 }
 

@@ -182,6 +182,9 @@ func (r *resolver) vif(v *vif, index int, pos Pos) error {
 		return r.config().errorf(pos, "remove type=ioemu", "%s guests have no emulated network interfaces",
 			strings.ToUpper(string(r.domain.Type)))
 	}
+	if err := r.trustVif(v, pos); err != nil {
+		return err
+	}
 	if _, err := r.script("vif", "vif-bridge", v.given["script"], pos); err != nil {
 		return err
 	}

@@ -107,13 +107,15 @@ var onlyHere = map[string]string{
 // TestXLDisks compares with xl how disks are read: as they are written, and as this package writes them.
 func TestXLDisks(t *testing.T) {
 	x := findXL(t)
+	var written, read []string
 	for spec := range diskCases {
 		d, err := parseDisk(spec)
 		if err != nil {
 			t.Fatal(err)
 		}
-		compareDisks(t, x, []string{spec}, []string{d.String()})
+		written, read = append(written, spec), append(read, d.String())
 	}
+	compareDisks(t, x, written, read)
 	for spec := range diskErrors {
 		why, here := onlyHere[spec]
 		_, err := x.read(t, minimal+diskList([]string{spec}))
@@ -181,10 +183,17 @@ func diskList(specs []string) string {
 // TestXLVifs compares with xl how network interfaces are read.
 func TestXLVifs(t *testing.T) {
 	x := findXL(t)
+	var specs []string
 	for _, test := range vifCases {
-		config, err := x.read(t, minimal+"vif=['"+test.want+"']")
-		if err != nil || len(config.Nics) != 1 || config.Nics[0]["mac"] != test.mac {
-			t.Errorf("%q: xl says %v, %v", test.want, config.Nics, err)
+		specs = append(specs, test.want)
+	}
+	config, err := x.read(t, minimal+"vif=['"+strings.Join(specs, "','")+"']")
+	if err != nil || len(config.Nics) != len(vifCases) {
+		t.Fatalf("xl says %v, %v", config.Nics, err)
+	}
+	for i, test := range vifCases {
+		if config.Nics[i]["mac"] != test.mac {
+			t.Errorf("%q: xl says %v", test.want, config.Nics[i])
 		}
 	}
 	for spec := range vifErrors {

@@ -240,7 +240,7 @@ func (d *dom0) startOwn(ctx context.Context) {
 	d.memory.Lock()
 	defer d.memory.Unlock()
 	found, broken := guests.Scan(boot.MediaMount+"/"+boot.MediumGuests, boot.GuestsInRAM)
-	d.launch(ctx, found, broken, d.host.FreeKiB)
+	d.launch(ctx, guests.Trust(found), broken, d.host.FreeKiB)
 }
 
 // launch starts those of the guests found that fit in memory, several at a time, and refuses the others and

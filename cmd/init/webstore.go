@@ -43,7 +43,7 @@ func (d *dom0) fetchGuests(ctx context.Context) {
 		dir := filepath.Join(boot.WebStoresDir, strconv.Itoa(i+1))
 		store := webstore.Store{
 			Source: source, Dir: dir, Client: client, Budget: d.downloads,
-			Report: d.reportStore(source.String()), Start: d.startFetched, Refuse: d.refuseFetched,
+			Report: d.reportStore(source.String()), Start: d.startFetched(source.Pin != nil), Refuse: d.refuseFetched,
 		}
 		go d.runStore(ctx, store)
 	}
@@ -92,8 +92,13 @@ func (d *dom0) reportStore(url string) func(webstore.Event) {
 	}
 }
 
-// startFetched starts the guest in dir and says whether it fitted.
-func (d *dom0) startFetched(ctx context.Context, dir string) bool {
+// startFetched returns what starts the guest in a directory and says whether it fitted. A store is trusted when
+// the list of its files is pinned: then it is the one that was meant.
+func (d *dom0) startFetched(trusted bool) func(ctx context.Context, dir string) bool {
+	return func(ctx context.Context, dir string) bool { return d.startFrom(ctx, dir, trusted) }
+}
+
+func (d *dom0) startFrom(ctx context.Context, dir string, trusted bool) bool {
 	d.memory.Lock()
 	defer d.memory.Unlock()
 	host, err := xen.ReadHost(ctx, xen.Exec)
@@ -106,6 +111,7 @@ func (d *dom0) startFetched(ctx context.Context, dir string) bool {
 	if errors.As(err, &broken) {
 		return d.launch(ctx, nil, []*guests.Error{broken}, host.FreeKiB) > 0
 	}
+	guest.Trusted = trusted
 	return d.launch(ctx, []*guests.Guest{guest}, nil, host.FreeKiB) > 0
 }
 
