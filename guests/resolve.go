@@ -56,7 +56,7 @@ func (g *Guest) Resolve(machine Machine) (*Domain, error) {
 		machine: machine,
 		domain:  &Domain{Guest: g, Complete: g.Config.clone()},
 	}
-	steps := []func() error{r.trust, r.name, r.chooseType, r.values, r.bootSource, r.paths, r.disks, r.vifs, r.missingDevices, r.memory}
+	steps := []func() error{r.trust, r.name, r.paths, r.chooseType, r.values, r.bootSource, r.disks, r.vifs, r.missingDevices, r.memory}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, asError(err, g.Name, g.File)
@@ -98,7 +98,7 @@ func (r *resolver) chooseType() error {
 	}
 	if chosen == "" {
 		chosen = PV
-		if r.machine.HVM && !isPVOnly(r.config()) {
+		if r.machine.HVM && !isPVOnly(r.config()) && !r.kernelIsPVOnly() {
 			chosen = PVH
 		}
 		r.config().set("type", string(chosen))
@@ -114,6 +114,9 @@ func (r *resolver) chooseType() error {
 			"switch on VT-x or AMD-V in the firmware setup, or remove this line to run it as PV",
 			"%s guests need hardware virtualisation, which this machine does not offer",
 			strings.ToUpper(string(chosen)))
+	case chosen == PVH && at.Text != "" && r.kernelIsPVOnly():
+		return r.config().errorf(at.Pos, `write type = "pv", or take a kernel with CONFIG_PVH`,
+			"the kernel cannot run as PVH: it has no entry point for it among its Xen notes")
 	}
 	return nil
 }
