@@ -179,7 +179,8 @@ func (d *disk) word(word string) error {
 	case word == "cdrom":
 		return d.set("devtype", word)
 	case word == "colo", isPair && slices.Contains(coloKeys, key):
-		return faultf("remove its parameters", "COLO, which replicates a guest on a second host, is not on this disc: %s", key)
+		return faultf("remove its parameters",
+			"COLO, which replicates a guest on a second host, is not on this disc: %s", key)
 	case !isPair:
 		return d.positional(word)
 	case d.field(key) == nil && diskValues[key] == nil:
@@ -419,9 +420,14 @@ func (r *resolver) disk(d *disk, pos Pos) error {
 // isReadOnly says whether a file that exists cannot be written to for the medium it is on.
 func (r *resolver) isReadOnly(path string) bool {
 	if r.machine.Elsewhere {
-		return strings.HasPrefix(path, r.guest.Dir+string(filepath.Separator)) // it will be on a CD
+		return r.isInside(path) // it will be on a CD
 	}
 	return r.machine.ReadOnly != nil && r.machine.ReadOnly(path)
+}
+
+// isInside says whether a path lies below the guest's directory.
+func (r *resolver) isInside(path string) bool {
+	return strings.HasPrefix(path, r.guest.Dir+string(filepath.Separator))
 }
 
 // scriptDir is where Xen looks for scripts.
@@ -433,7 +439,7 @@ func (r *resolver) script(what, own, script string, pos Pos) (string, error) {
 	case script == "", script == own, script == scriptDir+own:
 		return "", nil
 	case !isAbsolute(script):
-		return "", r.config().errorf(pos, "remove it: "+own+" is what there is",
+		return "", r.config().errorf(pos, "remove it; the only script here is "+own,
 			"%s needs the script %s, which is not on this disc", what, script)
 	}
 	return script, r.mustExist("the script of "+what, pos, script)

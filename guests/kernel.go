@@ -63,7 +63,8 @@ type bzImage struct {
 // parseBzImage reads the beginning of a bzImage.
 func parseBzImage(head []byte) (bzImage, bool) {
 	const withPayload = 0x208 // the version of the protocol that tells where the payload is
-	if len(head) < 0x250 || string(head[0x202:0x206]) != "HdrS" || binary.LittleEndian.Uint16(head[0x206:]) < withPayload {
+	if len(head) < 0x250 || string(head[0x202:0x206]) != "HdrS" ||
+		binary.LittleEndian.Uint16(head[0x206:]) < withPayload {
 		return bzImage{}, false
 	}
 	sectors := int64(head[0x1f1])
@@ -140,36 +141,55 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// noteSegments reads the headers of an ELF file, which come first in kernels, and returns where the notes are, in their
-// order.
-func noteSegments(in *countingReader) ([]segment, error) {
-	head := make([]byte, 64)
+// headerSize is that of an ELF file of 64 bits; one of 32 bits has less.
+const headerSize = 64
+
+// programTable is where an ELF file has its program headers.
+type programTable struct {
+	is64   bool
+	offset int64
+	entry  int64 // bytes of each
+	length int64 // bytes of all
+}
+
+// parseELF reads the header of an ELF file. ok is false where it is none, or where its program headers are not at its
+// beginning, as they are in kernels.
+func parseELF(head []byte) (t programTable, ok bool) {
+	if string(head[:4]) != elf.ELFMAG || elf.Data(head[elf.EI_DATA]) != elf.ELFDATA2LSB {
+		return t, false
+	}
+	little, least := binary.LittleEndian, int64(32)
+	t.is64 = elf.Class(head[elf.EI_CLASS]) == elf.ELFCLASS64
+	var count int64
+	if t.is64 {
+		t.offset, least = int64(little.Uint64(head[32:])), 56
+		t.entry, count = int64(little.Uint16(head[54:])), int64(little.Uint16(head[56:]))
+	} else {
+		t.offset = int64(little.Uint32(head[28:]))
+		t.entry, count = int64(little.Uint16(head[42:])), int64(little.Uint16(head[44:]))
+	}
+	t.length = t.entry * count
+	return t, t.entry >= least && t.offset >= 0 && t.offset <= maxHeader && t.length <= maxHeader
+}
+
+// noteSegments reads the headers of an ELF file and returns where the notes are, in their order.
+func noteSegments(in io.Reader) ([]segment, error) {
+	head := make([]byte, headerSize)
 	if _, err := io.ReadFull(in, head); err != nil {
 		return nil, err
 	}
-	if string(head[:4]) != elf.ELFMAG || elf.Data(head[elf.EI_DATA]) != elf.ELFDATA2LSB {
+	table, ok := parseELF(head)
+	if !ok {
 		return nil, errUnreadable
 	}
-	is64 := elf.Class(head[elf.EI_CLASS]) == elf.ELFCLASS64
-	table, entry, count := int64(binary.LittleEndian.Uint32(head[28:])), binary.LittleEndian.Uint16(head[42:]), binary.LittleEndian.Uint16(head[44:])
-	least := uint16(32)
-	if is64 {
-		table, entry, count = int64(binary.LittleEndian.Uint64(head[32:])), binary.LittleEndian.Uint16(head[54:]), binary.LittleEndian.Uint16(head[56:])
-		least = 56
-	}
-	length := int64(entry) * int64(count)
-	if entry < least || table < 0 || table > maxHeader || length > maxHeader {
-		return nil, errUnreadable
-	}
-	// In a file of 32 bits the table may begin before the 64 bytes that were read end.
-	headers := make([]byte, max(0, table+length-int64(len(head))))
-	if _, err := io.ReadFull(in, headers); err != nil {
+	// In a file of 32 bits the table may begin before the bytes that were read end.
+	rest := make([]byte, max(0, table.offset+table.length-headerSize))
+	if _, err := io.ReadFull(in, rest); err != nil {
 		return nil, err
 	}
-	headers = append(head, headers...)[table : table+length]
 	var found []segment
-	for ; len(headers) > 0; headers = headers[entry:] {
-		if s, ok := noteSegment(headers, is64); ok {
+	for header := range slices.Chunk(append(head, rest...)[table.offset:table.offset+table.length], int(table.entry)) {
+		if s, ok := noteSegment(header, table.is64); ok {
 			found = append(found, s)
 		}
 	}
@@ -209,14 +229,18 @@ func xenNotes(notes []byte) (pvh, xen bool) {
 	return pvh, xen
 }
 
-// kernelIsPVOnly says whether the guest's own kernel is known to run as PV only. The path of kernel is absolute already.
+// kernelIsPVOnly says whether the guest's own kernel is known to run as PV only. The path of kernel is
+// absolute already.
 func (r *resolver) kernelIsPVOnly() bool {
 	kernel, ok, err := r.config().Text("kernel")
 	if err != nil || !ok || kernel.Text == r.machine.Kernel || r.config().Lookup("bootloader") != nil {
 		return false
 	}
+	if r.machine.Elsewhere && !r.isInside(kernel.Text) {
+		return false // it is dom0's
+	}
 	if info, err := os.Stat(kernel.Text); err != nil || !info.Mode().IsRegular() {
-		return false // a path of dom0's, seen from elsewhere
+		return false // a pipe would block
 	}
 	file, err := os.Open(kernel.Text)
 	if err != nil {

@@ -56,7 +56,9 @@ func (g *Guest) Resolve(machine Machine) (*Domain, error) {
 		machine: machine,
 		domain:  &Domain{Guest: g, Complete: g.Config.clone()},
 	}
-	steps := []func() error{r.trust, r.name, r.paths, r.chooseType, r.values, r.bootSource, r.disks, r.vifs, r.missingDevices, r.memory}
+	steps := []func() error{
+		r.trust, r.name, r.paths, r.chooseType, r.values, r.bootSource, r.disks, r.vifs, r.missingDevices, r.memory,
+	}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, asError(err, g.Name, g.File)

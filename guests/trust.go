@@ -26,73 +26,61 @@ var confined = []string{
 	"vncviewer", "vif2", "device_model", // which xl skips with a warning
 }
 
-// Why a setting is refused, to be read after its name.
-const (
-	runsProgram    = "names a program that runs in dom0, or tells it what to do"
-	namesDevice    = "gives the guest a device of the host"
-	needsBackend   = "gives the guest a device that another domain or a program in dom0 serves"
-	opensDisplay   = "opens a display or a network port in dom0"
-	takesCPU       = "takes processors or their time from dom0 and the other guests"
-	takesXenMemory = "takes memory of Xen's that no guest is charged with"
-	weakensXen     = "switches on what Xen's developers give no security support for"
-	isLabel        = "chooses what Xen's security policy allows the guest"
-	isARM          = "is for ARM machines"
-)
-
-// reach is what a setting reaches beyond the guest.
-type reach struct {
-	why       string
-	isBoolean bool // 0 switches it off, and is taken
+// reaching are the settings of Xen 4.20's xl that are refused, with the reason to be read after their names. What is
+// neither here nor in confined is refused too.
+var reaching = []struct {
+	why      string
+	settings []string
+	switches []string // settings that 0 switches off: then they are taken
+}{
+	{"names a program that runs in dom0, or tells it what to do", []string{
+		"bootloader", "bootloader_args", "bootloader_user", "bootloader_restrict",
+		"device_model_override", "device_model_version", "device_model_args", "device_model_args_pv",
+		"device_model_args_hvm", "device_model_user",
+		"stubdomain_kernel", "stubdomain_ramdisk", "stubdomain_cmdline", "stubdomain_memory", "keymap", "serial",
+	}, []string{"device_model_stubdomain_override", "dm_restrict"}},
+	{"gives the guest a device of the host", []string{
+		"pci", "rdm", "rdm_mem_boundary", "passthrough", "dtdev", "ioports", "iomem", "irqs",
+		"usbctrl", "usbdev", "usbdevice", "soundhw",
+	}, []string{
+		"pci_permissive", "pci_msitranslate", "pci_power_mgmt", "pci_seize", "gfx_passthru", "hvm_pirq", "e820_host",
+	}},
+	{"gives the guest a device that another domain or a program in dom0 serves", []string{
+		"p9", "channel", "vtpm", "pvcalls", "vdispl", "vsnd", "vkb", "virtio",
+	}, nil},
+	{"makes the guest a domain that serves devices to others", nil, []string{"driver_domain"}},
+	{"opens a display or a network port in dom0", []string{
+		"vfb", "vnclisten", "vncpasswd", "vncdisplay", "display", "xauthority", "spiceport", "spicetls_port", "spicehost",
+		"spicepasswd", "spice_image_compression", "spice_streaming_video",
+	}, []string{
+		"vnc", "vncunused", "sdl", "opengl", "spice", "spicedisable_ticketing", "spiceagent_mouse", "spicevdagent",
+		"spice_clipboard_sharing", "spiceusbredirection",
+	}},
+	{"takes processors or their time from dom0 and the other guests", []string{
+		"pool", "cpus", "cpus_soft", "vnuma", "llc_colors", "cpu_weight", "period", "slice", "latency", "extratime",
+	}, nil},
+	{"takes memory of Xen's that no guest is charged with", []string{
+		"max_grant_frames", "max_maptrack_frames", "max_grant_version", "max_event_channels",
+	}, []string{"vmtrace_buf_kb"}},
+	{"switches on what Xen's developers give no security support for", nil, []string{
+		"nestedhvm", "altp2m", "altp2mhvm", "vpmu", "msr_relaxed",
+	}},
+	{"chooses what Xen's security policy allows the guest", []string{
+		"seclabel", "init_seclabel", "device_model_stubdomain_seclabel",
+	}, nil},
+	{"could be that of another guest, whose entries in xenstore it would share", []string{"uuid"}, nil},
+	{"is for ARM machines", []string{"device_tree", "vuart", "gic_version", "tee", "sve", "nr_spis"}, nil},
 }
 
-// reaching are the settings of Xen 4.20's xl that are refused. What is neither here nor in confined is refused too.
-var reaching = map[string]reach{
-	"bootloader": {why: runsProgram}, "bootloader_args": {why: runsProgram}, "bootloader_user": {why: runsProgram},
-	"bootloader_restrict": {why: runsProgram}, "device_model_override": {why: runsProgram},
-	"device_model_version": {why: runsProgram}, "device_model_args": {why: runsProgram},
-	"device_model_args_pv": {why: runsProgram}, "device_model_args_hvm": {why: runsProgram},
-	"device_model_user": {why: runsProgram}, "device_model_stubdomain_override": {runsProgram, true},
-	"dm_restrict": {runsProgram, true}, "stubdomain_kernel": {why: runsProgram}, "stubdomain_ramdisk": {why: runsProgram},
-	"stubdomain_cmdline": {why: runsProgram}, "stubdomain_memory": {why: runsProgram}, "keymap": {why: runsProgram},
-	"serial": {why: runsProgram},
-
-	"pci": {why: namesDevice}, "pci_permissive": {namesDevice, true}, "pci_msitranslate": {namesDevice, true},
-	"pci_power_mgmt": {namesDevice, true}, "pci_seize": {namesDevice, true}, "rdm": {why: namesDevice},
-	"rdm_mem_boundary": {why: namesDevice}, "gfx_passthru": {namesDevice, true}, "passthrough": {why: namesDevice},
-	"dtdev": {why: namesDevice}, "ioports": {why: namesDevice}, "iomem": {why: namesDevice}, "irqs": {why: namesDevice},
-	"hvm_pirq": {namesDevice, true}, "e820_host": {namesDevice, true}, "usbctrl": {why: namesDevice},
-	"usbdev": {why: namesDevice}, "usbdevice": {why: namesDevice}, "soundhw": {why: namesDevice},
-
-	"p9": {why: needsBackend}, "channel": {why: needsBackend}, "vtpm": {why: needsBackend}, "pvcalls": {why: needsBackend},
-	"vdispl": {why: needsBackend}, "vsnd": {why: needsBackend}, "vkb": {why: needsBackend}, "virtio": {why: needsBackend},
-	"driver_domain": {"makes the guest a domain that serves devices to others", true},
-
-	"vfb": {why: opensDisplay}, "vnc": {opensDisplay, true}, "vnclisten": {why: opensDisplay},
-	"vncpasswd": {why: opensDisplay}, "vncdisplay": {why: opensDisplay}, "vncunused": {opensDisplay, true},
-	"sdl": {opensDisplay, true}, "opengl": {opensDisplay, true}, "display": {why: opensDisplay},
-	"xauthority": {why: opensDisplay}, "spice": {opensDisplay, true}, "spiceport": {why: opensDisplay},
-	"spicetls_port": {why: opensDisplay}, "spicehost": {why: opensDisplay}, "spicepasswd": {why: opensDisplay},
-	"spicedisable_ticketing": {opensDisplay, true}, "spiceagent_mouse": {opensDisplay, true},
-	"spicevdagent": {opensDisplay, true}, "spice_clipboard_sharing": {opensDisplay, true},
-	"spiceusbredirection": {opensDisplay, true}, "spice_image_compression": {why: opensDisplay},
-	"spice_streaming_video": {why: opensDisplay},
-
-	"pool": {why: takesCPU}, "cpus": {why: takesCPU}, "cpus_soft": {why: takesCPU}, "vnuma": {why: takesCPU},
-	"llc_colors": {why: takesCPU}, "cpu_weight": {why: takesCPU}, "period": {why: takesCPU}, "slice": {why: takesCPU},
-	"latency": {why: takesCPU}, "extratime": {why: takesCPU},
-
-	"max_grant_frames": {why: takesXenMemory}, "max_maptrack_frames": {why: takesXenMemory},
-	"max_grant_version": {why: takesXenMemory}, "max_event_channels": {why: takesXenMemory},
-	"vmtrace_buf_kb": {takesXenMemory, true},
-
-	"nestedhvm": {weakensXen, true}, "altp2m": {weakensXen, true}, "altp2mhvm": {weakensXen, true},
-	"vpmu": {weakensXen, true}, "msr_relaxed": {weakensXen, true},
-
-	"seclabel": {why: isLabel}, "init_seclabel": {why: isLabel}, "device_model_stubdomain_seclabel": {why: isLabel},
-	"uuid": {why: "could be that of another guest, whose entries in xenstore it would share"},
-
-	"device_tree": {why: isARM}, "vuart": {why: isARM}, "gic_version": {why: isARM}, "tee": {why: isARM},
-	"sve": {why: isARM}, "nr_spis": {why: isARM},
+// reachOf says why a setting is refused; "" where it is in no list. isSwitch says whether 0 switches it off.
+func reachOf(name string) (why string, isSwitch bool) {
+	for _, group := range reaching {
+		isSwitch = slices.Contains(group.switches, name)
+		if isSwitch || slices.Contains(group.settings, name) {
+			return group.why, isSwitch
+		}
+	}
+	return "", false
 }
 
 // vouch is the second half of every remedy here.
@@ -100,7 +88,7 @@ const vouch = ", or pin the list of the store, if you trust who wrote it, with "
 
 // untrusted makes the error for what a guest from a store that is not trusted may not do.
 func (r *resolver) untrusted(pos Pos, remedy, format string, args ...any) error {
-	return r.config().errorf(pos, remedy+vouch, format+", and its store is not trusted", args...)
+	return r.config().errorf(pos, remedy+vouch, format+", and the guest's store is not trusted", args...)
 }
 
 // trust holds a guest from a store that is not trusted to settings that cannot leave it. Paths are looked at where
@@ -113,13 +101,13 @@ func (r *resolver) trust() error {
 		if slices.Contains(confined, setting.Name) {
 			continue
 		}
-		far, known := reaching[setting.Name]
+		why, isSwitch := reachOf(setting.Name)
 		switch {
-		case !known:
+		case why == "":
 			return r.untrusted(setting.Value.Pos, "remove it", "%s is not a setting that this version knows", setting.Name)
-		case far.isBoolean && isOff(setting.Value), setting.Value.Kind == List && len(setting.Value.List) == 0:
+		case isSwitch && isOff(setting.Value), setting.Value.Kind == List && len(setting.Value.List) == 0:
 		default:
-			return r.untrusted(setting.Value.Pos, "remove it", "%s %s", setting.Name, far.why)
+			return r.untrusted(setting.Value.Pos, "remove it", "%s %s", setting.Name, why)
 		}
 	}
 	for _, event := range []string{"on_poweroff", "on_reboot", "on_watchdog", "on_crash", "on_soft_reset"} {
@@ -166,7 +154,8 @@ func (r *resolver) trustDisk(d *disk, pos Pos) error {
 		{"script", d.script}, {"backend", d.backend}, {"specification", d.specification},
 	} {
 		if parameter.value != "" && !r.guest.Trusted {
-			return r.untrusted(pos, "remove it", "disk %s: %s=%s is not for a guest alone", d.vdev, parameter.key, parameter.value)
+			return r.untrusted(pos, "remove it", "disk %s: %s=%s reaches beyond the guest",
+				d.vdev, parameter.key, parameter.value)
 		}
 	}
 	return nil
@@ -187,7 +176,7 @@ func (r *resolver) trustVif(v *vif, pos Pos) error {
 		case slices.Contains(confinedVif, key), key == "bridge" && (value == "" || value == r.bridge()):
 		case key == "script" && (value == "vif-bridge" || value == scriptDir+"vif-bridge"):
 		default:
-			return r.untrusted(pos, "remove it", "vif: %s is not for a guest alone", word)
+			return r.untrusted(pos, "remove it", "vif: %s reaches beyond the guest", word)
 		}
 	}
 	return nil

@@ -15,21 +15,21 @@ import (
 func TestUntrusted(t *testing.T) {
 	program := "/bin/sh"
 	for _, test := range []struct{ source, want string }{
-		{"bootloader='" + program + "'", "DIR/g.cfg:2:12: bootloader names a program that runs in dom0, or tells it what to do, and its store is not trusted; " +
+		{"bootloader='" + program + "'", "DIR/g.cfg:2:12: bootloader names a program that runs in dom0, or tells it what to do, and the guest's store is not trusted; " +
 			"remove it, or pin the list of the store, if you trust who wrote it, with zerodisc.guests-sha256"},
-		{"disk=['phy:/dev/sda,xvda,w']", "DIR/g.cfg:2:7: disk xvda is outside of the guest's directory: /dev/sda, and its store is not trusted; put the file into the guest's directory, or pin"},
+		{"disk=['phy:/dev/sda,xvda,w']", "DIR/g.cfg:2:7: disk xvda is outside of the guest's directory: /dev/sda, and the guest's store is not trusted; put the file into the guest's directory, or pin"},
 		{"disk=['phy:sda,xvda,w']", "disk xvda is outside of the guest's directory: /dev/sda"},
 		{"disk=['/dev/sda,raw,xvda,r']", "disk xvda is outside of the guest's directory: /dev/sda"},
 		{"disk=['../../../../dev/null,raw,xvda,r']", "disk xvda is outside of the guest's directory"},
 		{"disk=['out.img,raw,xvda,r']", "disk xvda is outside of the guest's directory: ROOT/boot/vmlinuz-guest"},
 		{"disk=['sub/up/boot/vmlinuz-guest,raw,xvda,r']", "disk xvda is outside of the guest's directory: ROOT/boot/vmlinuz-guest"},
-		{"disk=['disk.img,raw,xvda,r,script=" + program + "']", "disk xvda: script=" + program + " is not for a guest alone"},
-		{"disk=['backend=web,vdev=xvda,target=x']", "disk xvda: backend=web is not for a guest alone"},
-		{"vif=['script=" + program + "']", "g.cfg:2:6: vif: script=" + program + " is not for a guest alone, and its store is not trusted; remove it, or pin"},
-		{"vif=['bridge=management']", "vif: bridge=management is not for a guest alone"},
-		{"vif=['backend=router']", "vif: backend=router is not for a guest alone"},
-		{"vif=['vifname=eth0']", "vif: vifname=eth0 is not for a guest alone"},
-		{"vif=['gatewaydev=eth0']", "vif: gatewaydev=eth0 is not for a guest alone"},
+		{"disk=['disk.img,raw,xvda,r,script=" + program + "']", "disk xvda: script=" + program + " reaches beyond the guest"},
+		{"disk=['backend=web,vdev=xvda,target=x']", "disk xvda: backend=web reaches beyond the guest"},
+		{"vif=['script=" + program + "']", "g.cfg:2:6: vif: script=" + program + " reaches beyond the guest, and the guest's store is not trusted; remove it, or pin"},
+		{"vif=['bridge=management']", "vif: bridge=management reaches beyond the guest"},
+		{"vif=['backend=router']", "vif: backend=router reaches beyond the guest"},
+		{"vif=['vifname=eth0']", "vif: vifname=eth0 reaches beyond the guest"},
+		{"vif=['gatewaydev=eth0']", "vif: gatewaydev=eth0 reaches beyond the guest"},
 		{"ramdisk='/bin/sh'", "ramdisk is outside of the guest's directory"},
 		{"type='pv'; pci=['03:00.0']", "pci gives the guest a device of the host"},
 		{"on_crash='coredump-restart'", `on_crash = "coredump-restart" writes the guest's memory into dom0's`},
@@ -114,12 +114,12 @@ func TestUntrustedLinkedDirectory(t *testing.T) {
 
 func TestReachingOrConfined(t *testing.T) {
 	for _, name := range confined {
-		if _, both := reaching[name]; both {
+		if why, _ := reachOf(name); why != "" {
 			t.Errorf("%s is refused and taken", name)
 		}
 	}
 	for _, name := range pathSettings {
-		if _, refused := reaching[name]; !refused && !slices.Contains(confined, name) {
+		if why, _ := reachOf(name); why == "" && !slices.Contains(confined, name) {
 			t.Errorf("%s names a file and is nowhere", name)
 		}
 	}
@@ -152,9 +152,9 @@ func TestXLManual(t *testing.T) {
 	judged := 0
 	for _, item := range items {
 		name := strings.ReplaceAll(item[1], `\`, "")
-		_, refused := reaching[name]
+		why, _ := reachOf(name)
 		switch {
-		case refused || slices.Contains(confined, name):
+		case why != "" || slices.Contains(confined, name):
 			judged++
 		case !inside.MatchString(name):
 			t.Errorf("xl.cfg(5) has %s, which is neither confined nor reaching", name)

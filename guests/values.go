@@ -1,6 +1,7 @@
 package guests
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -20,7 +21,9 @@ type rule struct {
 }
 
 var (
-	actions = []string{"destroy", "restart", "rename-restart", "preserve", "coredump-destroy", "coredump-restart", "soft-reset"}
+	actions = []string{
+		"destroy", "restart", "rename-restart", "preserve", "coredump-destroy", "coredump-restart", "soft-reset",
+	}
 	// The modes' numbers are their places.
 	tscModes   = []string{"default", "always_emulate", "native", "native_paravirt"}
 	timerModes = []string{"delay_for_missed_ticks", "no_delay_for_missed_ticks", "no_missed_ticks_pending",
@@ -31,12 +34,13 @@ var (
 var (
 	uuidForm   = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 	ioportForm = regexp.MustCompile(`^(0[xX])?[0-9a-fA-F]{1,8}(-(0[xX])?[0-9a-fA-F]{1,8})?$`)
-	iomemForm  = regexp.MustCompile(`^(0[xX])?[0-9a-fA-F]{1,16},(0[xX])?[0-9a-fA-F]{1,16}(@(0[xX])?[0-9a-fA-F]{1,16})?$`)
-	irqForm    = regexp.MustCompile(`^[0-9]{1,9}$`)
+	iomemForm  = regexp.MustCompile(`^ *(0[xX])?[0-9a-fA-F]{1,16}, *(0[xX])?[0-9a-fA-F]{1,16}(@ *(0[xX])?[0-9a-fA-F]{1,16})?$`)
+	irqForm    = regexp.MustCompile(`^ *[0-9]{1,9}$`)
 )
 
 var rules = []rule{
-	{setting: "uuid", check: uuidForm.MatchString, remedy: "write it like 6ba7b810-9dad-11d1-80b4-00c04fd430c8, or remove it"},
+	{setting: "uuid", check: uuidForm.MatchString,
+		remedy: "write it like 6ba7b810-9dad-11d1-80b4-00c04fd430c8, or remove it"},
 	actionRule("on_poweroff"),
 	actionRule("on_reboot"),
 	actionRule("on_watchdog"),
@@ -46,8 +50,10 @@ var rules = []rule{
 	{setting: "cpus_soft", either: true, check: isCPURange, remedy: cpusRemedy},
 	{setting: "pci", list: true, check: isPCI, remedy: "write BUS:DEVICE.FUNCTION as lspci does, for example 03:00.0"},
 	{setting: "irqs", list: true, check: irqForm.MatchString, remedy: "write decimal numbers"},
-	{setting: "ioports", list: true, check: ioportForm.MatchString, remedy: "write a hexadecimal number, or two with - between them"},
-	{setting: "iomem", list: true, check: iomemForm.MatchString, remedy: "write START,PAGES or START,PAGES@GFN in hexadecimal"},
+	{setting: "ioports", list: true, check: ioportForm.MatchString,
+		remedy: "write a hexadecimal number, or two with - between them"},
+	{setting: "iomem", list: true, check: iomemForm.MatchString,
+		remedy: "write START,PAGES or START,PAGES@GFN in hexadecimal"},
 	{setting: "llc_colors", list: true, check: isRange, remedy: "write a number, or two with - between them"},
 	modeRule("tsc_mode", tscModes),
 	modeRule("timer_mode", timerModes),
@@ -71,8 +77,8 @@ func actionRule(setting string) rule {
 
 // choiceRule takes one of words, in whatever case.
 func choiceRule(setting string, words ...string) rule {
-	return rule{setting: setting, check: func(value string) bool { return slices.Contains(words, strings.ToLower(value)) },
-		remedy: "write " + strings.Join(words, ", ")}
+	return rule{setting: setting, remedy: "write " + strings.Join(words, ", "),
+		check: func(value string) bool { return slices.Contains(words, strings.ToLower(value)) }}
 }
 
 // modeRule takes one of words or the number of its place.
@@ -89,10 +95,11 @@ func modeRule(setting string, words []string) rule {
 // boundRule takes a number that fits C's int and is not negative.
 func boundRule(setting string) rule {
 	const most = 1<<31 - 1
-	return rule{setting: setting, remedy: fmt.Sprintf("write a number from 0 to %d", most), check: func(value string) bool {
+	check := func(value string) bool {
 		n, err := parseInt(value)
 		return err == nil && n >= 0 && n <= most
-	}}
+	}
+	return rule{setting: setting, check: check, remedy: fmt.Sprintf("write a number from 0 to %d", most)}
 }
 
 // isCPURange takes CPUs, or nodes with all their CPUs, separated by commas: 0-3, ^1, node:0, nodes:0-1, all.
@@ -112,19 +119,29 @@ func isCPURange(value string) bool {
 	return true
 }
 
-// isRange takes a decimal number, or two with a dash between them of which the second is not the smaller.
+// isRange takes what parseRange does.
 func isRange(value string) bool {
+	_, _, ok := parseRange(value)
+	return ok
+}
+
+// parseRange reads a decimal number, or two with a dash between them of which the second is not the smaller.
+func parseRange(value string) (from, to int64, ok bool) {
 	first, last, two := strings.Cut(value, "-")
-	from, err := strconv.ParseUint(first, 10, 31)
-	if err != nil || !two {
-		return err == nil
+	if !two {
+		last = first
 	}
-	to, err := strconv.ParseUint(last, 10, 31)
-	return err == nil && to >= from
+	from, err := strconv.ParseInt(strings.TrimLeft(first, " "), 10, 32)
+	if err != nil || from < 0 {
+		return 0, 0, false
+	}
+	to, err = strconv.ParseInt(strings.TrimLeft(last, " "), 10, 32)
+	return from, to, err == nil && to >= from
 }
 
 // bdfForm is a PCI device: DOMAIN:BUS:DEVICE.FUNCTION, the domain may be missing, * for all functions.
-var bdfForm = regexp.MustCompile(`^(?:([0-9a-fA-F]{1,4}):)?([0-9a-fA-F]{1,2}):([01]?[0-9a-fA-F])\.([0-7*])(?:@([01]?[0-9a-fA-F]))?$`)
+var bdfForm = regexp.MustCompile(
+	`^([0-9a-fA-F]{1,4}:)?[0-9a-fA-F]{1,2}:[01]?[0-9a-fA-F]\.[0-7*](@[01]?[0-9a-fA-F])?$`)
 
 // pciKeys are the parameters of a PCI device besides its address.
 var pciKeys = []string{"vslot", "permissive", "msitranslate", "seize", "power_mgmt", "rdm_policy"}
@@ -195,70 +212,63 @@ func (r *resolver) contradictions() error {
 	return nil
 }
 
+// vnode is what a node of a guest with several of them has.
+type vnode struct{ vcpus, size int64 }
+
 // vnuma checks the nodes of a guest that sees more than one: together they have its vCPUs and its memory.
 func (r *resolver) vnuma() error {
 	setting := r.config().Lookup("vnuma")
-	if setting == nil {
+	if setting == nil || len(setting.Value.List) == 0 {
 		return nil
 	}
-	var sum struct{ vcpus, size int64 }
+	var sum vnode
 	for _, node := range setting.Value.List {
 		if node.Kind != List {
-			return r.config().errorf(node.Pos, `write [ "pnode=0", "size=512", "vcpus=0-1" ] for each node`, "a node of vnuma is no list")
+			return r.config().errorf(node.Pos, `write [ "pnode=0", "size=512", "vcpus=0-1" ] for each node`,
+				"a node of vnuma is no list")
 		}
 		for _, word := range node.List {
-			vcpus, size, err := vnodeWord(word.Text)
-			if err != nil {
+			if err := sum.add(word.Text); err != nil {
 				return r.config().faultAt(word.Pos, fmt.Sprintf("vnuma %q: ", word.Text), err)
 			}
-			sum.vcpus, sum.size = sum.vcpus+vcpus, sum.size+size
 		}
 	}
-	for _, total := range []struct {
-		setting string
-		nodes   int64
-	}{{"maxvcpus", sum.vcpus}, {"maxmem", sum.size}} {
-		want, err := r.config().Int(total.setting, total.nodes, 0, mostMiB)
-		if err != nil {
-			return err
+	return cmp.Or(r.sameAsNodes("maxvcpus", sum.vcpus), r.sameAsNodes("maxmem", sum.size))
+}
+
+// sameAsNodes refuses a setting, where there is one, that differs from what the nodes of vnuma have together.
+func (r *resolver) sameAsNodes(name string, nodes int64) error {
+	want, err := r.config().Int(name, nodes, 0, mostMiB)
+	if err != nil || want == nodes {
+		return err
+	}
+	return r.config().errorf(r.config().Lookup("vnuma").Value.Pos, "make them equal",
+		"%s is %d, and the nodes of vnuma have %d together", name, want, nodes)
+}
+
+// add reads one parameter of a node and adds what it gives to the node.
+func (n *vnode) add(word string) error {
+	key, value, isPair := strings.Cut(word, "=")
+	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+	switch {
+	case !isPair || value == "":
+		return faultf("write KEY=VALUE", "it has no value")
+	case key == "pnode":
+		return checkNumber(value, 0, 1<<16)
+	case key == "size":
+		size, err := strconv.ParseInt(value, 10, 32)
+		if err != nil || size < 0 {
+			return faultf("write a number of MiB", "%q is not a number", value)
 		}
-		if len(setting.Value.List) > 0 && want != total.nodes {
-			return r.config().errorf(setting.Value.Pos, "make them equal",
-				"%s is %d, and the nodes of vnuma have %d together", total.setting, want, total.nodes)
+		n.size += size
+	case key == "vcpus":
+		for part := range strings.SplitSeq(value, ",") {
+			from, to, ok := parseRange(part)
+			if !ok {
+				return faultf("write numbers like 0-1,3", "%q is not a number or a range", part)
+			}
+			n.vcpus += to - from + 1
 		}
 	}
 	return nil
-}
-
-// vnodeWord reads one parameter of a node, and returns how many vCPUs and MiB it gives to it.
-func vnodeWord(word string) (vcpus, size int64, err error) {
-	key, value, isPair := strings.Cut(word, "=")
-	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
-	if !isPair || value == "" {
-		return 0, 0, faultf("write KEY=VALUE", "it has no value")
-	}
-	switch key {
-	case "pnode":
-		return 0, 0, checkNumber(value, 0, 1<<16)
-	case "size":
-		n, err := strconv.ParseInt(value, 10, 32)
-		if err != nil || n < 0 {
-			return 0, 0, faultf("write a number of MiB", "%q is not a number", value)
-		}
-		return 0, n, nil
-	case "vcpus":
-		for part := range strings.SplitSeq(value, ",") {
-			if !isRange(part) {
-				return 0, 0, faultf("write numbers like 0-1,3", "%q is not a number or a range", part)
-			}
-			first, last, two := strings.Cut(part, "-")
-			from, _ := strconv.ParseInt(first, 10, 32)
-			to, _ := strconv.ParseInt(last, 10, 32)
-			if !two {
-				to = from
-			}
-			vcpus += to - from + 1
-		}
-	}
-	return vcpus, 0, nil
 }

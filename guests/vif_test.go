@@ -72,7 +72,7 @@ var vifErrors = map[string]string{
 	"vlan=7":                   "VLANs are not supported",
 	"vifname=a-name-too-long-": "choose one of at most 15 characters",
 	"type=ioemu":               "PVH guests have no emulated network interfaces",
-	"script=vif-openvswitch":   "vif needs the script vif-openvswitch, which is not on this disc; remove it: vif-bridge is what there is",
+	"script=vif-openvswitch":   "vif needs the script vif-openvswitch, which is not on this disc; remove it; the only script here is vif-bridge",
 	"script=/gone/vif":         "the script of vif is missing: there is no file /gone/vif",
 	"bridge=a\\nb":             "a line break or another control character",
 }

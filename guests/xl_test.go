@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -24,6 +25,9 @@ func findXL(t *testing.T) xl {
 	found, err := filepath.Glob("../build/cache/payload/merged/*/usr/lib/xen-*/bin/xl")
 	if err != nil || len(found) == 0 {
 		t.Skip("there is no xl in build/cache; build a disc first (make)")
+	}
+	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		t.Skip("xl is a program for Linux on amd64")
 	}
 	gcc, err := exec.LookPath("gcc")
 	if err != nil {
@@ -41,7 +45,7 @@ func findXL(t *testing.T) xl {
 	}
 	x := xl{[]string{filepath.Join(libraries, "ld-linux-x86-64.so.2"), "--library-path", libraries, "--preload", stub, program}}
 	if _, err := x.read(t, "name='x'; kernel='/vmlinuz'; memory=96"); err != nil {
-		t.Skip("xl does not run here:", err)
+		t.Fatal("xl does not take the least configuration:", err)
 	}
 	return x
 }

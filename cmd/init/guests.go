@@ -266,7 +266,9 @@ func (d *dom0) launch(ctx context.Context, found []*guests.Guest, broken []*gues
 
 // resolve completes guests for this machine and refuses those that it cannot run.
 func (d *dom0) resolve(found []*guests.Guest) []*guests.Domain {
-	machine := guests.Machine{HVM: d.host.PVH(), Kernel: d.kernel, Bridge: d.bridge, Seed: machineSeed(), ReadOnly: onReadOnly}
+	machine := guests.Machine{
+		HVM: d.host.PVH(), Kernel: d.kernel, Bridge: d.bridge, Seed: machineSeed(), ReadOnly: onReadOnly,
+	}
 	var domains []*guests.Domain
 	for _, g := range found {
 		domain, err := g.Resolve(machine)

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +19,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/kmod"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/report"
+	"github.com/zerodisc/zerodisc/internal/testns"
 )
 
 // board is a guestBoard whose log lands in the buffer.
@@ -31,6 +34,30 @@ func domain(name, mac string) *guests.Domain {
 }
 
 const guestMAC = "00:16:3e:00:00:01"
+
+// TestOnReadOnly asks about files of a file system before and after it is made read-only.
+func TestOnReadOnly(t *testing.T) {
+	testns.Run(t, unix.CLONE_NEWNS, func(t *testing.T) {
+		dir := t.TempDir()
+		file := filepath.Join(dir, "disk.img")
+		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Unmount(dir, 0)
+		if err := os.WriteFile(file, nil, 0o444); err != nil {
+			t.Fatal(err)
+		}
+		if onReadOnly(file) {
+			t.Error("a writable file system is taken for a read-only one")
+		}
+		if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+			t.Fatal(err)
+		}
+		if !onReadOnly(file) || onReadOnly(file+".gone") || onReadOnly("/dev/null") {
+			t.Error("a read-only file system is not told from others")
+		}
+	})
+}
 
 func TestGuestIsAdoptedOnce(t *testing.T) {
 	b, out := board()
