@@ -56,9 +56,9 @@ type domainConfig struct {
 		Name, Type string
 	} `json:"c_info"`
 	Build struct {
-		Kernel, Ramdisk string
-		Target          int64 `json:"target_memkb"`
-		Max             int64 `json:"max_memkb"`
+		Kernel, Ramdisk, Cmdline string
+		Target                   int64 `json:"target_memkb"`
+		Max                      int64 `json:"max_memkb"`
 	} `json:"b_info"`
 	Disks []map[string]any
 	Nics  []map[string]any
@@ -218,6 +218,21 @@ func TestXLValues(t *testing.T) {
 		if (err != nil) != (refused && !here) {
 			t.Errorf("%q: refused here: %t %s, xl says %v", setting, refused, why, err)
 		}
+	}
+}
+
+// TestXLText hands xl every character in a string: what is rendered cannot end early and begin something else.
+func TestXLText(t *testing.T) {
+	x := findXL(t)
+	var text strings.Builder
+	for c := rune(1); c < 0x180; c++ {
+		text.WriteRune(c)
+	}
+	text.WriteString(`\" ; kernel = "/other" #`)
+	config := Config{Settings: []Setting{{"cmdline", Value{Kind: String, Text: text.String()}}}}
+	got, err := x.read(t, minimal+string(config.Render()))
+	if err != nil || got.Build.Cmdline != text.String() || got.Build.Kernel != "/vmlinuz" {
+		t.Errorf("xl reads %q of %q, %v", got.Build.Cmdline, text.String(), err)
 	}
 }
 
