@@ -2,12 +2,13 @@
 // files it names. It says what each guest needs, completes the configuration for the machine
 // it is to run on, and decides which guests fit in memory.
 //
-// The way of a guest is Scan (or Load), Guest.Resolve, Plan, and then Domain.Bytes handed to
+// The way of a guest is Scan (or Load), Guest.Resolve, and then Resolved.Bytes handed to
 // `xl create`. Nothing here talks to Xen, so both the build and the running host use it.
 package guests
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -153,7 +154,16 @@ func (c *Config) clone() *Config {
 
 // errorf makes an error about a place in the file.
 func (c *Config) errorf(pos Pos, remedy, format string, args ...any) *Error {
-	return &Error{File: c.File, Pos: pos, Problem: fmt.Sprintf(format, args...), Remedy: remedy}
+	return newError(c.File, pos, fmt.Sprintf(format, args...), remedy, nil)
+}
+
+// faultAt makes an error about a place in the file of a *fault.
+func (c *Config) faultAt(pos Pos, before string, err error) error {
+	var f *fault
+	if !errors.As(err, &f) {
+		return err
+	}
+	return c.errorf(pos, f.remedy, "%s%s", before, f.problem)
 }
 
 // Render writes the configuration in a form that xl and Parse read back as the same value: one

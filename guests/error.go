@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // Pos is a place in a configuration file. Both numbers count from 1; the column counts bytes.
@@ -13,7 +15,8 @@ type Pos struct {
 }
 
 // Error is what is wrong with a guest and what a person can do about it. Every error that this
-// package returns for a guest is one.
+// package returns for a guest is one. Its texts are printable: configurations, and the names of their
+// files, come from anybody.
 type Error struct {
 	Guest   string // the guest's name, or its directory's where no name could be read
 	File    string // the configuration file, or the directory when there is none
@@ -40,15 +43,21 @@ func (e *Error) Error() string {
 // Unwrap returns the cause, so that errors.Is(err, fs.ErrNotExist) and the like work.
 func (e *Error) Unwrap() error { return e.Err }
 
+// newError makes an error about a place in file, whose texts may hold anything.
+func newError(file string, pos Pos, problem, remedy string, cause error) *Error {
+	return &Error{File: printable.Line(file), Pos: pos,
+		Problem: printable.Line(problem), Remedy: printable.Line(remedy), Err: cause}
+}
+
 // asError gives err the guest it belongs to. An error of another kind becomes an *Error about
 // file.
 func asError(err error, guest, file string) *Error {
 	var known *Error
 	if !errors.As(err, &known) {
-		known = &Error{File: file, Problem: err.Error(), Remedy: "check that it can be read", Err: err}
+		known = newError(file, Pos{}, err.Error(), "check that it can be read", err)
 	}
 	if known.Guest == "" {
-		known.Guest = guest
+		known.Guest = printable.Line(guest)
 	}
 	return known
 }

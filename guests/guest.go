@@ -20,6 +20,17 @@ type Guest struct {
 	Dir    string // absolute
 	File   string // the configuration, absolute
 	Config *Config
+	// Trusted says that whoever wrote the configuration may do in dom0 what root may: it is from the boot medium, say.
+	// Other guests are held to settings, and to files, that cannot leave the guest. It is the caller's to set.
+	Trusted bool
+}
+
+// Trust marks all guests of a store as trusted, see Guest.Trusted, and returns them.
+func Trust(guests []*Guest) []*Guest {
+	for _, guest := range guests {
+		guest.Trusted = true
+	}
+	return guests
 }
 
 // maxNameBytes keeps NAME.cfg and Xen's log files guest-NAME.log within a file name's 255 bytes.
@@ -76,12 +87,11 @@ func findConfig(dir string) (string, error) {
 	case 1:
 		return filepath.Join(dir, names[0]), nil
 	case 0:
-		return "", &Error{File: dir, Problem: "there is no *.cfg in this guest directory",
-			Remedy: "add one, or remove the directory"}
+		return "", newError(dir, Pos{}, "there is no *.cfg in this guest directory",
+			"add one, or remove the directory", nil)
 	default:
-		return "", &Error{File: dir,
-			Problem: "there are several configurations: " + strings.Join(names, ", "),
-			Remedy:  "keep one *.cfg, and give each further guest a directory of its own"}
+		return "", newError(dir, Pos{}, "there are several configurations: "+strings.Join(names, ", "),
+			"keep one *.cfg, and give each further guest a directory of its own", nil)
 	}
 }
 
@@ -161,8 +171,8 @@ func Collect(dirs ...string) ([]*Guest, []*Error) {
 		if !IsGuest(dir) {
 			guests, errs := scanStore(dir)
 			if len(guests)+len(errs) == 0 {
-				errs = []*Error{{File: dir, Problem: "there are no guests in this directory",
-					Remedy: "name a directory with a *.cfg, or one whose subdirectories have one"}}
+				errs = []*Error{newError(dir, Pos{}, "there are no guests in this directory",
+					"name a directory with a *.cfg, or one whose subdirectories have one", nil)}
 			}
 			found, faults = append(found, guests...), append(faults, errs...)
 			continue
@@ -218,8 +228,8 @@ func scanEntry(store, name string) (*Guest, error) {
 	case info.IsDir():
 		return Load(path)
 	case isConfig(store, name):
-		return nil, &Error{File: path, Problem: "the configuration is not in a directory of its own",
-			Remedy: fmt.Sprintf("move it to %s", strings.TrimSuffix(path, filepath.Ext(path))+"/")}
+		return nil, newError(path, Pos{}, "the configuration is not in a directory of its own",
+			"move it to "+strings.TrimSuffix(path, filepath.Ext(path))+"/", nil)
 	}
 	return nil, nil
 }

@@ -80,10 +80,10 @@ func memoryPos(c *Config) Pos {
 }
 
 // MemoryKiB is the RAM that the guest sees.
-func (d *Domain) MemoryKiB() int64 { return d.Memory.RAM }
+func (d *Resolved) MemoryKiB() int64 { return d.Memory.RAM }
 
 // NeedKiB is what has to be free for the guest: its RAM and Overhead.
-func (d *Domain) NeedKiB() int64 { return d.Memory.RAM + Overhead(d.Type, d.Memory) }
+func (d *Resolved) NeedKiB() int64 { return d.Memory.RAM + Overhead(d.Type, d.Memory) }
 
 // Overhead estimates, in KiB, what Xen takes for a guest beyond its RAM. It is libxl's own
 // figure (Xen 4.20, libxl__get_required_paging_memory and libxl__domain_need_memory_calculate):
@@ -106,23 +106,9 @@ func Overhead(guest Type, m Memory) int64 {
 
 func roundUp(n, unit int64) int64 { return (n + unit - 1) / unit * unit }
 
-// Plan decides which domains fit into freeKiB, which Xen has left after dom0. They are taken in
-// the given order (Scan's is by name); one that does not fit leaves its place to those after it.
-func Plan(domains []*Domain, freeKiB int64) (admitted []*Domain, refused []*Error) {
-	for _, d := range domains {
-		if need := d.NeedKiB(); need > freeKiB {
-			refused = append(refused, d.tooBig(freeKiB))
-		} else {
-			admitted = append(admitted, d)
-			freeKiB -= need
-		}
-	}
-	return admitted, refused
-}
-
-// tooBig explains a refusal in figures. Needs round up and what is free rounds down, so that
+// TooBig is the refusal, in figures, of a guest that needs more than freeKiB, which Xen has left after dom0. Needs round up and what is free rounds down, so that
 // the two never look as if the guest fitted.
-func (d *Domain) tooBig(freeKiB int64) *Error {
+func (d *Resolved) TooBig(freeKiB int64) *Error {
 	need, free := d.NeedKiB(), max(freeKiB, 0)
 	fault := d.Complete.errorf(d.Memory.Pos, d.memoryRemedy(free),
 		"not enough memory: the guest needs %d MiB (%d MiB of its own, the rest for Xen), %d MiB free",
@@ -132,7 +118,7 @@ func (d *Domain) tooBig(freeKiB int64) *Error {
 }
 
 // memoryRemedy says how much the guest could have.
-func (d *Domain) memoryRemedy(freeKiB int64) string {
+func (d *Resolved) memoryRemedy(freeKiB int64) string {
 	// Less RAM never has more overhead, so this fits.
 	fits := (freeKiB - Overhead(d.Type, d.Memory) - 2*mib) / mib
 	const remedy = "stop another guest or give the machine more RAM"

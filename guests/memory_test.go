@@ -1,7 +1,6 @@
 package guests
 
 import (
-	"reflect"
 	"testing"
 )
 
@@ -36,47 +35,23 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-func TestPlan(t *testing.T) {
-	domain := func(name string, ram int64) *Domain {
-		m := Memory{RAM: ram * mib, MaxRAM: ram * mib, VCPUs: 1, Shadow: -1, Pos: Pos{3, 9}}
-		return &Domain{Guest: &Guest{Name: name}, Type: PV, Memory: m, Complete: &Config{File: name + ".cfg"}}
-	}
-	all := []*Domain{domain("a", 96), domain("b", 1024), domain("c", 96), domain("d", 96)}
-	for _, test := range []struct {
-		free     int64 // KiB
-		admitted []string
-		refused  []string
-	}{
-		{2000 * mib, []string{"a", "b", "c", "d"}, nil},
-		{300*mib + 5, []string{"a", "c", "d"}, []string{
-			"b.cfg:3:9: not enough memory: the guest needs 1030 MiB (1024 MiB of its own, the rest for Xen), 200 MiB free; write memory = 192 or less, stop another guest or give the machine more RAM",
-		}},
-		{100*mib - 1, nil, []string{
-			"a.cfg:3:9: not enough memory: the guest needs 100 MiB (96 MiB of its own, the rest for Xen), 99 MiB free; write memory = 93 or less, stop another guest or give the machine more RAM",
-			"b.cfg:3:9: not enough memory: the guest needs 1030 MiB (1024 MiB of its own, the rest for Xen), 99 MiB free; write memory = 91 or less, stop another guest or give the machine more RAM",
-			"c.cfg:3:9: not enough memory: the guest needs 100 MiB (96 MiB of its own, the rest for Xen), 99 MiB free; write memory = 93 or less, stop another guest or give the machine more RAM",
-			"d.cfg:3:9: not enough memory: the guest needs 100 MiB (96 MiB of its own, the rest for Xen), 99 MiB free; write memory = 93 or less, stop another guest or give the machine more RAM",
-		}},
+func TestTooBig(t *testing.T) {
+	m := Memory{RAM: 96 * mib, MaxRAM: 96 * mib, VCPUs: 1, Shadow: -1, Pos: Pos{3, 9}}
+	guest := &Resolved{Guest: &Guest{Name: "a"}, Type: PV, Memory: m, Complete: &Config{File: "a.cfg"}}
+	const start = "a.cfg:3:9: not enough memory: the guest needs 100 MiB (96 MiB of its own, the rest for Xen), "
+	for free, want := range map[int64]string{
+		100*mib - 1: "99 MiB free; write memory = 93 or less, stop another guest or give the machine more RAM",
+		30 * mib:    "30 MiB free; stop another guest or give the machine more RAM",
+		-5:          "0 MiB free; stop another guest or give the machine more RAM",
 	} {
-		admitted, refused := Plan(all, test.free)
-		var names, texts []string
-		for _, d := range admitted {
-			names = append(names, d.Name)
+		if got := guest.TooBig(free).Error(); got != start+want {
+			t.Errorf("%d KiB\ngot  %s\nwant %s", free, got, start+want)
 		}
-		for _, fault := range refused {
-			texts = append(texts, fault.Error())
-		}
-		if !reflect.DeepEqual(names, test.admitted) || !reflect.DeepEqual(texts, test.refused) {
-			t.Errorf("%d KiB\ngot  %q %q\nwant %q %q", test.free, names, texts, test.admitted, test.refused)
-		}
-	}
-	if _, refused := Plan(all[:1], -5); refused[0].Remedy != "stop another guest or give the machine more RAM" {
-		t.Errorf("got %v", refused[0])
 	}
 }
 
 // What the remedy proposes has to fit.
-func TestPlanRemedyFits(t *testing.T) {
+func TestTooBigRemedyFits(t *testing.T) {
 	for free := int64(64 * mib); free < 600*mib; free += 777 {
 		for _, guest := range []Type{PV, PVH} {
 			m := Memory{RAM: 4096 * mib, MaxRAM: 4096 * mib, VCPUs: 4, Shadow: -1}

@@ -23,8 +23,7 @@ func Parse(file string, r io.Reader) (*Config, error) {
 	config := &Config{File: file}
 	source, err := io.ReadAll(io.LimitReader(r, maxConfigBytes+1))
 	if err != nil {
-		return nil, &Error{File: file, Problem: fmt.Sprintf("cannot be read: %v", err),
-			Remedy: "check the medium", Err: err}
+		return nil, newError(file, Pos{}, fmt.Sprintf("cannot be read: %v", err), "check the medium", err)
 	}
 	if len(source) > maxConfigBytes {
 		return nil, config.errorf(Pos{}, "check that it is a guest configuration",

@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/zerodisc/zerodisc/boot"
 )
 
 // Type is how Xen runs a guest.
@@ -31,10 +29,12 @@ type Machine struct {
 	// Elsewhere says that this is not the machine but where a disc is made for it: absolute paths of a
 	// configuration are not looked for, and what lies outside of the guest's directory is left behind.
 	Elsewhere bool
+	// ReadOnly says whether a file of the machine cannot be written to for the file system it is on; nil: none is.
+	ReadOnly func(path string) bool
 }
 
-// Domain is a guest made ready for one machine.
-type Domain struct {
+// Resolved is a guest made ready for one machine.
+type Resolved struct {
 	*Guest
 	Type     Type
 	UUID     string   // as written in the configuration or made here; it stays the same over boots of one machine
@@ -44,20 +44,23 @@ type Domain struct {
 }
 
 // Bytes is the file to hand to xl create.
-func (d *Domain) Bytes() []byte {
+func (d *Resolved) Bytes() []byte {
 	note := fmt.Sprintf("# What zerodisc made of %q: change that file, not this one.\n", d.File)
 	return append([]byte(note), d.Complete.Render()...)
 }
 
 // Resolve completes the guest's configuration for a machine and refuses what cannot run there.
 // Settings it does not know stay as they are, in their order. An error is an *Error.
-func (g *Guest) Resolve(machine Machine) (*Domain, error) {
+func (g *Guest) Resolve(machine Machine) (*Resolved, error) {
 	r := &resolver{
 		guest:   g,
 		machine: machine,
-		domain:  &Domain{Guest: g, Complete: g.Config.clone()},
+		domain:  &Resolved{Guest: g, Complete: g.Config.clone()},
 	}
-	steps := []func() error{r.name, r.uuid, r.chooseType, r.bootSource, r.paths, r.disks, r.vifs, r.emulation, r.memory}
+	steps := []func() error{
+		r.trust, r.name, r.uuid, r.paths, r.chooseType, r.values, r.bootSource, r.disks, r.vifs, r.missingDevices,
+		r.memory,
+	}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, asError(err, g.Name, g.File)
@@ -70,7 +73,7 @@ func (g *Guest) Resolve(machine Machine) (*Domain, error) {
 type resolver struct {
 	guest   *Guest
 	machine Machine
-	domain  *Domain
+	domain  *Resolved
 }
 
 func (r *resolver) config() *Config { return r.domain.Complete }
@@ -100,6 +103,12 @@ func (r *resolver) uuid() error {
 // without a type was written for xl's own default, pv.
 var pvOnly = []string{"pci", "e820_host", "firmware"}
 
+// isPVOnly says whether a file without a type is for a PV guest.
+func isPVOnly(c *Config) bool {
+	isSet := func(name string) bool { return c.Lookup(name) != nil }
+	return slices.ContainsFunc(pvOnly, isSet) || isOn(c, "vnc") // which makes no framebuffer for PVH
+}
+
 // chooseType finds the guest's type and refuses one that the machine cannot run.
 func (r *resolver) chooseType() error {
 	chosen, at, err := r.givenType()
@@ -108,8 +117,7 @@ func (r *resolver) chooseType() error {
 	}
 	if chosen == "" {
 		chosen = PV
-		isPV := func(name string) bool { return r.config().Lookup(name) != nil }
-		if r.machine.HVM && !slices.ContainsFunc(pvOnly, isPV) {
+		if r.machine.HVM && !isPVOnly(r.config()) && !r.kernelIsPVOnly() {
 			chosen = PVH
 		}
 		r.config().set("type", string(chosen))
@@ -125,6 +133,9 @@ func (r *resolver) chooseType() error {
 			"switch on VT-x or AMD-V in the firmware setup, or remove this line to run it as PV",
 			"%s guests need hardware virtualisation, which this machine does not offer",
 			strings.ToUpper(string(chosen)))
+	case chosen == PVH && at.Text != "" && r.kernelIsPVOnly():
+		return r.config().errorf(at.Pos, `write type = "pv", or take a kernel with CONFIG_PVH`,
+			"the kernel cannot run as PVH: it has no entry point for it among its Xen notes")
 	}
 	return nil
 }
@@ -176,7 +187,11 @@ func (r *resolver) bootSource() error {
 	case ok:
 		return r.mustExist("bootloader", loader.Pos, loader.Text)
 	}
-	if r.config().Lookup("kernel") == nil && r.config().Lookup("firmware") == nil {
+	if firmware := r.config().Lookup("firmware"); firmware != nil {
+		return r.config().errorf(firmware.Value.Pos, "name a kernel and a ramdisk in place of it",
+			"the boot loader %q is not on this disc", firmware.Value.Text)
+	}
+	if r.config().Lookup("kernel") == nil {
 		return r.config().errorf(Pos{}, `write kernel = "FILE", or kernel = "dom0" for dom0's own kernel`,
 			"there is no kernel")
 	}
@@ -234,6 +249,9 @@ func (r *resolver) absolute(what string, pos Pos, path string) (string, error) {
 		return "", r.config().errorf(pos, "name a file, or remove it", "%s names no file", what)
 	}
 	if isAbsolute(path) {
+		if err := r.trustPath(what, pos, path); err != nil {
+			return "", err
+		}
 		return path, r.mustExist(what, pos, path)
 	}
 	if r.machine.Elsewhere && !filepath.IsLocal(path) {
@@ -241,6 +259,9 @@ func (r *resolver) absolute(what string, pos Pos, path string) (string, error) {
 			"%s lies outside of the guest's directory, which is all that goes onto the disc: %s", what, path)
 	}
 	path = filepath.Join(r.guest.Dir, path)
+	if err := r.trustPath(what, pos, path); err != nil {
+		return "", err
+	}
 	return path, r.mustBeThere(what, pos, path)
 }
 
@@ -267,48 +288,6 @@ func (r *resolver) mustBeThere(what string, pos Pos, path string) error {
 		return fault
 	case info.IsDir():
 		return r.config().errorf(pos, "name a file", "%s names a directory: %s", what, path)
-	}
-	return nil
-}
-
-// vifs gives each network interface without them a MAC address and a bridge.
-func (r *resolver) vifs() error {
-	list, err := r.config().List("vif")
-	if err != nil {
-		return err
-	}
-	bridge := r.machine.Bridge
-	if bridge == "" {
-		bridge = boot.DefaultBridge
-	}
-	for i := range list {
-		mac := MAC(r.machine.Seed, r.guest.Name, i)
-		list[i].Text, mac = completeVif(list[i].Text, mac, bridge)
-		list[i].Kind = String
-		r.domain.MACs = append(r.domain.MACs, mac)
-	}
-	return nil
-}
-
-// emulated lists what a PV or PVH guest needs a device model for besides disks (libxl's
-// libxl__need_xenpv_qemu).
-var emulated = []string{"vfb", "channel"}
-
-// emulation refuses devices that nothing in dom0 emulates.
-func (r *resolver) emulation() error {
-	if r.machine.DeviceModel != "" {
-		return nil
-	}
-	for _, name := range emulated {
-		list, err := r.config().List(name)
-		if err != nil {
-			return err
-		}
-		if len(list) > 0 {
-			return r.config().errorf(list[0].Pos,
-				fmt.Sprintf("remove %s; xl console reaches the guest's console", name),
-				"%s needs a device model (QEMU), which is not on this disc", name)
-		}
 	}
 	return nil
 }

@@ -29,6 +29,7 @@ func guestWith(t *testing.T, source string) *Guest {
 	if err != nil {
 		t.Fatal(err)
 	}
+	guest.Trusted = true
 	return guest
 }
 
@@ -102,7 +103,11 @@ func TestType(t *testing.T) {
 		{"", true, "", PVH, ""},
 		{"", false, "", PV, ""},
 		{"pci=['1:0.0']", true, "", PV, ""},
-		{"firmware='pvgrub64'", true, "", PV, ""},
+		{"firmware='pvgrub64'", true, "", "", "g.cfg:2:10: there is a kernel and a firmware; keep one of them"},
+		{"vnc=0", true, "", PVH, ""},
+		{"vnc=1", true, "/qemu", PV, ""},
+		{"vnc=1", true, "", "", "g.cfg:2:5: vnc needs a device model (QEMU), which is not on this disc; remove vnc; xl console"},
+		{"type='pvh';vnc=1", true, "/qemu", "", "g.cfg:2:16: PVH guests have no framebuffer, which vnc is for"},
 		{"type='pv'", true, "", PV, ""},
 		{"type='pvh'", true, "", PVH, ""},
 		{"builder='generic'", true, "", PV, ""},
@@ -150,11 +155,22 @@ func TestRefusals(t *testing.T) {
 		{"kernel='vmlinuz'\ndisk=['disk.qcow2,qcow2,xvda']", "DIR/g.cfg:2:7: the disk format qcow2 needs a device model (QEMU), which is not on this disc; convert the image once with qemu-img convert -O raw OLD NEW.img and write NEW.img,raw,VDEV"},
 		{"kernel='vmlinuz'\ndisk=['vhd:disk.vhd,xvda,w']", "DIR/g.cfg:2:7: the disk format vhd needs a device model (QEMU), which is not on this disc; convert the image once with qemu-img convert -O raw OLD NEW.img and write NEW.img,raw,VDEV"},
 		{"kernel='vmlinuz'\ndisk=['backendtype=qdisk,vdev=xvda,target=disk.img']", "DIR/g.cfg:2:7: the disk backend qdisk needs a device model (QEMU), which is not on this disc; convert the image once with qemu-img convert -O raw OLD NEW.img and write NEW.img,raw,VDEV"},
-		{"kernel='vmlinuz'\ndisk=['disk.img,xvda,w']", `DIR/g.cfg:2:7: disk "disk.img,xvda,w": "xvda" is not a disk format; write TARGET,FORMAT,VDEV,ACCESS, for example disk.img,raw,xvda,rw`},
+		{"kernel='vmlinuz'\ndisk=['disk.img,xvda,w']", `DIR/g.cfg:2:7: disk "disk.img,xvda,w": "xvda" is not a value of format; write raw, qcow, qcow2, vhd, qed, empty`},
 		{"kernel='vmlinuz'\ndisk='disk.img,raw,xvda'", "DIR/g.cfg:2:6: disk is a single value but has to be a list; write disk = [ '...' ]"},
 		{"kernel='vmlinuz'\nvif=''", "DIR/g.cfg:2:5: vif is a single value but has to be a list; write vif = [ '...' ]"},
 		{"kernel='vmlinuz'\nvif=[['mac=x']]", "DIR/g.cfg:2:6: vif holds a list inside the list; write vif = [ '...', '...' ]"},
 		{"kernel='vmlinuz'\nvfb=['vnc=1']", "DIR/g.cfg:2:6: vfb needs a device model (QEMU), which is not on this disc; remove vfb; xl console reaches the guest's console"},
+		{"firmware='pvgrub64'", `DIR/g.cfg:1:10: the boot loader "pvgrub64" is not on this disc; name a kernel and a ramdisk in place of it`},
+		{"kernel='vmlinuz'\np9=['tag=x,path=/srv,type=xen_9pfsd']", "DIR/g.cfg:2:5: p9 needs a device model (QEMU) or xen-9pfsd, which is not on this disc; remove p9; give the guest a disk"},
+		{"kernel='vmlinuz'\nusbctrl=['version=2']", "DIR/g.cfg:2:10: usbctrl needs a device model (QEMU), which is not on this disc; remove usbctrl"},
+		{"kernel='vmlinuz'\nvkb=['backend-type=linux']", "DIR/g.cfg:2:6: vkb needs a device model (QEMU), which is not on this disc; remove vkb"},
+		{"kernel='vmlinuz'\nvsnd=[['card,short-name=x','pcm']]", "DIR/g.cfg:2:7: vsnd needs a sound backend (snd_be), which is not on this disc; remove vsnd"},
+		{"kernel='vmlinuz'\nvdispl=['backend=0,connectors=a:1x1']", "DIR/g.cfg:2:9: vdispl needs a display backend (displ_be), which is not on this disc; remove vdispl"},
+		{"kernel='vmlinuz'\npvshim=1", `DIR/g.cfg:2:8: pvshim needs xen-shim, which is not on this disc; write type = "pv" in place of it, or name a file with pvshim_path`},
+		{"kernel='vmlinuz'\ndisk=['iscsi:iqn.x,xvda,w']", "DIR/g.cfg:2:7: disk xvda needs the script block-iscsi, which is not on this disc; remove it; the only script here is block"},
+		{"kernel='vmlinuz'\ndisk=['script=block-rbd,vdev=xvda,target=x']", "DIR/g.cfg:2:7: disk xvda needs the script block-rbd, which is not on this disc; remove it; the only script here is block"},
+		{"kernel='vmlinuz'\non_crash='stop'", `DIR/g.cfg:2:10: xl does not know on_crash = "stop"; write destroy, restart, rename-restart, preserve, coredump-destroy, coredump-restart, soft-reset`},
+		{"kernel='vmlinuz'\ntype='pv'\ntimer_mode=1", "DIR/g.cfg:3:12: PV guests have no timer_mode; remove it"},
 		{"kernel='vmlinuz'\nmemory='96M'", `DIR/g.cfg:2:8: memory = "96M" is not a number; write memory = NUMBER (0x... is hexadecimal, a leading 0 octal)`},
 		{"kernel='vmlinuz'\nmemory=0", "DIR/g.cfg:2:8: memory = 0 is out of bounds; give a number from 1 to 16777216"},
 		{"kernel='vmlinuz'\nmemory=512\nmaxmem=256", "DIR/g.cfg:2:8: maxmem is less than memory; raise maxmem or remove it"},
@@ -241,23 +257,6 @@ func TestMAC(t *testing.T) {
 	// A changed address would cost every guest its DHCP lease.
 	if got, want := MAC("seed", "tty1", 0), "00:16:3e:27:8e:2e"; got != want {
 		t.Errorf("got %s, want %s", got, want)
-	}
-}
-
-func TestVif(t *testing.T) {
-	const mac = "00:16:3e:00:00:01"
-	for _, test := range []struct{ spec, want, mac string }{
-		{"", "mac=00:16:3e:00:00:01,bridge=br7", mac},
-		{"bridge=lan", "bridge=lan,mac=00:16:3e:00:00:01", mac},
-		{"mac=00:16:3e:aa:bb:cc", "mac=00:16:3e:aa:bb:cc,bridge=br7", "00:16:3e:aa:bb:cc"},
-		{"ip=10.0.0.1, bridge=lan , mac=x", "ip=10.0.0.1, bridge=lan , mac=x", "x"},
-		{"model=e1000,", "model=e1000,mac=00:16:3e:00:00:01,bridge=br7", mac},
-		{"trusted", "trusted,mac=00:16:3e:00:00:01,bridge=br7", mac},
-	} {
-		got, used := completeVif(test.spec, mac, "br7")
-		if got != test.want || used != test.mac {
-			t.Errorf("%q: got %q %s, want %q %s", test.spec, got, used, test.want, test.mac)
-		}
 	}
 }
 

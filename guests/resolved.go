@@ -2,9 +2,6 @@ package guests
 
 import "bytes"
 
-// Resolved is a guest made ready for one machine.
-type Resolved = Domain
-
 // Renamed returns the guest under another name.
 func (d *Resolved) Renamed(name string) *Resolved {
 	guest, renamed := *d.Guest, *d

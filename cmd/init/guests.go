@@ -16,6 +16,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/control"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/webstore"
 	"github.com/zerodisc/zerodisc/internal/xen"
@@ -52,8 +53,13 @@ func guestType(h xen.Host) guests.Type {
 
 // guestMachine is what guests are resolved for.
 func (d *dom0) guestMachine() guests.Machine {
-	return guests.Machine{HVM: d.xen.PVH(), Kernel: d.kernel, Bridge: d.bridge, Seed: machineSeed()}
+	return guests.Machine{
+		HVM: d.xen.PVH(), Kernel: d.kernel, Bridge: d.bridge, Seed: machineSeed(), ReadOnly: onReadOnly,
+	}
 }
+
+// onReadOnly says whether a file is on a file system that cannot be written to.
+func onReadOnly(path string) bool { return errors.Is(unix.Access(path, unix.W_OK), unix.EROFS) }
 
 // startGuests starts every guest of this machine's stores that fits. Those of web servers follow in the
 // background.
@@ -69,7 +75,7 @@ func (d *dom0) startGuests(ctx context.Context) error {
 	for _, e := range broken {
 		d.controller.Refuse(e)
 	}
-	d.controller.Start(ctx, found)
+	d.controller.Start(ctx, guests.Trust(found))
 	d.fetchGuests(ctx)
 	return nil
 }
@@ -95,7 +101,7 @@ func (d *dom0) fetchGuests(ctx context.Context) {
 		go d.runStore(ctx, webstore.Store{
 			Source: source, Dir: filepath.Join(boot.WebStoresDir, strconv.Itoa(i+1)), Client: client,
 			Memory: d.ledger, Report: d.reportStore(source.String()),
-			Start: d.startFetched, Refuse: d.controller.Refuse,
+			Start: startFetched(d.controller, source.Pin != nil), Refuse: d.controller.Refuse,
 		})
 	}
 }
@@ -129,15 +135,19 @@ func (d *dom0) runStore(ctx context.Context, store webstore.Store) {
 	}
 }
 
-// startFetched starts the guest in dir and says whether it runs.
-func (d *dom0) startFetched(ctx context.Context, dir string) bool {
-	guest, err := guests.Load(dir)
-	var broken *guests.Error
-	if errors.As(err, &broken) {
-		d.controller.Refuse(broken)
-		return false
+// startFetched returns what starts the guest in a directory and says whether it runs. A store is trusted when
+// its list is pinned: then nobody on the way, and nobody at the server, can change what its guests are.
+func startFetched(controller *control.Controller, trusted bool) func(context.Context, string) bool {
+	return func(ctx context.Context, dir string) bool {
+		guest, err := guests.Load(dir)
+		var broken *guests.Error
+		if errors.As(err, &broken) {
+			controller.Refuse(broken)
+			return false
+		}
+		guest.Trusted = trusted
+		return controller.Start(ctx, []*guests.Guest{guest}) > 0
 	}
-	return d.controller.Start(ctx, []*guests.Guest{guest}) > 0
 }
 
 // machineSeed tells this machine from others on its LAN: the UUID of its firmware (SMBIOS type 1), which

@@ -151,9 +151,7 @@ func (c *Controller) admit(ctx context.Context, found []*guests.Guest) []*life {
 func tooBig(spec *guests.Resolved, err error) error {
 	var full *memory.NoRoom
 	if errors.As(err, &full) {
-		if _, refused := guests.Plan([]*guests.Resolved{spec}, full.FreeKiB); len(refused) > 0 {
-			return refused[0]
-		}
+		return spec.TooBig(full.FreeKiB)
 	}
 	return err
 }

@@ -90,6 +90,7 @@ func (w *world) guest(name, settings string) *guests.Guest {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	g.Trusted = true
 	return g
 }
 

@@ -137,7 +137,7 @@ func add(t *testing.T, opts AddOptions) string {
 	return opts.Out
 }
 
-const webConfig = "kernel = \"dom0\"\ndisk = [ 'disk.img,raw,xvda,rw' ]\nmemory = 128\nvcpus = 2\n"
+const webConfig = "kernel = \"dom0\"\ndisk = [ 'disk.img,raw,xvda,ro' ]\nmemory = 128\nvcpus = 2\n"
 
 // webGuest is a store with the guest "web", whose directory has that name.
 func webGuest(t *testing.T) string {
