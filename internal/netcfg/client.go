@@ -143,7 +143,7 @@ func (c *Client) acquire(ctx context.Context, held *Lease) *Lease {
 
 // attempt is one round of the search.
 func (c *Client) attempt(ctx context.Context, search *search, held *Lease) (*Lease, error) {
-	wait := backoff(search.attempt, c.timing.FirstWait, c.timing.MostWait, rand.Float64())
+	wait := backoff(search.attempt, c.timing.FirstWait, c.timing.MaxWait, rand.Float64())
 	var wanted netip.Addr
 	if held != nil {
 		wanted = held.Address.Addr()
@@ -155,22 +155,28 @@ func (c *Client) attempt(ctx context.Context, search *search, held *Lease) (*Lea
 }
 
 // within runs do. If that fails, the rest of wait passes before its error is returned, so that
-// no failure makes a busy loop; Wake and the end of ctx cut it short, and are the error then.
+// no failure makes a busy loop. Wake cuts it short, and errWoken is the error then; so does the end of ctx.
 func (c *Client) within(
 	ctx context.Context, wait time.Duration, do func(context.Context) (*Lease, error),
 ) (*Lease, error) {
 	end := time.Now().Add(wait)
 	ctx, stop := c.untilWoken(ctx)
-	defer stop()
 	lease, err := do(ctx)
-	if err == nil {
+	if err != nil {
+		rest(ctx, time.Until(end))
+	}
+	stop() // from here on a Wake is the next step's
+	switch woken := errors.Is(context.Cause(ctx), errWoken); {
+	case err == nil && woken:
+		c.Wake() // it came too late to cut this short, and still asks for a new search
 		return lease, nil
+	case err == nil:
+		return lease, nil
+	case woken:
+		return nil, errWoken
+	default:
+		return nil, err
 	}
-	rest(ctx, time.Until(end))
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	return nil, err
 }
 
 // discover asks for offers for as long as wait, and accepts the first that can be used.
@@ -199,7 +205,7 @@ func (c *Client) discover(ctx context.Context, search *search, wanted netip.Addr
 // request accepts an offer: REQUEST until the server's verdict comes, or the tries are used up.
 func (c *Client) request(ctx context.Context, id identity, request, offer *dhcpv4.DHCPv4) (*Lease, error) {
 	for try := range requestTries {
-		wait := backoff(try, c.timing.FirstWait, c.timing.MostWait, rand.Float64())
+		wait := backoff(try, c.timing.FirstWait, c.timing.MaxWait, rand.Float64())
 		answer, err := id.broadcast(ctx, c.options.Interface, request, wait, isVerdict(offer.ServerIdentifier()))
 		if err == nil {
 			return c.verdict(answer, offer.YourIPAddr)
@@ -308,17 +314,23 @@ func (c *Client) identity() (identity, error) {
 	return identity{mac: link.HardwareAddr, hostname: c.options.Hostname}, nil
 }
 
-// untilWoken derives a context that Wake ends, with errWoken as its cause.
+// untilWoken derives a context that Wake ends, with errWoken as its cause. Once the function that it
+// returns has returned, a Wake is kept for the next context.
 func (c *Client) untilWoken(parent context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
+	done := make(chan struct{})
 	go func() {
+		defer close(done)
 		select {
 		case <-c.wake:
 			cancel(errWoken)
 		case <-ctx.Done():
 		}
 	}()
-	return ctx, func() { cancel(nil) }
+	return ctx, func() {
+		cancel(nil)
+		<-done
+	}
 }
 
 // rest sleeps, unless ctx ends first.

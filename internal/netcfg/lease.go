@@ -15,12 +15,12 @@ import (
 // DefaultMTU is that of Ethernet, in bytes, in force while no lease says otherwise.
 const DefaultMTU = 1500
 
-// smallestMTU is what every host must be able to receive (RFC 791, section 3.1). Servers that
+// minMTU is what every host must be able to receive (RFC 791, section 3.1). Servers that
 // offer less are misconfigured: TCP crawls or stops, so their value is left out.
-const smallestMTU = 576
+const minMTU = 576
 
-// longestHostname is Linux's limit (__NEW_UTS_LEN).
-const longestHostname = 64
+// maxHostname is Linux's limit (__NEW_UTS_LEN).
+const maxHostname = 64
 
 // Lease is what a DHCP server granted, checked and in the order of preference it gave.
 type Lease struct {
@@ -173,7 +173,7 @@ func classlessRoute(given *dhcpv4.Route, address netip.Prefix) (Route, bool) {
 // leaseMTU reads option 26; 0 when it is missing or too small to be meant.
 func leaseMTU(message *dhcpv4.DHCPv4) int {
 	mtu, err := dhcpv4.GetUint16(dhcpv4.OptionInterfaceMTU, message.Options)
-	if err != nil || mtu < smallestMTU {
+	if err != nil || mtu < minMTU {
 		return 0
 	}
 	return int(mtu)
@@ -200,7 +200,7 @@ func leaseSearch(message *dhcpv4.DHCPv4) []string {
 // leaseHostname reads option 12.
 func leaseHostname(message *dhcpv4.DHCPv4) string {
 	name := strings.TrimSuffix(message.HostName(), ".")
-	if !isDomain(name) || len(name) > longestHostname || strings.Contains(name, "_") {
+	if !isDomain(name) || len(name) > maxHostname || strings.Contains(name, "_") {
 		return ""
 	}
 	return name

@@ -278,7 +278,7 @@ func (m *Manager) bootMAC(nics []NIC) net.HardwareAddr {
 // that neither the console nor the LAN is kept busy by a machine that gets no lease.
 func (m *Manager) extendPatience(want NIC) {
 	if compareNatural(want.Name, m.nic.Name) <= 0 {
-		m.patience = min(2*m.patience, mostServerWait)
+		m.patience = min(2*m.patience, maxServerWait)
 	}
 	m.due = time.Now().Add(m.patience)
 }

@@ -192,7 +192,7 @@ func wired(names ...string) fstest.MapFS {
 var quick = Timing{
 	Floor:        200 * time.Millisecond,
 	FirstWait:    100 * time.Millisecond,
-	MostWait:     400 * time.Millisecond,
+	MaxWait:      400 * time.Millisecond,
 	CarrierWait:  500 * time.Millisecond,
 	CarrierGrace: 500 * time.Millisecond,
 	ServerWait:   time.Second,

@@ -61,16 +61,16 @@ func TestTimesAt(t *testing.T) {
 }
 
 func TestBackoff(t *testing.T) {
-	const first, most = time.Second, 64 * time.Second
+	const first, maxWait = time.Second, 64 * time.Second
 	for attempt, want := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 64, 64} {
-		if got := backoff(attempt, first, most, 0.5); got != want*time.Second {
+		if got := backoff(attempt, first, maxWait, 0.5); got != want*time.Second {
 			t.Errorf("attempt %d: got %s, want %ds", attempt, got, want)
 		}
 	}
-	if low, high := backoff(0, first, most, 0), backoff(0, first, most, 1); low != 750*time.Millisecond || high != 1250*time.Millisecond {
+	if low, high := backoff(0, first, maxWait, 0), backoff(0, first, maxWait, 1); low != 750*time.Millisecond || high != 1250*time.Millisecond {
 		t.Errorf("first attempt: %s to %s", low, high)
 	}
-	if low, high := backoff(1e6, first, most, 0), backoff(1e6, first, most, 1); low != 63*time.Second || high != 65*time.Second {
+	if low, high := backoff(1e6, first, maxWait, 0), backoff(1e6, first, maxWait, 1); low != 63*time.Second || high != 65*time.Second {
 		t.Errorf("late attempt: %s to %s", low, high)
 	}
 }
