@@ -59,6 +59,7 @@ func (e *nakError) Error() string {
 // ClientOptions configure a [Client].
 type ClientOptions struct {
 	Interface string      // that gets the address; must be up
+	Port      int         // index of the link that leads to the servers: the bridge's NIC, or Interface itself
 	Hostname  string      // told to the server; may be empty
 	Timing    Timing      //
 	Report    func(State) // called by Run's goroutine, which waits for it to return
@@ -191,7 +192,7 @@ func (c *Client) discover(ctx context.Context, search *search, wanted netip.Addr
 	}
 	message.TransactionID = search.xid
 	message.NumSeconds = seconds(time.Since(search.began))
-	offer, err := id.broadcast(ctx, c.options.Interface, message, wait, isOffer)
+	offer, err := id.broadcast(ctx, message, wait, isOffer)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +207,7 @@ func (c *Client) discover(ctx context.Context, search *search, wanted netip.Addr
 func (c *Client) request(ctx context.Context, id identity, request, offer *dhcpv4.DHCPv4) (*Lease, error) {
 	for try := range requestTries {
 		wait := backoff(try, c.timing.FirstWait, c.timing.MaxWait, rand.Float64())
-		answer, err := id.broadcast(ctx, c.options.Interface, request, wait, isVerdict(offer.ServerIdentifier()))
+		answer, err := id.broadcast(ctx, request, wait, isVerdict(offer.ServerIdentifier()))
 		if err == nil {
 			return c.verdict(answer, offer.YourIPAddr)
 		}
@@ -272,9 +273,9 @@ func (c *Client) extend(ctx context.Context, held *Lease, step Step) (*Lease, er
 	request.NumSeconds = seconds(time.Since(held.Times.Start.Add(held.Times.T1)))
 	var answer *dhcpv4.DHCPv4
 	if step.Phase == PhaseRenewing {
-		answer, err = id.unicast(ctx, c.options.Interface, held, request, step.Wait, isVerdict(nil))
+		answer, err = id.unicast(ctx, held, request, step.Wait, isVerdict(nil))
 	} else {
-		answer, err = id.broadcast(ctx, c.options.Interface, request, step.Wait, isVerdict(nil))
+		answer, err = id.broadcast(ctx, request, step.Wait, isVerdict(nil))
 	}
 	if err != nil {
 		return nil, err
@@ -311,7 +312,7 @@ func (c *Client) identity() (identity, error) {
 	if len(link.HardwareAddr) != 6 {
 		return identity{}, fmt.Errorf("look up %s: no Ethernet address", c.options.Interface)
 	}
-	return identity{mac: link.HardwareAddr, hostname: c.options.Hostname}, nil
+	return identity{link.HardwareAddr, c.options.Hostname, link.Name, c.options.Port}, nil
 }
 
 // untilWoken derives a context that Wake ends, with errWoken as its cause. Once the function that it

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"syscall"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -42,10 +41,12 @@ var requestedOptions = []dhcpv4.OptionCode{
 	dhcpv4.OptionDNSDomainSearchList,  // 119
 }
 
-// identity is what every message of one client says of it.
+// identity is what every message of one client says of it, and the way that they take.
 type identity struct {
 	mac      net.HardwareAddr
 	hostname string // option 12; empty: not sent
+	ifname   string // that is to have the address
+	port     int    // index of the link that leads to the servers
 }
 
 // message builds a message with the options that RFC 2131, table 5, has in DISCOVER and REQUEST
@@ -97,43 +98,49 @@ func seconds(d time.Duration) uint16 {
 	return uint16(min(d/time.Second, 0xffff))
 }
 
-// broadcast sends a message from the interface, configured or not, to all servers and waits for
-// the first answer that match accepts. errNoAnswer is returned after wait.
+// broadcast sends a message to all servers, with or without an address of its own, and waits for the
+// first answer that match accepts. errNoAnswer is returned after wait.
 //
-// Each exchange has its own socket: one that has seen its interface go down reads no more, and
-// one that is open while nothing is asked costs wake-ups.
+// Each exchange has its own socket: one that is open while nothing is asked costs wake-ups.
 func (id identity) broadcast(
-	ctx context.Context, ifname string, message *dhcpv4.DHCPv4,
-	wait time.Duration, match nclient4.Matcher,
+	ctx context.Context, message *dhcpv4.DHCPv4, wait time.Duration, match nclient4.Matcher,
 ) (*dhcpv4.DHCPv4, error) {
-	packets, err := listenPacket(ifname, unix.ETH_P_IP, udpToClientFilter)
+	conn, err := id.listen()
 	if err != nil {
 		return nil, err
 	}
-	conn := nclient4.NewBroadcastUDPConn(packets, &net.UDPAddr{Port: dhcpClientPort})
 	return id.exchange(ctx, conn, nclient4.DefaultServers, message, wait, match)
 }
 
-// unicast sends a message from the lease's address to the server that granted it. A router may
-// stand between the two; the kernel finds the way.
-func (id identity) unicast(
-	ctx context.Context, ifname string, lease *Lease, message *dhcpv4.DHCPv4,
-	wait time.Duration, match nclient4.Matcher,
-) (*dhcpv4.DHCPv4, error) {
-	onDevice := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
-		var inner error
-		if err := raw.Control(func(fd uintptr) { inner = unix.BindToDevice(int(fd), ifname) }); err != nil {
-			return err
-		}
-		return inner
-	}}
-	local := netip.AddrPortFrom(lease.Address.Addr(), dhcpClientPort)
-	conn, err := onDevice.ListenPacket(ctx, "udp4", local.String())
+// listen opens a connection that hears answers from the port alone: on a bridge any guest can say what it
+// likes, and only what came in by the NIC can be a server's. It hears unicast and broadcast, whatever
+// addresses the interface has. What it sends is broadcast by the port.
+func (id identity) listen() (net.PacketConn, error) {
+	tap, err := openTap(id.port, unix.ETH_P_ALL, udpToClientFilter)
 	if err != nil {
-		return nil, fmt.Errorf("open UDP socket on %s: %w", ifname, err)
+		return nil, err
+	}
+	return nclient4.NewBroadcastUDPConn(ipConn{tap, id.mac}, &net.UDPAddr{Port: dhcpClientPort}), nil
+}
+
+// unicast sends a message from the lease's address to the server that granted it. A router may
+// stand between the two; the kernel finds the way. The answer may come to the address or, a NAK, to all (RFC
+// 2131, section 4.1).
+func (id identity) unicast(
+	ctx context.Context, lease *Lease, message *dhcpv4.DHCPv4, wait time.Duration, match nclient4.Matcher,
+) (*dhcpv4.DHCPv4, error) {
+	local := netip.AddrPortFrom(lease.Address.Addr(), dhcpClientPort)
+	sender, err := (&net.ListenConfig{Control: bindToDevice(id.ifname)}).ListenPacket(ctx, "udp4", local.String())
+	if err != nil {
+		return nil, fmt.Errorf("open UDP socket on %s: %w", id.ifname, err)
+	}
+	listener, err := id.listen()
+	if err != nil {
+		sender.Close()
+		return nil, err
 	}
 	server := net.UDPAddrFromAddrPort(netip.AddrPortFrom(lease.Server, nclient4.ServerPort))
-	return id.exchange(ctx, conn, server, message, wait, match)
+	return id.exchange(ctx, unicastConn{listener, sender}, server, message, wait, match)
 }
 
 // exchange sends the message once, waits for an answer, and closes conn.

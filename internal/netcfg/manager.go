@@ -483,6 +483,7 @@ func (m *Manager) startSession(ctx context.Context) *session {
 	s := &session{states: make(chan State), cancel: cancel, done: make(chan struct{})}
 	s.client = NewClient(ClientOptions{
 		Interface: m.host.ifname,
+		Port:      m.nic.Index,
 		Hostname:  m.options.Hostname,
 		Timing:    m.timing,
 		Report: func(state State) {

@@ -157,9 +157,12 @@ func TestRenewal(t *testing.T) {
 	})
 }
 
+// The NAK is broadcast, long before the client would broadcast anything itself.
 func TestRefusedRenewal(t *testing.T) {
 	inNamespace(t, func(t *testing.T) {
-		s := plugNIC(t, "eth0", serverAddress+"/24").serve(policy{address: "192.0.2.50", seconds: 8, options: renewal(1, 5)})
+		s := plugNIC(t, "eth0", serverAddress+"/24").serve(policy{
+			address: "192.0.2.50", seconds: 60, options: renewal(1, 50),
+		})
 		e := manage(t, Options{Bridge: bridgeName, Sys: wired("eth0")})
 		e.await(EventLease, EventNIC)
 		s.set(func(p *policy) { p.refuse = true })
@@ -270,13 +273,11 @@ func TestCarrierReturns(t *testing.T) {
 		s := network.serve(policy{address: "192.0.2.50", seconds: 3600})
 		e := manage(t, Options{Bridge: bridgeName, Sys: wired("eth0")})
 		e.await(EventLease, EventNIC)
-		s.await(t, "the first DISCOVER", isDiscover)
 		check(t, network.handle.LinkSetDown(network.port))
 		check(t, network.handle.LinkSetUp(network.port))
-		again := s.await(t, "a DISCOVER after the carrier's return", isDiscover)
-		if got := again.RequestedIPAddress().String(); got != "192.0.2.50" {
-			t.Errorf("asked for %s", got)
-		}
+		s.await(t, "a DISCOVER that asks for the same address", func(m seen) bool {
+			return isDiscover(m) && m.RequestedIPAddress().Equal(net.ParseIP("192.0.2.50"))
+		})
 		e.await(EventRenewed)
 	})
 }
@@ -333,5 +334,31 @@ func TestInterfaceWithoutBridge(t *testing.T) {
 		check(t, netlink.LinkDel(must(netlink.LinkByName("eth0"))(t)))
 		e.await(EventLost)
 		e.await(EventNoNIC)
+	})
+}
+
+// The LAN's own server is not to be reached, and a guest answers in its place, as if it had heard the DISCOVER.
+func TestGuestIsNoDHCPServerForDom0(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		lanServer := plugNIC(t, "eth0", serverAddress+"/24").serve(policy{silent: true})
+		guest := plugNIC(t, "vif1.0", serverAddress+"/24")
+		guestServer := guest.serve(policy{address: "192.0.2.66", seconds: 3600})
+		check(t, Bridge{bridgeName}.Ensure())
+		check(t, AttachPort(bridgeName, "vif1.0"))
+		e := manage(t, Options{Bridge: bridgeName, Sys: wired("eth0")})
+		e.await(EventNIC)
+		for range 3 {
+			discover := lanServer.await(t, "a DISCOVER", isDiscover)
+			offer := guestServer.policy.answer(discover.DHCPv4)
+			guestServer.send(offer, &net.UDPAddr{IP: net.IPv4bcast, Port: dhcpv4.ClientPort})
+		}
+		e.await(EventNoLease)
+		if len(guestServer.seen) > 0 {
+			t.Errorf("the guest heard dom0's %s", (<-guestServer.seen).Summary())
+		}
+		lanServer.set(func(p *policy) { p.silent, p.address = false, "192.0.2.50" })
+		if got := e.await(EventLease, EventNoLease).Lease.Address.String(); got != "192.0.2.50/24" {
+			t.Errorf("dom0 has %s", got)
+		}
 	})
 }

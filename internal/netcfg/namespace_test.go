@@ -23,6 +23,8 @@ import (
 // deadline is generous: nothing here takes longer than a few seconds on an idle machine.
 const deadline = 30 * time.Second
 
+func soon() time.Time { return time.Now().Add(deadline) }
+
 // inNamespace runs body with a network and a host name of its own.
 func inNamespace(t *testing.T, body func(t *testing.T)) {
 	t.Helper()
@@ -123,14 +125,22 @@ func (s *server) set(change func(*policy)) {
 	change(&s.policy)
 }
 
-func (s *server) handle(conn net.PacketConn, peer net.Addr, message *dhcpv4.DHCPv4) {
+func (s *server) handle(_ net.PacketConn, peer net.Addr, message *dhcpv4.DHCPv4) {
 	s.mu.Lock()
 	p := s.policy
 	s.mu.Unlock()
 	s.seen <- seen{message, peer.(*net.UDPAddr).IP}
 	if answer := p.answer(message); answer != nil {
-		conn.WriteTo(answer.ToBytes(), peer)
+		s.send(answer, peer)
 	}
+}
+
+// send sends an answer to where the message came from; a NAK always to all (RFC 2131, section 4.1).
+func (s *server) send(answer *dhcpv4.DHCPv4, peer net.Addr) {
+	if answer.MessageType() == dhcpv4.MessageTypeNak {
+		peer = &net.UDPAddr{IP: net.IPv4bcast, Port: dhcpv4.ClientPort}
+	}
+	s.conn.WriteTo(answer.ToBytes(), peer)
 }
 
 // serverAddress is that of every LAN's server.

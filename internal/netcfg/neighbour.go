@@ -41,22 +41,26 @@ func ParseARP(packet []byte) (mac [6]byte, address netip.Addr, ok bool) {
 // do not tell. What it hears is a claim, not a proof. The same is told again each time it is heard:
 // only the caller knows whether a guest has been restarted since.
 func WatchNeighbours(ctx context.Context, ifname string, seen func(mac net.HardwareAddr, address netip.Addr)) error {
-	conn, err := listenPacket(ifname, unix.ETH_P_ARP, nil)
+	link, err := net.InterfaceByName(ifname)
 	if err != nil {
-		return fmt.Errorf("watch neighbours: %w", err)
+		return fmt.Errorf("watch neighbours on %s: %w", ifname, err)
 	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	packet := make([]byte, 128)
+	tap, err := openTap(link.Index, unix.ETH_P_ARP, arpFilter)
+	if err != nil {
+		return fmt.Errorf("watch neighbours on %s: %w", ifname, err)
+	}
+	defer tap.Close()
+	defer context.AfterFunc(ctx, func() { tap.Close() })()
+	frame := make([]byte, 128)
 	for {
-		n, _, err := conn.ReadFrom(packet)
+		n, err := tap.read(frame)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
 			return fmt.Errorf("watch neighbours on %s: %w", ifname, err)
 		}
-		if mac, address, ok := ParseARP(packet[:n]); ok {
+		if mac, address, ok := ParseARP(frame[min(n, ethernetHeader):n]); ok {
 			seen(mac[:], address)
 		}
 	}
