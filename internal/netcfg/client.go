@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // State is what a [Client] reports: [Bound], [Lost] or [NoServer].
@@ -44,14 +46,17 @@ var (
 // nakError is a server's refusal (DHCPNAK).
 type nakError struct {
 	address net.IP
-	server  net.IP
-	message string
+	server  net.IP // nil: it did not say
+	message string // printable
 }
 
 func (e *nakError) Error() string {
 	text := fmt.Sprintf("DHCP server %s refused %s", e.server, e.address)
+	if e.server == nil {
+		text = fmt.Sprintf("a DHCP server refused %s", e.address)
+	}
 	if e.message != "" {
-		text += fmt.Sprintf(": %q", e.message)
+		text += `: "` + e.message + `"`
 	}
 	return text
 }
@@ -205,17 +210,18 @@ func (c *Client) discover(ctx context.Context, search *search, wanted netip.Addr
 
 // request accepts an offer: REQUEST until the server's verdict comes, or the tries are used up.
 func (c *Client) request(ctx context.Context, id identity, request, offer *dhcpv4.DHCPv4) (*Lease, error) {
+	server, _ := serverOf(offer)
 	for try := range requestTries {
 		wait := backoff(try, c.timing.FirstWait, c.timing.MaxWait, rand.Float64())
-		answer, err := id.broadcast(ctx, request, wait, isVerdict(offer.ServerIdentifier()))
+		answer, err := id.broadcast(ctx, request, wait, isVerdictOf(server))
 		if err == nil {
-			return c.verdict(answer, offer.YourIPAddr)
+			return c.verdict(answer, offer, offer.YourIPAddr)
 		}
 		if !errors.Is(err, errNoAnswer) {
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("DHCP server %s offered %s but then did not answer", offer.ServerIdentifier(), offer.YourIPAddr)
+	return nil, fmt.Errorf("DHCP server %s offered %s but then did not answer", server, offer.YourIPAddr)
 }
 
 // keep extends the lease as its times demand, and reports that. It returns the lease when the
@@ -273,33 +279,23 @@ func (c *Client) extend(ctx context.Context, held *Lease, step Step) (*Lease, er
 	request.NumSeconds = seconds(time.Since(held.Times.Start.Add(held.Times.T1)))
 	var answer *dhcpv4.DHCPv4
 	if step.Phase == PhaseRenewing {
-		answer, err = id.unicast(ctx, held, request, step.Wait, isVerdict(nil))
+		answer, err = id.unicast(ctx, held, request, step.Wait, isVerdict)
 	} else {
-		answer, err = id.broadcast(ctx, request, step.Wait, isVerdict(nil))
+		answer, err = id.broadcast(ctx, request, step.Wait, isVerdict)
 	}
 	if err != nil {
 		return nil, err
 	}
-	inherit(answer, held)
-	return c.verdict(answer, request.ClientIPAddr)
+	return c.verdict(answer, held.message, request.ClientIPAddr)
 }
 
-// inherit adds to the ACK of an extension what a host cannot do without, and some servers say
-// only once.
-func inherit(answer *dhcpv4.DHCPv4, held *Lease) {
-	if answer.SubnetMask() == nil {
-		answer.UpdateOption(dhcpv4.OptSubnetMask(net.CIDRMask(held.Address.Bits(), 32)))
-	}
-	if answer.ServerIdentifier() == nil {
-		answer.UpdateOption(dhcpv4.OptServerIdentifier(held.Server.AsSlice()))
-	}
-}
-
-// verdict makes a lease of an ACK, or a nakError of a NAK to the request for address.
-func (c *Client) verdict(answer *dhcpv4.DHCPv4, address net.IP) (*Lease, error) {
+// verdict makes a lease of an ACK, which may leave out what the server said earlier, or a nakError of a NAK to the
+// request for address.
+func (c *Client) verdict(answer, earlier *dhcpv4.DHCPv4, address net.IP) (*Lease, error) {
 	if answer.MessageType() == dhcpv4.MessageTypeNak {
-		return nil, &nakError{address, answer.ServerIdentifier(), answer.Message()}
+		return nil, &nakError{address, answer.ServerIdentifier(), printable.Line(answer.Message())}
 	}
+	inherit(answer, earlier)
 	return ParseLease(answer, time.Now(), c.timing.Floor)
 }
 

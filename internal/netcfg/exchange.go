@@ -1,7 +1,6 @@
 package netcfg
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -75,12 +74,13 @@ func (id identity) discover(wanted netip.Addr) (*dhcpv4.DHCPv4, error) {
 		dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(wanted.AsSlice())))
 }
 
-// selecting builds the REQUEST that accepts an offer (RFC 2131, section 4.3.2).
+// selecting builds the REQUEST that accepts an offer that isOffer has passed (RFC 2131, section 4.3.2).
 func (id identity) selecting(offer *dhcpv4.DHCPv4, began time.Time) (*dhcpv4.DHCPv4, error) {
+	server, _ := serverOf(offer)
 	request, err := id.message(dhcpv4.MessageTypeRequest,
 		dhcpv4.WithTransactionID(offer.TransactionID),
 		dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(offer.YourIPAddr)),
-		dhcpv4.WithOptionCopied(offer, dhcpv4.OptionServerIdentifier))
+		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(server.AsSlice())))
 	if err == nil {
 		request.NumSeconds = seconds(time.Since(began))
 	}
@@ -120,7 +120,7 @@ func (id identity) listen() (net.PacketConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nclient4.NewBroadcastUDPConn(ipConn{tap, id.mac}, &net.UDPAddr{Port: dhcpClientPort}), nil
+	return unfoldingConn{nclient4.NewBroadcastUDPConn(ipConn{tap, id.mac}, &net.UDPAddr{Port: dhcpClientPort})}, nil
 }
 
 // unicast sends a message from the lease's address to the server that granted it. A router may
@@ -170,13 +170,16 @@ func isOffer(message *dhcpv4.DHCPv4) bool {
 	return err == nil
 }
 
-// isVerdict accepts an ACK or NAK, and only from the server if one is given.
-func isVerdict(server net.IP) nclient4.Matcher {
+// isVerdict accepts an ACK or NAK.
+func isVerdict(message *dhcpv4.DHCPv4) bool {
+	kind := message.MessageType()
+	return kind == dhcpv4.MessageTypeAck || kind == dhcpv4.MessageTypeNak
+}
+
+// isVerdictOf accepts a server's ACK or NAK, or one that names no server: the request asked only this one.
+func isVerdictOf(server netip.Addr) nclient4.Matcher {
 	return func(message *dhcpv4.DHCPv4) bool {
-		if server != nil && !bytes.Equal(server.To4(), message.ServerIdentifier().To4()) {
-			return false
-		}
-		kind := message.MessageType()
-		return kind == dhcpv4.MessageTypeAck || kind == dhcpv4.MessageTypeNak
+		from, named := addrFrom(message.ServerIdentifier())
+		return isVerdict(message) && (!named || from == server)
 	}
 }

@@ -71,6 +71,10 @@ func TestLeaseRoutes(t *testing.T) {
 			[]dhcpv4.Option{raw(3, 192, 0, 2, 1), raw(121, 33, 1, 2, 3)},
 			[]Route{{Destination: anywhere, Gateway: router1}},
 		},
+		"the host itself": {
+			[]dhcpv4.Option{raw(3, 192, 0, 2, 50, 192, 0, 2, 2)},
+			[]Route{{Destination: anywhere, Gateway: router2}},
+		},
 		"nonsense": {[]dhcpv4.Option{raw(3, 0, 0, 0, 0, 255, 255, 255, 255, 127, 0, 0, 1)}, nil},
 	}
 	for name, test := range tests {
@@ -123,6 +127,18 @@ func TestLeaseWithoutMaskHasItsClass(t *testing.T) {
 	}
 }
 
+func TestServerOf(t *testing.T) {
+	message := ack()
+	message.ServerIPAddr = net.IPv4(192, 0, 2, 9) // for the boot file
+	if got := parse(t, message).Server; got != router1 {
+		t.Errorf("with an identifier: %s", got)
+	}
+	message.DeleteOption(dhcpv4.OptionServerIdentifier)
+	if got := parse(t, message).Server.String(); got != "192.0.2.9" {
+		t.Errorf("without: %s", got)
+	}
+}
+
 func TestUselessLease(t *testing.T) {
 	noServer := ack()
 	noServer.DeleteOption(dhcpv4.OptionServerIdentifier)
@@ -145,8 +161,10 @@ func TestUselessLease(t *testing.T) {
 func FuzzParseLease(f *testing.F) {
 	f.Add(ack().ToBytes())
 	f.Add(ack(raw(3, 192, 0, 2, 1), raw(121, 0, 192, 0, 2, 1), raw(119, 1, 'b', 0xc0, 0), dhcpv4.OptDomainName("a b")).ToBytes())
+	f.Add(ack(raw(121, 24, 198, 51, 100, 192, 0, 2, 2, 0, 192, 0, 2, 1), raw(119, 3, 'f', 'o', 'o', 0), raw(26, 5, 0)).ToBytes())
+	f.Add(overloaded(3, []byte{3, 4, 192, 0, 2, 1, 255}, []byte{255}))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		message, err := dhcpv4.FromBytes(data)
+		message, err := dhcpv4.FromBytes(unfold(data))
 		if err != nil {
 			return
 		}
@@ -165,5 +183,9 @@ func FuzzParseLease(f *testing.F) {
 		}
 		Plan(nil, lease)
 		Plan(lease, nil)
+		isOffer(message)
+		isVerdictOf(lease.Server)(message)
+		inherit(ack(), message)
+		lease.Times.At(time.Now())
 	})
 }

@@ -1,6 +1,7 @@
 package netcfg
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/vishvananda/netlink"
@@ -359,6 +361,31 @@ func TestGuestIsNoDHCPServerForDom0(t *testing.T) {
 		lanServer.set(func(p *policy) { p.silent, p.address = false, "192.0.2.50" })
 		if got := e.await(EventLease, EventNoLease).Lease.Address.String(); got != "192.0.2.50/24" {
 			t.Errorf("dom0 has %s", got)
+		}
+	})
+}
+
+// Some servers name themselves in siaddr alone, say what does not fit in the fields file and sname, and leave
+// out of a renewal what has not changed.
+func TestServerOfFewWords(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		s := plugNIC(t, "eth0", serverAddress+"/24").serve(policy{
+			address: "192.0.2.50", seconds: 60, options: renewal(1, 50),
+			terse: true,
+		})
+		e := manage(t, Options{Bridge: bridgeName, Sys: wired("eth0")})
+		e.await(EventNIC)
+		first := e.await(EventLease).Lease
+		s.await(t, "a renewal", isUnicast)
+		renewed := e.await(EventRenewed).Lease
+		for _, lease := range []*Lease{first, renewed} {
+			resolvers, search := fmt.Sprint(lease.DNS), fmt.Sprint(lease.Search)
+			if lease.Gateway() != router1 || resolvers != "[192.0.2.3]" || search != "[example]" || lease.MTU != 1400 {
+				t.Errorf("gateway %s, resolvers %s, search %s, MTU %d", lease.Gateway(), resolvers, search, lease.MTU)
+			}
+			if lease.Server != router1 || lease.Times.Length != time.Minute {
+				t.Errorf("server %s, length %s", lease.Server, lease.Times.Length)
+			}
 		}
 	})
 }

@@ -93,6 +93,7 @@ type policy struct {
 	seconds uint32 // length of the lease; T1 and T2 are left to the client
 	silent  bool
 	refuse  bool // NAK to every REQUEST
+	terse   bool // see terseAnswer
 	options []dhcpv4.Option
 }
 
@@ -140,7 +141,32 @@ func (s *server) send(answer *dhcpv4.DHCPv4, peer net.Addr) {
 	if answer.MessageType() == dhcpv4.MessageTypeNak {
 		peer = &net.UDPAddr{IP: net.IPv4bcast, Port: dhcpv4.ClientPort}
 	}
-	s.conn.WriteTo(answer.ToBytes(), peer)
+	s.mu.Lock()
+	terse := s.policy.terse
+	s.mu.Unlock()
+	data := answer.ToBytes()
+	if terse {
+		data = terseAnswer(answer, peer)
+	}
+	s.conn.WriteTo(data, peer)
+}
+
+// terseAnswer has no server identifier and, as a renewal, no more than it must; else it has options in the
+// fields file (a router, resolvers) and sname (a search list, an MTU).
+func terseAnswer(answer *dhcpv4.DHCPv4, peer net.Addr) []byte {
+	answer.ServerIPAddr = net.ParseIP(serverAddress)
+	answer.DeleteOption(dhcpv4.OptionServerIdentifier)
+	answer.DeleteOption(dhcpv4.OptionRouter)
+	if !peer.(*net.UDPAddr).IP.Equal(net.IPv4bcast) {
+		answer.DeleteOption(dhcpv4.OptionSubnetMask)
+		answer.DeleteOption(dhcpv4.OptionIPAddressLeaseTime)
+		return answer.ToBytes()
+	}
+	answer.UpdateOption(raw(52, 3))
+	data := answer.ToBytes()
+	copy(data[messageFile:], []byte{0, 3, 4, 192, 0, 2, 1, 6, 4, 192, 0, 2, 3, 255})
+	copy(data[messageSname:], []byte{119, 9, 7, 'e', 'x', 'a', 'm', 'p', 'l', 'e', 0, 26, 2, 5, 120, 255})
+	return data
 }
 
 // serverAddress is that of every LAN's server.
