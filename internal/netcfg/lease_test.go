@@ -181,8 +181,8 @@ func FuzzParseLease(f *testing.F) {
 				t.Errorf("resolv.conf has line %q", line)
 			}
 		}
-		Plan(nil, lease)
-		Plan(lease, nil)
+		Plan(Installed{}, nil, lease)
+		Plan(installed(lease), lease, nil)
 		isOffer(message)
 		isVerdictOf(lease.Server)(message)
 		inherit(ack(), message)

@@ -389,3 +389,69 @@ func TestServerOfFewWords(t *testing.T) {
 		}
 	})
 }
+
+// A person sets the bridge down and up again, flushes its addresses, and sets another MTU. The kernel has dropped
+// the routes each time.
+func TestLeaseIsMended(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		plugNIC(t, "eth0", serverAddress+"/24").serve(policy{
+			address: "192.0.2.50", seconds: 3600, options: []dhcpv4.Option{raw(26, 5, 120)},
+		})
+		e := manage(t, Options{Bridge: bridgeName, Sys: wired("eth0")})
+		e.await(EventLease, EventNIC)
+		link := must(netlink.LinkByName(bridgeName))(t)
+
+		check(t, netlink.LinkSetDown(link))
+		check(t, netlink.LinkSetUp(link))
+		awaitMended(t)
+		for _, address := range must(netlink.AddrList(link, netlink.FAMILY_V4))(t) {
+			check(t, netlink.AddrDel(link, &address))
+		}
+		awaitMended(t)
+		check(t, netlink.LinkSetMTU(must(netlink.LinkByName("eth0"))(t), 1500))
+		awaitMended(t)
+		if len(e.ch) > 0 {
+			t.Errorf("mending a lease is no event: %v", (<-e.ch).Kind)
+		}
+	})
+}
+
+// awaitMended waits until the kernel has all of a lease of 192.0.2.50 with an MTU of 1400.
+func awaitMended(t *testing.T) {
+	t.Helper()
+	want := "true 1400 [192.0.2.50/24] [0.0.0.0/0 via 192.0.2.1]"
+	var got string
+	for end := soon(); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		have := must((host{ifname: bridgeName}).installed())(t)
+		if got = fmt.Sprint(have.Up, have.MTU, have.Addresses, have.Routes); got == want {
+			return
+		}
+	}
+	t.Fatalf("the kernel has %s, want %s", got, want)
+}
+
+// The address that the server gives cannot be set (here because the bridge has gone): it is no lease, and the
+// reason shows; when it can be set after all it is one.
+func TestRefusedAddressIsNoLease(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		var events []Event
+		m := must(NewManager(Options{Bridge: bridgeName, Report: func(e Event) { events = append(events, e) }}))(t)
+		lease := parse(t, ack())
+		m.applyLease(lease)
+		m.applyLease(renewed(parse(t, ack())))
+		if len(events) != 1 || events[0].Kind != EventProblem || !strings.Contains(m.whyNoLease().Error(), "set address 192.0.2.50/24") {
+			t.Errorf("events %v, no lease because: %v", events, m.whyNoLease())
+		}
+		check(t, Bridge{bridgeName}.Ensure())
+		m.looked = time.Now()
+		m.mend()
+		if last := events[len(events)-1]; last.Kind != EventLease || m.whyNoLease() != errAsking {
+			t.Errorf("events %v, no lease because: %v", events, m.whyNoLease())
+		}
+		check(t, netlink.LinkDel(must(netlink.LinkByName(bridgeName))(t)))
+		m.applyLease(renewed(parse(t, ack())))
+		if last := events[len(events)-1]; last.Kind != EventLost || m.held.inForce() {
+			t.Errorf("events %v", events)
+		}
+	})
+}
