@@ -76,6 +76,10 @@ type Client struct {
 	options ClientOptions
 	timing  Timing
 	wake    chan struct{}
+
+	// These belong to Run's goroutine.
+	guard    *guard // of the address in use; nil: none is
+	declined int    // addresses in a row
 }
 
 // NewClient returns a client that [Client.Run] starts.
@@ -95,6 +99,7 @@ func (c *Client) Wake() {
 // Run gets a lease and keeps it until ctx ends, whose error it returns; no other error ends it.
 // The lease is not released: a machine that starts again gets the same address.
 func (c *Client) Run(ctx context.Context) error {
+	defer c.relieve()
 	var held *Lease
 	for ctx.Err() == nil {
 		held = c.acquire(ctx, held)
@@ -128,18 +133,24 @@ func (c *Client) acquire(ctx context.Context, held *Lease) *Lease {
 	search := newSearch()
 	for {
 		lease, err := c.attempt(ctx, search, held)
+		conflict, contended := errors.AsType[*conflictError](err)
 		switch {
 		case err == nil:
-			c.options.Report(Bound{lease})
+			c.relieve() // the link may lead to another network now: the address is announced again
+			c.bind(ctx, lease)
 			return lease
 		case ctx.Err() != nil:
 			return nil
+		case contended:
+			held = c.concede(ctx, conflict, held)
+			search = newSearch()
+			continue
 		case errors.Is(err, errWoken):
 			search = newSearch()
 			continue
 		}
 		if held != nil && held.Times.Left(time.Now()) == 0 {
-			c.options.Report(Lost{errExpired})
+			c.lose(errExpired)
 			held = nil
 		}
 		c.options.Report(NoServer{err, search.began})
@@ -161,25 +172,24 @@ func (c *Client) attempt(ctx context.Context, search *search, held *Lease) (*Lea
 }
 
 // within runs do. If that fails, the rest of wait passes before its error is returned, so that
-// no failure makes a busy loop. Wake cuts it short, and errWoken is the error then; so does the end of ctx.
+// no failure makes a busy loop. Wake cuts it short, and errWoken is the error then; so does a conflict over the
+// address in use, a conflictError; so does the end of ctx.
 func (c *Client) within(
 	ctx context.Context, wait time.Duration, do func(context.Context) (*Lease, error),
 ) (*Lease, error) {
 	end := time.Now().Add(wait)
-	ctx, stop := c.untilWoken(ctx)
+	ctx, stop := c.untilInterrupted(ctx)
 	lease, err := do(ctx)
 	if err != nil {
 		rest(ctx, time.Until(end))
 	}
-	stop() // from here on a Wake is the next step's
-	switch woken := errors.Is(context.Cause(ctx), errWoken); {
-	case err == nil && woken:
-		c.Wake() // it came too late to cut this short, and still asks for a new search
-		return lease, nil
+	interruption := stop()
+	switch {
 	case err == nil:
+		c.interruptLater(interruption) // it came too late to cut this short
 		return lease, nil
-	case woken:
-		return nil, errWoken
+	case interruption != nil:
+		return nil, interruption
 	default:
 		return nil, err
 	}
@@ -205,7 +215,11 @@ func (c *Client) discover(ctx context.Context, search *search, wanted netip.Addr
 	if err != nil {
 		return nil, err
 	}
-	return c.request(ctx, id, request, offer)
+	lease, err := c.request(ctx, id, request, offer)
+	if err != nil {
+		return nil, err
+	}
+	return lease, c.claim(ctx, id, lease)
 }
 
 // request accepts an offer: REQUEST until the server's verdict comes, or the tries are used up.
@@ -230,20 +244,25 @@ func (c *Client) keep(ctx context.Context, held *Lease) *Lease {
 	for {
 		step := held.Times.At(time.Now())
 		if step.Phase == PhaseExpired {
-			c.options.Report(Lost{errExpired})
+			c.lose(errExpired)
 			return nil
 		}
 		lease, refusal, err := c.step(ctx, held, step)
+		conflict, contended := errors.AsType[*conflictError](err)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, errWoken):
 			return held
 		case refusal != nil:
-			c.options.Report(Lost{refusal})
+			c.lose(refusal)
 			return nil
+		case contended:
+			if held = c.concede(ctx, conflict, held); held == nil {
+				return nil
+			}
 		case lease != nil:
-			c.options.Report(Bound{lease})
+			c.bind(ctx, lease)
 			held = lease
 		}
 	}
@@ -286,7 +305,11 @@ func (c *Client) extend(ctx context.Context, held *Lease, step Step) (*Lease, er
 	if err != nil {
 		return nil, err
 	}
-	return c.verdict(answer, held.message, request.ClientIPAddr)
+	lease, err := c.verdict(answer, held.message, request.ClientIPAddr)
+	if err != nil || lease.Address.Addr() == held.Address.Addr() {
+		return lease, err
+	}
+	return lease, c.claim(ctx, id, lease)
 }
 
 // verdict makes a lease of an ACK, which may leave out what the server said earlier, or a nakError of a NAK to the
@@ -311,22 +334,41 @@ func (c *Client) identity() (identity, error) {
 	return identity{link.HardwareAddr, c.options.Hostname, link.Name, c.options.Port}, nil
 }
 
-// untilWoken derives a context that Wake ends, with errWoken as its cause. Once the function that it
-// returns has returned, a Wake is kept for the next context.
-func (c *Client) untilWoken(parent context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(parent)
-	done := make(chan struct{})
+// untilInterrupted derives a context that Wake or a conflict over the address in use ends. The function returned
+// ends it too, and says what interrupted it: errWoken, a conflictError, or nothing. What comes later is left for the
+// next context.
+func (c *Client) untilInterrupted(parent context.Context) (context.Context, func() error) {
+	ctx, cancel := context.WithCancel(parent)
+	var conflicts <-chan *conflictError
+	if c.guard != nil {
+		conflicts = c.guard.conflicts
+	}
+	done := make(chan error, 1)
 	go func() {
-		defer close(done)
+		var interruption error
 		select {
 		case <-c.wake:
-			cancel(errWoken)
+			interruption = errWoken
+		case interruption = <-conflicts:
 		case <-ctx.Done():
 		}
+		cancel()
+		done <- interruption
 	}()
-	return ctx, func() {
-		cancel(nil)
-		<-done
+	return ctx, func() error {
+		cancel()
+		return <-done
+	}
+}
+
+// interruptLater makes an interruption end the next context.
+func (c *Client) interruptLater(interruption error) {
+	conflict, contended := errors.AsType[*conflictError](interruption)
+	switch {
+	case contended:
+		c.guard.conflicts <- conflict // its guard has ended: there is room
+	case interruption != nil:
+		c.Wake()
 	}
 }
 

@@ -9,35 +9,39 @@ import (
 func TestWakeBetweenTwoStepsIsKept(t *testing.T) {
 	for range 2000 {
 		c := NewClient(ClientOptions{})
-		_, stop := c.untilWoken(context.Background())
-		stop()   // an attempt has ended
+		_, stop := c.untilInterrupted(context.Background())
+		if err := stop(); err != nil { // an attempt has ended
+			t.Fatal(err)
+		}
 		c.Wake() // the carrier came back
-		ctx, stop := c.untilWoken(context.Background())
-		awaitWoken(t, ctx)
-		stop()
+		awaitInterruption(t, c, errWoken)
 	}
 }
 
-// The carrier returns while a server's answer is being read.
-func TestWakeDuringSuccessIsKept(t *testing.T) {
+// The carrier returns, or another host takes the address, while a server's answer is being read.
+func TestInterruptionDuringSuccessIsKept(t *testing.T) {
 	c := NewClient(ClientOptions{})
-	_, err := c.within(context.Background(), 0, func(ctx context.Context) (*Lease, error) {
-		c.Wake()
-		<-ctx.Done() // the wake was noticed, but the lease was there
-		return example(), nil
-	})
-	check(t, err)
-	ctx, stop := c.untilWoken(context.Background())
-	defer stop()
-	awaitWoken(t, ctx)
+	c.guard = &guard{conflicts: make(chan *conflictError, 1)}
+	conflict := &conflictError{lease: example()}
+	interruptions := map[error]func(){errWoken: c.Wake, conflict: func() { c.guard.conflicts <- conflict }}
+	for want, interrupt := range interruptions {
+		_, err := c.within(context.Background(), 0, func(ctx context.Context) (*Lease, error) {
+			interrupt()
+			<-ctx.Done() // it was noticed, but the lease was there
+			return example(), nil
+		})
+		check(t, err)
+		awaitInterruption(t, c, want)
+	}
 }
 
-func awaitWoken(t *testing.T, ctx context.Context) {
+func awaitInterruption(t *testing.T, c *Client, want error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, deadline)
+	parent, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
+	ctx, stop := c.untilInterrupted(parent)
 	<-ctx.Done()
-	if cause := context.Cause(ctx); !errors.Is(cause, errWoken) {
-		t.Fatalf("the wake was lost: %v", cause)
+	if got := stop(); !errors.Is(got, want) {
+		t.Fatalf("interrupted by %v, want %v", got, want)
 	}
 }

@@ -48,14 +48,18 @@ type identity struct {
 	port     int    // index of the link that leads to the servers
 }
 
+// clientIdentifier is the MAC (RFC 2132, section 9.14), the same in every boot.
+func (id identity) clientIdentifier() dhcpv4.Option {
+	return dhcpv4.OptClientIdentifier(append([]byte{byte(iana.HWTypeEthernet)}, id.mac...))
+}
+
 // message builds a message with the options that RFC 2131, table 5, has in DISCOVER and REQUEST
-// alike. The client identifier is the MAC (RFC 2132, section 9.14), the same in every boot.
+// alike.
 func (id identity) message(kind dhcpv4.MessageType, more ...dhcpv4.Modifier) (*dhcpv4.DHCPv4, error) {
-	client := append([]byte{byte(iana.HWTypeEthernet)}, id.mac...)
 	modifiers := []dhcpv4.Modifier{
 		dhcpv4.WithHwAddr(id.mac),
 		dhcpv4.WithMessageType(kind),
-		dhcpv4.WithOption(dhcpv4.OptClientIdentifier(client)),
+		dhcpv4.WithOption(id.clientIdentifier()),
 		dhcpv4.WithOption(dhcpv4.OptMaxMessageSize(maxMessage)),
 		dhcpv4.WithRequestedOptions(requestedOptions...),
 	}
@@ -93,6 +97,16 @@ func (id identity) extending(address netip.Addr) (*dhcpv4.DHCPv4, error) {
 	return id.message(dhcpv4.MessageTypeRequest, dhcpv4.WithClientIP(address.AsSlice()))
 }
 
+// decline builds the DECLINE of a lease; it has no other options (RFC 2131, table 5).
+func (id identity) decline(lease *Lease) (*dhcpv4.DHCPv4, error) {
+	return dhcpv4.New(
+		dhcpv4.WithHwAddr(id.mac),
+		dhcpv4.WithMessageType(dhcpv4.MessageTypeDecline),
+		dhcpv4.WithOption(id.clientIdentifier()),
+		dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(lease.Address.Addr().AsSlice())),
+		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(lease.Server.AsSlice())))
+}
+
 // seconds clips a duration to what the field secs can hold.
 func seconds(d time.Duration) uint16 {
 	return uint16(min(d/time.Second, 0xffff))
@@ -110,6 +124,17 @@ func (id identity) broadcast(
 		return nil, err
 	}
 	return id.exchange(ctx, conn, nclient4.DefaultServers, message, wait, match)
+}
+
+// tell broadcasts a message that has no answer.
+func (id identity) tell(message *dhcpv4.DHCPv4) error {
+	conn, err := id.listen()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = conn.WriteTo(message.ToBytes(), nclient4.DefaultServers)
+	return err
 }
 
 // listen opens a connection that hears answers from the port alone: on a bridge any guest can say what it

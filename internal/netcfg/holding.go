@@ -65,8 +65,9 @@ func (m *Manager) mend() {
 		return
 	}
 	have, err := m.host.installed()
-	if err != nil || !have.Up || len(Plan(have, lease, lease)) == 0 {
-		return // what cannot be read is reported when it is written
+	gone := isNotFound(err)
+	if !gone && (err != nil || !have.Up || len(Plan(have, lease, lease)) == 0) {
+		return // what cannot be read now is read after the next change
 	}
 	m.held.mended = m.looked
 	m.applyLease(lease)
@@ -84,12 +85,11 @@ func (m *Manager) install(old, next *Lease) (refusal error) {
 	}
 	for _, change := range Plan(have, old, next) {
 		err := m.host.apply(change)
-		if next == nil && isNotFound(err) {
-			continue // what went with the interface needs no removing
-		}
-		m.reportOnce(change.String(), err)
 		if _, isAddress := change.(SetAddress); isAddress {
 			refusal = err
+		}
+		if !isNotFound(err) { // without the interface there is nothing to remove, and nothing else to be said
+			m.reportOnce(change.String(), err)
 		}
 	}
 	return refusal

@@ -232,6 +232,11 @@ var quick = Timing{
 	CarrierWait:  500 * time.Millisecond,
 	CarrierGrace: 500 * time.Millisecond,
 	ServerWait:   time.Second,
+
+	ProbeWait:        60 * time.Millisecond,
+	AnnounceInterval: 100 * time.Millisecond,
+	DefendInterval:   time.Minute, // so that a slow machine does not make two conflicts two single ones
+	DeclinePause:     200 * time.Millisecond,
 }
 
 // events are what a manager under test reported.

@@ -1,9 +1,7 @@
 package netcfg
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,28 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Offsets in an ARP packet for IPv4 over Ethernet (RFC 826).
-const (
-	arpSenderMAC = 8
-	arpSenderIP  = 14
-	arpLength    = 28
-)
-
-// arpForIPv4 is how such a packet begins: Ethernet, IPv4, and the lengths of their addresses.
-var arpForIPv4 = []byte{0, 1, 8, 0, 6, 4}
-
 // ParseARP returns the MAC and the IPv4 address that the sender of an ARP packet, request or
 // reply, claims to have. packet begins after the Ethernet header. It returns false for anything
 // else, and for a probe (RFC 5227), whose sender has no address yet.
 func ParseARP(packet []byte) (mac [6]byte, address netip.Addr, ok bool) {
-	if len(packet) < arpLength || !bytes.HasPrefix(packet, arpForIPv4) {
-		return mac, address, false
-	}
-	operation := binary.BigEndian.Uint16(packet[6:])
-	copy(mac[:], packet[arpSenderMAC:])
-	address = netip.AddrFrom4([4]byte(packet[arpSenderIP:]))
-	isUnicast := mac[0]&1 == 0 && mac != [6]byte{}
-	return mac, address, (operation == 1 || operation == 2) && isUnicast && isHost(address)
+	p, ok := parseARP(packet)
+	isUnicast := p.mac[0]&1 == 0 && p.mac != [6]byte{}
+	return p.mac, p.sender, ok && isUnicast && isHost(p.sender)
 }
 
 // WatchNeighbours calls seen for each MAC and IPv4 address that it hears, until ctx ends, whose error

@@ -2,6 +2,7 @@ package netcfg
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -54,6 +55,28 @@ func setUpTap(fd, index int, protocol uint16, filter []unix.SockFilter) error {
 
 // read reads one frame.
 func (t *tap) read(frame []byte) (int, error) { return t.file.Read(frame) }
+
+// readUntil reads one frame that came in before the end; a zero end is never. os.ErrDeadlineExceeded is returned
+// when there is none, not when the machine was too busy to look in time.
+func (t *tap) readUntil(end time.Time, frame []byte) (int, error) {
+	if err := t.file.SetReadDeadline(end); err != nil {
+		return 0, err
+	}
+	n, err := t.read(frame)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, err
+	}
+	raw, rawErr := t.file.SyscallConn()
+	if rawErr != nil {
+		return 0, rawErr
+	}
+	late := raw.Control(func(fd uintptr) {
+		if count, _, readErr := unix.Recvfrom(int(fd), frame, unix.MSG_DONTWAIT); readErr == nil {
+			n, err = count, nil
+		}
+	})
+	return n, errors.Join(late, err)
+}
 
 // write sends one frame.
 func (t *tap) write(frame []byte) error {
