@@ -142,14 +142,15 @@ func (b *guestBoard) said(name string, address netip.Addr) {
 	b.address(name, address)
 }
 
-// seen notes an address that was heard on the bridge. Anybody can say anything there: who tells his
-// address himself is believed more.
-func (b *guestBoard) seen(mac net.HardwareAddr, address netip.Addr) {
+// seen notes an address that was heard on the bridge. ARP can be spoofed: a guest's own report wins, and the frame
+// must have come in by the guest's own vif, which isFrom says.
+func (b *guestBoard) seen(mac net.HardwareAddr, address netip.Addr, isFrom func(domid int) bool) {
 	b.mu.Lock()
 	name := b.names[mac.String()]
-	says := b.says[name]
+	domid, runs := b.domids[name]
+	isNews := !b.says[name] && b.addresses[name] != address
 	b.mu.Unlock()
-	if name != "" && !says {
+	if runs && isNews && isFrom(domid) {
 		b.address(name, address)
 	}
 }
@@ -182,7 +183,7 @@ func (b *guestBoard) named(mac, name string) {
 func (d *dom0) watchGuests(ctx context.Context) {
 	go func() {
 		for ctx.Err() == nil {
-			if err := netcfg.WatchNeighbours(ctx, d.bridge, d.guests.seen); ctx.Err() == nil {
+			if err := netcfg.WatchNeighbours(ctx, d.bridge, d.heard); ctx.Err() == nil {
 				d.log.Debug("watch neighbours", "err", err)
 				time.Sleep(time.Second) // the bridge is made a stage later
 			}
@@ -196,6 +197,18 @@ func (d *dom0) watchGuests(ctx context.Context) {
 	if ctx.Err() == nil {
 		d.log.Error("watch guests", "err", err)
 	}
+}
+
+// heard takes an address that was heard on the bridge.
+func (d *dom0) heard(mac net.HardwareAddr, address netip.Addr) {
+	d.guests.seen(mac, address, func(domid int) bool {
+		port, err := netcfg.Bridge{Name: d.bridge}.PortOf(mac)
+		if err != nil {
+			return false // it has just gone
+		}
+		owner, isVif := netcfg.VifDomain(os.DirFS("/sys"), port)
+		return isVif && owner == domid
+	})
 }
 
 // guestType says how guests run that do not say it themselves.

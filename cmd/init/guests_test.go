@@ -88,21 +88,23 @@ func TestAddresses(t *testing.T) {
 	}
 	first, second := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
 	b, out := board()
+	isOwn := func(int) bool { return true }
 	told := func() int { return strings.Count(out.String(), "guest address") }
 	b.started(domain("tty1", strings.ToUpper(guestMAC)), 1, time.Second)
-	b.seen(mac, first)
-	b.seen(mac, first)
+	b.seen(mac, second, func(domid int) bool { return domid != 1 }) // spoofed by another guest
+	b.seen(mac, first, isOwn)
+	b.seen(mac, first, isOwn)
 	if told() != 1 {
 		t.Errorf("one address was told %d times:\n%s", told(), out)
 	}
 	b.said("tty1", second)
-	b.seen(mac, first)
+	b.seen(mac, first, isOwn)
 	if told() != 2 || !strings.Contains(b.report.String(), "10.0.0.2") {
 		t.Errorf("what was heard on the bridge replaced what the guest says:\n%s", out)
 	}
 	b.stopped("tty1", 1)
 	b.adopted("tty1", 2)
-	b.seen(mac, second)
+	b.seen(mac, second, isOwn)
 	if told() != 3 {
 		t.Errorf("the address after a reboot was not told:\n%s", out)
 	}

@@ -1,10 +1,13 @@
 package netcfg
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
+	"path"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,10 +22,12 @@ func ParseARP(packet []byte) (mac [6]byte, address netip.Addr, ok bool) {
 }
 
 // WatchNeighbours calls seen for each MAC and IPv4 address that it hears, until ctx ends, whose error
-// it returns. It listens to ARP on an interface such as the bridge: requests are broadcast, and a
-// guest sends one before it first talks to anybody, so that dom0 learns the addresses of guests that
-// do not tell. What it hears is a claim, not a proof. The same is told again each time it is heard:
-// only the caller knows whether a guest has been restarted since.
+// it returns. It listens to ARP on an interface such as the bridge: requests are broadcast, and a guest
+// sends one before it first talks to anybody, so dom0 also learns the addresses of guests that do not report
+// them. A claim is repeated each time it is heard: only the caller knows whether a guest has been restarted since.
+//
+// An ARP packet that names another MAC than its frame came from is left out. What remains is still a claim and no
+// proof: [Bridge.PortOf] says where the frame came in.
 func WatchNeighbours(ctx context.Context, ifname string, seen func(mac net.HardwareAddr, address netip.Addr)) error {
 	link, err := net.InterfaceByName(ifname)
 	if err != nil {
@@ -43,8 +48,27 @@ func WatchNeighbours(ctx context.Context, ifname string, seen func(mac net.Hardw
 		if err != nil {
 			return fmt.Errorf("watch neighbours on %s: %w", ifname, err)
 		}
-		if mac, address, ok := ParseARP(frame[min(n, ethernetHeader):n]); ok {
+		if mac, address, ok := neighbourIn(frame[:n]); ok {
 			seen(mac[:], address)
 		}
 	}
+}
+
+// neighbourIn reads a whole frame. Unlike an ARP packet's sender, a frame's source is what the bridge learns ports
+// from.
+func neighbourIn(frame []byte) (mac [6]byte, address netip.Addr, ok bool) {
+	if len(frame) < ethernetHeader {
+		return mac, address, false
+	}
+	mac, address, ok = ParseARP(frame[ethernetHeader:])
+	return mac, address, ok && bytes.Equal(mac[:], frame[6:12])
+}
+
+// VifDomain returns the id of the guest whose vif a link is, from the tree of /sys. The link's name, which a
+// configuration can choose (vifname=), does not matter.
+func VifDomain(sys fs.FS, ifname string) (domid int, ok bool) {
+	var devid int
+	node := readLine(sys, path.Join("class/net", ifname, "device/nodename"))
+	_, err := fmt.Sscanf(node, "backend/vif/%d/%d", &domid, &devid)
+	return domid, err == nil
 }
