@@ -104,6 +104,16 @@ func (b Bridge) Adopt(nic NIC) error {
 	return nil
 }
 
+// has says whether the link with the given index is a port of the bridge.
+func (b Bridge) has(index int) bool {
+	bridge, err := b.link()
+	if err != nil {
+		return false
+	}
+	port, err := netlink.LinkByIndex(index)
+	return err == nil && port.Attrs().MasterIndex == bridge.Attrs().Index
+}
+
 // Release takes a NIC out of whatever bridge it is in. One that is gone is no error.
 func Release(index int) error {
 	port, err := netlink.LinkByIndex(index)

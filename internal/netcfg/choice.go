@@ -214,6 +214,19 @@ func (m *Manager) plug(nic NIC) error {
 	return Bridge{m.options.Bridge}.Adopt(nic)
 }
 
+// keepPlugged makes the bridge anew, and puts the NIC in use back into it, after somebody removed either.
+func (m *Manager) keepPlugged() {
+	bridge := Bridge{m.options.Bridge}
+	if bridge.Name == "" || m.nic.Index == 0 || bridge.has(m.nic.Index) {
+		return
+	}
+	err := bridge.Ensure()
+	if err == nil {
+		err = m.plug(m.nic.NIC)
+	}
+	m.reportOnce(m.nic.Name, err)
+}
+
 // unplugOthers takes every other NIC out of the bridge, also one that an earlier run left there.
 func (m *Manager) unplugOthers(nic NIC) error {
 	links, err := listLinks()

@@ -118,6 +118,7 @@ func (m *Manager) reconcile(ctx context.Context) {
 	m.noteNICs(nics)
 	m.follow(nics)
 	m.choose(ctx, nics)
+	m.keepPlugged()
 	m.mend()
 	m.reportAbsence(nics)
 }
