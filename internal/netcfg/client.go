@@ -65,7 +65,7 @@ func (e *nakError) Error() string {
 type ClientOptions struct {
 	Interface string      // that gets the address; must be up
 	Port      int         // index of the link that leads to the servers: the bridge's NIC, or Interface itself
-	Hostname  string      // told to the server; may be empty
+	Hostname  string      // sent to the server; may be empty
 	Timing    Timing      //
 	Report    func(State) // called by Run's goroutine, which waits for it to return
 }

@@ -123,7 +123,7 @@ func (p *tapTester) awaitAnnouncement() {
 // A guest says all the time that it has dom0's address, from before dom0 has asked for one.
 func TestGuestCannotTakeDom0sAddress(t *testing.T) {
 	inNamespace(t, func(t *testing.T) {
-		s := plugNIC(t, "eth0", serverAddress+"/24").serve(policy{address: "192.0.2.50", seconds: 60, options: renewal(1, 50)})
+		s := serveLAN(t, "eth0", policy{address: "192.0.2.50", seconds: 60, options: renewal(1, 50)})
 		guest := plugNIC(t, "vif1.0", "192.0.2.50/24")
 		check(t, Bridge{bridgeName}.Ensure())
 		check(t, AttachPort(bridgeName, "vif1.0"))

@@ -17,7 +17,7 @@ type Options struct {
 	Interface string
 
 	BootIF      string      // value of BOOTIF=, see ParseBootIF; empty: none. Bridge only
-	Hostname    string      // told to the DHCP server; may be empty
+	Hostname    string      // sent to the DHCP server; may be empty
 	SetHostname bool        // take the host name that the server gives
 	ResolvConf  string      // path of resolv.conf; empty: not written
 	TimeServers string      // path of the list of NTP servers, one a line; empty: not written
@@ -36,7 +36,7 @@ type Manager struct {
 	// From here on everything belongs to Run's goroutine.
 	looked   time.Time         // when reconcile last looked
 	nics     nicList           // those that there are
-	nic      nicInUse          //
+	nic      nicInUse          // leads to the DHCP servers
 	session  *session          // the running DHCP client; nil without a NIC
 	held     holding           // the lease
 	patience patience          // with the NIC in use

@@ -3,9 +3,9 @@ package netcfg
 import (
 	"context"
 	"net"
-	"net/netip"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -117,6 +117,12 @@ func (l *lan) serve(p policy) *server {
 	go running.Serve()
 	l.t.Cleanup(func() { running.Close() })
 	return s
+}
+
+// serveLAN plugs in a NIC whose LAN has a DHCP server.
+func serveLAN(t *testing.T, nic string, p policy) *server {
+	t.Helper()
+	return plugNIC(t, nic, serverAddress+"/24").serve(p)
 }
 
 // set changes the behaviour.
@@ -283,15 +289,15 @@ func (e *events) await(kind EventKind, passedOver ...EventKind) Event {
 	}
 }
 
-// addresses returns the IPv4 addresses of a link.
-func addresses(t *testing.T, name string) []netip.Prefix {
+// addresses returns the IPv4 addresses of a link, with spaces between them.
+func addresses(t *testing.T, name string) string {
 	t.Helper()
 	link := must(netlink.LinkByName(name))(t)
-	var prefixes []netip.Prefix
+	var prefixes []string
 	for _, addr := range must(netlink.AddrList(link, netlink.FAMILY_V4))(t) {
-		prefixes = append(prefixes, netip.MustParsePrefix(addr.IPNet.String()))
+		prefixes = append(prefixes, addr.IPNet.String())
 	}
-	return prefixes
+	return strings.Join(prefixes, " ")
 }
 
 // ports returns the names of a bridge's ports.

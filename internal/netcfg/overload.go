@@ -28,7 +28,7 @@ const (
 //
 // Package dhcpv4 reads file and sname as text.
 func unfold(message []byte) []byte {
-	if len(message) < messageOptions || !bytes.Equal(message[messageOptions-len(magicCookie):messageOptions], magicCookie) {
+	if len(message) < messageOptions || !bytes.HasSuffix(message[:messageOptions], magicCookie) {
 		return message
 	}
 	options, overload, ok := splitOptions(message[messageOptions:])

@@ -64,12 +64,16 @@ func TestPlan(t *testing.T) {
 		"other files": {example(), with(func(l *Lease) { l.DNS, l.Hostname = nil, "" }), []string{"set resolvers"}},
 		"other router": {
 			example(), with(func(l *Lease) { l.Routes = []Route{{Destination: anywhere, Gateway: router1}} }),
-			[]string{"remove route 0.0.0.0/0 via 203.0.113.1", "remove route 203.0.113.1/32", "add route 0.0.0.0/0 via 192.0.2.1"},
+			[]string{
+				"remove route 0.0.0.0/0 via 203.0.113.1", "remove route 203.0.113.1/32",
+				"add route 0.0.0.0/0 via 192.0.2.1",
+			},
 		},
 		"renumbered in the same subnet": {
 			example(), with(func(l *Lease) { l.Address = netip.MustParsePrefix("192.0.2.51/24") }),
 			[]string{
-				"remove route 0.0.0.0/0 via 203.0.113.1", "remove route 203.0.113.1/32", "remove address 192.0.2.50/24",
+				"remove route 0.0.0.0/0 via 203.0.113.1", "remove route 203.0.113.1/32",
+				"remove address 192.0.2.50/24",
 				"set address 192.0.2.51/24", "add route 203.0.113.1/32", "add route 0.0.0.0/0 via 203.0.113.1",
 			},
 		},
@@ -80,7 +84,8 @@ func TestPlan(t *testing.T) {
 		"lost": {
 			with(func(l *Lease) { l.MTU = 1400 }), nil,
 			[]string{
-				"remove route 0.0.0.0/0 via 203.0.113.1", "remove route 203.0.113.1/32", "remove address 192.0.2.50/24",
+				"remove route 0.0.0.0/0 via 203.0.113.1", "remove route 203.0.113.1/32",
+				"remove address 192.0.2.50/24",
 				"set MTU 1500", "set resolvers", "set time servers",
 			},
 		},
@@ -107,13 +112,19 @@ func TestPlanMends(t *testing.T) {
 		change func(*Installed)
 		want   []string
 	}{
-		"nothing":       {func(*Installed) {}, nil},
-		"routes gone":   {func(have *Installed) { have.Routes = nil }, []string{"add route 203.0.113.1/32", "add route 0.0.0.0/0 via 203.0.113.1"}},
-		"address gone":  {func(have *Installed) { have.Addresses = nil }, []string{"set address 192.0.2.50/24"}},
-		"other MTU":     {func(have *Installed) { have.MTU = 1500 }, []string{"set MTU 1400"}},
-		"a port's MTU":  {func(have *Installed) { have.MTU = 0 }, []string{"set MTU 1400"}},
-		"more address":  {func(have *Installed) { have.Addresses = append(have.Addresses, foreign) }, nil},
-		"a stale route": {func(have *Installed) { have.Routes = append(have.Routes, Route{Destination: foreign.Masked()}) }, []string{"remove route 198.51.100.0/24"}},
+		"nothing": {func(*Installed) {}, nil},
+		"routes gone": {
+			func(have *Installed) { have.Routes = nil },
+			[]string{"add route 203.0.113.1/32", "add route 0.0.0.0/0 via 203.0.113.1"},
+		},
+		"address gone": {func(have *Installed) { have.Addresses = nil }, []string{"set address 192.0.2.50/24"}},
+		"other MTU":    {func(have *Installed) { have.MTU = 1500 }, []string{"set MTU 1400"}},
+		"a port's MTU": {func(have *Installed) { have.MTU = 0 }, []string{"set MTU 1400"}},
+		"more address": {func(have *Installed) { have.Addresses = append(have.Addresses, foreign) }, nil},
+		"a stale route": {
+			func(have *Installed) { have.Routes = append(have.Routes, Route{Destination: foreign.Masked()}) },
+			[]string{"remove route 198.51.100.0/24"},
+		},
 	}
 	for name, test := range tests {
 		have := installed(lease)

@@ -1,8 +1,6 @@
 package netcfg
 
-import (
-	"context"
-)
+import "context"
 
 // session is a running DHCP client.
 type session struct {
