@@ -93,6 +93,7 @@ func TestLeaseRoutes(t *testing.T) {
 }
 
 func TestLeaseOptions(t *testing.T) {
+	type list = []dhcpv4.Option
 	name, domain := dhcpv4.OptHostName, dhcpv4.OptDomainName
 	broadcast := func(l *Lease) any { return l.Broadcast.String() }
 	mtu := func(l *Lease) any { return l.MTU }
@@ -100,25 +101,25 @@ func TestLeaseOptions(t *testing.T) {
 	ntp := func(l *Lease) any { return TimeServers(l) }
 	search := func(l *Lease) any { return strings.Join(l.Search, ",") }
 	tests := map[string]struct {
-		options []dhcpv4.Option
+		options list
 		got     func(*Lease) any
 		want    any
 	}{
 		"broadcast computed":      {nil, broadcast, "192.0.2.255"},
-		"broadcast given":         {[]dhcpv4.Option{raw(28, 192, 0, 2, 0)}, broadcast, "192.0.2.0"},
-		"broadcast elsewhere":     {[]dhcpv4.Option{raw(28, 10, 0, 0, 255)}, broadcast, "192.0.2.255"},
-		"no broadcast in a /32":   {[]dhcpv4.Option{raw(1, 255, 255, 255, 255)}, broadcast, "invalid IP"},
-		"MTU":                     {[]dhcpv4.Option{raw(26, 0x23, 0x28)}, mtu, 9000},
-		"MTU too small":           {[]dhcpv4.Option{raw(26, 0, 68)}, mtu, 0},
-		"MTU of three bytes":      {[]dhcpv4.Option{raw(26, 5, 220, 0)}, mtu, 0},
-		"host name":               {[]dhcpv4.Option{name("host-7.example\x00")}, hostname, "host-7.example"},
-		"host name with a space":  {[]dhcpv4.Option{name("host 7")}, hostname, ""},
-		"host name too long":      {[]dhcpv4.Option{name(strings.Repeat("a.", 40) + "b")}, hostname, ""},
-		"domain":                  {[]dhcpv4.Option{domain("example.org. b.example")}, search, "example.org,b.example"},
-		"domain with a line":      {[]dhcpv4.Option{domain("a.example\nnameserver")}, search, "a.example,nameserver"},
-		"search before domain":    {[]dhcpv4.Option{domain("a.example"), raw(119, 1, 'b', 0, 1, 'c', 0)}, search, "b,c"},
-		"search with a line feed": {[]dhcpv4.Option{raw(119, 3, 'b', '\n', 'x', 0, 1, 'c', 0)}, search, "c"},
-		"time servers":            {[]dhcpv4.Option{raw(42, 192, 0, 2, 4, 0, 0, 0, 0)}, ntp, "192.0.2.4\n"},
+		"broadcast given":         {list{raw(28, 192, 0, 2, 0)}, broadcast, "192.0.2.0"},
+		"broadcast elsewhere":     {list{raw(28, 10, 0, 0, 255)}, broadcast, "192.0.2.255"},
+		"no broadcast in a /32":   {list{raw(1, 255, 255, 255, 255)}, broadcast, "invalid IP"},
+		"MTU":                     {list{raw(26, 0x23, 0x28)}, mtu, 9000},
+		"MTU too small":           {list{raw(26, 0, 68)}, mtu, 0},
+		"MTU of three bytes":      {list{raw(26, 5, 220, 0)}, mtu, 0},
+		"host name":               {list{name("host-7.example\x00")}, hostname, "host-7.example"},
+		"host name with a space":  {list{name("host 7")}, hostname, ""},
+		"host name too long":      {list{name(strings.Repeat("a.", 40) + "b")}, hostname, ""},
+		"domain":                  {list{domain("example.org. b.example")}, search, "example.org,b.example"},
+		"domain with a line":      {list{domain("a.example\nnameserver")}, search, "a.example,nameserver"},
+		"search before domain":    {list{domain("a.example"), raw(119, 1, 'b', 0, 1, 'c', 0)}, search, "b,c"},
+		"search with a line feed": {list{raw(119, 3, 'b', '\n', 'x', 0, 1, 'c', 0)}, search, "c"},
+		"time servers":            {list{raw(42, 192, 0, 2, 4, 0, 0, 0, 0)}, ntp, "192.0.2.4\n"},
 		"no lease time":           {nil, func(l *Lease) any { return l.Times.Length }, time.Hour},
 	}
 	for name, test := range tests {
