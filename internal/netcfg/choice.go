@@ -103,7 +103,7 @@ func (m *Manager) raise(link netlink.Link) {
 	if m.options.Interface != "" {
 		setUp = raise
 	}
-	m.reportOnce(link.Attrs().Name, setUp(link))
+	m.reportOnce("set up "+link.Attrs().Name, setUp(link))
 }
 
 // noteNICs notes whether NICs came or went.
@@ -191,7 +191,7 @@ func (m *Manager) whyNoLease() error {
 func (m *Manager) switchTo(ctx context.Context, nic NIC) {
 	m.abandon(errNICChanged)
 	if err := m.plug(nic); err != nil {
-		m.reportOnce(nic.Name, err)
+		m.reportOnce("plug in "+nic.Name, err)
 		return
 	}
 	m.nic.NIC = nic
@@ -224,7 +224,7 @@ func (m *Manager) keepPlugged() {
 	if err == nil {
 		err = m.plug(m.nic.NIC)
 	}
-	m.reportOnce(m.nic.Name, err)
+	m.reportOnce("plug in "+m.nic.Name, err)
 }
 
 // unplugOthers takes every other NIC out of the bridge, also one that an earlier run left there.

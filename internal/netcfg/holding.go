@@ -81,7 +81,7 @@ func (m *Manager) mayMend() time.Time { return m.held.mended.Add(m.timing.Floor)
 func (m *Manager) install(old, next *Lease) (refusal error) {
 	have, err := m.host.installed()
 	if !isNotFound(err) {
-		m.reportOnce(m.host.ifname, err)
+		m.reportOnce("read "+m.host.ifname, err)
 	}
 	for _, change := range Plan(have, old, next) {
 		err := m.host.apply(change)
