@@ -164,7 +164,7 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := (netcfg.Bridge{Name: d.bridge}).Ensure(); err != nil {
+	if err := manager.MakeBridge(); err != nil {
 		return err
 	}
 	if err := setDefaultBridge(d.bridge); err != nil {
@@ -182,14 +182,27 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 
 // watchNeighbours tells what is heard on the bridge, for guests that do not say their address themselves.
 func (d *dom0) watchNeighbours(ctx context.Context) {
-	heard := func(mac net.HardwareAddr, address netip.Addr) {
-		d.state.Tell(host.Heard{MAC: mac.String(), Address: address})
-	}
 	for ctx.Err() == nil {
-		if err := netcfg.WatchNeighbours(ctx, d.bridge, heard); ctx.Err() == nil {
+		if err := netcfg.WatchNeighbours(ctx, d.bridge, d.heard); ctx.Err() == nil {
 			d.log.Debug("watch neighbours", "err", err)
 			time.Sleep(time.Second) // somebody takes the bridge down and up
 		}
+	}
+}
+
+// heard takes an address that was heard on the bridge, where it is news and the frame came in by the guest's own
+// vif: anyone can spoof ARP.
+func (d *dom0) heard(mac net.HardwareAddr, address netip.Addr) {
+	g := d.state.Snapshot().ByMAC(mac.String())
+	if g == nil || g.Heard == address {
+		return
+	}
+	port, err := netcfg.Bridge{Name: d.bridge}.PortOf(mac)
+	if err != nil {
+		return // it has just gone
+	}
+	if owner, isVif := netcfg.VifDomain(os.DirFS("/sys"), port); isVif && owner == g.Domid {
+		d.state.Tell(host.Heard{Domid: owner, MAC: mac.String(), Address: address})
 	}
 }
 

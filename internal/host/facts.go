@@ -198,8 +198,9 @@ type (
 		Address netip.Addr
 	}
 
-	// Heard is an address that was heard on the bridge.
+	// Heard is an address that was heard on the bridge, from a domain's own network interface.
 	Heard struct {
+		Domid   int
 		MAC     string // canonical
 		Address netip.Addr
 	}

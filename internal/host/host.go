@@ -8,6 +8,7 @@ package host
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/zerodisc/zerodisc/guests"
@@ -122,6 +123,16 @@ func (s *Snapshot) ByUUID(uuid string) *Guest {
 	for i := range s.Guests {
 		if s.Guests[i].UUID == uuid {
 			return &s.Guests[i]
+		}
+	}
+	return nil
+}
+
+// ByMAC returns the guest whose domain has a network interface with that MAC, canonical, nil where there is none.
+func (s *Snapshot) ByMAC(mac string) *Guest {
+	for i := range s.Guests {
+		if g := &s.Guests[i]; g.Domid != 0 && slices.Contains(g.MACs, mac) {
+			return g
 		}
 	}
 	return nil

@@ -126,14 +126,15 @@ func TestNothingFreezes(t *testing.T) {
 	for domid := 2; domid <= 150; domid++ {
 		s.tell(Gone{domid - 1}, Came{Domid: domid, UUID: uuid(1), Name: "web"})
 		for n := range 10 {
-			s.tell(Heard{MAC: mac, Address: address(byte(100 + n))})
+			s.tell(Heard{Domid: domid, MAC: mac, Address: address(byte(100 + n))})
 		}
 		s.tell(Said{Domid: domid, Address: address(5)})
 	}
 	if g := s.Snapshot().ByUUID(uuid(1)); g.Address() != address(5) || g.Domid != 150 {
 		t.Errorf("%+v", g)
 	}
-	s.tell(Heard{MAC: mac, Address: address(66)})
+	s.tell(Heard{Domid: 150, MAC: mac, Address: address(66)}, Heard{Domid: 9, MAC: mac, Address: address(67)},
+		Heard{Domid: 150, MAC: "00:16:3e:00:00:02", Address: address(68)})
 	if g := s.Snapshot().ByUUID(uuid(1)); g.Address() != address(5) || g.Heard != address(66) {
 		t.Errorf("what was heard replaced what the guest says: %+v", g)
 	}
@@ -146,7 +147,10 @@ func TestNothingFreezes(t *testing.T) {
 func TestGuestsMadeByHand(t *testing.T) {
 	s := begin(t).tell(Came{Domid: 7, UUID: uuid(7), Name: "mine"}, Came{Domid: 7, UUID: uuid(7), Name: "mine"})
 	s.expect(t, "mine runs as 7", "mine running 7 invalid IP")
-	s.tell(Plugged{Domid: 7, MACs: []string{mac}}, Heard{MAC: mac, Address: address(9)}, Named{Domid: 7, Name: "other"})
+	if g := s.Snapshot().ByMAC(mac); g != nil {
+		t.Errorf("%+v has a MAC that nobody has", g)
+	}
+	s.tell(Plugged{Domid: 7, MACs: []string{mac}}, Heard{Domid: 7, MAC: mac, Address: address(9)}, Named{Domid: 7, Name: "other"})
 	s.expect(t, "mine at 10.0.0.9", "other running 7 10.0.0.9")
 	// xl reboots it: the new domain may be seen before the old one's end.
 	s.tell(Came{Domid: 8, UUID: uuid(7), Name: "other"}, Gone{7})

@@ -328,12 +328,10 @@ func (f Said) apply(m *model) {
 }
 
 func (f Heard) apply(m *model) {
-	for _, g := range m.guests {
-		if g.Domid != 0 && slices.Contains(g.MACs, f.MAC) {
-			before := g.told()
-			g.Heard = f.Address
-			m.address(g, before)
-		}
+	if g := m.guest(f.Domid); g != nil && slices.Contains(g.MACs, f.MAC) {
+		before := g.told()
+		g.Heard = f.Address
+		m.address(g, before)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -19,6 +20,57 @@ type host struct {
 	resolvConf  string // path; empty: not written
 	timeServers string // path; empty: not written
 	setHostname bool
+}
+
+// installed reads what the kernel has. The error is netlink's LinkNotFoundError where the interface is missing.
+func (h host) installed() (Installed, error) {
+	link, err := netlink.LinkByName(h.ifname)
+	if err != nil {
+		return Installed{}, fmt.Errorf("look up %s: %w", h.ifname, err)
+	}
+	ports, err := portsOf(link)
+	if err != nil {
+		return Installed{}, err
+	}
+	addresses, err := complete(func() ([]netlink.Addr, error) { return netlink.AddrList(link, netlink.FAMILY_V4) })
+	if err != nil {
+		return Installed{}, fmt.Errorf("list addresses of %s: %w", h.ifname, err)
+	}
+	routes, err := complete(func() ([]netlink.Route, error) {
+		ours := &netlink.Route{LinkIndex: link.Attrs().Index, Protocol: routeProtocol}
+		return netlink.RouteListFiltered(netlink.FAMILY_V4, ours, netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL)
+	})
+	if err != nil {
+		return Installed{}, fmt.Errorf("list routes of %s: %w", h.ifname, err)
+	}
+	have := Installed{Up: link.Attrs().RawFlags&unix.IFF_UP != 0, MTU: commonMTU(link, ports)}
+	for _, address := range addresses {
+		have.Addresses = append(have.Addresses, prefixFrom(address.IPNet))
+	}
+	for _, route := range routes {
+		have.Routes = append(have.Routes, routeFrom(route))
+	}
+	return have, nil
+}
+
+// portsOf returns the ports of a link; one that is no bridge has none.
+func portsOf(link netlink.Link) ([]netlink.Link, error) {
+	links, err := listLinks()
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(links, func(port netlink.Link) bool {
+		return port.Attrs().MasterIndex != link.Attrs().Index
+	}), nil
+}
+
+// commonMTU returns the MTU of a link and all its ports, 0 if they differ.
+func commonMTU(link netlink.Link, ports []netlink.Link) int {
+	mtu := link.Attrs().MTU
+	if slices.ContainsFunc(ports, func(port netlink.Link) bool { return port.Attrs().MTU != mtu }) {
+		return 0
+	}
+	return mtu
 }
 
 // apply does one change. What is to be removed and is gone already is no error.
@@ -70,12 +122,12 @@ func doLink(link netlink.Link, change Change) error {
 // setMTU sets the MTU of a link, and before that of its ports if it is a bridge: where a port
 // cannot have it the bridge must not, because it drops what does not fit through a port.
 func setMTU(link netlink.Link, mtu int) error {
-	links, err := listLinks()
+	ports, err := portsOf(link)
 	if err != nil {
 		return err
 	}
-	for _, port := range links {
-		if port.Attrs().MasterIndex != link.Attrs().Index || port.Attrs().MTU == mtu {
+	for _, port := range ports {
+		if port.Attrs().MTU == mtu {
 			continue
 		}
 		if err := netlink.LinkSetMTU(port, mtu); err != nil {
@@ -124,6 +176,25 @@ func kernelRoute(link netlink.Link, route Route) *netlink.Route {
 		result.Flags = int(netlink.FLAG_ONLINK)
 	}
 	return result
+}
+
+// routeFrom is kernelRoute's inverse.
+func routeFrom(route netlink.Route) Route {
+	result := Route{Destination: prefixFrom(route.Dst), Metric: route.Priority}
+	if gateway, ok := addrFrom(route.Gw); ok {
+		result.Gateway, result.OnLink = gateway, route.Flags&int(netlink.FLAG_ONLINK) != 0
+	}
+	return result
+}
+
+// prefixFrom converts an IPv4 network of package net; nil is the default route's destination.
+func prefixFrom(network *net.IPNet) netip.Prefix {
+	if network == nil {
+		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	}
+	address, _ := addrFrom(network.IP)
+	bits, _ := network.Mask.Size()
+	return netip.PrefixFrom(address, bits)
 }
 
 func ipNet(prefix netip.Prefix) *net.IPNet {

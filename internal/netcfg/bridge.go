@@ -104,6 +104,16 @@ func (b Bridge) Adopt(nic NIC) error {
 	return nil
 }
 
+// has says whether the link with the given index is a port of the bridge.
+func (b Bridge) has(index int) bool {
+	bridge, err := b.link()
+	if err != nil {
+		return false
+	}
+	port, err := netlink.LinkByIndex(index)
+	return err == nil && port.Attrs().MasterIndex == bridge.Attrs().Index
+}
+
 // Release takes a NIC out of whatever bridge it is in. One that is gone is no error.
 func Release(index int) error {
 	port, err := netlink.LinkByIndex(index)
@@ -147,6 +157,35 @@ func AttachPort(bridge, ifname string) error {
 		return fmt.Errorf("attach %s to bridge %s: %w", ifname, bridge, err)
 	}
 	return nil
+}
+
+// PortOf returns the name of the port by which a frame from a MAC last came in. The error wraps unix.ENOENT if
+// there was none for minutes.
+func (b Bridge) PortOf(mac net.HardwareAddr) (string, error) {
+	bridge, err := b.link()
+	if err != nil {
+		return "", err
+	}
+	request := nl.NewNetlinkRequest(unix.RTM_GETNEIGH, 0)
+	request.AddData(&netlink.Ndmsg{Family: unix.AF_BRIDGE})
+	request.AddData(nl.NewRtAttr(netlink.NDA_LLADDR, mac))
+	request.AddData(nl.NewRtAttr(netlink.NDA_MASTER, nl.Uint32Attr(uint32(bridge.Attrs().Index))))
+	answers, err := request.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGH)
+	if err != nil {
+		return "", fmt.Errorf("look up %s in bridge %s: %w", mac, b.Name, err)
+	}
+	if len(answers) == 0 {
+		return "", fmt.Errorf("look up %s in bridge %s: %w", mac, b.Name, unix.ENOENT)
+	}
+	entry, err := netlink.NeighDeserialize(answers[0])
+	if err != nil {
+		return "", fmt.Errorf("look up %s in bridge %s: %w", mac, b.Name, err)
+	}
+	port, err := netlink.LinkByIndex(entry.LinkIndex)
+	if err != nil {
+		return "", fmt.Errorf("look up %s in bridge %s: %w", mac, b.Name, err)
+	}
+	return port.Attrs().Name, nil
 }
 
 func isNotFound(err error) bool {

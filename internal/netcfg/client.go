@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // State is what a [Client] reports: [Bound], [Lost] or [NoServer].
@@ -44,14 +46,17 @@ var (
 // nakError is a server's refusal (DHCPNAK).
 type nakError struct {
 	address net.IP
-	server  net.IP
-	message string
+	server  net.IP // nil: it did not say
+	message string // printable
 }
 
 func (e *nakError) Error() string {
 	text := fmt.Sprintf("DHCP server %s refused %s", e.server, e.address)
+	if e.server == nil {
+		text = fmt.Sprintf("a DHCP server refused %s", e.address)
+	}
 	if e.message != "" {
-		text += fmt.Sprintf(": %q", e.message)
+		text += `: "` + e.message + `"`
 	}
 	return text
 }
@@ -59,7 +64,8 @@ func (e *nakError) Error() string {
 // ClientOptions configure a [Client].
 type ClientOptions struct {
 	Interface string      // that gets the address; must be up
-	Hostname  string      // told to the server; may be empty
+	Port      int         // index of the link that leads to the servers: the bridge's NIC, or Interface itself
+	Hostname  string      // sent to the server; may be empty
 	Timing    Timing      //
 	Report    func(State) // called by Run's goroutine, which waits for it to return
 }
@@ -70,6 +76,10 @@ type Client struct {
 	options ClientOptions
 	timing  Timing
 	wake    chan struct{}
+
+	// These belong to Run's goroutine.
+	guard    *guard // of the address in use; nil: none is
+	declined int    // addresses in a row
 }
 
 // NewClient returns a client that [Client.Run] starts.
@@ -89,6 +99,7 @@ func (c *Client) Wake() {
 // Run gets a lease and keeps it until ctx ends, whose error it returns; no other error ends it.
 // The lease is not released: a machine that starts again gets the same address.
 func (c *Client) Run(ctx context.Context) error {
+	defer c.relieve()
 	var held *Lease
 	for ctx.Err() == nil {
 		held = c.acquire(ctx, held)
@@ -122,18 +133,24 @@ func (c *Client) acquire(ctx context.Context, held *Lease) *Lease {
 	search := newSearch()
 	for {
 		lease, err := c.attempt(ctx, search, held)
+		conflict, contended := errors.AsType[*conflictError](err)
 		switch {
 		case err == nil:
-			c.options.Report(Bound{lease})
+			c.relieve() // the link may lead to another network now: the address is announced again
+			c.bind(ctx, lease)
 			return lease
 		case ctx.Err() != nil:
 			return nil
+		case contended:
+			held = c.concede(ctx, conflict, held)
+			search = newSearch()
+			continue
 		case errors.Is(err, errWoken):
 			search = newSearch()
 			continue
 		}
 		if held != nil && held.Times.Left(time.Now()) == 0 {
-			c.options.Report(Lost{errExpired})
+			c.lose(errExpired)
 			held = nil
 		}
 		c.options.Report(NoServer{err, search.began})
@@ -143,7 +160,7 @@ func (c *Client) acquire(ctx context.Context, held *Lease) *Lease {
 
 // attempt is one round of the search.
 func (c *Client) attempt(ctx context.Context, search *search, held *Lease) (*Lease, error) {
-	wait := backoff(search.attempt, c.timing.FirstWait, c.timing.MostWait, rand.Float64())
+	wait := backoff(search.attempt, c.timing.FirstWait, c.timing.MaxWait, rand.Float64())
 	var wanted netip.Addr
 	if held != nil {
 		wanted = held.Address.Addr()
@@ -155,22 +172,27 @@ func (c *Client) attempt(ctx context.Context, search *search, held *Lease) (*Lea
 }
 
 // within runs do. If that fails, the rest of wait passes before its error is returned, so that
-// no failure makes a busy loop; Wake and the end of ctx cut it short, and are the error then.
+// no failure makes a busy loop. Wake cuts it short, and errWoken is the error then; so does a conflict over the
+// address in use, a conflictError; so does the end of ctx.
 func (c *Client) within(
 	ctx context.Context, wait time.Duration, do func(context.Context) (*Lease, error),
 ) (*Lease, error) {
 	end := time.Now().Add(wait)
-	ctx, stop := c.untilWoken(ctx)
-	defer stop()
+	ctx, stop := c.untilInterrupted(ctx)
 	lease, err := do(ctx)
-	if err == nil {
+	if err != nil {
+		rest(ctx, time.Until(end))
+	}
+	interruption := stop()
+	switch {
+	case err == nil:
+		c.interruptLater(interruption) // it came too late to cut this short
 		return lease, nil
+	case interruption != nil:
+		return nil, interruption
+	default:
+		return nil, err
 	}
-	rest(ctx, time.Until(end))
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	return nil, err
 }
 
 // discover asks for offers for as long as wait, and accepts the first that can be used.
@@ -185,7 +207,7 @@ func (c *Client) discover(ctx context.Context, search *search, wanted netip.Addr
 	}
 	message.TransactionID = search.xid
 	message.NumSeconds = seconds(time.Since(search.began))
-	offer, err := id.broadcast(ctx, c.options.Interface, message, wait, isOffer)
+	offer, err := id.broadcast(ctx, message, wait, isOffer)
 	if err != nil {
 		return nil, err
 	}
@@ -193,22 +215,27 @@ func (c *Client) discover(ctx context.Context, search *search, wanted netip.Addr
 	if err != nil {
 		return nil, err
 	}
-	return c.request(ctx, id, request, offer)
+	lease, err := c.request(ctx, id, request, offer)
+	if err != nil {
+		return nil, err
+	}
+	return lease, c.claim(ctx, id, lease)
 }
 
 // request accepts an offer: REQUEST until the server's verdict comes, or the tries are used up.
 func (c *Client) request(ctx context.Context, id identity, request, offer *dhcpv4.DHCPv4) (*Lease, error) {
+	server, _ := serverOf(offer)
 	for try := range requestTries {
-		wait := backoff(try, c.timing.FirstWait, c.timing.MostWait, rand.Float64())
-		answer, err := id.broadcast(ctx, c.options.Interface, request, wait, isVerdict(offer.ServerIdentifier()))
+		wait := backoff(try, c.timing.FirstWait, c.timing.MaxWait, rand.Float64())
+		answer, err := id.broadcast(ctx, request, wait, isVerdictOf(server))
 		if err == nil {
-			return c.verdict(answer, offer.YourIPAddr)
+			return c.verdict(answer, offer, offer.YourIPAddr)
 		}
 		if !errors.Is(err, errNoAnswer) {
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("DHCP server %s offered %s but then did not answer", offer.ServerIdentifier(), offer.YourIPAddr)
+	return nil, fmt.Errorf("DHCP server %s offered %s but then did not answer", server, offer.YourIPAddr)
 }
 
 // keep extends the lease as its times demand, and reports that. It returns the lease when the
@@ -217,20 +244,25 @@ func (c *Client) keep(ctx context.Context, held *Lease) *Lease {
 	for {
 		step := held.Times.At(time.Now())
 		if step.Phase == PhaseExpired {
-			c.options.Report(Lost{errExpired})
+			c.lose(errExpired)
 			return nil
 		}
 		lease, refusal, err := c.step(ctx, held, step)
+		conflict, contended := errors.AsType[*conflictError](err)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, errWoken):
 			return held
 		case refusal != nil:
-			c.options.Report(Lost{refusal})
+			c.lose(refusal)
 			return nil
+		case contended:
+			if held = c.concede(ctx, conflict, held); held == nil {
+				return nil
+			}
 		case lease != nil:
-			c.options.Report(Bound{lease})
+			c.bind(ctx, lease)
 			held = lease
 		}
 	}
@@ -266,33 +298,27 @@ func (c *Client) extend(ctx context.Context, held *Lease, step Step) (*Lease, er
 	request.NumSeconds = seconds(time.Since(held.Times.Start.Add(held.Times.T1)))
 	var answer *dhcpv4.DHCPv4
 	if step.Phase == PhaseRenewing {
-		answer, err = id.unicast(ctx, c.options.Interface, held, request, step.Wait, isVerdict(nil))
+		answer, err = id.unicast(ctx, held, request, step.Wait, isVerdict)
 	} else {
-		answer, err = id.broadcast(ctx, c.options.Interface, request, step.Wait, isVerdict(nil))
+		answer, err = id.broadcast(ctx, request, step.Wait, isVerdict)
 	}
 	if err != nil {
 		return nil, err
 	}
-	inherit(answer, held)
-	return c.verdict(answer, request.ClientIPAddr)
+	lease, err := c.verdict(answer, held.message, request.ClientIPAddr)
+	if err != nil || lease.Address.Addr() == held.Address.Addr() {
+		return lease, err
+	}
+	return lease, c.claim(ctx, id, lease)
 }
 
-// inherit adds to the ACK of an extension what a host cannot do without, and some servers say
-// only once.
-func inherit(answer *dhcpv4.DHCPv4, held *Lease) {
-	if answer.SubnetMask() == nil {
-		answer.UpdateOption(dhcpv4.OptSubnetMask(net.CIDRMask(held.Address.Bits(), 32)))
-	}
-	if answer.ServerIdentifier() == nil {
-		answer.UpdateOption(dhcpv4.OptServerIdentifier(held.Server.AsSlice()))
-	}
-}
-
-// verdict makes a lease of an ACK, or a nakError of a NAK to the request for address.
-func (c *Client) verdict(answer *dhcpv4.DHCPv4, address net.IP) (*Lease, error) {
+// verdict makes a lease of an ACK, which may leave out what the server said earlier, or a nakError of a NAK to the
+// request for address.
+func (c *Client) verdict(answer, earlier *dhcpv4.DHCPv4, address net.IP) (*Lease, error) {
 	if answer.MessageType() == dhcpv4.MessageTypeNak {
-		return nil, &nakError{address, answer.ServerIdentifier(), answer.Message()}
+		return nil, &nakError{address, answer.ServerIdentifier(), printable.Line(answer.Message())}
 	}
+	inherit(answer, earlier)
 	return ParseLease(answer, time.Now(), c.timing.Floor)
 }
 
@@ -305,20 +331,45 @@ func (c *Client) identity() (identity, error) {
 	if len(link.HardwareAddr) != 6 {
 		return identity{}, fmt.Errorf("look up %s: no Ethernet address", c.options.Interface)
 	}
-	return identity{mac: link.HardwareAddr, hostname: c.options.Hostname}, nil
+	return identity{link.HardwareAddr, c.options.Hostname, link.Name, c.options.Port}, nil
 }
 
-// untilWoken derives a context that Wake ends, with errWoken as its cause.
-func (c *Client) untilWoken(parent context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(parent)
+// untilInterrupted derives a context that Wake or a conflict over the address in use ends. The function returned
+// ends it too, and says what interrupted it: errWoken, a conflictError, or nothing. What comes later is left for the
+// next context.
+func (c *Client) untilInterrupted(parent context.Context) (context.Context, func() error) {
+	ctx, cancel := context.WithCancel(parent)
+	var conflicts <-chan *conflictError
+	if c.guard != nil {
+		conflicts = c.guard.conflicts
+	}
+	done := make(chan error, 1)
 	go func() {
+		var interruption error
 		select {
 		case <-c.wake:
-			cancel(errWoken)
+			interruption = errWoken
+		case interruption = <-conflicts:
 		case <-ctx.Done():
 		}
+		cancel()
+		done <- interruption
 	}()
-	return ctx, func() { cancel(nil) }
+	return ctx, func() error {
+		cancel()
+		return <-done
+	}
+}
+
+// interruptLater makes an interruption end the next context.
+func (c *Client) interruptLater(interruption error) {
+	conflict, contended := errors.AsType[*conflictError](interruption)
+	switch {
+	case contended:
+		c.guard.conflicts <- conflict // its guard has ended: there is room
+	case interruption != nil:
+		c.Wake()
+	}
 }
 
 // rest sleeps, unless ctx ends first.

@@ -15,18 +15,18 @@ import (
 // DefaultMTU is that of Ethernet, in bytes, in force while no lease says otherwise.
 const DefaultMTU = 1500
 
-// smallestMTU is what every host must be able to receive (RFC 791, section 3.1). Servers that
+// minMTU is what every host must be able to receive (RFC 791, section 3.1). Servers that
 // offer less are misconfigured: TCP crawls or stops, so their value is left out.
-const smallestMTU = 576
+const minMTU = 576
 
-// longestHostname is Linux's limit (__NEW_UTS_LEN).
-const longestHostname = 64
+// maxHostname is Linux's limit (__NEW_UTS_LEN).
+const maxHostname = 64
 
 // Lease is what a DHCP server granted, checked and in the order of preference it gave.
 type Lease struct {
 	Address   netip.Prefix // the host's address with the prefix length of its subnet
 	Broadcast netip.Addr   // invalid where the subnet has none (/31, /32)
-	Server    netip.Addr   // server identifier, option 54
+	Server    netip.Addr   // server identifier, option 54, or siaddr
 	Routes    []Route
 	MTU       int          // bytes; 0 when the server gave none
 	DNS       []netip.Addr // resolvers
@@ -34,6 +34,8 @@ type Lease struct {
 	Hostname  string       // empty when the server gave none, or not a host name
 	NTP       []netip.Addr // time servers
 	Times     Times
+
+	message *dhcpv4.DHCPv4 // that it was read out of
 }
 
 // Route is one route of a lease.
@@ -64,9 +66,9 @@ func ParseLease(message *dhcpv4.DHCPv4, arrived time.Time, floor time.Duration) 
 	if err != nil {
 		return nil, err
 	}
-	server, ok := addrFrom(message.ServerIdentifier())
+	server, ok := serverOf(message)
 	if !ok {
-		return nil, fmt.Errorf("lease of %s: no server identifier (option 54)", address)
+		return nil, fmt.Errorf("lease of %s: no server identifier (option 54) and no siaddr", address)
 	}
 	return &Lease{
 		Address:   address,
@@ -79,7 +81,19 @@ func ParseLease(message *dhcpv4.DHCPv4, arrived time.Time, floor time.Duration) 
 		Hostname:  leaseHostname(message),
 		NTP:       hostAddrs(message.NTPServers()),
 		Times:     leaseTimes(message, arrived, floor),
+		message:   message,
 	}, nil
+}
+
+// serverOf returns the server's identifier (option 54). Some servers leave it out; their address is in siaddr,
+// where RFC 951 had it.
+func serverOf(message *dhcpv4.DHCPv4) (netip.Addr, bool) {
+	for _, ip := range []net.IP{message.ServerIdentifier(), message.ServerIPAddr} {
+		if server, ok := addrFrom(ip); ok && isHost(server) {
+			return server, true
+		}
+	}
+	return netip.Addr{}, false
 }
 
 // leaseAddress joins yiaddr and the subnet mask (option 1). Without a mask the prefix is that
@@ -116,13 +130,17 @@ func leaseBroadcast(message *dhcpv4.DHCPv4, address netip.Prefix) netip.Addr {
 
 // leaseRoutes takes the classless static routes (option 121) if there are any, and ignores the
 // routers (option 3) then, as RFC 3442 demands. Several routers become default routes of rising
-// metric, so that the kernel has the next one at hand when the first is taken out.
+// metric, so that the kernel has the next one at hand when the first is taken out. A router that is the host
+// itself leads nowhere.
 func leaseRoutes(message *dhcpv4.DHCPv4, address netip.Prefix) []Route {
 	if classless := message.ClasslessStaticRoute(); len(classless) > 0 {
 		return classlessRoutes(classless, address)
 	}
 	var routes []Route
 	for _, router := range hostAddrs(message.Router()) {
+		if router == address.Addr() {
+			continue
+		}
 		routes = append(routes, Route{
 			Destination: netip.PrefixFrom(netip.IPv4Unspecified(), 0),
 			Gateway:     router,
@@ -173,7 +191,7 @@ func classlessRoute(given *dhcpv4.Route, address netip.Prefix) (Route, bool) {
 // leaseMTU reads option 26; 0 when it is missing or too small to be meant.
 func leaseMTU(message *dhcpv4.DHCPv4) int {
 	mtu, err := dhcpv4.GetUint16(dhcpv4.OptionInterfaceMTU, message.Options)
-	if err != nil || mtu < smallestMTU {
+	if err != nil || mtu < minMTU {
 		return 0
 	}
 	return int(mtu)
@@ -200,7 +218,7 @@ func leaseSearch(message *dhcpv4.DHCPv4) []string {
 // leaseHostname reads option 12.
 func leaseHostname(message *dhcpv4.DHCPv4) string {
 	name := strings.TrimSuffix(message.HostName(), ".")
-	if !isDomain(name) || len(name) > longestHostname || strings.Contains(name, "_") {
+	if !isDomain(name) || len(name) > maxHostname || strings.Contains(name, "_") {
 		return ""
 	}
 	return name

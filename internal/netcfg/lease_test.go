@@ -58,11 +58,17 @@ func TestLeaseRoutes(t *testing.T) {
 		},
 		"classless routes replace routers": {
 			[]dhcpv4.Option{raw(3, 192, 0, 2, 2), raw(121, 24, 198, 51, 100, 192, 0, 2, 2, 0, 192, 0, 2, 1)},
-			[]Route{{Destination: netip.MustParsePrefix("198.51.100.0/24"), Gateway: router2}, {Destination: anywhere, Gateway: router1}},
+			[]Route{
+				{Destination: netip.MustParsePrefix("198.51.100.0/24"), Gateway: router2},
+				{Destination: anywhere, Gateway: router1},
+			},
 		},
 		"classless route on the link, bits outside of the mask": {
 			[]dhcpv4.Option{raw(121, 20, 203, 0, 0x7f, 0, 0, 0, 0, 0, 203, 0, 113, 1)},
-			[]Route{{Destination: netip.MustParsePrefix("203.0.112.0/20")}, {Destination: anywhere, Gateway: far, OnLink: true}},
+			[]Route{
+				{Destination: netip.MustParsePrefix("203.0.112.0/20")},
+				{Destination: anywhere, Gateway: far, OnLink: true},
+			},
 		},
 		"the subnet's own route is the kernel's": {
 			[]dhcpv4.Option{raw(121, 24, 192, 0, 2, 0, 0, 0, 0)}, nil,
@@ -70,6 +76,10 @@ func TestLeaseRoutes(t *testing.T) {
 		"broken classless routes leave the routers": {
 			[]dhcpv4.Option{raw(3, 192, 0, 2, 1), raw(121, 33, 1, 2, 3)},
 			[]Route{{Destination: anywhere, Gateway: router1}},
+		},
+		"the host itself": {
+			[]dhcpv4.Option{raw(3, 192, 0, 2, 50, 192, 0, 2, 2)},
+			[]Route{{Destination: anywhere, Gateway: router2}},
 		},
 		"nonsense": {[]dhcpv4.Option{raw(3, 0, 0, 0, 0, 255, 255, 255, 255, 127, 0, 0, 1)}, nil},
 	}
@@ -83,26 +93,33 @@ func TestLeaseRoutes(t *testing.T) {
 }
 
 func TestLeaseOptions(t *testing.T) {
+	type list = []dhcpv4.Option
+	name, domain := dhcpv4.OptHostName, dhcpv4.OptDomainName
+	broadcast := func(l *Lease) any { return l.Broadcast.String() }
+	mtu := func(l *Lease) any { return l.MTU }
+	hostname := func(l *Lease) any { return l.Hostname }
+	ntp := func(l *Lease) any { return TimeServers(l) }
+	search := func(l *Lease) any { return strings.Join(l.Search, ",") }
 	tests := map[string]struct {
-		options []dhcpv4.Option
+		options list
 		got     func(*Lease) any
 		want    any
 	}{
-		"broadcast computed":      {nil, func(l *Lease) any { return l.Broadcast.String() }, "192.0.2.255"},
-		"broadcast given":         {[]dhcpv4.Option{raw(28, 192, 0, 2, 0)}, func(l *Lease) any { return l.Broadcast.String() }, "192.0.2.0"},
-		"broadcast elsewhere":     {[]dhcpv4.Option{raw(28, 10, 0, 0, 255)}, func(l *Lease) any { return l.Broadcast.String() }, "192.0.2.255"},
-		"no broadcast in a /32":   {[]dhcpv4.Option{raw(1, 255, 255, 255, 255)}, func(l *Lease) any { return l.Broadcast.IsValid() }, false},
-		"MTU":                     {[]dhcpv4.Option{raw(26, 0x23, 0x28)}, func(l *Lease) any { return l.MTU }, 9000},
-		"MTU too small":           {[]dhcpv4.Option{raw(26, 0, 68)}, func(l *Lease) any { return l.MTU }, 0},
-		"MTU of three bytes":      {[]dhcpv4.Option{raw(26, 5, 220, 0)}, func(l *Lease) any { return l.MTU }, 0},
-		"host name":               {[]dhcpv4.Option{dhcpv4.OptHostName("host-7.example\x00")}, func(l *Lease) any { return l.Hostname }, "host-7.example"},
-		"host name with a space":  {[]dhcpv4.Option{dhcpv4.OptHostName("host 7")}, func(l *Lease) any { return l.Hostname }, ""},
-		"host name too long":      {[]dhcpv4.Option{dhcpv4.OptHostName(strings.Repeat("a.", 40) + "b")}, func(l *Lease) any { return l.Hostname }, ""},
-		"domain":                  {[]dhcpv4.Option{dhcpv4.OptDomainName("example.org. b.example")}, func(l *Lease) any { return strings.Join(l.Search, ",") }, "example.org,b.example"},
-		"domain with a line":      {[]dhcpv4.Option{dhcpv4.OptDomainName("a.example\nnameserver")}, func(l *Lease) any { return strings.Join(l.Search, ",") }, "a.example,nameserver"},
-		"search before domain":    {[]dhcpv4.Option{dhcpv4.OptDomainName("a.example"), raw(119, 1, 'b', 0, 1, 'c', 0)}, func(l *Lease) any { return strings.Join(l.Search, ",") }, "b,c"},
-		"search with a line feed": {[]dhcpv4.Option{raw(119, 3, 'b', '\n', 'x', 0, 1, 'c', 0)}, func(l *Lease) any { return strings.Join(l.Search, ",") }, "c"},
-		"time servers":            {[]dhcpv4.Option{raw(42, 192, 0, 2, 4, 0, 0, 0, 0)}, func(l *Lease) any { return TimeServers(l) }, "192.0.2.4\n"},
+		"broadcast computed":      {nil, broadcast, "192.0.2.255"},
+		"broadcast given":         {list{raw(28, 192, 0, 2, 0)}, broadcast, "192.0.2.0"},
+		"broadcast elsewhere":     {list{raw(28, 10, 0, 0, 255)}, broadcast, "192.0.2.255"},
+		"no broadcast in a /32":   {list{raw(1, 255, 255, 255, 255)}, broadcast, "invalid IP"},
+		"MTU":                     {list{raw(26, 0x23, 0x28)}, mtu, 9000},
+		"MTU too small":           {list{raw(26, 0, 68)}, mtu, 0},
+		"MTU of three bytes":      {list{raw(26, 5, 220, 0)}, mtu, 0},
+		"host name":               {list{name("host-7.example\x00")}, hostname, "host-7.example"},
+		"host name with a space":  {list{name("host 7")}, hostname, ""},
+		"host name too long":      {list{name(strings.Repeat("a.", 40) + "b")}, hostname, ""},
+		"domain":                  {list{domain("example.org. b.example")}, search, "example.org,b.example"},
+		"domain with a line":      {list{domain("a.example\nnameserver")}, search, "a.example,nameserver"},
+		"search before domain":    {list{domain("a.example"), raw(119, 1, 'b', 0, 1, 'c', 0)}, search, "b,c"},
+		"search with a line feed": {list{raw(119, 3, 'b', '\n', 'x', 0, 1, 'c', 0)}, search, "c"},
+		"time servers":            {list{raw(42, 192, 0, 2, 4, 0, 0, 0, 0)}, ntp, "192.0.2.4\n"},
 		"no lease time":           {nil, func(l *Lease) any { return l.Times.Length }, time.Hour},
 	}
 	for name, test := range tests {
@@ -120,6 +137,18 @@ func TestLeaseWithoutMaskHasItsClass(t *testing.T) {
 	message.YourIPAddr = net.IPv4(10, 1, 2, 3)
 	if got := parse(t, message).Address.String(); got != "10.1.2.3/8" {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestServerOf(t *testing.T) {
+	message := ack()
+	message.ServerIPAddr = net.IPv4(192, 0, 2, 9) // for the boot file
+	if got := parse(t, message).Server; got != router1 {
+		t.Errorf("with an identifier: %s", got)
+	}
+	message.DeleteOption(dhcpv4.OptionServerIdentifier)
+	if got := parse(t, message).Server.String(); got != "192.0.2.9" {
+		t.Errorf("without: %s", got)
 	}
 }
 
@@ -144,9 +173,11 @@ func TestUselessLease(t *testing.T) {
 // without adding a line that the server must not write.
 func FuzzParseLease(f *testing.F) {
 	f.Add(ack().ToBytes())
-	f.Add(ack(raw(3, 192, 0, 2, 1), raw(121, 0, 192, 0, 2, 1), raw(119, 1, 'b', 0xc0, 0), dhcpv4.OptDomainName("a b")).ToBytes())
+	f.Add(ack(raw(3, 192, 0, 2, 1), raw(119, 1, 'b', 0xc0, 0), dhcpv4.OptDomainName("a b")).ToBytes())
+	f.Add(ack(raw(121, 24, 198, 51, 100, 192, 0, 2, 2, 0, 192, 0, 2, 1), raw(26, 5, 0)).ToBytes())
+	f.Add(overloaded(3, []byte{3, 4, 192, 0, 2, 1, 255}, []byte{255}))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		message, err := dhcpv4.FromBytes(data)
+		message, err := dhcpv4.FromBytes(unfold(data))
 		if err != nil {
 			return
 		}
@@ -163,7 +194,11 @@ func FuzzParseLease(f *testing.F) {
 				t.Errorf("resolv.conf has line %q", line)
 			}
 		}
-		Plan(nil, lease)
-		Plan(lease, nil)
+		Plan(Installed{}, nil, lease)
+		Plan(installed(lease), lease, nil)
+		isOffer(message)
+		isVerdictOf(lease.Server)(message)
+		inherit(ack(), message)
+		lease.Times.At(time.Now())
 	})
 }

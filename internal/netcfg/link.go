@@ -15,18 +15,23 @@ import (
 // listTries is how often a dump that was interrupted by changes is repeated.
 const listTries = 20
 
-// listLinks returns all links.
-func listLinks() ([]netlink.Link, error) {
+// complete lists something, again if changes interrupted the dump.
+func complete[T any](list func() ([]T, error)) (all []T, err error) {
 	for range listTries {
-		links, err := netlink.LinkList()
-		if err == nil {
-			return links, nil
-		}
-		if !errors.Is(err, netlink.ErrDumpInterrupted) {
-			return nil, fmt.Errorf("list links: %w", err)
+		if all, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return all, err
 		}
 	}
-	return nil, fmt.Errorf("list links: %w", netlink.ErrDumpInterrupted)
+	return nil, err
+}
+
+// listLinks returns all links.
+func listLinks() ([]netlink.Link, error) {
+	links, err := complete(netlink.LinkList)
+	if err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
+	}
+	return links, nil
 }
 
 // hasCarrier says whether a link can carry frames. It has to be up for that to be known.
@@ -86,14 +91,17 @@ func raisePort(link netlink.Link) error {
 // resubscribePause is how long a broken subscription rests before the next try.
 const resubscribePause = time.Second
 
-// watchLinks returns a channel that holds a token whenever some link may have changed since it
-// was last read. It does not say which: links are listed anew, so that an event the kernel had to drop
-// does no harm. The watch ends with ctx.
-func watchLinks(ctx context.Context) <-chan struct{} {
+// watched are the netlink groups whose messages mean that something may have to be done.
+var watched = []uint{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE}
+
+// watchKernel returns a channel that holds a token whenever some link, address or route may have changed since
+// it was last read. It does not say which: all are listed anew, so that an event the kernel had to drop does
+// no harm. The watch ends with ctx.
+func watchKernel(ctx context.Context) <-chan struct{} {
 	changed := make(chan struct{}, 1)
 	go func() {
 		for ctx.Err() == nil {
-			if err := forwardLinks(ctx, changed); err != nil {
+			if err := forwardChanges(ctx, changed); ctx.Err() == nil && !errors.Is(err, unix.ENOBUFS) {
 				rest(ctx, resubscribePause)
 			}
 			notify(changed) // something may have happened while nobody listened
@@ -102,20 +110,21 @@ func watchLinks(ctx context.Context) <-chan struct{} {
 	return changed
 }
 
-// forwardLinks subscribes to link events until the subscription breaks (the socket's buffer
-// overflowed) or ctx ends.
-func forwardLinks(ctx context.Context, changed chan<- struct{}) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	updates := make(chan netlink.LinkUpdate)
-	if err := netlink.LinkSubscribe(updates, ctx.Done()); err != nil {
-		return fmt.Errorf("subscribe to link events: %w", err)
+// forwardChanges subscribes to the kernel's changes until the subscription breaks or ctx ends. ENOBUFS is
+// returned when the socket's buffer overflowed.
+func forwardChanges(ctx context.Context, changed chan<- struct{}) error {
+	socket, err := nl.Subscribe(unix.NETLINK_ROUTE, watched...)
+	if err != nil {
+		return fmt.Errorf("subscribe to changes of links, addresses and routes: %w", err)
 	}
-	notify(changed)
-	for range updates { // closed when the socket fails or is closed
+	defer context.AfterFunc(ctx, socket.Close)()
+	defer socket.Close()
+	for {
 		notify(changed)
+		if _, _, err := socket.Receive(); err != nil {
+			return fmt.Errorf("read changes of links, addresses and routes: %w", err)
+		}
 	}
-	return nil
 }
 
 func notify(changed chan<- struct{}) {

@@ -3,9 +3,9 @@ package netcfg
 import (
 	"context"
 	"net"
-	"net/netip"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -22,6 +22,8 @@ import (
 
 // deadline is generous: nothing here takes longer than a few seconds on an idle machine.
 const deadline = 30 * time.Second
+
+func soon() time.Time { return time.Now().Add(deadline) }
 
 // inNamespace runs body with a network and a host name of its own.
 func inNamespace(t *testing.T, body func(t *testing.T)) {
@@ -91,6 +93,7 @@ type policy struct {
 	seconds uint32 // length of the lease; T1 and T2 are left to the client
 	silent  bool
 	refuse  bool // NAK to every REQUEST
+	terse   bool // see terseAnswer
 	options []dhcpv4.Option
 }
 
@@ -116,6 +119,12 @@ func (l *lan) serve(p policy) *server {
 	return s
 }
 
+// serveLAN plugs in a NIC whose LAN has a DHCP server.
+func serveLAN(t *testing.T, nic string, p policy) *server {
+	t.Helper()
+	return plugNIC(t, nic, serverAddress+"/24").serve(p)
+}
+
 // set changes the behaviour.
 func (s *server) set(change func(*policy)) {
 	s.mu.Lock()
@@ -123,14 +132,47 @@ func (s *server) set(change func(*policy)) {
 	change(&s.policy)
 }
 
-func (s *server) handle(conn net.PacketConn, peer net.Addr, message *dhcpv4.DHCPv4) {
+func (s *server) handle(_ net.PacketConn, peer net.Addr, message *dhcpv4.DHCPv4) {
 	s.mu.Lock()
 	p := s.policy
 	s.mu.Unlock()
 	s.seen <- seen{message, peer.(*net.UDPAddr).IP}
 	if answer := p.answer(message); answer != nil {
-		conn.WriteTo(answer.ToBytes(), peer)
+		s.send(answer, peer)
 	}
+}
+
+// send sends an answer to where the message came from; a NAK always to all (RFC 2131, section 4.1).
+func (s *server) send(answer *dhcpv4.DHCPv4, peer net.Addr) {
+	if answer.MessageType() == dhcpv4.MessageTypeNak {
+		peer = &net.UDPAddr{IP: net.IPv4bcast, Port: dhcpv4.ClientPort}
+	}
+	s.mu.Lock()
+	terse := s.policy.terse
+	s.mu.Unlock()
+	data := answer.ToBytes()
+	if terse {
+		data = terseAnswer(answer, peer)
+	}
+	s.conn.WriteTo(data, peer)
+}
+
+// terseAnswer has no server identifier and, as a renewal, no more than it must; else it has options in the
+// fields file (a router, resolvers) and sname (a search list, an MTU).
+func terseAnswer(answer *dhcpv4.DHCPv4, peer net.Addr) []byte {
+	answer.ServerIPAddr = net.ParseIP(serverAddress)
+	answer.DeleteOption(dhcpv4.OptionServerIdentifier)
+	answer.DeleteOption(dhcpv4.OptionRouter)
+	if !peer.(*net.UDPAddr).IP.Equal(net.IPv4bcast) {
+		answer.DeleteOption(dhcpv4.OptionSubnetMask)
+		answer.DeleteOption(dhcpv4.OptionIPAddressLeaseTime)
+		return answer.ToBytes()
+	}
+	answer.UpdateOption(raw(52, 3))
+	data := answer.ToBytes()
+	copy(data[messageFile:], []byte{0, 3, 4, 192, 0, 2, 1, 6, 4, 192, 0, 2, 3, 255})
+	copy(data[messageSname:], []byte{119, 9, 7, 'e', 'x', 'a', 'm', 'p', 'l', 'e', 0, 26, 2, 5, 120, 255})
+	return data
 }
 
 // serverAddress is that of every LAN's server.
@@ -192,10 +234,15 @@ func wired(names ...string) fstest.MapFS {
 var quick = Timing{
 	Floor:        200 * time.Millisecond,
 	FirstWait:    100 * time.Millisecond,
-	MostWait:     400 * time.Millisecond,
+	MaxWait:      400 * time.Millisecond,
 	CarrierWait:  500 * time.Millisecond,
 	CarrierGrace: 500 * time.Millisecond,
 	ServerWait:   time.Second,
+
+	ProbeWait:        60 * time.Millisecond,
+	AnnounceInterval: 100 * time.Millisecond,
+	DefendInterval:   time.Minute, // so that a slow machine does not make two conflicts two single ones
+	DeclinePause:     200 * time.Millisecond,
 }
 
 // events are what a manager under test reported.
@@ -242,15 +289,15 @@ func (e *events) await(kind EventKind, passedOver ...EventKind) Event {
 	}
 }
 
-// addresses returns the IPv4 addresses of a link.
-func addresses(t *testing.T, name string) []netip.Prefix {
+// addresses returns the IPv4 addresses of a link, with spaces between them.
+func addresses(t *testing.T, name string) string {
 	t.Helper()
 	link := must(netlink.LinkByName(name))(t)
-	var prefixes []netip.Prefix
+	var prefixes []string
 	for _, addr := range must(netlink.AddrList(link, netlink.FAMILY_V4))(t) {
-		prefixes = append(prefixes, netip.MustParsePrefix(addr.IPNet.String()))
+		prefixes = append(prefixes, addr.IPNet.String())
 	}
-	return prefixes
+	return strings.Join(prefixes, " ")
 }
 
 // ports returns the names of a bridge's ports.

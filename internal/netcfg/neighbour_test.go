@@ -6,7 +6,10 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"testing/fstest"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // arp builds an ARP packet.
@@ -45,6 +48,62 @@ func FuzzParseARP(f *testing.F) {
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		if mac, address, ok := ParseARP(packet); ok && (!address.Is4() || address.IsUnspecified() || mac[0]&1 != 0) {
 			t.Errorf("took %x %s", mac, address)
+		}
+	})
+}
+
+func TestNeighbourIn(t *testing.T) {
+	guest, other := net.HardwareAddr{0, 0x16, 0x3e, 1, 2, 3}, net.HardwareAddr{0, 0x16, 0x3e, 9, 9, 9}
+	packet := arp(1, [6]byte(guest), [4]byte{192, 0, 2, 9})
+	if _, _, ok := neighbourIn(broadcastFrame(guest, unix.ETH_P_ARP, packet)); !ok {
+		t.Error("a guest's own packet was left out")
+	}
+	if _, _, ok := neighbourIn(broadcastFrame(other, unix.ETH_P_ARP, packet)); ok {
+		t.Error("another sender's packet was taken")
+	}
+	if _, _, ok := neighbourIn(broadcastFrame(guest, unix.ETH_P_ARP, nil)[:13]); ok {
+		t.Error("half a header was taken")
+	}
+}
+
+func TestVifDomain(t *testing.T) {
+	sys := fstest.MapFS{
+		"class/net/vif3.1/device/nodename": {Data: []byte("backend/vif/3/1\n")},
+		"class/net/vif4.0/device/nodename": {Data: []byte("backend/vbd/4/0\n")}, // the name alone proves nothing
+		"class/net/eth0/device/modalias":   {Data: []byte("pci:v00008086d0000100E\n")},
+	}
+	for name, want := range map[string]int{"vif3.1": 3, "vif4.0": -1, "eth0": -1, "gone": -1} {
+		if got, ok := VifDomain(sys, name); ok != (want >= 0) || ok && got != want {
+			t.Errorf("%s: got %d, %v", name, got, ok)
+		}
+	}
+}
+
+// One guest sends a frame with another's MAC: it came in by the first one's port.
+func TestPortOf(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		check(t, Bridge{bridgeName}.Ensure())
+		first, second := plugNIC(t, "vif1.0", "192.0.2.9/24"), plugNIC(t, "vif2.0", "192.0.2.10/24")
+		for _, name := range []string{"vif1.0", "vif2.0"} {
+			check(t, AttachPort(bridgeName, name))
+		}
+		if _, err := (Bridge{bridgeName}).PortOf(testMAC); !errors.Is(err, unix.ENOENT) {
+			t.Errorf("a MAC that nobody has: %v", err)
+		}
+		for want, guest := range map[string]*lan{"vif1.0": first, "vif2.0": second} {
+			var out *tap
+			var err error
+			guest.inside(func() { out, err = openTap(guest.port.Attrs().Index, unix.ETH_P_ALL, arpFilter) })
+			check(t, err)
+			var got string
+			for end := soon(); got != want && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+				claims(t, out, "192.0.2.9")
+				got, _ = Bridge{bridgeName}.PortOf(testMAC)
+			}
+			if got != want {
+				t.Errorf("came in by %q, want %s", got, want)
+			}
+			check(t, out.Close())
 		}
 	})
 }

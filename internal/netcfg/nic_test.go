@@ -29,18 +29,50 @@ func TestChoose(t *testing.T) {
 		"BOOTIF at once":                   {Situation{NICs: eth(true, false), Boot: mac(1)}, 11},
 		"BOOTIF not there yet":             {Situation{NICs: eth(true), Boot: mac(1)}, none},
 		"BOOTIF not there":                 {Situation{NICs: eth(true), Boot: mac(1), Settled: true}, 10},
-		"BOOTIF comes late":                {Situation{NICs: eth(true, true), Boot: mac(1), Settled: true, Current: 10}, 11},
-		"BOOTIF comes too late":            {Situation{NICs: eth(true, true), Boot: mac(1), Settled: true, Current: 10, Leased: true}, 10},
-		"BOOTIF without a server":          {Situation{NICs: eth(true, true), Boot: mac(1), Settled: true, Current: 11, Impatient: true}, 11},
-		"BOOTIF without a carrier":         {Situation{NICs: eth(true, false), Boot: mac(1), Settled: true, Current: 11, Leased: true, CarrierGone: true}, 11},
-		"current stays":                    {Situation{NICs: eth(true, true), Settled: true, Current: 11}, 11},
-		"current's carrier blinks":         {Situation{NICs: eth(true, false), Settled: true, Current: 11, Leased: true}, 11},
-		"cable moved":                      {Situation{NICs: eth(true, false), Settled: true, Current: 11, Leased: true, CarrierGone: true}, 10},
-		"cable out":                        {Situation{NICs: eth(false, false), Settled: true, Current: 11, Leased: true, CarrierGone: true}, 11},
-		"no server: next":                  {Situation{NICs: eth(true, false, true), Settled: true, Current: 10, Impatient: true}, 12},
-		"no server: round":                 {Situation{NICs: eth(true, false, true), Settled: true, Current: 12, Impatient: true}, 10},
-		"no server: the only one":          {Situation{NICs: eth(false, true), Settled: true, Current: 11, Impatient: true}, 11},
-		"current went":                     {Situation{NICs: eth(false, true), Settled: true, Current: 99}, 11},
+		"BOOTIF comes late": {
+			Situation{NICs: eth(true, true), Boot: mac(1), Settled: true, Current: 10},
+			11,
+		},
+		"BOOTIF comes too late": {
+			Situation{NICs: eth(true, true), Boot: mac(1), Settled: true, Current: 10, Leased: true},
+			10,
+		},
+		"BOOTIF without a server": {
+			Situation{NICs: eth(true, true), Boot: mac(1), Settled: true, Current: 11, Impatient: true},
+			11,
+		},
+		"BOOTIF without a carrier": {
+			Situation{
+				NICs: eth(true, false), Boot: mac(1), Settled: true, Current: 11, Leased: true, CarrierGone: true,
+			},
+			11,
+		},
+		"current stays": {Situation{NICs: eth(true, true), Settled: true, Current: 11}, 11},
+		"current's carrier blinks": {
+			Situation{NICs: eth(true, false), Settled: true, Current: 11, Leased: true},
+			11,
+		},
+		"cable moved": {
+			Situation{NICs: eth(true, false), Settled: true, Current: 11, Leased: true, CarrierGone: true},
+			10,
+		},
+		"cable out": {
+			Situation{NICs: eth(false, false), Settled: true, Current: 11, Leased: true, CarrierGone: true},
+			11,
+		},
+		"no server: next": {
+			Situation{NICs: eth(true, false, true), Settled: true, Current: 10, Impatient: true},
+			12,
+		},
+		"no server: round": {
+			Situation{NICs: eth(true, false, true), Settled: true, Current: 12, Impatient: true},
+			10,
+		},
+		"no server: the only one": {
+			Situation{NICs: eth(false, true), Settled: true, Current: 11, Impatient: true},
+			11,
+		},
+		"current went": {Situation{NICs: eth(false, true), Settled: true, Current: 99}, 11},
 	}
 	for name, test := range tests {
 		got, ok := test.Choose()

@@ -68,50 +68,60 @@ func (r Route) String() string {
 	return text
 }
 
-// Plan lists what leads from the configuration of one lease to that of the next, in the order
-// in which it has to happen. nil stands for no lease, on either side. Between two leases of one
-// address (a renewal) only what differs is touched, and the address's time to live; with a new
-// address everything that hung on the old one goes first, because the kernel would drop the new
-// address along with the old one where they share a subnet.
-func Plan(old, next *Lease) []Change {
+// Installed is what the kernel has of the configuration of the interface that holds the lease.
+type Installed struct {
+	Up        bool
+	MTU       int            // of the interface and, if it is a bridge, of all its ports; 0: they differ
+	Addresses []netip.Prefix // IPv4, whoever added them
+	Routes    []Route        // those that DHCP added
+}
+
+// Plan lists what leads from what the kernel has to the configuration of the next lease, in the order in which
+// it has to happen. old is the lease that was applied last; nil stands for no lease, on either side. Between two
+// leases of one address (a renewal) only what differs is touched, and the address's time to live; with a new
+// address everything that hung on the old one goes first, because the kernel would drop the new address along with
+// the old one where they share a subnet. Between a lease and itself it lists what the kernel has lost.
+//
+// What a person configured is left alone: other addresses, routes that are not DHCP's, an MTU that no lease gave.
+func Plan(have Installed, old, next *Lease) []Change {
 	if old == nil && next == nil {
 		return nil
 	}
-	var changes []Change
 	kept := sameAddress(old, next)
-	changes = append(changes, planRemoval(old, next, kept)...)
-	if mtuOf(old) != mtuOf(next) {
-		changes = append(changes, SetMTU{mtuOf(next)})
+	changes := planRemoval(have, old, next, kept)
+	if mtu := mtuFor(old, next); mtu != 0 && mtu != have.MTU {
+		changes = append(changes, SetMTU{mtu})
 	}
-	changes = append(changes, planAddition(old, next, kept)...)
+	changes = append(changes, planAddition(have, old, next, kept)...)
 	return append(changes, planFiles(old, next)...)
 }
 
-// planRemoval lists the routes, and the address unless it is kept, that the next lease lacks.
-func planRemoval(old, next *Lease, kept bool) []Change {
-	if old == nil {
-		return nil
-	}
+// planRemoval lists the routes that the next lease lacks, and the old address unless it is kept.
+func planRemoval(have Installed, old, next *Lease, kept bool) []Change {
 	var changes []Change
-	for _, route := range slices.Backward(old.Routes) { // gateways' own routes come first in a lease
+	for _, route := range have.Routes {
 		if !kept || !slices.Contains(next.Routes, route) {
 			changes = append(changes, RemoveRoute{route})
 		}
 	}
-	if !kept {
+	if old != nil && !kept && slices.Contains(have.Addresses, old.Address) {
 		changes = append(changes, RemoveAddress{old.Address})
 	}
 	return changes
 }
 
-// planAddition lists the address and the routes that the old lease lacked.
-func planAddition(old, next *Lease, kept bool) []Change {
+// planAddition lists the address, if the kernel lacks it or is to keep it for longer, and the routes that the
+// kernel lacks.
+func planAddition(have Installed, old, next *Lease, kept bool) []Change {
 	if next == nil {
 		return nil
 	}
-	changes := []Change{SetAddress{next.Address, next.Broadcast, next.Times.expires()}}
+	var changes []Change
+	if !kept || old.Times != next.Times || !slices.Contains(have.Addresses, next.Address) {
+		changes = append(changes, SetAddress{next.Address, next.Broadcast, next.Times.expires()})
+	}
 	for _, route := range next.Routes {
-		if !kept || !slices.Contains(old.Routes, route) {
+		if !kept || !slices.Contains(have.Routes, route) {
 			changes = append(changes, AddRoute{route})
 		}
 	}
@@ -138,11 +148,16 @@ func sameAddress(old, next *Lease) bool {
 	return old != nil && next != nil && old.Address == next.Address && old.Broadcast == next.Broadcast
 }
 
-func mtuOf(lease *Lease) int {
-	if lease == nil || lease.MTU == 0 {
+// mtuFor returns the MTU that the next lease gives, or Ethernet's where only the old one gave any; 0: neither did.
+func mtuFor(old, next *Lease) int {
+	switch {
+	case next != nil && next.MTU != 0:
+		return next.MTU
+	case old != nil && old.MTU != 0:
 		return DefaultMTU
+	default:
+		return 0
 	}
-	return lease.MTU
 }
 
 // expires returns the end of the lease, zero for one without end.

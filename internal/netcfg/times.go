@@ -14,10 +14,10 @@ const Forever time.Duration = math.MaxInt64
 // forbids that; an hour keeps the address usable and lets the server correct itself.
 const missingLength = time.Hour
 
-// mostRetransmit is the pause between two requests that RFC 2131, section 4.4.5, asks for at
+// minRetransmit is the pause between two requests that RFC 2131, section 4.4.5, asks for at
 // least, unless a quarter of the phase is shorter: a lease of a few minutes would otherwise
 // hang on a single packet.
-const mostRetransmit = 60 * time.Second
+const minRetransmit = 60 * time.Second
 
 // Times are the moments of a lease, counted from its start (RFC 2131, section 4.4.5). Always
 // 0 < T1 < T2 < Length, or all of them Forever.
@@ -78,7 +78,7 @@ func (t Times) Left(now time.Time) time.Duration {
 // pause is half of what is left of the phase, but not so short that requests come in a burst,
 // and never beyond the phase's end.
 func (t Times) pause(age, begin, end time.Duration) time.Duration {
-	least := max(t.Floor, min(mostRetransmit, (end-begin)/4))
+	least := max(t.Floor, min(minRetransmit, (end-begin)/4))
 	return min(max((end-age)/2, least), end-age)
 }
 
@@ -112,13 +112,13 @@ func normalTimes(t1, t2, length, floor time.Duration) Times {
 }
 
 // backoff returns how long to wait for an answer to the DISCOVER number attempt (from 0):
-// first, doubled each time up to most, spread by a quarter or a second at most to either side
+// first, doubled each time up to maxWait, spread by a quarter or a second at most to either side
 // (RFC 2131, section 4.1), so that machines that were powered on together drift apart. random
 // is in [0, 1).
-func backoff(attempt int, first, most time.Duration, random float64) time.Duration {
-	wait := most
-	if attempt < 16 { // beyond that the shift may overflow, and most is reached
-		wait = min(first<<attempt, most)
+func backoff(attempt int, first, maxWait time.Duration, random float64) time.Duration {
+	wait := maxWait
+	if attempt < 16 { // beyond that the shift may overflow, and maxWait is reached
+		wait = min(first<<attempt, maxWait)
 	}
 	spread := min(wait/4, time.Second)
 	return wait + time.Duration((2*random-1)*float64(spread))
