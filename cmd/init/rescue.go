@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/bytesize"
 	"github.com/zerodisc/zerodisc/internal/disks"
 	"github.com/zerodisc/zerodisc/internal/stage"
 )
@@ -114,7 +115,7 @@ func diskLine(d disks.Device, what, mountPoint string) string {
 	if d.Partition {
 		name = "    " + d.Name
 	}
-	size := humanSize(d.Bytes)
+	size := bytesize.Text(d.Bytes)
 	if isDrive(d.Name) && mountPoint == "" {
 		size = "" // the kernel's guess when there is no disc
 	}
@@ -132,17 +133,6 @@ func diskLine(d disks.Device, what, mountPoint string) string {
 		fields = append(fields, "at "+mountPoint)
 	}
 	return strings.TrimRight(strings.Join(fields, "  "), " ") + "\n"
-}
-
-// humanSize writes a number of bytes as disks are sold.
-func humanSize(n int64) string {
-	switch {
-	case n >= 1e12:
-		return fmt.Sprintf("%.1f TB", float64(n)/1e12)
-	case n >= 1e9:
-		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
-	}
-	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 }
 
 // mountPoints maps the sources of /proc/mounts (proc(5)) to the places where they are mounted.

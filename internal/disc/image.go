@@ -18,9 +18,9 @@ import (
 	"github.com/zerodisc/zerodisc/grub"
 	"github.com/zerodisc/zerodisc/initramfs"
 	"github.com/zerodisc/zerodisc/internal/atomicfile"
+	"github.com/zerodisc/zerodisc/internal/bytesize"
 	"github.com/zerodisc/zerodisc/internal/iso9660"
 	"github.com/zerodisc/zerodisc/internal/payload"
-	"github.com/zerodisc/zerodisc/internal/progress"
 )
 
 // menuTimeout is how long the menu waits for a person before the demo starts.
@@ -308,9 +308,9 @@ func (b *builder) costLine(c initramfs.Cost) {
 	if c.Files == 0 {
 		return
 	}
-	b.sizeLine(2, fmt.Sprintf("%s (files: %d, uncompressed: %s)", c.Name, c.Files, progress.Megabytes(c.Plain)), c.Bytes)
+	b.sizeLine(2, fmt.Sprintf("%s (files: %d, uncompressed: %s)", c.Name, c.Files, bytesize.Text(c.Plain)), c.Bytes)
 }
 
 func (b *builder) sizeLine(depth int, name string, size int64) {
-	fmt.Fprintf(b.Out, "%10s  %s%s\n", progress.Megabytes(size), strings.Repeat("  ", depth), name)
+	fmt.Fprintf(b.Out, "%10s  %s%s\n", bytesize.Text(size), strings.Repeat("  ", depth), name)
 }

@@ -531,8 +531,8 @@ func TestInspect(t *testing.T) {
 	for _, want := range []string{
 		"zerodisc 0.1 build id " + buildID + " remastered as " + buildID + "-", "volume label ZERODISC", "date 2026-02-03 04:05:06 UTC",
 		"CD, BIOS El Torito image at sector 20: boot/grub/bios.img", "CD, UEFI El Torito image", "disk, BIOS boot code",
-		"disk, UEFI GPT partition 1: EFI system partition", "Xen 3 kB 4.20.4", "Linux kernel 5 kB 6.12.1-1", " kB 2.12-9 guests ",
-		"tty1 /guests/tty1 PVH or PV 96 MiB 1 1 kB 108 kB", "second /guests/tty2", "web /guests/web PVH or PV 128 MiB 2 21 kB 0 kB", "in all",
+		"disk, UEFI GPT partition 1: EFI system partition", "Xen 3.0 kB 4.20.4", "Linux kernel 5.0 kB 6.12.1-1", " kB 2.12-9 guests ",
+		"tty1 /guests/tty1 PVH or PV 96 MiB 1 0.1 kB 107.6 kB", "second /guests/tty2", "web /guests/web PVH or PV 128 MiB 2 20.1 kB 0.0 kB", "in all",
 	} {
 		if !strings.Contains(said, want) {
 			t.Errorf("it does not say %q:\n%s", want, out.String())
