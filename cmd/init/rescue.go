@@ -99,7 +99,7 @@ func diskTable() string {
 		return "\n  no disks\n"
 	}
 	mounts, _ := os.ReadFile("/proc/mounts")
-	mounted := mountPoints(string(mounts))
+	mounted := disks.MountPoints(string(mounts))
 	contents := identifyAll(devices)
 	var b strings.Builder
 	b.WriteString("\n")
@@ -133,17 +133,6 @@ func diskLine(d disks.Device, what, mountPoint string) string {
 		fields = append(fields, "at "+mountPoint)
 	}
 	return strings.TrimRight(strings.Join(fields, "  "), " ") + "\n"
-}
-
-// mountPoints maps the sources of /proc/mounts (proc(5)) to the places where they are mounted.
-func mountPoints(mounts string) map[string]string {
-	points := map[string]string{}
-	for line := range strings.Lines(mounts) {
-		if fields := strings.Fields(line); len(fields) > 1 {
-			points[fields[0]] = fields[1]
-		}
-	}
-	return points
 }
 
 // identifyAll says what is on the devices, by name, as far as they tell in time.
