@@ -39,7 +39,8 @@ type Domain struct {
 	Type     Type
 	MACs     []string // one for each element of vif, as written in the configuration or made here
 	Memory   Memory
-	Complete *Config // what xl create gets
+	Complete *Config  // what xl create gets
+	Files    []string // in the guest's own directory: what the configuration names there
 }
 
 // Bytes is the file to hand to xl create.
@@ -225,6 +226,7 @@ func (r *resolver) absolute(what string, pos Pos, path string) (string, error) {
 			"%s lies outside of the guest's directory, which is all that goes onto the disc: %s", what, path)
 	}
 	path = filepath.Join(r.guest.Dir, path)
+	r.domain.Files = append(r.domain.Files, path)
 	return path, r.mustBeThere(what, pos, path)
 }
 

@@ -59,7 +59,7 @@ func (d Dir) Write(fill func(*Tree) error) error {
 		return d.wrap(err)
 	}
 	defer os.RemoveAll(work)
-	t := &Tree{dir: work}
+	t := &Tree{Dir: d, work: work}
 	if err := fill(t); err != nil {
 		return fmt.Errorf("%s: %w", d.Kind, err)
 	}
@@ -220,13 +220,21 @@ func (c *contents) remove(dir string) error {
 
 // Tree is a directory being written.
 type Tree struct {
-	dir  string
+	Dir
+	work string // where it is written
 	sums []sha256sums.Sum
 }
 
 // File writes the file name, a path with slashes, of what write gives, and returns its sum.
 func (t *Tree) File(name string, write func(io.Writer) error) (sum [sha256.Size]byte, err error) {
-	at := filepath.Join(t.dir, filepath.FromSlash(name))
+	if !t.Ours(name) {
+		return sum, fmt.Errorf("write %s: a later build would not take it for a file of a %s", name, t.Kind)
+	}
+	return t.file(name, write)
+}
+
+func (t *Tree) file(name string, write func(io.Writer) error) (sum [sha256.Size]byte, err error) {
+	at := filepath.Join(t.work, filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
 		return sum, err
 	}
@@ -247,15 +255,6 @@ func (t *Tree) File(name string, write func(io.Writer) error) (sum [sha256.Size]
 	return sum, nil
 }
 
-// Bytes is File for what is in memory.
-func (t *Tree) Bytes(name string, data []byte) error {
-	_, err := t.File(name, func(to io.Writer) error {
-		_, err := to.Write(data)
-		return err
-	})
-	return err
-}
-
 // finish writes the list of sums, by path, and sets the permissions.
 func (t *Tree) finish() error {
 	slices.SortFunc(t.sums, func(a, b sha256sums.Sum) int { return cmp.Compare(a.Path, b.Path) })
@@ -263,10 +262,14 @@ func (t *Tree) finish() error {
 	if err := sha256sums.Format(&list, t.sums); err != nil {
 		return err
 	}
-	if err := t.Bytes(sha256sums.Name, list.Bytes()); err != nil {
+	_, err := t.file(sha256sums.Name, func(to io.Writer) error {
+		_, err := list.WriteTo(to)
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	return filepath.WalkDir(t.dir, func(name string, entry fs.DirEntry, err error) error {
+	return filepath.WalkDir(t.work, func(name string, entry fs.DirEntry, err error) error {
 		perm := fs.FileMode(0o644)
 		if err == nil && entry.IsDir() {
 			perm = 0o755

@@ -23,7 +23,8 @@ func testDir(name string) Dir {
 func fill(version string) func(*Tree) error {
 	return func(tree *Tree) error {
 		_, err := tree.File("boot/xen", text("xen "+version))
-		return errors.Join(err, tree.Bytes("boot.ipxe", []byte("ipxe "+version)))
+		_, err2 := tree.File("boot.ipxe", text("ipxe "+version))
+		return errors.Join(err, err2)
 	}
 }
 
@@ -98,12 +99,15 @@ func TestDirSparesWhatIsNotItsOwn(t *testing.T) {
 			put(t, dir+"/boot.ipxe", "mine")
 			put(t, dir+"/"+sha256sums.Name, "")
 		}, "boot.ipxe, which is no file of a netboot tree"},
-		"a disc in it":          {true, func(t *testing.T, dir string) { put(t, dir+"/zerodisc.iso", "disc") }, "it holds zerodisc.iso, which"},
-		"an escape sequence":    {true, func(t *testing.T, dir string) { put(t, dir+"/\x1b[2J", "") }, `it holds \x1b[2J, which`},
-		"a directory in it":     {true, func(t *testing.T, dir string) { os.MkdirAll(dir+"/photos/2026", 0o755) }, "it holds photos, which"},
-		"a file deep in it":     {true, func(t *testing.T, dir string) { put(t, dir+"/boot/mine", "") }, "it holds boot/mine, which"},
-		"a file changed":        {true, func(t *testing.T, dir string) { put(t, dir+"/boot.ipxe", "#!ipxe, mine") }, "boot.ipxe was changed"},
-		"a link in it":          {true, func(t *testing.T, dir string) { os.Remove(dir + "/boot.ipxe"); os.Symlink("boot/xen", dir+"/boot.ipxe") }, "it holds boot.ipxe, which"},
+		"a disc in it":       {true, func(t *testing.T, dir string) { put(t, dir+"/zerodisc.iso", "disc") }, "it holds zerodisc.iso, which"},
+		"an escape sequence": {true, func(t *testing.T, dir string) { put(t, dir+"/\x1b[2J", "") }, `it holds \x1b[2J, which`},
+		"a directory in it":  {true, func(t *testing.T, dir string) { os.MkdirAll(dir+"/photos/2026", 0o755) }, "it holds photos, which"},
+		"a file deep in it":  {true, func(t *testing.T, dir string) { put(t, dir+"/boot/mine", "") }, "it holds boot/mine, which"},
+		"a file changed":     {true, func(t *testing.T, dir string) { put(t, dir+"/boot.ipxe", "#!ipxe, mine") }, "boot.ipxe was changed"},
+		"a link in it": {true, func(t *testing.T, dir string) {
+			os.Remove(dir + "/boot.ipxe")
+			os.Symlink("boot/xen", dir+"/boot.ipxe")
+		}, "it holds boot.ipxe, which"},
 		"a foreign DIR.partial": {true, func(t *testing.T, dir string) { put(t, dir+".partial/mine", "mine") }, ""},
 		"a file missing":        {true, func(t *testing.T, dir string) { os.Remove(dir + "/boot/xen") }, ""},
 	} {
@@ -183,7 +187,7 @@ func TestSameSums(t *testing.T) {
 		d := testDir(filepath.Join(t.TempDir(), "tree"))
 		err := d.Write(func(tree *Tree) error {
 			for _, name := range order {
-				if err := tree.Bytes(name, []byte(name)); err != nil {
+				if _, err := tree.File(name, text(name)); err != nil {
 					return err
 				}
 			}

@@ -47,6 +47,14 @@ func (p *Progress) Step(name string) {
 	}
 }
 
+// Note writes a line of its own.
+func (p *Progress) Note(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.endLine()
+	fmt.Fprintln(p.out, line)
+}
+
 // Bytes says how far a step is.
 func (p *Progress) Bytes(name string, done, total int64) {
 	if name != p.current() {
