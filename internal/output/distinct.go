@@ -16,8 +16,16 @@ type Place struct {
 	Whole   bool   // a directory that is replaced as a whole when it is written
 }
 
+// fate is what becomes of the place.
+func (p Place) fate() string {
+	if p.Whole {
+		return "which is written as a whole"
+	}
+	return "which is to be a file"
+}
+
 // Distinct refuses places of which one would be lost when the other is written: the same file for two
-// purposes, or a file in a directory that is replaced.
+// purposes, or something in what is replaced.
 func Distinct(places ...Place) error {
 	real := make([]string, len(places))
 	for i, p := range places {
@@ -34,9 +42,9 @@ func Distinct(places ...Place) error {
 			if real[i] == real[j] {
 				return fmt.Errorf("%s and %s are the same place, %s; name two", a.Flag, b.Flag, a.Name)
 			}
-			if a.Whole && strings.HasPrefix(real[j], real[i]+string(filepath.Separator)) {
-				return fmt.Errorf("%s %s lies in %s %s, which is written as a whole; name a place outside of it",
-					b.Flag, b.Name, a.Flag, a.Name)
+			if strings.HasPrefix(real[j], real[i]+string(filepath.Separator)) {
+				return fmt.Errorf("%s %s lies in %s %s, %s; name a place outside of it",
+					b.Flag, b.Name, a.Flag, a.Name, a.fate())
 			}
 		}
 	}

@@ -142,6 +142,7 @@ func TestDistinct(t *testing.T) {
 		{[]Place{tree("-release", at("a/r")), tree("-netboot", at("a"))}, "-release " + at("a/r") + " lies in -netboot"},
 		{[]Place{tree("-release", at("a")), tree("-netboot", at("a"))}, "are the same place"},
 		{[]Place{input("-cache", at("a/cache")), tree("-netboot", at("a"))}, "-cache " + at("a/cache") + " lies in -netboot"},
+		{[]Place{file("-o", at("build")), input("-cache", at("build/cache"))}, "which is to be a file"},
 		{[]Place{file("-o", at("link/new/x")), tree("-netboot", at("real/new"))}, "-o " + at("link/new/x") + " lies in -netboot"},
 		{[]Place{file("-o", at("link/file")), input("-config", at("real/file"))}, "the same place"},
 	} {

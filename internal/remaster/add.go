@@ -84,8 +84,10 @@ func (o AddOptions) checkOut() error {
 		return fmt.Errorf("-o %s: the old disc is on it, and cannot be read while it is overwritten; "+
 			"write a file, and then that to the disk", o.Out)
 	}
-	places := []output.Place{{Flag: "-o", Name: o.Out, Written: true}, {Flag: "-config", Name: o.Settings}}
-	return errors.Join(o.out().Check(), output.Distinct(places...))
+	if err := o.out().Check(); err != nil {
+		return err
+	}
+	return output.Distinct(output.Place{Flag: "-o", Name: o.Out, Written: true}, output.Place{Flag: "-config", Name: o.Settings})
 }
 
 // adder holds what the steps hand on.

@@ -555,3 +555,35 @@ func FuzzBuilt(f *testing.F) {
 		}
 	})
 }
+
+// TestAddPlaces has Out be a link that leads to In, guests in a Git repository, and places that are refused.
+func TestAddPlaces(t *testing.T) {
+	in := save(t, testDisc(t))
+	link := filepath.Join(t.TempDir(), "link.iso")
+	if err := os.Symlink(in, link); err != nil {
+		t.Fatal(err)
+	}
+	store := writeFiles(t, map[string]string{"web/web.cfg": "kernel = \"dom0\"\n", ".git/config": "secret"})
+	var notes []string
+	opts := AddOptions{In: in, Out: link, Guests: []string{store}, Note: func(line string) { notes = append(notes, line) }}
+	if err := Add(t.Context(), opts); err != nil {
+		t.Fatal(err)
+	}
+	if target, err := os.Readlink(link); target != in {
+		t.Errorf("the link leads to %q, %v", target, err)
+	}
+	mustVerify(t, in)
+	disc := mustOpen(t, in)
+	if disc.Lookup("guests/web/web.cfg") == nil || disc.Lookup("guests/.git/config") != nil {
+		t.Error("the disc does not have the guest, or more than it")
+	}
+	if want := []string{"left out of the disc:", "  " + store + "/.git (in no guest's directory)"}; !slices.Equal(notes, want) {
+		t.Errorf("notes are %q, want %q", notes, want)
+	}
+	for out, want := range map[string]string{store: "it is a directory; name a file", store + "/web/web.cfg/x": "-o "} {
+		opts.Out = out
+		if err := Add(t.Context(), opts); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want mention of %q", out, err, want)
+		}
+	}
+}
