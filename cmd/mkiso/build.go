@@ -24,9 +24,11 @@ func build(ctx context.Context, c command, args []string, out io.Writer) error {
 	flags.StringVar(&opts.Cmdline, "cmdline", "", "add `TEXT` to dom0's kernel command line")
 	flags.StringVar(&opts.XenCmdline, "xen-cmdline", "", "add `TEXT` to Xen's command line")
 	flags.StringVar(&opts.Lock, "lock", "", "hold to the packages in `FILE`; where it is not there, write it")
-	flags.StringVar(&opts.Release, "release", "", "put the image, the netboot tree, the bill of materials and the sums into `DIR`, too")
+	flags.StringVar(&opts.Release, "release", "",
+		"put the image, the netboot tree, the bill of materials and the sums into `DIR`, too")
 	flags.BoolVar(&opts.Size, "size", false, "say what takes how many bytes, down to the categories of modules")
-	flags.StringVar(&opts.Mirror, "mirror", "", "take Debian's packages from `URL` (default: the mirror of this machine's apt)")
+	flags.StringVar(&opts.Mirror, "mirror", "",
+		"take Debian's packages from `URL` (default: the mirror of this machine's apt)")
 	flags.StringVar(&opts.Suite, "suite", "trixie", "build from the Debian release `NAME`")
 	flags.BoolVar(&opts.Offline, "offline", false, "use only what the cache holds")
 	flags.StringVar(&opts.CacheDir, "cache", "build/cache", "keep packages and intermediate files in `DIR`")

@@ -62,9 +62,11 @@ func serve(ctx context.Context, c command, args []string, out io.Writer) error {
 	opts := netserve.Options{Out: out}
 	flags := c.flags()
 	flags.StringVar(&opts.Dir, "dir", "build/netboot", "serve the netboot tree in `DIR`")
-	flags.StringVar(&opts.Interface, "interface", "", "answer on the network interface `NAME` (default: the only one there is)")
+	flags.StringVar(&opts.Interface, "interface", "",
+		"answer on the network interface `NAME` (default: the only one there is)")
 	flags.IntVar(&opts.HTTPPort, "port", 0, "serve HTTP on port `N` (default: 80, or one from 8080 on)")
-	flags.StringVar(&opts.Range, "range", "", "give addresses `FIRST-LAST` away: for a cable with no other DHCP server on it")
+	flags.StringVar(&opts.Range, "range", "",
+		"give addresses `FIRST-LAST` away: for a cable with no other DHCP server on it")
 	if _, err := c.parse(flags, args, 0, out); err != nil {
 		return err
 	}

@@ -47,10 +47,12 @@ type command struct {
 // commands are what mkiso can do besides building a disc.
 func commands() []command {
 	return []command{
-		{"add", "IN.iso [-guest DIR]... [-config FILE] [-replace] [-erase] -o OUT.iso", "make a disc with more guests or other settings", add},
+		{"add", "IN.iso [-guest DIR]... [-config FILE] [-replace] [-erase] -o OUT.iso",
+			"make a disc with more guests or other settings", add},
 		{"inspect", "ISO", "show what is on a disc", inspect},
 		{"verify", "ISO", "compare every byte of a disc with its sums", verify},
-		{"serve", "[-dir DIR] [-interface NAME] [-port N] [-range FIRST-LAST]", "start the PCs next to this one from a netboot tree", serve},
+		{"serve", "[-dir DIR] [-interface NAME] [-port N] [-range FIRST-LAST]",
+			"start the PCs next to this one from a netboot tree", serve},
 		{"version", "", "show the version", version},
 		{"help", "[COMMAND]", "show how mkiso or one of its commands is used", help},
 	}
@@ -104,6 +106,7 @@ func find(name string) (command, error) {
 		}
 		names = append(names, c.name)
 	}
-	return command{}, usageError(fmt.Sprintf("there is no command %q; there are %s, and without a command mkiso builds a disc",
+	return command{}, usageError(fmt.Sprintf(
+		"there is no command %q; there are %s, and without a command mkiso builds a disc",
 		name, strings.Join(names, ", ")))
 }

@@ -22,7 +22,9 @@ func TestRun(t *testing.T) {
 		out  []string
 		err  string // regular expression
 	}{
-		{"-h", 0, []string{"mkiso [FLAGS]: build a disc", "mkiso add      make a disc with more", "-netboot DIR", "-erase"}, "^$"},
+		{"-h", 0, []string{
+			"mkiso [FLAGS]: build a disc", "mkiso add      make a disc with more", "-netboot DIR", "-erase",
+		}, "^$"},
 		{"--help", 0, []string{"mkiso verify"}, "^$"},
 		{"help", 0, []string{"mkiso [FLAGS]", "mkiso serve    start the PCs next to this one"}, "^$"},
 		{"help add", 0, []string{"mkiso add IN.iso [-guest DIR]... ", "-replace\n"}, "^$"},
@@ -38,15 +40,18 @@ func TestRun(t *testing.T) {
 		{"inspect", 2, nil, `0 arguments \[\], want 1; mkiso inspect -h`},
 		{"add", 2, nil, `0 arguments \[\], want 1; mkiso add -h`},
 		{"add in.iso", 2, nil, "-o OUT.iso is missing, the file for the new disc; mkiso add -h"},
-		{"add in.iso -o out.iso", 2, nil, "there is nothing to add; name a guest with -guest DIR or settings with -config FILE"},
+		{"add in.iso -o out.iso", 2, nil,
+			"there is nothing to add; name a guest with -guest DIR or settings with -config FILE"},
 		{"add DIR/in.iso -o DIR -config DIR/settings", 1, nil, "^mkiso: -o DIR: it is a directory; name a file\n$"},
 		{"add DIR/in.iso -o DIR/settings -config DIR/settings", 1, nil, "-o and -config are the same place"},
 		{"add DIR/in.iso -o DIR/out.iso -config DIR/settings", 1, nil, "^mkiso: open DIR/in.iso: no such file"},
 		{"inspect DIR/in.iso", 1, nil, "^mkiso: open DIR/in.iso: no such file"},
 		{"-o DIR", 1, nil, "^mkiso: -o DIR: it is a directory; name a file\n$"},
-		{"-o DIR/out.iso -netboot DIR", 1, nil, "^mkiso: -netboot DIR: it holds settings, which is no file of a netboot tree; "},
+		{"-o DIR/out.iso -netboot DIR", 1, nil,
+			"^mkiso: -netboot DIR: it holds settings, which is no file of a netboot tree; "},
 		{"-o DIR/n/out.iso -netboot DIR/n", 1, nil, "-o DIR/n/out.iso lies in -netboot DIR/n"},
-		{"-o DIR/out.iso -config DIR/settings", 1, nil, `^mkiso: DIR/settings:1: timeout: "010": GRUB reads that as another number; write 10`},
+		{"-o DIR/out.iso -config DIR/settings", 1, nil,
+			`^mkiso: DIR/settings:1: timeout: "010": GRUB reads that as another number; write 10`},
 		{"-o DIR/out.iso -config /dev/zero", 1, nil, "/dev/zero has more than 65536 bytes"},
 		{"-o DIR/out.iso -with windows", 1, nil, "-with windows: there is no such option"},
 	} {

@@ -39,15 +39,18 @@ type option struct {
 	purpose string
 }
 
-const debianInstaller = "debian-installer"
+const (
+	debianInstaller = "debian-installer"
+	installerFiles  = "/usr/lib/debian-installer/images/*/amd64/text/debian-installer/amd64/"
+)
 
 // options are what Options.With may name.
 var options = []option{
 	{
 		name: debianInstaller, pkg: installerPackage, purpose: "Debian's installer, as an entry of the menu",
 		extras: []extra{
-			{"/usr/lib/debian-installer/images/*/amd64/text/debian-installer/amd64/linux", boot.MediumInstaller + "/linux"},
-			{"/usr/lib/debian-installer/images/*/amd64/text/debian-installer/amd64/initrd.gz", boot.MediumInstaller + "/initrd.gz"},
+			{installerFiles + "linux", boot.MediumInstaller + "/linux"},
+			{installerFiles + "initrd.gz", boot.MediumInstaller + "/initrd.gz"},
 		},
 	},
 }
@@ -78,7 +81,8 @@ func (o Options) chosen() (list []option, packages []string, err error) {
 	for _, name := range o.With {
 		i := slices.IndexFunc(options, func(o option) bool { return o.name == name })
 		if i < 0 {
-			return nil, nil, fmt.Errorf("-with %s: there is no such option; there are: %s", name, strings.Join(OptionNames(), ", "))
+			return nil, nil, fmt.Errorf("-with %s: there is no such option; there are: %s",
+				name, strings.Join(OptionNames(), ", "))
 		}
 		pkg, err := options[i].pkg(o.Suite)
 		if err != nil {

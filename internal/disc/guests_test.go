@@ -18,7 +18,9 @@ func TestTakeGuests(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := takeGuests([]string{dir})
-		for _, want := range []string{"the name \"" + name + "\" is that of a guest of the demo", "/guests/" + name + ", is taken by the demo"} {
+		for _, want := range []string{
+			"the name \"" + name + "\" is that of a guest of the demo", "/guests/" + name + ", is taken by the demo",
+		} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("takeGuests: %v, want mention of %q", err, want)
 			}

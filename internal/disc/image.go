@@ -139,7 +139,8 @@ func goLicence(modules []initramfs.Module) (string, error) {
 			return filepath.Join(m.Dir, "LICENSE"), nil
 		}
 	}
-	return "", errors.New("licence of Go: the userland has no module golang.org/x/sys any more; take it from another one of golang.org/x")
+	return "", errors.New("licence of Go: the userland has no module golang.org/x/sys any more; " +
+		"take it from another one of golang.org/x")
 }
 
 // goEnv asks the Go that compiles the userland: go.mod may choose another than the one in PATH.

@@ -130,13 +130,13 @@ func checkNetInitrd(guests []iso9660.File) error {
 	var total int64
 	for _, f := range guests {
 		if err := initramfs.CheckSize(f.Path, f.Content.Size); err != nil {
-			return fmt.Errorf("-netboot: %w; give this guest from a web server in place of -guests (docs/guests.md)", err)
+			return fmt.Errorf("-netboot: %w; give this guest from a web server (docs/guests.md)", err)
 		}
 		total += f.Content.Size
 	}
 	if total > initramfs.MaxSize {
-		return fmt.Errorf("-netboot: the guests have %d bytes, an initrd at most %d; give some from a web server (docs/guests.md)",
-			total, int64(initramfs.MaxSize))
+		return fmt.Errorf("-netboot: the guests have %d bytes, an initrd at most %d; "+
+			"give some from a web server (docs/guests.md)", total, int64(initramfs.MaxSize))
 	}
 	return nil
 }

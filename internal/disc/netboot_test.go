@@ -12,12 +12,17 @@ import (
 // TestIPXEHasTheSettings checks that the script, which reads no settings, has them in its command lines.
 func TestIPXEHasTheSettings(t *testing.T) {
 	p := plan{settings: grub.Settings{Cmdline: "zerodisc.hostname=rack7", XenCmdline: "dom0_mem=1G"}}
-	menu := grub.Menu{Title: "zerodisc", BuildID: "0123456789abcdef", XenCmdline: "console=vga", Cmdline: "quiet", Timeout: time.Second}
+	menu := grub.Menu{
+		Title: "zerodisc", BuildID: "0123456789abcdef", Timeout: time.Second,
+		XenCmdline: "console=vga", Cmdline: "quiet",
+	}
 	script, err := p.ipxe(menu)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"kernel " + netXen + " console=vga dom0_mem=1G", " quiet zerodisc.hostname=rack7 ", "chain " + pxeUEFI} {
+	for _, want := range []string{
+		"kernel " + netXen + " console=vga dom0_mem=1G", " quiet zerodisc.hostname=rack7 ", "chain " + pxeUEFI,
+	} {
 		if !strings.Contains(string(script), want) {
 			t.Errorf("it does not have %q:\n%s", want, script)
 		}

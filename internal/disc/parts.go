@@ -30,7 +30,8 @@ type parts struct {
 func (b *builder) makeParts(ctx context.Context, p plan) (made parts, err error) {
 	b.progress.Step("resolving packages")
 	made.tree, err = payload.Load(ctx, payload.Options{
-		CacheDir: filepath.Join(b.CacheDir, "payload"), Mirror: b.Mirror, Suite: b.Suite, Offline: b.Offline, LockFile: b.Lock,
+		CacheDir: filepath.Join(b.CacheDir, "payload"), LockFile: b.Lock,
+		Mirror: b.Mirror, Suite: b.Suite, Offline: b.Offline,
 		Progress: func(p payload.Progress) { b.progress.Bytes(p.Step, p.Done, p.Total) },
 	}, slices.Concat(initramfs.Packages, p.packages)...)
 	if err != nil {
@@ -74,7 +75,8 @@ func (p parts) packagesOf(names []string, entries ...payload.Entry) ([]payload.P
 // files are the boot chain behind GRUB.
 func (p parts) files() []iso9660.File {
 	return []iso9660.File{
-		{Path: boot.MediumXen, Content: p.xen}, {Path: boot.MediumKernel, Content: p.kernel}, {Path: boot.MediumInitrd, Content: p.initrd},
+		{Path: boot.MediumXen, Content: p.xen}, {Path: boot.MediumKernel, Content: p.kernel},
+		{Path: boot.MediumInitrd, Content: p.initrd},
 	}
 }
 

@@ -111,7 +111,8 @@ func (b *builder) checkRelease(image output.File) error {
 	switch {
 	case b.Release == "":
 	case b.Netboot == "" || b.Lock == "":
-		return errors.New("-release: a release has the netboot tree and the lock file too; name them with -netboot DIR and -lock FILE")
+		return errors.New("-release: a release has the netboot tree and the lock file too; " +
+			"name them with -netboot DIR and -lock FILE")
 	case image.IsDisk():
 		return fmt.Errorf("-release: a release has the image as a file; name one with -o in place of %s", image.Name)
 	}

@@ -17,7 +17,8 @@ func (b *builder) writeRelease(ctx context.Context, plan plan, made parts, m med
 	return release.Write(ctx, release.Options{
 		Dir: b.Release, ISO: b.Output, Netboot: b.Netboot, Lock: b.Lock,
 		BOM: bom.Input{
-			Version: p.Version, BuildID: p.ID, Revision: p.Revision, Suite: p.Suite, Compiler: p.Compiler, Date: plan.date,
+			Version: p.Version, BuildID: p.ID, Revision: p.Revision, Suite: p.Suite, Compiler: p.Compiler,
+			Date:     plan.date,
 			Packages: p.Packages, Modules: p.Modules, Licences: made.tree.Licences,
 		},
 		Progress: func(written, total int64) { b.progress.Bytes("writing the release", written, total) },

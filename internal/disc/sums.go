@@ -50,7 +50,8 @@ func buildID(files []iso9660.File, sums digests, extra ...string) string {
 	for _, text := range extra {
 		fmt.Fprintf(hash, "%d %s\n", len(text), text)
 	}
-	sorted := slices.SortedFunc(slices.Values(files), func(a, b iso9660.File) int { return strings.Compare(a.Path, b.Path) })
+	byPath := func(a, b iso9660.File) int { return strings.Compare(a.Path, b.Path) }
+	sorted := slices.SortedFunc(slices.Values(files), byPath)
 	for _, f := range sorted {
 		fmt.Fprintf(hash, "%s %x\n", f.Path, sums[f.Content])
 	}

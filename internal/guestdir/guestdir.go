@@ -97,7 +97,8 @@ func (p Present) sharedPlaces(found []*guests.Guest) (faults []error) {
 			by, remedy = p.Owner, p.remedy()
 		}
 		if by != "" {
-			faults = append(faults, fmt.Errorf("%s: its directory's place on the disc, /%s/%s, is taken by %s; rename the directory%s",
+			faults = append(faults, fmt.Errorf(
+				"%s: its directory's place on the disc, /%s/%s, is taken by %s; rename the directory%s",
 				guest.File, boot.MediumGuests, base, by, remedy))
 			continue
 		}

@@ -129,7 +129,7 @@ func TestTakenFiles(t *testing.T) {
 func TestLinkedGuest(t *testing.T) {
 	dir := store(t, map[string]string{"a": config})
 	links := t.TempDir()
-	for name, target := range map[string]string{"store": filepath.Join(links, "real"), "real/web": filepath.Join(dir, "a")} {
+	for name, target := range map[string]string{"store": links + "/real", "real/web": dir + "/a"} {
 		name = filepath.Join(links, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.Symlink(target, name)); err != nil {
 			t.Fatal(err)
@@ -137,7 +137,7 @@ func TestLinkedGuest(t *testing.T) {
 	}
 	for _, name := range []string{"store", "store/web"} {
 		taken, err := Take([]string{filepath.Join(links, name)}, Present{})
-		if err != nil || !slices.Equal(paths(taken.Files), []string{"guests/web/a.cfg"}) || len(taken.LeftOut) != 0 {
+		if err != nil || len(taken.LeftOut) != 0 || !slices.Equal(paths(taken.Files), []string{"guests/web/a.cfg"}) {
 			t.Errorf("%s: %+v, %v", name, taken, err)
 		}
 	}
@@ -146,11 +146,12 @@ func TestLinkedGuest(t *testing.T) {
 // TestLeftOut keeps a store as people do: in a Git repository, with notes and an editor's leftovers.
 func TestLeftOut(t *testing.T) {
 	dir := store(t, map[string]string{
-		"web": config + "ramdisk = \".made/initrd.img\"\ndisk = [ '.disk.img,raw,xvda,r', 'sub/b.img,raw,xvdb,r' ]\n",
+		"web": config +
+			"ramdisk = \".made/initrd.img\"\ndisk = [ '.disk.img,raw,xvda,r', 'sub/b.img,raw,xvdb,r' ]\n",
 	})
 	for _, name := range []string{
-		".git/config", "README", "web/.git/config", "web/.web.cfg.swp", "web/.disk.img", "web/.made/initrd.img", "web/.made/log",
-		"web/sub/b.img", "web/notes", "web/line\nfeed/.x",
+		".git/config", "README", "web/.git/config", "web/.web.cfg.swp", "web/.disk.img", "web/.made/initrd.img",
+		"web/.made/log", "web/sub/b.img", "web/notes", "web/line\nfeed/.x",
 	} {
 		name = filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -167,12 +168,16 @@ func TestLeftOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"guests/web/.disk.img", "guests/web/.made/initrd.img", "guests/web/notes", "guests/web/sub/b.img", "guests/web/web.cfg"}
+	want := []string{
+		"guests/web/.disk.img", "guests/web/.made/initrd.img", "guests/web/notes", "guests/web/sub/b.img",
+		"guests/web/web.cfg",
+	}
 	if found := paths(taken.Files); !slices.Equal(found, want) {
 		t.Errorf("it takes %q, want %q", found, want)
 	}
 	left := []string{
-		dir + "/.git (in no guest's directory)", dir + "/README (in no guest's directory)", dir + "/web/.git (hidden)",
+		dir + "/.git (in no guest's directory)", dir + "/README (in no guest's directory)",
+		dir + "/web/.git (hidden)",
 		dir + "/web/.made/log (hidden)", dir + "/web/.web.cfg.swp (hidden)", dir + "/web/empty (an empty directory)",
 		dir + `/web/line\nfeed/.x (hidden)`,
 	}

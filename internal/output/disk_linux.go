@@ -29,7 +29,8 @@ func openDisk(name string, erase bool) (*disk, error) {
 		return nil, errors.New("it is a partition; name the whole disk, from whose first sector the image starts")
 	}
 	if !erase {
-		return nil, fmt.Errorf("it is a disk: %s; %s overwrites it, and everything on it is lost", describe(name), EraseFlag)
+		return nil, fmt.Errorf("it is a disk: %s; %s overwrites it, and everything on it is lost",
+			describe(name), EraseFlag)
 	}
 	f, err := os.OpenFile(name, os.O_WRONLY|unix.O_EXCL, 0)
 	if errors.Is(err, unix.EBUSY) {
@@ -76,6 +77,13 @@ func (f File) OnDisk(name string) bool {
 	}
 	own, other := wholeDisk(real), wholeDisk(name)
 	return own != "" && own == other
+}
+
+// isMountPoint says whether another file system begins at a directory, or a part of the same one is mounted there.
+func isMountPoint(dir string) bool {
+	var st unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, dir, 0, 0, &st)
+	return err == nil && st.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT != 0 && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 }
 
 // inSysfs is the directory of a block device in sysfs; "" for what is none.

@@ -87,10 +87,12 @@ func TestDisk(t *testing.T) {
 		t.Errorf("the device is %v, %v", info, err)
 	}
 	broken := errors.New("no more")
-	if err := f.Write(3, func(io.Writer) error { return broken }); !errors.Is(err, broken) || !strings.Contains(err.Error(), "part of the image") {
+	err := f.Write(3, func(io.Writer) error { return broken })
+	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "part of the image") {
 		t.Errorf("error is %v", err)
 	}
-	if !f.OnDisk(device) || f.OnDisk(backing) || f.OnDisk("/dev/null") || (File{Name: backing, Image: true}).OnDisk(device) {
+	other := File{Name: backing, Image: true}
+	if !f.OnDisk(device) || f.OnDisk(backing) || f.OnDisk("/dev/null") || other.OnDisk(device) {
 		t.Error("it does not know its disk")
 	}
 }
@@ -116,5 +118,24 @@ func TestDiskInUse(t *testing.T) {
 	}
 	if !bytes.Equal([]byte(mustRead(t, backing)), old) {
 		t.Error("the disk has changed")
+	}
+}
+
+// TestMountPoint has a directory that a container was given: part of the same file system.
+func TestMountPoint(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	testns.OwnMounts(t)
+	dir := t.TempDir()
+	if err := unix.Mount(t.TempDir(), dir, "", unix.MS_BIND, ""); err != nil {
+		t.Skip(err)
+	}
+	defer unix.Unmount(dir, 0)
+	if err := testDir(dir).Check(); err == nil || !strings.Contains(err.Error(), "it is a mount point") {
+		t.Errorf("error is %v", err)
+	}
+	if err := testDir(filepath.Join(dir, "tree")).Check(); err != nil {
+		t.Error(err)
 	}
 }

@@ -16,5 +16,8 @@ func openDisk(string, bool) (*disk, error) {
 
 func (d *disk) write(int64, func(io.Writer) error) error { return errors.ErrUnsupported }
 
+// isMountPoint is never true: renaming says so itself.
+func isMountPoint(string) bool { return false }
+
 // OnDisk says whether the device name is the disk of f, or a partition of it.
 func (f File) OnDisk(string) bool { return false }

@@ -132,18 +132,22 @@ func TestDistinct(t *testing.T) {
 		places []Place
 		want   string
 	}{
-		{[]Place{file("-o", at("a")), file("-lock", at("b")), tree("-netboot", at("c")), tree("-release", at("d"))}, ""},
+		{[]Place{file("-o", at("a")), file("-lock", at("b")), tree("-netboot", at("c"))}, ""},
 		{[]Place{file("-o", at("a")), tree("-netboot", ""), tree("-release", "")}, ""},
 		{[]Place{file("-o", at("ab/x")), tree("-netboot", at("a"))}, ""},
 		{[]Place{input("-config", at("a")), input("-guests", at("a"))}, ""},
 		{[]Place{file("-o", at("a")), file("-lock", at("./a"))}, "-o and -lock are the same place"},
 		{[]Place{file("-o", at("a")), input("-config", at("a"))}, "-o and -config are the same place"},
-		{[]Place{file("-o", at("a/b/x.iso")), tree("-netboot", at("a"))}, "-o " + at("a/b/x.iso") + " lies in -netboot " + at("a")},
-		{[]Place{tree("-release", at("a/r")), tree("-netboot", at("a"))}, "-release " + at("a/r") + " lies in -netboot"},
+		{[]Place{file("-o", at("a/b/x.iso")), tree("-netboot", at("a"))},
+			"-o " + at("a/b/x.iso") + " lies in -netboot " + at("a")},
+		{[]Place{tree("-release", at("a/r")), tree("-netboot", at("a"))},
+			"-release " + at("a/r") + " lies in -netboot"},
 		{[]Place{tree("-release", at("a")), tree("-netboot", at("a"))}, "are the same place"},
-		{[]Place{input("-cache", at("a/cache")), tree("-netboot", at("a"))}, "-cache " + at("a/cache") + " lies in -netboot"},
+		{[]Place{input("-cache", at("a/cache")), tree("-netboot", at("a"))},
+			"-cache " + at("a/cache") + " lies in -netboot"},
 		{[]Place{file("-o", at("build")), input("-cache", at("build/cache"))}, "which is to be a file"},
-		{[]Place{file("-o", at("link/new/x")), tree("-netboot", at("real/new"))}, "-o " + at("link/new/x") + " lies in -netboot"},
+		{[]Place{file("-o", at("link/new/x")), tree("-netboot", at("real/new"))},
+			"-o " + at("link/new/x") + " lies in -netboot"},
 		{[]Place{file("-o", at("link/file")), input("-config", at("real/file"))}, "the same place"},
 	} {
 		err := Distinct(test.places...)

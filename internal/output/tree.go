@@ -44,8 +44,9 @@ func (d Dir) wrap(err error) error {
 	return fmt.Errorf("%s %s: %w", d.Flag, d.Name, err)
 }
 
-// Write writes the directory: fill adds its files. It appears at its place when it is complete, with permissions
-// that do not depend on the umask. An error, fill's own among them, leaves an older directory as it was, and nothing else.
+// Write writes the directory: fill adds its files. It appears at its place when it is complete, with
+// permissions that do not depend on the umask. An error, fill's own among them, leaves an older directory as
+// it was, and nothing else.
 func (d Dir) Write(fill func(*Tree) error) error {
 	real, _, err := d.place()
 	if err != nil {
@@ -83,6 +84,8 @@ func (d Dir) place() (real string, own *contents, err error) {
 		return real, nil, nil
 	case !info.IsDir():
 		return "", nil, errors.New("it is a file; name a directory")
+	case isMountPoint(real):
+		return "", nil, errors.New("it is a mount point, which cannot be renamed; name a directory in it")
 	}
 	own, err = d.read(real)
 	return real, own, err
@@ -116,7 +119,8 @@ func (d Dir) read(dir string) (*contents, error) {
 }
 
 func (d Dir) foreign(name string) error {
-	return fmt.Errorf("it holds %s, which is no file of a %s; name a directory that is new or empty", printable.Line(name), d.Kind)
+	return fmt.Errorf("it holds %s, which is no file of a %s; name a directory that is new or empty",
+		printable.Line(name), d.Kind)
 }
 
 // maxSums is the size in bytes of the longest list of sums that is read.
@@ -126,7 +130,8 @@ const maxSums = 1 << 20
 func (d Dir) compare(root fs.FS, found *contents) error {
 	listed, err := readSums(root)
 	if err != nil {
-		return fmt.Errorf("it is not empty and cannot be told from something else: %w; name a directory that is new or empty", err)
+		return fmt.Errorf("it is not empty and cannot be told from something else: %w; "+
+			"name a directory that is new or empty", err)
 	}
 	leading := map[string]bool{}
 	for name := range listed {
@@ -150,8 +155,8 @@ func (d Dir) compare(root fs.FS, found *contents) error {
 		if sum, err := sumOf(root, name); err != nil {
 			return err
 		} else if sum != want {
-			return fmt.Errorf("%s was changed since mkiso wrote it (%s has another sum); move it away, or name another directory",
-				name, sha256sums.Name)
+			return fmt.Errorf("%s was changed since mkiso wrote it (%s has another sum); "+
+				"move it away, or name another directory", name, sha256sums.Name)
 		}
 	}
 	return nil

@@ -87,7 +87,8 @@ func (o AddOptions) checkOut() error {
 	if err := o.out().Check(); err != nil {
 		return err
 	}
-	return output.Distinct(output.Place{Flag: "-o", Name: o.Out, Written: true}, output.Place{Flag: "-config", Name: o.Settings})
+	return output.Distinct(
+		output.Place{Flag: "-o", Name: o.Out, Written: true}, output.Place{Flag: "-config", Name: o.Settings})
 }
 
 // adder holds what the steps hand on.
@@ -339,7 +340,9 @@ func (a *adder) write(ctx context.Context) error {
 		return err
 	}
 	return a.out().Write(layout.Size(), func(to io.Writer) error {
-		sums, err := a.img.Write(ctx, to, func(written, total int64) { a.Progress("writing the image", written, total) })
+		sums, err := a.img.Write(ctx, to, func(written, total int64) {
+			a.Progress("writing the image", written, total)
+		})
 		if err != nil {
 			return err
 		}
