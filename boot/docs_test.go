@@ -100,11 +100,12 @@ var (
 	buildSide = []string{
 		"initramfs", "grub", "internal/disc", "internal/payload", "internal/iso9660", "internal/fat", "internal/elfdeps",
 		"internal/bom", "internal/release", "internal/remaster", "internal/guestdir", "internal/netserve", "internal/progress", "internal/atomicfile",
+		"internal/output", "internal/sourcedate",
 	}
 	runSide = []string{
 		"internal/pid1", "internal/stage", "internal/console", "internal/namespace", "internal/media", "internal/power", "internal/report",
 		"internal/loopdev", "internal/uevent", "internal/netcfg", "internal/xen", "internal/xenstore", "internal/supervise", "internal/hotplug",
-		"internal/webstore", "internal/checksum", "internal/disks",
+		"internal/webstore", "internal/checksum",
 	}
 )
 

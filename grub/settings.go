@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -40,6 +41,34 @@ var settingNames = []struct {
 		func(s *Settings) *string { return &s.Default }, checkDefault},
 }
 
+// MaxSettings is the size in bytes of the longest settings file.
+const MaxSettings = 64 << 10
+
+// ReadSettings reads the settings file name, and returns its text too.
+func ReadSettings(name string) (text []byte, s Settings, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, s, fmt.Errorf("settings: %w", err)
+	}
+	defer f.Close()
+	if text, err = io.ReadAll(io.LimitReader(f, MaxSettings+1)); err != nil {
+		return nil, s, fmt.Errorf("settings: %w", err)
+	}
+	if len(text) > MaxSettings {
+		return nil, s, fmt.Errorf("settings: %s has more than %d bytes; is it a file of settings?", name, MaxSettings)
+	}
+	s, err = ParseSettings(name, bytes.NewReader(text))
+	return text, s, err
+}
+
+// Byte order marks, which some editors on Windows put before a text: that of UTF-8 means nothing.
+const (
+	utf8Mark     = "\uFEFF"
+	utf16Little  = "\xFF\xFE"
+	utf16Big     = "\xFE\xFF"
+	settingSpace = " \t\r" // around and between words; to GRUB a space of Unicode's is a letter
+)
+
 // ParseSettings reads a settings file: lines "NAME = VALUE", empty lines, and comments from a "#"
 // at the start of a line on. Errors name file and line.
 func ParseSettings(file string, r io.Reader) (Settings, error) {
@@ -47,7 +76,14 @@ func ParseSettings(file string, r io.Reader) (Settings, error) {
 	given := map[string]int{}
 	lines := bufio.NewScanner(r)
 	for number := 1; lines.Scan(); number++ {
-		line := strings.TrimSpace(lines.Text())
+		line := lines.Text()
+		if number == 1 {
+			line = strings.TrimPrefix(line, utf8Mark)
+		}
+		if strings.HasPrefix(line, utf16Little) || strings.HasPrefix(line, utf16Big) {
+			return Settings{}, fmt.Errorf("%s:%d: the file is in UTF-16; save it as UTF-8", file, number)
+		}
+		line = strings.Trim(line, settingSpace)
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
@@ -64,7 +100,7 @@ func ParseSettings(file string, r io.Reader) (Settings, error) {
 // parseLine takes one setting; given has the lines of those before.
 func (s *Settings) parseLine(line string, number int, given map[string]int) error {
 	name, value, ok := strings.Cut(line, "=")
-	name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+	name, value = strings.Trim(name, settingSpace), strings.Trim(value, settingSpace)
 	if !ok {
 		return fmt.Errorf("%q: want NAME = VALUE", line)
 	}
@@ -98,7 +134,8 @@ func namesOfSettings() []string {
 var addition = regexp.MustCompile(`^[0-9A-Za-z_.,:/=+@%~^!(){}<>|;&#-]*$`)
 
 func checkAddition(value string) error {
-	for _, word := range strings.Fields(value) {
+	isSpace := func(r rune) bool { return strings.ContainsRune(settingSpace, r) }
+	for word := range strings.FieldsFuncSeq(value, isSpace) {
 		if !addition.MatchString(word) {
 			return fmt.Errorf(`the menu cannot hand on %q; leave out quotes, \, $, *, ?, [, ] and what is not ASCII`, word)
 		}
@@ -109,9 +146,14 @@ func checkAddition(value string) error {
 	return nil
 }
 
+// checkTimeout wants a number as Go writes it: GRUB reads 010 as octal and knows no +5.
 func checkTimeout(value string) error {
-	if n, err := strconv.Atoi(value); err != nil || n < -1 || n > 3600 {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < -1 || n > 3600 {
 		return fmt.Errorf("%q: want seconds, 0 to 3600, or -1", value)
+	}
+	if plain := strconv.Itoa(n); plain != value {
+		return fmt.Errorf("%q: GRUB reads that as another number; write %s", value, plain)
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package grub
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -46,6 +48,16 @@ func TestSettingsRefusals(t *testing.T) {
 		{"timeout = 3\ntimeout = 4", "f:2: timeout is given in line 1"},
 		{"timeout = soon", "want seconds"},
 		{"timeout = 3601", "want seconds"},
+		{"timeout = +5", "GRUB reads that as another number; write 5"},
+		{"timeout = 010", "GRUB reads that as another number; write 10"},
+		{"timeout = -0", "write 0"},
+		{"timeout = 0x10", "want seconds"},
+		{"timeout = 5\u00a0", "want seconds"},
+		{"\xff\xfec\x00m\x00", "f:1: the file is in UTF-16; save it as UTF-8"},
+		{"\n\ufefftimeout = 5", `there is no setting "\ufefftimeout"`},
+		{"cmdline = a\u00a0b", "leave out quotes"},
+		{"cmdline = a\vb", "leave out quotes"},
+		{"cmdline = a\u2003", "leave out quotes"},
 		{"default = installer", "no entry that can start by itself"},
 		{`cmdline = a="b c"`, "leave out quotes"},
 		{"cmdline = a=$b", "leave out quotes"},
@@ -58,6 +70,41 @@ func TestSettingsRefusals(t *testing.T) {
 	}
 	if _, err := (Settings{}).Config("a b"); err == nil {
 		t.Error("a medium id of two words is taken")
+	}
+}
+
+// TestSettingsFromWindows reads what an editor there writes.
+func TestSettingsFromWindows(t *testing.T) {
+	want := Settings{Cmdline: "a=b\tc", Timeout: "5"}
+	s, err := ParseSettings("f", strings.NewReader("\ufeffcmdline = a=b\tc\r\n\r\ntimeout =\t5 \r\n"))
+	if err != nil || s != want {
+		t.Errorf("settings are %+v, %v", s, err)
+	}
+}
+
+func TestReadSettings(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	text, s, err := ReadSettings(write("good", "timeout = 5\n"))
+	if err != nil || s.Timeout != "5" || string(text) != "timeout = 5\n" {
+		t.Errorf("%+v, %q, %v", s, text, err)
+	}
+	for name, want := range map[string]string{
+		write("long", strings.Repeat("#\n", MaxSettings)): "more than 65536 bytes",
+		"/dev/zero":                 "more than 65536 bytes",
+		dir:                         "is a directory",
+		dir + "/no":                 "settings: open",
+		write("wrong", "\nx = y\n"): dir + "/wrong:2: there is no setting",
+	} {
+		if _, _, err := ReadSettings(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want mention of %q", name, err, want)
+		}
 	}
 }
 

@@ -40,7 +40,8 @@ type Resolved struct {
 	UUID     string   // as written in the configuration or made here; it stays the same over boots of one machine
 	MACs     []string // one for each element of vif, as written in the configuration or made here
 	Memory   Memory
-	Complete *Config // what xl create gets
+	Complete *Config  // what xl create gets
+	Files    []string // in the guest's own directory: what the configuration names there
 }
 
 // Bytes is the file to hand to xl create.
@@ -262,6 +263,7 @@ func (r *resolver) absolute(what string, pos Pos, path string) (string, error) {
 	if err := r.trustPath(what, pos, path); err != nil {
 		return "", err
 	}
+	r.domain.Files = append(r.domain.Files, path)
 	return path, r.mustBeThere(what, pos, path)
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"path"
 	"slices"
@@ -131,6 +132,9 @@ func (a *Archive) Write(w io.Writer) error {
 	out := cpio.Newc.Writer(w)
 	for i, name := range slices.Sorted(maps.Keys(a.records)) {
 		record := a.records[name]
+		if err := CheckSize(name, int64(record.FileSize)); err != nil {
+			return err
+		}
 		record.Ino = uint64(i + 1)
 		record.NLink = 1
 		if err := out.WriteRecord(record); err != nil {
@@ -138,6 +142,25 @@ func (a *Archive) Write(w io.Writer) error {
 		}
 	}
 	return cpio.WriteTrailer(out)
+}
+
+// MaxSize is the size in bytes of the largest file in a cpio archive, whose header has 32 bits for it, and of
+// the largest initrd: Multiboot2 gives the places of what it loads in as many.
+const MaxSize = math.MaxUint32
+
+// maxName is the length in bytes of the longest name that the kernel unpacks: init/initramfs.c skips what is longer
+// than PATH_MAX, which counts the NUL.
+const maxName = 4095
+
+// CheckSize refuses a file that no cpio archive can hold.
+func CheckSize(name string, size int64) error {
+	if size > MaxSize {
+		return fmt.Errorf("%s: has %d bytes, a file in an initrd at most %d", name, size, int64(MaxSize))
+	}
+	if len(name) > maxName {
+		return fmt.Errorf("%s: the path has %d bytes, one in an initrd at most %d", name, len(name), maxName)
+	}
+	return nil
 }
 
 // add records an entry and the directories above it.

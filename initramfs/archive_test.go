@@ -95,3 +95,26 @@ func TestTree(t *testing.T) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
+
+// TestCPIOLimits adds what the 32 bits of a header, or the kernel, would cut.
+func TestCPIOLimits(t *testing.T) {
+	empty := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("")), nil }
+	for _, test := range []struct {
+		name string
+		size int64
+		want string
+	}{
+		{"guests/web/disk.img", 1 << 32, "guests/web/disk.img: has 4294967296 bytes"},
+		{"guests/web/disk.img", 1<<32 + 5, "at most 4294967295"},
+		{strings.Repeat("d/", 2048) + "f", 0, "the path has 4097 bytes"},
+	} {
+		a := NewArchive()
+		a.Stream(test.name, test.size, empty, 0o444)
+		if err := a.Write(io.Discard); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%.40s of %d bytes: %v, want mention of %q", test.name, test.size, err, test.want)
+		}
+	}
+	if err := CheckSize("f", MaxSize); err != nil {
+		t.Error(err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -178,7 +179,13 @@ func Append(w io.Writer, name string, extra *Archive) error {
 	if err := out.pad(4); err != nil {
 		return err
 	}
-	return extra.Write(out)
+	if err := extra.Write(out); err != nil {
+		return err
+	}
+	if out.n > MaxSize {
+		return fmt.Errorf("the initrd has %d bytes; a boot loader hands on at most %d", out.n, int64(MaxSize))
+	}
+	return nil
 }
 
 // counter counts what is written.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/bytesize"
 	"github.com/zerodisc/zerodisc/internal/checksum"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/printable"
@@ -119,8 +120,8 @@ func verdict(r checksum.Result, err error) string {
 			"lines above name them. Clean it, try another drive or port, or write it anew.\n",
 			r.Damaged, r.Files) + unlisted(r.Unlisted)
 	}
-	return fmt.Sprintf("The disc is good. All of its %d files (%.1f MB) are as they were written.\n",
-		r.Files, float64(r.Bytes)/1e6) + unlisted(r.Unlisted)
+	return fmt.Sprintf("The disc is good. All of its %d files (%s) are as they were written.\n",
+		r.Files, bytesize.Text(r.Bytes)) + unlisted(r.Unlisted)
 }
 
 // unlisted names files that could not be checked.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/bytesize"
 	"github.com/zerodisc/zerodisc/internal/disks"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/printable"
@@ -102,7 +103,7 @@ func (r *rescueSystem) diskTable() string {
 		return "\n  no disks\n"
 	}
 	mounts, _ := os.ReadFile("/proc/mounts")
-	mounted := mountPoints(string(mounts))
+	mounted := disks.MountPoints(string(mounts))
 	contents := r.reader.identifyAll(devices, identifyTimeout)
 	var b strings.Builder
 	b.WriteString("\n")
@@ -118,7 +119,7 @@ func diskLine(d disks.Device, what, mountPoint string) string {
 	if d.Partition {
 		name = "    " + d.Name
 	}
-	size := humanSize(d.Bytes)
+	size := bytesize.Text(d.Bytes)
 	if isDrive(d.Name) && mountPoint == "" {
 		size = "" // the kernel's guess when there is no disc
 	}
@@ -136,28 +137,6 @@ func diskLine(d disks.Device, what, mountPoint string) string {
 		fields = append(fields, "at "+printable.Line(mountPoint))
 	}
 	return strings.TrimRight(strings.Join(fields, "  "), " ") + "\n"
-}
-
-// humanSize writes a number of bytes as disks are sold.
-func humanSize(n int64) string {
-	switch {
-	case n >= 1e12:
-		return fmt.Sprintf("%.1f TB", float64(n)/1e12)
-	case n >= 1e9:
-		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
-	}
-	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
-}
-
-// mountPoints maps the sources of /proc/mounts (proc(5)) to the places where they are mounted.
-func mountPoints(mounts string) map[string]string {
-	points := map[string]string{}
-	for line := range strings.Lines(mounts) {
-		if fields := strings.Fields(line); len(fields) > 1 {
-			points[fields[0]] = fields[1]
-		}
-	}
-	return points
 }
 
 // diskReader says what is on disks. A read of a dying one hangs in the kernel and cannot be taken back: while it

@@ -60,13 +60,6 @@ func TestDyingDiskIsReadOnce(t *testing.T) {
 	t.Error("sda is never read again")
 }
 
-func TestMountPoints(t *testing.T) {
-	got := mountPoints("tmpfs /run tmpfs rw 0 0\n/dev/sr0 /media/boot iso9660 ro 0 0\n\n")
-	if got["/dev/sr0"] != "/media/boot" || len(got) != 2 {
-		t.Errorf("%v", got)
-	}
-}
-
 func TestNICTable(t *testing.T) {
 	sys := fstest.MapFS{
 		"class/net/lo/address":           {Data: []byte("00:00:00:00:00:00\n")},

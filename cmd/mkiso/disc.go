@@ -2,63 +2,72 @@ package main
 
 import (
 	"context"
-	"errors"
-	"os"
+	"io"
 
 	"github.com/zerodisc/zerodisc/internal/netserve"
 	"github.com/zerodisc/zerodisc/internal/progress"
 	"github.com/zerodisc/zerodisc/internal/remaster"
 )
 
+// eraseHelp describes the flag output.EraseFlag.
+const eraseHelp = "let -o name a whole disk (/dev/sdX): everything on it is lost"
+
 // add puts guests and settings onto a disc that is there.
-func add(ctx context.Context, args []string) error {
-	show := progress.New(os.Stdout)
+func add(ctx context.Context, c command, args []string, out io.Writer) error {
+	show := progress.New(out)
 	defer show.Done()
-	opts := remaster.AddOptions{Progress: show.Bytes}
-	flags := newFlags("mkiso add IN.iso [-guest DIR]... [-config FILE] [-replace] -o OUT.iso")
+	opts := remaster.AddOptions{Progress: show.Bytes, Note: show.Note}
+	flags := c.flags()
 	flags.Func("guest", "add the guest or the guests in `DIR` (repeatable)", appendTo(&opts.Guests))
 	flags.StringVar(&opts.Settings, "config", "", "give the disc the settings in `FILE` (docs/booting.md)")
 	flags.BoolVar(&opts.Replace, "replace", false, "take the place of guests of the same name")
 	flags.StringVar(&opts.Out, "o", "", "write the new disc to `FILE`")
-	rest, err := parse(flags, args, 1)
+	flags.BoolVar(&opts.Erase, "erase", false, eraseHelp)
+	rest, err := c.parse(flags, args, 1, out)
 	if err != nil {
 		return err
 	}
-	if opts.In = rest[0]; opts.Out == "" {
-		return errors.New("add: -o OUT.iso is missing: the file for the new disc")
+	opts.In = rest[0]
+	switch {
+	case opts.Out == "":
+		return c.misused("-o OUT.iso is missing, the file for the new disc")
+	case len(opts.Guests) == 0 && opts.Settings == "":
+		return c.misused("there is nothing to add; name a guest with -guest DIR or settings with -config FILE")
 	}
 	return remaster.Add(ctx, opts)
 }
 
 // inspect says what is on a disc.
-func inspect(_ context.Context, args []string) error {
-	rest, err := parse(newFlags("mkiso inspect ISO"), args, 1)
+func inspect(_ context.Context, c command, args []string, out io.Writer) error {
+	rest, err := c.parse(c.flags(), args, 1, out)
 	if err != nil {
 		return err
 	}
-	return remaster.Inspect(os.Stdout, rest[0])
+	return remaster.Inspect(out, rest[0])
 }
 
 // verify checks every sum of a disc.
-func verify(ctx context.Context, args []string) error {
-	rest, err := parse(newFlags("mkiso verify ISO"), args, 1)
+func verify(ctx context.Context, c command, args []string, out io.Writer) error {
+	rest, err := c.parse(c.flags(), args, 1, out)
 	if err != nil {
 		return err
 	}
-	show := progress.New(os.Stdout)
+	show := progress.New(out)
 	defer show.Done()
-	return remaster.Verify(ctx, os.Stdout, rest[0], func(read, total int64) { show.Bytes("reading "+rest[0], read, total) })
+	return remaster.Verify(ctx, out, rest[0], func(read, total int64) { show.Bytes("reading "+rest[0], read, total) })
 }
 
 // serve boots the PCs next to this one from a netboot tree.
-func serve(ctx context.Context, args []string) error {
-	opts := netserve.Options{Out: os.Stdout}
-	flags := newFlags("mkiso serve [-dir DIR] [-interface NAME] [-port N] [-range FIRST-LAST]")
+func serve(ctx context.Context, c command, args []string, out io.Writer) error {
+	opts := netserve.Options{Out: out}
+	flags := c.flags()
 	flags.StringVar(&opts.Dir, "dir", "build/netboot", "serve the netboot tree in `DIR`")
-	flags.StringVar(&opts.Interface, "interface", "", "answer on the network interface `NAME` (default: the only one there is)")
+	flags.StringVar(&opts.Interface, "interface", "",
+		"answer on the network interface `NAME` (default: the only one there is)")
 	flags.IntVar(&opts.HTTPPort, "port", 0, "serve HTTP on port `N` (default: 80, or one from 8080 on)")
-	flags.StringVar(&opts.Range, "range", "", "give addresses `FIRST-LAST` away: for a cable with no other DHCP server on it")
-	if _, err := parse(flags, args, 0); err != nil {
+	flags.StringVar(&opts.Range, "range", "",
+		"give addresses `FIRST-LAST` away: for a cable with no other DHCP server on it")
+	if _, err := c.parse(flags, args, 0, out); err != nil {
 		return err
 	}
 	return netserve.Serve(ctx, opts)

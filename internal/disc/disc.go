@@ -4,24 +4,13 @@ package disc
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
-	"time"
 
-	"github.com/zerodisc/zerodisc/boot"
-	"github.com/zerodisc/zerodisc/grub"
 	"github.com/zerodisc/zerodisc/initramfs"
-	"github.com/zerodisc/zerodisc/internal/guestdir"
-	"github.com/zerodisc/zerodisc/internal/iso9660"
-	"github.com/zerodisc/zerodisc/internal/payload"
 	"github.com/zerodisc/zerodisc/internal/progress"
 )
 
@@ -39,51 +28,22 @@ type Options struct {
 	Settings   string   // file of the disc's settings; "" for none
 	Lock       string   // file that holds the packages' exact versions, written when it is not there; "" for none
 	Release    string   // directory for everything that is published together; "" for none
+	Erase      bool     // Output may be a disk, which is overwritten
 	Size       bool     // print what takes how many bytes in detail
 	Offline    bool
 	Verbose    bool
 	Out        io.Writer // progress and summary
 }
 
-// Command lines that every boot gets. Xen: the screen and the first serial line; dom0's memory is
-// fixed, so that Xen does not give it all and a guest's start never waits for a balloon
-// (docs/decisions.md has the figures). Linux: messages of warnings and worse only, the boot report is ours.
-const (
-	xenCmdline = "console=vga,com1 com1=115200,8n1 dom0_mem=192M+12%,min:256M,max:1G dom0_max_vcpus=1-4 ucode=scan"
-	cmdline    = "console=tty0 console=hvc0 quiet loglevel=4 panic=30 swiotlb=8192 cryptomgr.notests"
-)
-
-// grubPackages hold GRUB's images and modules for BIOS and UEFI, and grub-mkimage.
-var grubPackages = []string{"grub-common", "grub-pc-bin", "grub-efi-amd64-bin"}
-
-// demoGuests are the guests of every disc, directories of this module.
-var demoGuests = []string{"tty1", "tty2"}
-
-// guestImage is the name under which a demo guest's configuration finds its initrd.
-const guestImage = "initrd.img"
-
-// builder holds what the steps of one build hand on.
+// builder is what every step of a build needs.
 type builder struct {
 	Options
 	source   string // this module's root directory
 	progress *progress.Progress
-	tree     *payload.Tree
-	made     *initramfs.Result
-	initrd   *iso9660.Content
-	xen      *iso9660.Content
-	kernel   *iso9660.Content
-	menu     grub.Menu
-	settings grub.Settings
-
-	provenance provenance
-	date       time.Time // of everything in the image
-
-	guestFiles []iso9660.File // those of files that belong to guests
-	files      []iso9660.File
 }
 
-// Build builds the image at opts.Output. A failure or a cancelled context leaves no partial
-// image behind, and an older image as it was.
+// Build builds the image at opts.Output. What the options ask for is checked before anything is built. A failure or
+// a cancelled context leaves no partial image behind, and an older image as it was.
 func Build(ctx context.Context, opts Options) error {
 	source, err := moduleRoot(ctx)
 	if err != nil {
@@ -94,14 +54,25 @@ func Build(ctx context.Context, opts Options) error {
 	}
 	b := &builder{Options: opts, source: source, progress: progress.New(opts.Out)}
 	defer b.progress.Done()
-	for _, step := range []func(context.Context) error{
-		b.readSettings, b.checkGuests, b.checkNetboot, b.checkRelease, b.loadPayload, b.makeInitrd, b.collectGuests, b.writeImage, b.writeNetboot, b.writeRelease,
-	} {
-		if err := step(ctx); err != nil {
-			return err
-		}
+	plan, err := b.plan(ctx)
+	if err != nil {
+		return err
 	}
-	return nil
+	parts, err := b.makeParts(ctx, plan)
+	if err != nil {
+		return err
+	}
+	disc, err := b.assemble(ctx, plan, parts)
+	if err != nil {
+		return err
+	}
+	if err := b.writeImage(ctx, plan, parts, disc); err != nil {
+		return err
+	}
+	if err := b.writeNetboot(ctx, plan, parts, disc); err != nil {
+		return err
+	}
+	return b.writeRelease(ctx, plan, parts, disc)
 }
 
 // moduleRoot finds the sources of zerodisc, which is where mkiso is run.
@@ -115,136 +86,4 @@ func moduleRoot(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("mkiso is run from within zerodisc's sources, this is module %q", path)
 	}
 	return dir, nil
-}
-
-func (b *builder) loadPayload(ctx context.Context) (err error) {
-	b.progress.Step("resolving packages")
-	extras, err := b.extraPackages()
-	if err != nil {
-		return err
-	}
-	roots := slices.Concat(initramfs.Packages, grubPackages, extras)
-	b.tree, err = payload.Load(ctx, payload.Options{
-		CacheDir: filepath.Join(b.CacheDir, "payload"), Mirror: b.Mirror, Suite: b.Suite, Offline: b.Offline, LockFile: b.Lock,
-		Progress: func(p payload.Progress) { b.progress.Bytes(p.Step, p.Done, p.Total) },
-	}, roots...)
-	return err
-}
-
-func (b *builder) makeInitrd(ctx context.Context) (err error) {
-	b.made, err = initramfs.Build(ctx, initramfs.Inputs{
-		Source: b.source, CacheDir: b.CacheDir, Tree: b.tree, Step: b.progress.Step,
-	})
-	if err != nil {
-		return err
-	}
-	b.initrd, _, err = iso9660.FromFile(b.made.Initrd)
-	return err
-}
-
-// collectGuests adds the demo guests, whose initrd is the end of dom0's, and those asked for.
-func (b *builder) collectGuests(context.Context) error {
-	image := b.initrd.Tail(b.made.Guest)
-	for _, name := range demoGuests {
-		files, err := guestdir.Files(filepath.Join(b.source, "guests", name))
-		if err != nil {
-			return err
-		}
-		b.guestFiles = append(b.guestFiles, files...)
-		b.guestFiles = append(b.guestFiles, iso9660.File{Path: boot.MediumGuests + "/" + name + "/" + guestImage, Content: image})
-	}
-	for _, dir := range b.Guests {
-		files, err := guestdir.Files(dir)
-		if err != nil {
-			return err
-		}
-		b.guestFiles = append(b.guestFiles, files...)
-	}
-	b.files = append(b.files, b.guestFiles...)
-	return nil
-}
-
-// fatEpoch is the earliest date that every file system on the disc can hold.
-var fatEpoch = time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)
-
-// modTime dates everything on the disc: SOURCE_DATE_EPOCH (reproducible-builds.org) or the last
-// commit of the sources, so that a build says nothing of when it ran.
-func (b *builder) modTime(ctx context.Context) (time.Time, error) {
-	text := os.Getenv("SOURCE_DATE_EPOCH")
-	if text == "" {
-		cmd := exec.CommandContext(ctx, "git", "log", "-1", "--format=%ct")
-		cmd.Dir = b.source
-		out, err := cmd.Output()
-		if err != nil {
-			return fatEpoch, nil // sources without history
-		}
-		text = strings.TrimSpace(string(out))
-	}
-	seconds, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH=%s: want seconds since 1970", text)
-	}
-	return time.Unix(seconds, 0).UTC(), nil
-}
-
-// digests are the SHA-256 of contents.
-type digests map[*iso9660.Content][sha256.Size]byte
-
-// add hashes the contents of files that are not in d yet.
-func (d digests) add(files []iso9660.File) error {
-	for _, f := range files {
-		if _, ok := d[f.Content]; ok {
-			continue
-		}
-		sum, err := digest(f.Content)
-		if err != nil {
-			return fmt.Errorf("hash %s: %w", f.Path, err)
-		}
-		d[f.Content] = sum
-	}
-	return nil
-}
-
-// share makes files with the same bytes one content, which is on the disc once: Xen's packages alone have
-// 14 times the same licence. Of equal ones keep stays: others are a part of it.
-func share(files []iso9660.File, sums digests, keep *iso9660.Content) {
-	first := map[[sha256.Size]byte]*iso9660.Content{sums[keep]: keep}
-	for i, f := range files {
-		sum := sums[f.Content]
-		if same, ok := first[sum]; ok {
-			files[i].Content = same
-			continue
-		}
-		first[sum] = f.Content
-	}
-}
-
-// buildID names this build by what is in it: 16 hexadecimal digits of the hash of everything that
-// the image is made of. extra is what is not a file yet.
-func buildID(files []iso9660.File, sums digests, extra ...string) string {
-	hash := sha256.New()
-	for _, text := range extra {
-		fmt.Fprintf(hash, "%d %s\n", len(text), text)
-	}
-	sorted := slices.SortedFunc(slices.Values(files), func(a, b iso9660.File) int { return strings.Compare(a.Path, b.Path) })
-	for _, f := range sorted {
-		fmt.Fprintf(hash, "%s %x\n", f.Path, sums[f.Content])
-	}
-	return hex.EncodeToString(hash.Sum(nil)[:8])
-}
-
-func digest(c *iso9660.Content) ([sha256.Size]byte, error) {
-	r, err := c.Open()
-	if err != nil {
-		return [sha256.Size]byte{}, err
-	}
-	defer r.Close()
-	sum := sha256.New()
-	_, err = io.Copy(sum, r)
-	return [sha256.Size]byte(sum.Sum(nil)), err
-}
-
-// openContent is the content of a file of this machine of known size.
-func openContent(name string, size int64) *iso9660.Content {
-	return &iso9660.Content{Size: size, Open: func() (io.ReadCloser, error) { return os.Open(name) }}
 }

@@ -88,7 +88,7 @@ func documents(p provenance, tree *payload.Tree, own licences) ([]iso9660.File, 
 		if err != nil {
 			return nil, fmt.Errorf("copyright of package %s: %w", pkg.Name, err)
 		}
-		files = append(files, iso9660.File{Path: "COPYRIGHT/" + pkg.Name, Content: openContent(e.Host, e.Size)})
+		files = append(files, iso9660.File{Path: "COPYRIGHT/" + pkg.Name, Content: contentOf(e)})
 	}
 	for _, m := range p.Modules {
 		for _, name := range m.Licences {

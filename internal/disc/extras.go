@@ -5,11 +5,13 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/iso9660"
+	"github.com/zerodisc/zerodisc/internal/payload"
 )
 
 // extra is a file of one of Debian's packages that the menu starts in place of zerodisc.
@@ -37,15 +39,18 @@ type option struct {
 	purpose string
 }
 
-const debianInstaller = "debian-installer"
+const (
+	debianInstaller = "debian-installer"
+	installerFiles  = "/usr/lib/debian-installer/images/*/amd64/text/debian-installer/amd64/"
+)
 
 // options are what Options.With may name.
 var options = []option{
 	{
 		name: debianInstaller, pkg: installerPackage, purpose: "Debian's installer, as an entry of the menu",
 		extras: []extra{
-			{"/usr/lib/debian-installer/images/*/amd64/text/debian-installer/amd64/linux", boot.MediumInstaller + "/linux"},
-			{"/usr/lib/debian-installer/images/*/amd64/text/debian-installer/amd64/initrd.gz", boot.MediumInstaller + "/initrd.gz"},
+			{installerFiles + "linux", boot.MediumInstaller + "/linux"},
+			{installerFiles + "initrd.gz", boot.MediumInstaller + "/initrd.gz"},
 		},
 	},
 }
@@ -70,70 +75,57 @@ func OptionNames() []string {
 	return names
 }
 
-// chosen are the options that were asked for.
-func (o Options) chosen() ([]option, error) {
-	var list []option
+// chosen are the options that were asked for, and the Debian packages of GRUB, the tools and these.
+func (o Options) chosen() (list []option, packages []string, err error) {
+	packages = slices.Concat(grubPackages, toolPackages)
 	for _, name := range o.With {
 		i := slices.IndexFunc(options, func(o option) bool { return o.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("-with %s: there is no such option; there are: %s", name, strings.Join(OptionNames(), ", "))
+			return nil, nil, fmt.Errorf("-with %s: there is no such option; there are: %s",
+				name, strings.Join(OptionNames(), ", "))
 		}
-		list = append(list, options[i])
-	}
-	return list, nil
-}
-
-// extraPackages are the Debian packages of all extras of this disc.
-func (o Options) extraPackages() ([]string, error) {
-	chosen, err := o.chosen()
-	if err != nil {
-		return nil, err
-	}
-	packages := slices.Clone(toolPackages)
-	for _, option := range chosen {
-		name, err := option.pkg(o.Suite)
+		pkg, err := options[i].pkg(o.Suite)
 		if err != nil {
-			return nil, fmt.Errorf("-with %s: %w", option.name, err)
+			return nil, nil, fmt.Errorf("-with %s: %w", name, err)
 		}
-		packages = append(packages, name)
+		list, packages = append(list, options[i]), append(packages, pkg)
 	}
-	return packages, nil
+	return list, packages, nil
 }
 
-// addExtras adds the tools and the options that were asked for.
-func (b *builder) addExtras() error {
-	chosen, err := b.chosen()
-	if err != nil {
-		return err
-	}
+// extraFiles are the tools and the files of the options that were asked for.
+func (p parts) extraFiles(chosen []option) ([]iso9660.File, error) {
 	list := slices.Clone(tools)
 	for _, option := range chosen {
 		list = append(list, option.extras...)
 	}
+	var files []iso9660.File
 	for _, x := range list {
-		content, err := b.extraContent(x)
+		content, err := p.extraContent(x)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		b.files = append(b.files, iso9660.File{Path: x.at, Content: content})
+		files = append(files, iso9660.File{Path: x.at, Content: content})
 	}
-	return nil
+	return files, nil
 }
 
 // extraContent finds the file of x in the payload and compresses it where its name on the disc says so.
-func (b *builder) extraContent(x extra) (*iso9660.Content, error) {
-	found, err := b.tree.Glob(x.pattern)
+func (p parts) extraContent(x extra) (*iso9660.Content, error) {
+	found, err := one(p.tree, x.pattern)
 	if err != nil {
 		return nil, err
 	}
-	if len(found) != 1 {
-		return nil, fmt.Errorf("%d files %s in the payload, want one", len(found), x.pattern)
-	}
-	content := openContent(found[0].Host, found[0].Size)
+	content := contentOf(found)
 	if !strings.HasSuffix(x.at, ".gz") || strings.HasSuffix(x.pattern, ".gz") {
 		return content, nil
 	}
 	return compressed(content)
+}
+
+// contentOf is the content of a file of the payload.
+func contentOf(e payload.Entry) *iso9660.Content {
+	return &iso9660.Content{Size: e.Size, Open: func() (io.ReadCloser, error) { return os.Open(e.Host) }}
 }
 
 // compressed is c as gzip does it; for small contents, since it is held in memory.

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestCheckGuests holds other guests off the demo's places; package guestdir tests the rest.
-func TestCheckGuests(t *testing.T) {
+// TestTakeGuests holds other guests off the demo's places; package guestdir tests the rest.
+func TestTakeGuests(t *testing.T) {
 	for _, name := range demoGuests {
 		dir := filepath.Join(t.TempDir(), name)
 		if err := os.Mkdir(dir, 0o755); err != nil {
@@ -17,11 +17,12 @@ func TestCheckGuests(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "a.cfg"), []byte("kernel = \"dom0\"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		b := &builder{Options: Options{Guests: []string{dir}}}
-		err := b.checkGuests(t.Context())
-		for _, want := range []string{"the name \"" + name + "\" is that of a guest of the demo", "/guests/" + name + ", is taken by the demo"} {
+		_, err := takeGuests([]string{dir})
+		for _, want := range []string{
+			"the name \"" + name + "\" is that of a guest of the demo", "/guests/" + name + ", is taken by the demo",
+		} {
 			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("checkGuests: %v, want mention of %q", err, want)
+				t.Errorf("takeGuests: %v, want mention of %q", err, want)
 			}
 		}
 	}

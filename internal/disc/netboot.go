@@ -4,25 +4,22 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/grub"
 	"github.com/zerodisc/zerodisc/initramfs"
-	"github.com/zerodisc/zerodisc/internal/atomicfile"
 	"github.com/zerodisc/zerodisc/internal/iso9660"
-	"github.com/zerodisc/zerodisc/internal/sha256sums"
+	"github.com/zerodisc/zerodisc/internal/output"
 )
 
-// Files at the root of the netboot tree. Firmware and iPXE are told their names, all else is found
+// Files at the root of the netboot tree. Firmware and iPXE are given their names, all else is found
 // from where they were loaded.
 const (
 	pxeBIOS    = "pxe-bios.0"
@@ -30,67 +27,65 @@ const (
 	ipxeScript = "boot.ipxe"
 	undi       = "undionly.kpxe" // iPXE for BIOS machines whose DHCP server is not the one that serves the tree
 	netXen     = "boot/xen"      // not compressed: iPXE has no gzip
+	netText    = "README"
 )
 
-// writeNetboot writes the tree that machines start from by PXE, iPXE and HTTP. It takes the place of
-// an older one when it is complete.
-func (b *builder) writeNetboot(ctx context.Context) error {
+// netbootTree lists the files that a netboot tree has, next to the list of their sums.
+var netbootTree = []string{
+	netXen, boot.MediumKernel, boot.MediumInitrd, boot.MediumMemtestBIOS, boot.MediumMemtestEFI, undi,
+	pxeBIOS, pxeUEFI, ipxeScript, boot.MediumGRUB, boot.MediumSettings, netText,
+}
+
+func inNetbootTree(path string) bool { return slices.Contains(netbootTree, path) }
+
+// writeNetboot writes the tree that machines start from by PXE, iPXE and HTTP.
+func (b *builder) writeNetboot(ctx context.Context, p plan, made parts, m medium) error {
 	if b.Netboot == "" {
 		return nil
 	}
 	b.progress.Step("writing the netboot tree")
-	work := filepath.Clean(b.Netboot) + ".partial"
-	if err := os.RemoveAll(work); err != nil {
-		return err
-	}
-	defer os.RemoveAll(work)
-	menu := b.menu
-	menu.Netboot, menu.Xen = true, netXen
-	for _, step := range []func() error{
-		func() error { return b.netXen(filepath.Join(work, netXen)) },
-		func() error { return writeContent(filepath.Join(work, boot.MediumKernel), b.kernel) },
-		func() error { return b.netInitrd(filepath.Join(work, boot.MediumInitrd)) },
-		func() error { return b.netTools(work) },
-		func() error { return b.netLoader(ctx, work, menu) },
-		func() error { return netTexts(work, menu) },
-		func() error { return writeSums(work) },
-	} {
-		if err := step(); err != nil {
-			return fmt.Errorf("netboot tree: %w", err)
-		}
-	}
-	if err := os.RemoveAll(b.Netboot); err != nil {
-		return err
-	}
-	return os.Rename(work, b.Netboot)
-}
-
-// checkNetboot refuses, before anything is built, to write where something else would be lost.
-func (b *builder) checkNetboot(context.Context) error {
-	if b.Netboot == "" {
-		return nil
-	}
-	return checkReplaceable(b.Netboot)
-}
-
-// checkReplaceable refuses a directory that holds something else than a netboot tree.
-func checkReplaceable(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
-		return nil
-	}
-	if err == nil {
-		_, err = os.Stat(filepath.Join(dir, ipxeScript))
-	}
+	texts, err := p.netTexts(ctx, made, m.menu)
 	if err != nil {
-		return fmt.Errorf("netboot tree: %s is there and is no netboot tree: %w; name a directory that is new or empty", dir, err)
+		return fmt.Errorf("netboot tree: %w", err)
 	}
-	return nil
+	files, err := made.netTools(m.image.Files)
+	if err != nil {
+		return fmt.Errorf("netboot tree: %w", err)
+	}
+	files = append(files, iso9660.File{Path: boot.MediumKernel, Content: made.kernel})
+	return p.netboot.Write(func(tree *output.Tree) error {
+		if _, err := tree.File(netXen, made.writeXen); err != nil {
+			return err
+		}
+		_, err := tree.File(boot.MediumInitrd, func(to io.Writer) error { return made.writeNetInitrd(to, m.guests) })
+		if err != nil {
+			return err
+		}
+		for _, f := range append(files, texts...) {
+			if err := addContent(tree, f); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
-// netXen writes Xen as it is when decompressed.
-func (b *builder) netXen(name string) error {
-	source, err := b.xen.Open()
+func addContent(tree *output.Tree, f iso9660.File) error {
+	source, err := f.Content.Open()
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	_, err = tree.File(f.Path, func(to io.Writer) error {
+		_, err := io.Copy(to, source)
+		return err
+	})
+	return err
+}
+
+// writeXen writes Xen as it is when decompressed.
+func (p parts) writeXen(to io.Writer) error {
+	source, err := p.xen.Open()
 	if err != nil {
 		return err
 	}
@@ -99,20 +94,18 @@ func (b *builder) netXen(name string) error {
 	if err != nil {
 		return fmt.Errorf("decompress Xen: %w", err)
 	}
-	return atomicfile.Write(name, func(f *os.File) error {
-		_, err := io.Copy(f, unpacked)
-		return err
-	})
+	_, err = io.Copy(to, unpacked)
+	return err
 }
 
-// netInitrd writes the initrd with the guests and the kernel that they share behind it: nothing is
+// writeNetInitrd writes the initrd with the guests and the kernel that they share behind it: nothing is
 // taken from a medium then.
-func (b *builder) netInitrd(name string) error {
+func (p parts) writeNetInitrd(to io.Writer, guests []iso9660.File) error {
 	extra := initramfs.NewArchive()
-	extra.Stream(boot.KernelInRAM, b.kernel.Size, b.kernel.Open, 0o444)
+	extra.Stream(boot.KernelInRAM, p.kernel.Size, p.kernel.Open, 0o444)
 	first := map[*iso9660.Content]string{}
-	for _, f := range b.guestFiles {
-		at := path.Join(boot.GuestsInRAM, strings.TrimPrefix(f.Path, boot.MediumGuests))
+	for _, f := range guests {
+		at := inRAM(f)
 		if same, ok := first[f.Content]; ok {
 			extra.Link(at, same)
 			continue
@@ -124,53 +117,86 @@ func (b *builder) netInitrd(name string) error {
 		}
 		extra.Stream(at, f.Content.Size, f.Content.Open, perm)
 	}
-	return atomicfile.Write(name, func(f *os.File) error { return initramfs.Append(f, b.made.Initrd, extra) })
+	return initramfs.Append(to, p.made.Initrd, extra)
 }
 
-// netTools writes what the menu starts in place of zerodisc.
-func (b *builder) netTools(dir string) error {
-	for _, f := range b.files {
-		if f.Path == boot.MediumMemtestBIOS || f.Path == boot.MediumMemtestEFI {
-			if err := writeContent(filepath.Join(dir, f.Path), f.Content); err != nil {
-				return err
-			}
-		}
-	}
-	content, err := b.extraContent(extra{"/usr/lib/ipxe/undionly.kpxe", undi})
-	if err != nil {
-		return err
-	}
-	return writeContent(filepath.Join(dir, undi), content)
+// inRAM is where a guest's file of the disc lies in dom0 after a start from the network.
+func inRAM(f iso9660.File) string {
+	return path.Join(boot.GuestsInRAM, strings.TrimPrefix(f.Path, boot.MediumGuests))
 }
 
-func (b *builder) netLoader(ctx context.Context, dir string, menu grub.Menu) error {
-	loader, err := grub.BuildNet(ctx, b.tree.Root())
-	if err != nil {
-		return err
-	}
-	config, err := menu.Config()
-	if err != nil {
-		return err
-	}
-	settings, err := b.settings.Config(menu.BuildID)
-	if err != nil {
-		return err
-	}
-	// iPXE's script does not read the settings.
-	menu.XenCmdline += " " + b.settings.XenCmdline
-	menu.Cmdline += " " + b.settings.Cmdline
-	script, err := menu.IPXE(pxeUEFI)
-	if err != nil {
-		return err
-	}
-	for name, data := range map[string][]byte{
-		pxeBIOS: loader.BIOS, pxeUEFI: loader.EFI, boot.MediumGRUB: config, boot.MediumSettings: settings, ipxeScript: script,
-	} {
-		if err := writeContent(filepath.Join(dir, name), iso9660.Bytes(data)); err != nil {
-			return err
+// checkNetInitrd refuses guests that no initrd can carry.
+func checkNetInitrd(guests []iso9660.File) error {
+	var total int64
+	for _, f := range guests {
+		if err := initramfs.CheckSize(f.Path, f.Content.Size); err != nil {
+			return fmt.Errorf("-netboot: %w; give this guest from a web server (docs/guests.md)", err)
 		}
+		total += f.Content.Size
+	}
+	if total > initramfs.MaxSize {
+		return fmt.Errorf("-netboot: the guests have %d bytes, an initrd at most %d; "+
+			"give some from a web server (docs/guests.md)", total, int64(initramfs.MaxSize))
 	}
 	return nil
+}
+
+// netTools are what the menu starts in place of zerodisc, files of the disc, and iPXE for firmware to load.
+func (p parts) netTools(onDisc []iso9660.File) ([]iso9660.File, error) {
+	content, err := p.extraContent(extra{"/usr/lib/ipxe/undionly.kpxe", undi})
+	files := []iso9660.File{{Path: undi, Content: content}}
+	for _, f := range onDisc {
+		if f.Path == boot.MediumMemtestBIOS || f.Path == boot.MediumMemtestEFI {
+			files = append(files, f)
+		}
+	}
+	return files, err
+}
+
+// netMenu is a disc's menu for machines that were started from the network.
+func netMenu(menu grub.Menu) grub.Menu {
+	menu.Netboot, menu.Xen = true, netXen
+	return menu
+}
+
+// ipxe is the script for iPXE. It does not read the settings, so they are in its command lines.
+func (p plan) ipxe(menu grub.Menu) ([]byte, error) {
+	menu = netMenu(menu)
+	menu.XenCmdline += " " + p.settings.XenCmdline
+	menu.Cmdline += " " + p.settings.Cmdline
+	return menu.IPXE(pxeUEFI)
+}
+
+// netTexts are GRUB for the network, its menu, the script for iPXE and the README.
+func (p plan) netTexts(ctx context.Context, made parts, menu grub.Menu) ([]iso9660.File, error) {
+	loader, err := grub.BuildNet(ctx, made.tree.Root())
+	if err != nil {
+		return nil, err
+	}
+	config, err := netMenu(menu).Config()
+	if err != nil {
+		return nil, err
+	}
+	settings, err := p.settings.Config(menu.BuildID)
+	if err != nil {
+		return nil, err
+	}
+	script, err := p.ipxe(menu)
+	if err != nil {
+		return nil, err
+	}
+	var readme bytes.Buffer
+	if err := netReadme.Execute(&readme, menu); err != nil {
+		return nil, err
+	}
+	return []iso9660.File{
+		{Path: pxeBIOS, Content: iso9660.Bytes(loader.BIOS)},
+		{Path: pxeUEFI, Content: iso9660.Bytes(loader.EFI)},
+		{Path: boot.MediumGRUB, Content: iso9660.Bytes(config)},
+		{Path: boot.MediumSettings, Content: iso9660.Bytes(settings)},
+		{Path: ipxeScript, Content: iso9660.Bytes(script)},
+		{Path: netText, Content: iso9660.Bytes(readme.Bytes())},
+	}, nil
 }
 
 // netReadme is the tree's README.
@@ -184,7 +210,7 @@ Serve this directory by TFTP, or by HTTP, or both, and tell machines what to loa
 
 What they load then is found from where they took that file; put it at any depth.
 
-dnsmasq beside a DHCP server that stays as it is (proxy DHCP; 192.168.1.0 is the network):
+dnsmasq next to a DHCP server that stays as it is (proxy DHCP; 192.168.1.0 is the network):
 
   port=0
   dhcp-range=192.168.1.0,proxy
@@ -215,53 +241,3 @@ iPXE from a web server:  chain http://SERVER/zerodisc/` + ipxeScript + `
 
 SHA256SUMS has the sums of all files: sha256sum -c SHA256SUMS
 `))
-
-func netTexts(dir string, menu grub.Menu) error {
-	var text bytes.Buffer
-	if err := netReadme.Execute(&text, menu); err != nil {
-		return err
-	}
-	return writeContent(filepath.Join(dir, "README"), iso9660.Bytes(text.Bytes()))
-}
-
-// writeContent writes a file of this machine.
-func writeContent(name string, c *iso9660.Content) error {
-	source, err := c.Open()
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	return atomicfile.Write(name, func(f *os.File) error {
-		_, err := io.Copy(f, source)
-		return err
-	})
-}
-
-// writeSums writes SHA256SUMS of all files below dir.
-func writeSums(dir string) error {
-	var sums []iso9660.Sum
-	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		content, _, err := iso9660.FromFile(name)
-		if err != nil {
-			return err
-		}
-		sum, err := digest(content)
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(dir, name)
-		sums = append(sums, iso9660.Sum{Path: filepath.ToSlash(rel), SHA256: sum})
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	list, err := iso9660.FormatSums(sums)
-	if err != nil {
-		return err
-	}
-	return writeContent(filepath.Join(dir, sha256sums.Name), iso9660.Bytes(list))
-}

@@ -1,70 +1,45 @@
 package disc
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/zerodisc/zerodisc/internal/sha256sums"
+	"github.com/zerodisc/zerodisc/grub"
 )
 
-func TestOnlyANetbootTreeIsReplaced(t *testing.T) {
-	full := t.TempDir()
-	file := filepath.Join(full, "thesis.tex")
-	if err := os.WriteFile(file, nil, 0o644); err != nil {
+// TestIPXEHasTheSettings checks that the script, which reads no settings, has them in its command lines.
+func TestIPXEHasTheSettings(t *testing.T) {
+	p := plan{settings: grub.Settings{Cmdline: "zerodisc.hostname=rack7", XenCmdline: "dom0_mem=1G"}}
+	menu := grub.Menu{
+		Title: "zerodisc", BuildID: "0123456789abcdef", Timeout: time.Second,
+		XenCmdline: "console=vga", Cmdline: "quiet",
+	}
+	script, err := p.ipxe(menu)
+	if err != nil {
 		t.Fatal(err)
 	}
-	old := t.TempDir()
-	if err := os.WriteFile(filepath.Join(old, ipxeScript), nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	for _, test := range []struct {
-		name, dir string
-		refused   bool
-	}{
-		{"new", filepath.Join(full, "new"), false},
-		{"empty", t.TempDir(), false},
-		{"an older tree", old, false},
-		{"somebody's files", full, true},
-		{"a file", file, true},
+	for _, want := range []string{
+		"kernel " + netXen + " console=vga dom0_mem=1G", " quiet zerodisc.hostname=rack7 ", "chain " + pxeUEFI,
 	} {
-		if err := checkReplaceable(test.dir); (err != nil) != test.refused || err != nil && !strings.Contains(err.Error(), test.dir) {
-			t.Errorf("%s: %v", test.name, err)
+		if !strings.Contains(string(script), want) {
+			t.Errorf("it does not have %q:\n%s", want, script)
 		}
 	}
 }
 
-// TestNetbootSums holds the tree's list to the package that reads lists, a name with escapes included.
-func TestNetbootSums(t *testing.T) {
-	dir := t.TempDir()
-	var want []sha256sums.Sum
-	for _, name := range []string{"guests/a/line\nfeed", "vmlinuz"} {
-		name := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			t.Fatal(err)
+// TestNetbootTreeIsItsOwn checks that a tree of an earlier build may be replaced: that every file that is
+// written counts as one of a netboot tree. output.Tree refuses others.
+func TestNetbootTreeIsItsOwn(t *testing.T) {
+	for _, name := range []string{"boot.ipxe", "boot/xen", "pxe-bios.0", "pxe-uefi.efi", "undionly.kpxe", "README"} {
+		if !inNetbootTree(name) {
+			t.Errorf("%s does not count", name)
 		}
-		if err := os.WriteFile(name, []byte(name), 0o644); err != nil {
-			t.Fatal(err)
+	}
+	for _, name := range []string{"zerodisc.iso", "thesis.tex", filepath.Join("boot", "mine"), ""} {
+		if inNetbootTree(name) {
+			t.Errorf("%q counts", name)
 		}
-		rel, err := filepath.Rel(dir, name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want = append(want, sha256sums.Sum{Path: rel, SHA256: sha256.Sum256([]byte(name))})
-	}
-	if err := writeSums(dir); err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(filepath.Join(dir, sha256sums.Name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := sha256sums.Parse(bytes.NewReader(text))
-	if err != nil || !slices.Equal(got, want) {
-		t.Errorf("the list is %q, %v; want %q", text, err, want)
 	}
 }

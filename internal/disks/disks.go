@@ -86,6 +86,17 @@ func label(uevent string) string {
 	return ""
 }
 
+// MountPoints maps the sources of /proc/mounts (proc(5)) to the places where they are mounted.
+func MountPoints(mounts string) map[string]string {
+	points := map[string]string{}
+	for line := range strings.Lines(mounts) {
+		if fields := strings.Fields(line); len(fields) > 1 {
+			points[fields[0]] = fields[1]
+		}
+	}
+	return points
+}
+
 // read returns a file's text without the white space around it, "" if it cannot be read.
 func read(sys fs.FS, dir, name string) string {
 	text, _ := fs.ReadFile(sys, path.Join(dir, name))

@@ -95,3 +95,10 @@ func FuzzIdentify(f *testing.F) {
 		}
 	})
 }
+
+func TestMountPoints(t *testing.T) {
+	got := MountPoints("tmpfs /run tmpfs rw 0 0\n/dev/sr0 /media/boot iso9660 ro 0 0\n\n")
+	if got["/dev/sr0"] != "/media/boot" || len(got) != 2 {
+		t.Errorf("%v", got)
+	}
+}

@@ -1,11 +1,14 @@
 package guestdir
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/zerodisc/zerodisc/internal/iso9660"
 )
 
 // store writes guests, name -> configuration, into a new store.
@@ -30,7 +33,7 @@ var demo = Present{
 	Dirs:  map[string]bool{"tty1": true, "tty2": true},
 }
 
-func TestCheck(t *testing.T) {
+func TestTake(t *testing.T) {
 	const good = "kernel = \"dom0\"\n"
 	for _, test := range []struct {
 		name    string
@@ -58,13 +61,13 @@ func TestCheck(t *testing.T) {
 			if test.again {
 				dirs = append(dirs, filepath.Join(dirs[0], "a"))
 			}
-			_, err := Check(dirs, demo)
+			_, err := Take(dirs, demo)
 			if (err != nil) != (test.want != nil) {
-				t.Fatalf("Check: %v, want mention of %q", err, test.want)
+				t.Fatalf("Take: %v, want mention of %q", err, test.want)
 			}
 			for _, want := range test.want {
 				if !strings.Contains(err.Error(), want) {
-					t.Errorf("Check: %v, want mention of %q", err, want)
+					t.Errorf("Take: %v, want mention of %q", err, want)
 				}
 			}
 		})
@@ -72,18 +75,28 @@ func TestCheck(t *testing.T) {
 }
 
 // Two stores are one on the disc.
-func TestCheckInOnePlace(t *testing.T) {
+func TestTakeInOnePlace(t *testing.T) {
 	one := store(t, map[string]string{"web": "kernel = \"dom0\"; name = \"a\""})
 	two := store(t, map[string]string{"web": "kernel = \"dom0\"; name = \"b\"", "other": "kernel = \"dom0\""})
 	want := filepath.Join(two, "web/web.cfg") + ": its directory's place on the disc, /guests/web, is taken by " +
 		filepath.Join(one, "web/web.cfg") + "; rename the directory"
-	if _, err := Check([]string{one, two}, Present{}); err == nil || err.Error() != want {
+	if _, err := Take([]string{one, two}, Present{}); err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }
 
-func TestFiles(t *testing.T) {
-	dir := store(t, map[string]string{"a": "x", "b": "y"})
+const config = "kernel = \"dom0\"\n"
+
+func paths(files []iso9660.File) []string {
+	var paths []string
+	for _, f := range files {
+		paths = append(paths, f.Path)
+	}
+	return paths
+}
+
+func TestTakenFiles(t *testing.T) {
+	dir := store(t, map[string]string{"a": config, "b": config})
 	if err := os.Chmod(filepath.Join(dir, "a/a.cfg"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -94,25 +107,87 @@ func TestFiles(t *testing.T) {
 		{dir, []string{"guests/a/a.cfg", "guests/b/b.cfg"}},
 		{filepath.Join(dir, "a"), []string{"guests/a/a.cfg"}},
 	} {
-		files, err := Files(test.dir)
-		var found []string
-		for _, f := range files {
-			found = append(found, f.Path)
-			if f.Executable != (f.Path == "guests/a/a.cfg") || f.Content.Size != 1 {
+		taken, err := Take([]string{test.dir}, Present{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := paths(taken.Files); !slices.Equal(found, test.want) || len(taken.LeftOut) != 0 {
+			t.Errorf("%q, without %q, want %q", found, taken.LeftOut, test.want)
+		}
+		for _, f := range taken.Files {
+			if f.Executable != (f.Path == "guests/a/a.cfg") || f.Content.Size != int64(len(config)) {
 				t.Errorf("%s: %+v", f.Path, f)
 			}
-		}
-		if err != nil || !slices.Equal(found, test.want) {
-			t.Errorf("%q, %v, want %q", found, err, test.want)
 		}
 	}
 	if err := os.Symlink(dir, filepath.Join(dir, "a/link")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Files(dir); err == nil || !strings.Contains(err.Error(), "link: not a regular file") {
+	if _, err := Take([]string{dir}, Present{}); err == nil || !strings.Contains(err.Error(), "link: not a regular file") {
 		t.Errorf("a link to a directory: %v", err)
 	}
-	if _, err := Files(dir + ".none"); err == nil {
+	if _, err := Take([]string{dir + ".none"}, Present{}); err == nil {
 		t.Error("a directory that is not there is accepted")
+	}
+}
+
+// TestLinkedGuest has a store that is a link, with a guest that is one.
+func TestLinkedGuest(t *testing.T) {
+	dir := store(t, map[string]string{"a": config})
+	links := t.TempDir()
+	for name, target := range map[string]string{"store": links + "/real", "real/web": dir + "/a"} {
+		name = filepath.Join(links, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.Symlink(target, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"store", "store/web"} {
+		taken, err := Take([]string{filepath.Join(links, name)}, Present{})
+		if err != nil || len(taken.LeftOut) != 0 || !slices.Equal(paths(taken.Files), []string{"guests/web/a.cfg"}) {
+			t.Errorf("%s: %+v, %v", name, taken, err)
+		}
+	}
+}
+
+// TestLeftOut keeps a store as people do: in a Git repository, with notes and an editor's leftovers.
+func TestLeftOut(t *testing.T) {
+	dir := store(t, map[string]string{
+		"web": config +
+			"ramdisk = \".made/initrd.img\"\ndisk = [ '.disk.img,raw,xvda,r', 'sub/b.img,raw,xvdb,r' ]\n",
+	})
+	for _, name := range []string{
+		".git/config", "README", "web/.git/config", "web/.web.cfg.swp", "web/.disk.img", "web/.made/initrd.img",
+		"web/.made/log", "web/sub/b.img", "web/notes", "web/line\nfeed/.x",
+	} {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte("secret"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "web/empty"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	taken, err := Take([]string{dir}, Present{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"guests/web/.disk.img", "guests/web/.made/initrd.img", "guests/web/notes", "guests/web/sub/b.img",
+		"guests/web/web.cfg",
+	}
+	if found := paths(taken.Files); !slices.Equal(found, want) {
+		t.Errorf("it takes %q, want %q", found, want)
+	}
+	left := []string{
+		dir + "/.git (in no guest's directory)", dir + "/README (in no guest's directory)",
+		dir + "/web/.git (hidden)",
+		dir + "/web/.made/log (hidden)", dir + "/web/.web.cfg.swp (hidden)", dir + "/web/empty (an empty directory)",
+		dir + `/web/line\nfeed/.x (hidden)`,
+	}
+	if !slices.Equal(taken.LeftOut, left) {
+		t.Errorf("it leaves out\n%q, want\n%q", taken.LeftOut, left)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/zerodisc/zerodisc/internal/bytesize"
 )
 
 // reporter writes one line an event, from many goroutines.
@@ -48,11 +50,11 @@ func (f fetch) String() string {
 	case f.err != nil && f.size < 0:
 		return fmt.Sprintf("%s not sent: %v", name, f.err)
 	case f.err != nil:
-		return fmt.Sprintf("%s not complete, %s of %s: %v", name, size(f.sent), size(f.size), f.err)
+		return fmt.Sprintf("%s not complete, %s of %s: %v", name, bytesize.Text(f.sent), bytesize.Text(f.size), f.err)
 	}
-	amount := size(f.sent)
+	amount := bytesize.Text(f.sent)
 	if f.sent < f.size {
-		amount += " of " + size(f.size) // a range
+		amount += " of " + bytesize.Text(f.size) // a range
 	}
 	return fmt.Sprintf("%s  %s in %s, %s", name, amount, seconds(f.elapsed), rate(f.sent, f.elapsed))
 }
@@ -64,14 +66,6 @@ func printable(text string) string {
 		return strconv.Quote(text)
 	}
 	return text
-}
-
-// size writes a number of bytes as a person reads it.
-func size(n int64) string {
-	if n < 1e6 {
-		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
-	}
-	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 }
 
 func seconds(d time.Duration) string {

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/atomicfile"
 )
 
 // keyrings are the names Debian's archive keys have had, in order of preference.
@@ -125,7 +127,7 @@ func (a *apt) write(ctx context.Context) error {
 		{"sources.list", a.sources},
 		{"status", ""},
 	} {
-		if err := writeFile(filepath.Join(a.dir, f.name), []byte(f.text)); err != nil {
+		if err := atomicfile.WriteBytes(filepath.Join(a.dir, f.name), []byte(f.text)); err != nil {
 			return fmt.Errorf("write apt root: %w", err)
 		}
 	}
@@ -184,7 +186,7 @@ func (a *apt) update(ctx context.Context, opts Options) error {
 	if _, err := a.run(ctx, call{args: []string{"apt-get", "-q", "update"}, percent: func(float64) {}}); err != nil {
 		return fmt.Errorf("fetch package index: %w", err)
 	}
-	return writeFile(stamp, []byte(a.sources))
+	return atomicfile.WriteBytes(stamp, []byte(a.sources))
 }
 
 // call is one run of a program in the private root.

@@ -124,17 +124,3 @@ func pruneDir(dir string, keep map[string]bool) error {
 	}
 	return nil
 }
-
-// writeFile writes a file so that it is there completely or not at all.
-func writeFile(file string, data []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".new-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(data)
-	if err := errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), file)
-}

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/zerodisc/zerodisc/internal/atomicfile"
 )
 
 // lockFormat is a lock file's first line: format and version.
@@ -44,7 +46,7 @@ func ReadLock(file string) (*Resolution, error) {
 
 // WriteLock writes a lock file; a failure leaves an older one as it was.
 func WriteLock(file string, res *Resolution) error {
-	if err := writeFile(file, formatLock(res)); err != nil {
+	if err := atomicfile.WriteBytes(file, formatLock(res)); err != nil {
 		return fmt.Errorf("write lock: %w", err)
 	}
 	return nil
@@ -213,5 +215,5 @@ func keepResolution(opts Options, res *Resolution) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(opts.path("resolutions", "lock-"+res.key()+".json"), raw)
+	return atomicfile.WriteBytes(opts.path("resolutions", "lock-"+res.key()+".json"), raw)
 }

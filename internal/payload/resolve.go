@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/atomicfile"
 )
 
 // notNeeded are packages the walk along dependencies stops at: they do their work on an
@@ -77,7 +79,7 @@ func resolve(ctx context.Context, opts Options, roots []string) (*Resolution, er
 	if err != nil {
 		return nil, err
 	}
-	return res, writeFile(file, raw)
+	return res, atomicfile.WriteBytes(file, raw)
 }
 
 // usable tells whether asking apt again could not give another answer.

@@ -20,6 +20,8 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/zerodisc/zerodisc/internal/atomicfile"
 )
 
 // node is one file of an unpacked package as its archive describes it.
@@ -85,7 +87,7 @@ func unpack(ctx context.Context, opts Options, p Package) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(dir+".json", raw)
+	return atomicfile.WriteBytes(dir+".json", raw)
 }
 
 // isUnpacked tells whether the package's files are there, with the sizes they must have.

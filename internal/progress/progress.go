@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/zerodisc/zerodisc/internal/bytesize"
 )
 
 // redraw is how often a percentage is drawn anew on a terminal.
@@ -45,6 +47,14 @@ func (p *Progress) Step(name string) {
 	}
 }
 
+// Note writes a line of its own.
+func (p *Progress) Note(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.endLine()
+	fmt.Fprintln(p.out, line)
+}
+
 // Bytes says how far a step is.
 func (p *Progress) Bytes(name string, done, total int64) {
 	if name != p.current() {
@@ -56,7 +66,7 @@ func (p *Progress) Bytes(name string, done, total int64) {
 		return
 	}
 	p.when = time.Now()
-	fmt.Fprintf(p.out, "\r%6.1fs  %s  %3d%% of %s", time.Since(p.start).Seconds(), name, done*100/total, Megabytes(total))
+	fmt.Fprintf(p.out, "\r%6.1fs  %s  %3d%% of %s", time.Since(p.start).Seconds(), name, done*100/total, bytesize.Text(total))
 	p.open = true
 }
 
@@ -79,6 +89,3 @@ func (p *Progress) endLine() {
 		p.open = false
 	}
 }
-
-// Megabytes writes a number of bytes as a person reads it.
-func Megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }

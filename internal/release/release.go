@@ -14,17 +14,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 
 	"github.com/zerodisc/zerodisc/internal/bom"
+	"github.com/zerodisc/zerodisc/internal/output"
 	"github.com/zerodisc/zerodisc/internal/payload"
-	"github.com/zerodisc/zerodisc/internal/sha256sums"
 )
 
 // Options are the parts of a release. All of them are needed.
@@ -38,7 +35,7 @@ type Options struct {
 	// the files in the archive. Write fills in Image and SHA256.
 	BOM bom.Input
 
-	Progress func(written, total int64) // told of the bytes of ISO and archive; nil for nobody
+	Progress func(written, total int64) // called with the bytes of ISO and archive; nil for nobody
 }
 
 // Write writes the release. It appears at the end, complete, and takes the place of an older one; a
@@ -51,58 +48,28 @@ func Write(ctx context.Context, opts Options) error {
 }
 
 func write(ctx context.Context, opts Options) error {
-	work := filepath.Clean(opts.Dir) + ".partial"
-	for _, dir := range []string{opts.Dir, work} {
-		if err := checkReplaceable(dir); err != nil {
-			return err
-		}
-	}
-	if err := os.RemoveAll(work); err != nil {
-		return err
-	}
-	defer os.RemoveAll(work)
-	if err := os.MkdirAll(work, 0o755); err != nil {
-		return err
-	}
-	w := &writer{Options: opts, ctx: ctx, dir: work, name: "zerodisc-" + opts.BOM.Version}
-	if err := w.all(); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(opts.Dir); err != nil {
-		return err
-	}
-	return os.Rename(work, opts.Dir)
+	return Dir(opts.Dir).Write(func(tree *output.Tree) error {
+		w := &writer{Options: opts, ctx: ctx, tree: tree, name: "zerodisc-" + opts.BOM.Version}
+		return w.all()
+	})
 }
 
 // ours matches the names of a release's files.
-var ours = regexp.MustCompile(`^(zerodisc-.*(\.iso|-netboot\.tar|\.cdx\.json|-sources\.txt|\.lock)|` + sha256sums.Name + `)$`)
+var ours = regexp.MustCompile(`^zerodisc-[^/]*(\.iso|-netboot\.tar|\.cdx\.json|-sources\.txt|\.lock)$`)
 
-// checkReplaceable refuses a directory that holds something else than a release.
-func checkReplaceable(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("look for an older release: %w", err)
-	}
-	for _, e := range entries {
-		if !e.Type().IsRegular() || !ours.MatchString(e.Name()) {
-			return fmt.Errorf("%s holds %s, which is no file of a release: name a directory that is new or empty", dir, e.Name())
-		}
-	}
-	return nil
+// Dir is the place for a release.
+func Dir(name string) output.Dir {
+	return output.Dir{Flag: "-release", Name: name, Kind: "release", Ours: ours.MatchString}
 }
 
 // writer writes the files of one release.
 type writer struct {
 	Options
 	ctx     context.Context
-	dir     string // where they are written
+	tree    *output.Tree
 	name    string // that their names begin with
-	sums    []sha256sums.Sum
-	written int64 // bytes
-	total   int64 // bytes to write, without the texts and what an archive adds
+	written int64  // bytes
+	total   int64  // bytes to write, without the texts and what an archive adds
 }
 
 // all writes the files; the bill of materials has the sum of the ISO.
@@ -111,10 +78,11 @@ func (w *writer) all() error {
 		return err
 	}
 	w.BOM.Image = w.name + ".iso"
-	if err := w.file(w.BOM.Image, w.copyOf(w.ISO)); err != nil {
+	sum, err := w.file(w.BOM.Image, w.copyOf(w.ISO))
+	if err != nil {
 		return err
 	}
-	w.BOM.SHA256 = hex.EncodeToString(w.sums[0].SHA256[:])
+	w.BOM.SHA256 = hex.EncodeToString(sum[:])
 	for _, f := range []struct {
 		suffix string
 		write  func(io.Writer) error
@@ -124,11 +92,11 @@ func (w *writer) all() error {
 		{"-sources.txt", func(to io.Writer) error { return bom.WriteSources(to, w.BOM) }},
 		{".lock", w.copyOf(w.Lock)},
 	} {
-		if err := w.file(w.name+f.suffix, f.write); err != nil {
+		if _, err := w.file(w.name+f.suffix, f.write); err != nil {
 			return err
 		}
 	}
-	return w.file(sha256sums.Name, func(to io.Writer) error { return sha256sums.Format(to, w.sums) })
+	return nil
 }
 
 // checkParts looks for all parts before anything long begins.
@@ -148,22 +116,12 @@ func (w *writer) checkParts() error {
 	return nil
 }
 
-// file writes one file and notes its sum.
-func (w *writer) file(name string, write func(io.Writer) error) error {
-	f, err := os.OpenFile(filepath.Join(w.dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	hash := sha256.New()
-	err = write(io.MultiWriter(f, hash, progress{w}))
-	if err := errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	w.sums = append(w.sums, sha256sums.Sum{Path: name, SHA256: [sha256.Size]byte(hash.Sum(nil))})
-	return nil
+// file writes one file.
+func (w *writer) file(name string, write func(io.Writer) error) ([sha256.Size]byte, error) {
+	return w.tree.File(name, func(to io.Writer) error { return write(io.MultiWriter(to, progress{w})) })
 }
 
-// progress is told of all that is written, and ends it with the context.
+// progress counts all that is written, and ends it with the context.
 type progress struct{ *writer }
 
 func (p progress) Write(block []byte) (int, error) {

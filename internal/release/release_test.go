@@ -183,15 +183,28 @@ func TestRefusals(t *testing.T) {
 		spoil func(t *testing.T, opts *Options)
 		words []string
 	}{
-		"something else": {t.Context(), func(t *testing.T, opts *Options) { put(t, filepath.Join(opts.Dir, "thesis.txt"), "") }, []string{"thesis.txt", "new or empty"}},
-		"a directory":    {t.Context(), func(t *testing.T, opts *Options) { put(t, filepath.Join(opts.Dir, "zerodisc-1.iso/x"), "") }, []string{"zerodisc-1.iso", "new or empty"}},
-		"a file":         {t.Context(), func(t *testing.T, opts *Options) { put(t, opts.Dir, "") }, []string{"older release"}},
-		"half-written":   {t.Context(), func(t *testing.T, opts *Options) { put(t, opts.Dir+".partial/mine", "") }, []string{".partial", "mine"}},
-		"no disc":        {t.Context(), func(t *testing.T, opts *Options) { opts.ISO += ".gone" }, []string{"disc", "zerodisc.iso.gone"}},
-		"no netboot":     {t.Context(), func(t *testing.T, opts *Options) { opts.Netboot += ".gone" }, []string{"netboot tree", "netboot.gone"}},
-		"a link":         {t.Context(), func(t *testing.T, opts *Options) { os.Symlink("boot/xen", filepath.Join(opts.Netboot, "xen")) }, []string{"netboot/xen", "no file"}},
-		"damaged lock":   {t.Context(), func(t *testing.T, opts *Options) { put(t, opts.Lock, "packages\n") }, []string{"packages.lock", "line 1"}},
-		"Ctrl-C":         {cancelled, func(*testing.T, *Options) {}, []string{"canceled"}},
+		"something else": {t.Context(), func(t *testing.T, opts *Options) {
+			put(t, filepath.Join(opts.Dir, "thesis.txt"), "")
+		}, []string{"thesis.txt", "new or empty"}},
+		"a directory": {t.Context(), func(t *testing.T, opts *Options) {
+			put(t, filepath.Join(opts.Dir, "zerodisc-1.iso/x"), "")
+		}, []string{"zerodisc-1.iso", "new or empty"}},
+		"a file": {t.Context(), func(t *testing.T, opts *Options) {
+			put(t, opts.Dir, "")
+		}, []string{"-release", "it is a file"}},
+		"no disc": {t.Context(), func(t *testing.T, opts *Options) {
+			opts.ISO += ".gone"
+		}, []string{"disc", "zerodisc.iso.gone"}},
+		"no netboot": {t.Context(), func(t *testing.T, opts *Options) {
+			opts.Netboot += ".gone"
+		}, []string{"netboot tree", "netboot.gone"}},
+		"a link": {t.Context(), func(t *testing.T, opts *Options) {
+			os.Symlink("boot/xen", filepath.Join(opts.Netboot, "xen"))
+		}, []string{"netboot/xen", "no file"}},
+		"damaged lock": {t.Context(), func(t *testing.T, opts *Options) {
+			put(t, opts.Lock, "packages\n")
+		}, []string{"packages.lock", "line 1"}},
+		"Ctrl-C": {cancelled, func(*testing.T, *Options) {}, []string{"canceled"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			opts := testOptions(t)

@@ -9,20 +9,19 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/grub"
-	"github.com/zerodisc/zerodisc/internal/atomicfile"
 	"github.com/zerodisc/zerodisc/internal/guestdir"
 	"github.com/zerodisc/zerodisc/internal/iso9660"
+	"github.com/zerodisc/zerodisc/internal/output"
 	"github.com/zerodisc/zerodisc/internal/sha256sums"
+	"github.com/zerodisc/zerodisc/internal/sourcedate"
 )
 
 // AddOptions say what a new disc has more than an old one.
@@ -32,8 +31,10 @@ type AddOptions struct {
 	Guests   []string // directories: guests, or stores of guests
 	Settings string   // file that replaces the disc's settings; "" keeps them
 	Replace  bool     // guests take the place of the disc's with the same name or directory
-	// Progress, when not nil, is told what is being done and the bytes done so far and in all.
+	Erase    bool     // Out may be a disk, which is overwritten
+	// Progress, when not nil, is called with what is being done and the bytes done so far and in all.
 	Progress func(step string, done, total int64)
+	Note     func(line string) // called with what a person should know; nil for nobody
 }
 
 // Add makes the disc opts.Out: opts.In with more guests or other settings. It boots from everything
@@ -48,12 +49,21 @@ func Add(ctx context.Context, opts AddOptions) error {
 	if opts.Progress == nil {
 		opts.Progress = func(string, int64, int64) {}
 	}
+	if opts.Note == nil {
+		opts.Note = func(string) {}
+	}
+	if err := opts.checkOut(); err != nil {
+		return err
+	}
 	disc, err := openZerodisc(opts.In)
 	if err != nil {
 		return err
 	}
 	defer disc.Close()
 	a := &adder{AddOptions: opts, disc: disc, want: map[string][sha256.Size]byte{}}
+	if a.date, err = sourcedate.Or(disc.ModTime); err != nil {
+		return err
+	}
 	for _, step := range []func(context.Context) error{
 		a.readSums, a.readSettings, a.takeGuests, a.keepFiles, a.hashAdded, a.addMade, a.makeBootable, a.write,
 	} {
@@ -62,6 +72,23 @@ func Add(ctx context.Context, opts AddOptions) error {
 		}
 	}
 	return nil
+}
+
+func (o AddOptions) out() output.File {
+	return output.File{Flag: "-o", Name: o.Out, Image: true, Erase: o.Erase}
+}
+
+// checkOut looks at the place of the new disc before anything is read.
+func (o AddOptions) checkOut() error {
+	if o.out().OnDisk(o.In) {
+		return fmt.Errorf("-o %s: the old disc is on it, and cannot be read while it is overwritten; "+
+			"write a file, and then that to the disk", o.Out)
+	}
+	if err := o.out().Check(); err != nil {
+		return err
+	}
+	return output.Distinct(
+		output.Place{Flag: "-o", Name: o.Out, Written: true}, output.Place{Flag: "-config", Name: o.Settings})
 }
 
 // adder holds what the steps hand on.
@@ -73,6 +100,7 @@ type adder struct {
 	settings grub.Settings
 	dropped  map[string]bool // directories of guests that are replaced
 	added    []iso9660.File
+	date     time.Time
 	mediumID string
 	img      iso9660.Image
 	want     map[string][sha256.Size]byte // of files that must come out unchanged, by path
@@ -112,39 +140,21 @@ func (a *adder) damaged(format string, args ...any) error {
 	return fmt.Errorf("%s: %s: %w; see mkiso verify", a.In, fmt.Sprintf(format, args...), ErrDamaged)
 }
 
-// maxSettings is the size in bytes of the longest settings file.
-const maxSettings = 64 << 10
-
 // readSettings takes the file of settings, or the disc's own.
 func (a *adder) readSettings(context.Context) (err error) {
-	name := a.Settings
 	switch {
-	case name != "":
-		a.text, err = readText(name)
-	case a.disc.Lookup(boot.MediumSettingsText) != nil:
-		name = a.In + ": " + boot.MediumSettingsText
-		a.text, err = a.disc.ReadFile(boot.MediumSettingsText, maxSettings)
-	default:
+	case a.Settings != "":
+		a.text, a.settings, err = grub.ReadSettings(a.Settings)
+		return err
+	case a.disc.Lookup(boot.MediumSettingsText) == nil:
 		a.text = grub.SettingsTemplate()
+		return nil
 	}
-	if err != nil {
+	if a.text, err = a.disc.ReadFile(boot.MediumSettingsText, grub.MaxSettings); err != nil {
 		return err
 	}
-	a.settings, err = grub.ParseSettings(name, bytes.NewReader(a.text))
+	a.settings, err = grub.ParseSettings(a.In+": "+boot.MediumSettingsText, bytes.NewReader(a.text))
 	return err
-}
-
-func readText(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("settings: %w", err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxSettings+1))
-	if err == nil && len(text) > maxSettings {
-		err = fmt.Errorf("%s: has more than %d bytes: is it a file of settings?", name, maxSettings)
-	}
-	return text, err
 }
 
 // takeGuests checks the guests, and lists their files and what they replace.
@@ -155,24 +165,21 @@ func (a *adder) takeGuests(context.Context) error {
 	if a.Replace {
 		inTheWay = guestdir.Present{}
 	}
-	found, err := guestdir.Check(a.Guests, inTheWay)
+	taken, err := guestdir.Take(a.Guests, inTheWay)
 	if err != nil {
 		return err
 	}
+	a.added = taken.Files
+	for _, line := range taken.Summary() {
+		a.Note(line)
+	}
 	a.dropped = map[string]bool{}
-	for _, guest := range found {
+	for _, guest := range taken.Guests {
 		for _, g := range old {
 			if g.name == guest.Name || g.dir == filepath.Base(guest.Dir) {
 				a.dropped[g.dir] = true
 			}
 		}
-	}
-	for _, dir := range a.Guests {
-		files, err := guestdir.Files(dir)
-		if err != nil {
-			return err
-		}
-		a.added = append(a.added, files...)
 	}
 	return nil
 }
@@ -285,21 +292,8 @@ func (a *adder) addMade(context.Context) error {
 		iso9660.File{Path: path.Join(boot.MediumIDDir, a.mediumID), Content: iso9660.Bytes(nil)})
 	a.img.VolumeID = a.disc.VolumeID
 	a.img.Sums, a.img.Structure = boot.MediumSums, boot.MediumStructure
-	a.img.ModTime, err = a.modTime()
-	return err
-}
-
-// modTime dates the disc: SOURCE_DATE_EPOCH (reproducible-builds.org), or as the old one.
-func (a *adder) modTime() (time.Time, error) {
-	text := os.Getenv("SOURCE_DATE_EPOCH")
-	if text == "" {
-		return a.disc.ModTime, nil
-	}
-	seconds, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH=%s: want seconds since 1970", text)
-	}
-	return time.Unix(seconds, 0).UTC(), nil
+	a.img.ModTime = a.date
+	return nil
 }
 
 // makeBootable takes over the boot images. That for BIOS changes when its place does, so it is
@@ -341,8 +335,14 @@ func (a *adder) makeBootable(ctx context.Context) error {
 
 // write writes the disc, and gives it its name if what was written is what was to be.
 func (a *adder) write(ctx context.Context) error {
-	return atomicfile.Write(a.Out, func(f *os.File) error {
-		sums, err := a.img.Write(ctx, f, func(written, total int64) { a.Progress("writing the image", written, total) })
+	layout, err := a.img.Layout()
+	if err != nil {
+		return err
+	}
+	return a.out().Write(layout.Size(), func(to io.Writer) error {
+		sums, err := a.img.Write(ctx, to, func(written, total int64) {
+			a.Progress("writing the image", written, total)
+		})
 		if err != nil {
 			return err
 		}

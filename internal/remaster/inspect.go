@@ -14,6 +14,7 @@ import (
 	"github.com/diskfs/go-diskfs/partition/gpt"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/bytesize"
 	"github.com/zerodisc/zerodisc/internal/iso9660"
 )
 
@@ -31,9 +32,9 @@ func Inspect(out io.Writer, name string) error {
 	z.writeBoot(t, files)
 	z.writeComponents(t, files)
 	writeGuests(t, guestsOf(z.Disc, files))
-	fmt.Fprintf(t, "\nin all\t%s\n", sizeText(z.Size()))
+	fmt.Fprintf(t, "\nin all\t%s\n", bytesize.Text(z.Size()))
 	if free := z.bytes - z.Size(); free > 0 {
-		fmt.Fprintf(t, "free behind it\t%s\n", sizeText(free))
+		fmt.Fprintf(t, "free behind it\t%s\n", bytesize.Text(free))
 	}
 	return t.Flush()
 }
@@ -68,7 +69,7 @@ func (z *zerodisc) writeBoot(t io.Writer, files []*iso9660.Content) {
 		}
 		what := "an image without a name"
 		if f, _ := z.fileAt(e.LBA, files); f != nil {
-			what = fmt.Sprintf("%s, %s", f.Path, sizeText(f.Size))
+			what = fmt.Sprintf("%s, %s", f.Path, bytesize.Text(f.Size))
 		}
 		fmt.Fprintf(t, "  CD, %s\tEl Torito image at sector %d: %s\n", p.name, e.LBA, what)
 	}
@@ -83,7 +84,7 @@ func (z *zerodisc) writeBoot(t io.Writer, files []*iso9660.Content) {
 		if p.Type == gpt.EFISystemPartition {
 			use = "disk, UEFI"
 		}
-		fmt.Fprintf(t, "  %s\tGPT partition %d: %s, from byte %d, %s\n", use, p.Index, p.Name, p.Start*bootSector, sizeText(int64(p.Size)))
+		fmt.Fprintf(t, "  %s\tGPT partition %d: %s, from byte %d, %s\n", use, p.Index, p.Name, p.Start*bootSector, bytesize.Text(int64(p.Size)))
 	}
 }
 
@@ -174,9 +175,9 @@ func (z *zerodisc) writeComponents(t io.Writer, files []*iso9660.Content) {
 		if c.pkg != "" {
 			version = z.built.version(c.pkg)
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%s\n", c.name, sizeText(sizes[i]), version)
+		fmt.Fprintf(t, "  %s\t%s\t%s\n", c.name, bytesize.Text(sizes[i]), version)
 	}
-	fmt.Fprintf(t, "  file system\t%s\n", sizeText(rest))
+	fmt.Fprintf(t, "  file system\t%s\n", bytesize.Text(rest))
 }
 
 // componentOf is the index of the component that a file belongs to.
@@ -204,7 +205,7 @@ func writeGuests(t io.Writer, list []*guest) {
 			continue
 		}
 		fmt.Fprintf(t, "  %s\t%s\t%s\t%d MiB\t%d\t%s\t%s\n", clean(g.name), clean(where), clean(g.kind), g.memory, g.vcpus,
-			sizeText(g.size), sizeText(g.shared))
+			bytesize.Text(g.size), bytesize.Text(g.shared))
 	}
 }
 

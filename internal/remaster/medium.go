@@ -111,11 +111,3 @@ func (m *medium) bootEntry(platform iso9660.Platform) (iso9660.BootEntry, bool) 
 	}
 	return m.Boot[i], true
 }
-
-// sizeText writes a number of bytes as a person reads it.
-func sizeText(n int64) string {
-	if n < 1e6 {
-		return fmt.Sprintf("%d kB", (n+999)/1000)
-	}
-	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
-}

@@ -531,8 +531,8 @@ func TestInspect(t *testing.T) {
 	for _, want := range []string{
 		"zerodisc 0.1 build id " + buildID + " remastered as " + buildID + "-", "volume label ZERODISC", "date 2026-02-03 04:05:06 UTC",
 		"CD, BIOS El Torito image at sector 20: boot/grub/bios.img", "CD, UEFI El Torito image", "disk, BIOS boot code",
-		"disk, UEFI GPT partition 1: EFI system partition", "Xen 3 kB 4.20.4", "Linux kernel 5 kB 6.12.1-1", " kB 2.12-9 guests ",
-		"tty1 /guests/tty1 PVH or PV 96 MiB 1 1 kB 108 kB", "second /guests/tty2", "web /guests/web PVH or PV 128 MiB 2 21 kB 0 kB", "in all",
+		"disk, UEFI GPT partition 1: EFI system partition", "Xen 3.0 kB 4.20.4", "Linux kernel 5.0 kB 6.12.1-1", " kB 2.12-9 guests ",
+		"tty1 /guests/tty1 PVH or PV 96 MiB 1 0.1 kB 107.6 kB", "second /guests/tty2", "web /guests/web PVH or PV 128 MiB 2 20.1 kB 0.0 kB", "in all",
 	} {
 		if !strings.Contains(said, want) {
 			t.Errorf("it does not say %q:\n%s", want, out.String())
@@ -554,4 +554,36 @@ func FuzzBuilt(f *testing.F) {
 			t.Errorf("%q is accepted", text)
 		}
 	})
+}
+
+// TestAddPlaces has Out be a link that leads to In, guests in a Git repository, and places that are refused.
+func TestAddPlaces(t *testing.T) {
+	in := save(t, testDisc(t))
+	link := filepath.Join(t.TempDir(), "link.iso")
+	if err := os.Symlink(in, link); err != nil {
+		t.Fatal(err)
+	}
+	store := writeFiles(t, map[string]string{"web/web.cfg": "kernel = \"dom0\"\n", ".git/config": "secret"})
+	var notes []string
+	opts := AddOptions{In: in, Out: link, Guests: []string{store}, Note: func(line string) { notes = append(notes, line) }}
+	if err := Add(t.Context(), opts); err != nil {
+		t.Fatal(err)
+	}
+	if target, err := os.Readlink(link); target != in {
+		t.Errorf("the link leads to %q, %v", target, err)
+	}
+	mustVerify(t, in)
+	disc := mustOpen(t, in)
+	if disc.Lookup("guests/web/web.cfg") == nil || disc.Lookup("guests/.git/config") != nil {
+		t.Error("the disc does not have the guest, or more than it")
+	}
+	if want := []string{"left out of the disc:", "  " + store + "/.git (in no guest's directory)"}; !slices.Equal(notes, want) {
+		t.Errorf("notes are %q, want %q", notes, want)
+	}
+	for out, want := range map[string]string{store: "it is a directory; name a file", store + "/web/web.cfg/x": "-o "} {
+		opts.Out = out
+		if err := Add(t.Context(), opts); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want mention of %q", out, err, want)
+		}
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/bytesize"
 	"github.com/zerodisc/zerodisc/internal/iso9660"
 	"github.com/zerodisc/zerodisc/internal/sha256sums"
 )
@@ -55,7 +56,7 @@ func Verify(ctx context.Context, out io.Writer, name string, progress func(read,
 	if v.damaged > 0 {
 		return fmt.Errorf("%s: %d damaged: %w", name, v.damaged, ErrDamaged)
 	}
-	fmt.Fprintf(out, "ok: %d files, %s\n", len(files), sizeText(m.Size()))
+	fmt.Fprintf(out, "ok: %d files, %s\n", len(files), bytesize.Text(m.Size()))
 	return nil
 }
 
