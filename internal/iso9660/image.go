@@ -148,6 +148,9 @@ func checkFile(file File) error {
 			return fmt.Errorf("file %q: the name %q has %d bytes, at most %d fit; shorten it", file.Path, name, len(name), MaxName)
 		}
 	}
+	if err := checkDepth(file.Path); err != nil {
+		return err
+	}
 	return checkContent(file.Path, file.Content)
 }
 

@@ -81,7 +81,10 @@ func (img *Image) Layout() (*Layout, error) {
 	}
 	l.padding = cursor.take("padding", MaxTail)
 	l.sectors = uint32(cursor.next)
-	return l, cursor.err
+	if cursor.err != nil {
+		return nil, cursor.err
+	}
+	return l, l.checkTotals()
 }
 
 // placeBoot puts boot images first: low addresses, the same for every set of files.
@@ -164,6 +167,17 @@ func (l *Layout) placeFiles(c *cursor) error {
 		l.files = append(l.files, l.place(c, l.all[len(l.all)-1].Path, l.sums))
 	}
 	return nil
+}
+
+// checkTotals refuses what Open would.
+func (l *Layout) checkTotals() error {
+	total := totals{entries: len(l.directories) - 1, extents: map[Extent]bool{}}
+	for _, file := range l.all {
+		size := file.Content.Size
+		records := max(1, (size+maxExtent-1)/maxExtent)
+		total.add(file.Path, int(records), Extent{LBA: l.lbas[file.Content], Size: size})
+	}
+	return total.check(l.Size())
 }
 
 func (l *Layout) place(c *cursor, name string, content *Content) extent {
