@@ -23,6 +23,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // SectorSize is the size in bytes of a logical block; an LBA counts these.
@@ -151,7 +153,7 @@ func checkFile(file File) error {
 	if err := checkDepth(file.Path); err != nil {
 		return err
 	}
-	return checkContent(file.Path, file.Content)
+	return checkContent(printable.Line(file.Path), file.Content)
 }
 
 func checkContent(name string, content *Content) error {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // Places that are the same in every image.
@@ -104,7 +106,7 @@ func (l *Layout) placeDirectories(c *cursor) {
 	l.pathTables = c.take("path tables", 2*int64(l.pathSectors)*SectorSize)
 	for _, dir := range l.directories {
 		dir.size = uint32(len(l.directory(dir, &Image{})))
-		dir.lba = c.take("directory "+dir.name, int64(dir.size))
+		dir.lba = c.take("directory "+printable.Line(dir.name), int64(dir.size))
 	}
 	l.references = c.take("Rock Ridge reference", SectorSize)
 }
@@ -159,7 +161,7 @@ func (l *Layout) placeFiles(c *cursor) error {
 		}
 		start, ok := l.lbas[file.Content.whole]
 		if !ok {
-			return fmt.Errorf("%s: is part of a file that is not in the image", file.Path)
+			return fmt.Errorf("%s: is part of a file that is not in the image", printable.Line(file.Path))
 		}
 		l.lbas[file.Content] = start + uint32(file.Content.offset/SectorSize)
 	}
@@ -181,6 +183,7 @@ func (l *Layout) checkTotals() error {
 }
 
 func (l *Layout) place(c *cursor, name string, content *Content) extent {
+	name = printable.Line(name)
 	lba := c.take(name, content.Size)
 	l.lbas[content] = lba
 	return extent{content: content, name: name, lba: lba}

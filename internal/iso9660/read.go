@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // Disc is an image that was opened: what its descriptors, directories and boot catalog say.
@@ -76,6 +78,7 @@ func (d *Disc) Reader(f *DiscFile) io.Reader {
 // bytes. An error names the file.
 func (d *Disc) ReadFile(path string, limit int64) ([]byte, error) {
 	f := d.Lookup(path)
+	path = printable.Line(path)
 	if f == nil || f.Irregular {
 		return nil, fmt.Errorf("%s: there is no such file on the disc", path)
 	}

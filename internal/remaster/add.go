@@ -22,6 +22,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/atomicfile"
 	"github.com/zerodisc/zerodisc/internal/guestdir"
 	"github.com/zerodisc/zerodisc/internal/iso9660"
+	"github.com/zerodisc/zerodisc/internal/printable"
 	"github.com/zerodisc/zerodisc/internal/sha256sums"
 )
 
@@ -80,7 +81,7 @@ type adder struct {
 
 // readSums takes the old disc's sums, and checks what else is taken from it.
 func (a *adder) readSums(ctx context.Context) error {
-	text, err := a.disc.ReadFile(boot.MediumSums, maxText)
+	text, err := a.disc.sumsText()
 	if err != nil {
 		return fmt.Errorf("%s: %w; an older mkiso made it, and it cannot be checked", a.In, err)
 	}
@@ -239,7 +240,7 @@ func (a *adder) hashAdded(ctx context.Context) error {
 			a.Progress(step, done, total)
 		})
 		if err != nil {
-			return fmt.Errorf("%s: %w", f.Path, err)
+			return fmt.Errorf("%s: %w", printable.Line(f.Path), err)
 		}
 		a.want[f.Path] = digest
 		text("file", fmt.Sprintf("%x %t %s", digest, f.Executable, f.Path))
@@ -321,10 +322,10 @@ func (a *adder) makeBootable(ctx context.Context) error {
 		}
 		digest, err := hashContent(ctx, content, func(int) {})
 		if err != nil {
-			return fmt.Errorf("%s: %s: %w", a.In, f.Path, err)
+			return fmt.Errorf("%s: %s: %w", a.In, printable.Line(f.Path), err)
 		}
 		if digest != a.want[f.Path] {
-			return a.damaged("%s", f.Path)
+			return a.damaged("%s", printable.Line(f.Path))
 		}
 		delete(a.want, f.Path)
 	}
@@ -359,7 +360,7 @@ func (a *adder) write(ctx context.Context) error {
 // changed explains a file that does not have the sum it should have.
 func (a *adder) changed(name string) error {
 	if slices.ContainsFunc(a.added, func(f iso9660.File) bool { return f.Path == name }) {
-		return fmt.Errorf("%s: %w", name, iso9660.ErrSize)
+		return fmt.Errorf("%s: %w", printable.Line(name), iso9660.ErrSize)
 	}
-	return a.damaged("%s", name)
+	return a.damaged("%s", printable.Line(name))
 }

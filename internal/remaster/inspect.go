@@ -8,8 +8,6 @@ import (
 	"os"
 	"path"
 	"strings"
-	"text/tabwriter"
-	"unicode"
 
 	"github.com/diskfs/go-diskfs/partition/gpt"
 
@@ -26,30 +24,31 @@ func Inspect(out io.Writer, name string) error {
 	}
 	defer z.Close()
 	files := contents(z.Disc)
-	t := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	t := newTable(out)
 	z.writeBuild(t)
 	z.writeBoot(t, files)
 	z.writeComponents(t, files)
 	writeGuests(t, guestsOf(z.Disc, files))
-	fmt.Fprintf(t, "\nin all\t%s\n", sizeText(z.Size()))
-	if free := z.bytes - z.Size(); free > 0 {
-		fmt.Fprintf(t, "free behind it\t%s\n", sizeText(free))
+	t.row()
+	t.row("in all", sizeText(z.Size()))
+	if behind := z.bytes - z.Size(); behind > 0 {
+		t.row("behind it", sizeText(behind))
 	}
-	return t.Flush()
+	return t.flush()
 }
 
-func (z *zerodisc) writeBuild(t io.Writer) {
-	fmt.Fprintf(t, "zerodisc\t%s\n", z.built.Version)
-	fmt.Fprintf(t, "build id\t%s\n", z.built.ID)
+func (z *zerodisc) writeBuild(t table) {
+	t.row("zerodisc", z.built.Version)
+	t.row("build id", z.built.ID)
 	for _, id := range z.mediumIDs[1:] {
-		fmt.Fprintf(t, "remastered as\t%s\n", id)
+		t.row("remastered as", id)
 	}
-	fmt.Fprintf(t, "revision\t%s\n", z.built.Revision)
-	fmt.Fprintf(t, "volume label\t%s\n", z.VolumeID)
+	t.row("revision", z.built.Revision)
+	t.row("volume label", z.VolumeID)
 	if !z.ModTime.IsZero() {
-		fmt.Fprintf(t, "date\t%s\n", z.ModTime.Format("2006-01-02 15:04:05 UTC"))
+		t.row("date", z.ModTime.Format("2006-01-02 15:04:05 UTC"))
 	}
-	fmt.Fprintf(t, "packages\t%d of Debian's, %d Go modules, see /%s\n", len(z.built.Packages), len(z.built.Modules), builtName)
+	t.row("packages", fmt.Sprintf("%d of Debian's, %d Go modules, see /%s", len(z.built.Packages), len(z.built.Modules), builtName))
 }
 
 // platforms are the boot catalog's.
@@ -58,32 +57,32 @@ var platforms = []struct {
 	name     string
 }{{iso9660.BIOS, "BIOS"}, {iso9660.EFI, "UEFI"}}
 
-func (z *zerodisc) writeBoot(t io.Writer, files []*iso9660.Content) {
-	fmt.Fprint(t, "\nHow it boots\n")
+func (z *zerodisc) writeBoot(t table, files []*iso9660.Content) {
+	t.title("How it boots")
 	for _, p := range platforms {
 		e, ok := z.bootEntry(p.platform)
 		if !ok {
-			fmt.Fprintf(t, "  CD, %s\tno\n", p.name)
+			t.row("  CD, "+p.name, "no")
 			continue
 		}
 		what := "an image without a name"
 		if f, _ := z.fileAt(e.LBA, files); f != nil {
 			what = fmt.Sprintf("%s, %s", f.Path, sizeText(f.Size))
 		}
-		fmt.Fprintf(t, "  CD, %s\tEl Torito image at sector %d: %s\n", p.name, e.LBA, what)
+		t.row("  CD, "+p.name, fmt.Sprintf("El Torito image at sector %d: %s", e.LBA, what))
 	}
-	fmt.Fprintf(t, "  disk, BIOS\t%s\n", z.bootRecord())
-	table, err := z.partitions()
+	t.row("  disk, BIOS", z.bootRecord())
+	partitions, err := z.partitions()
 	if err != nil {
-		fmt.Fprintf(t, "  disk, UEFI\tno: %v\n", err)
+		t.row("  disk, UEFI", fmt.Sprintf("no: %v", err))
 		return
 	}
-	for _, p := range table.Partitions {
+	for _, p := range partitions.Partitions {
 		use := "partition"
 		if p.Type == gpt.EFISystemPartition {
 			use = "disk, UEFI"
 		}
-		fmt.Fprintf(t, "  %s\tGPT partition %d: %s, from byte %d, %s\n", use, p.Index, p.Name, p.Start*bootSector, sizeText(int64(p.Size)))
+		t.row("  "+use, fmt.Sprintf("GPT partition %d: %s, from byte %d, %s", p.Index, p.Name, p.Start*bootSector, sizeText(int64(p.Size))))
 	}
 }
 
@@ -153,7 +152,7 @@ var components = []struct {
 }
 
 // writeComponents lists sizes and versions; what files share counts once.
-func (z *zerodisc) writeComponents(t io.Writer, files []*iso9660.Content) {
+func (z *zerodisc) writeComponents(t table, files []*iso9660.Content) {
 	sizes := make([]int64, len(components))
 	counted := map[*iso9660.Content]bool{}
 	rest := z.Size()
@@ -165,7 +164,7 @@ func (z *zerodisc) writeComponents(t io.Writer, files []*iso9660.Content) {
 		sizes[componentOf(f.Path)] += f.Size
 		rest -= f.Size
 	}
-	fmt.Fprint(t, "\nComponents\n")
+	t.title("Components")
 	for i, c := range components {
 		if sizes[i] == 0 {
 			continue
@@ -174,9 +173,9 @@ func (z *zerodisc) writeComponents(t io.Writer, files []*iso9660.Content) {
 		if c.pkg != "" {
 			version = z.built.version(c.pkg)
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%s\n", c.name, sizeText(sizes[i]), version)
+		t.row("  "+c.name, sizeText(sizes[i]), version)
 	}
-	fmt.Fprintf(t, "  file system\t%s\n", sizeText(rest))
+	t.row("  file system", sizeText(rest))
 }
 
 // componentOf is the index of the component that a file belongs to.
@@ -191,29 +190,19 @@ func componentOf(name string) int {
 	return len(components) - 1
 }
 
-func writeGuests(t io.Writer, list []*guest) {
+func writeGuests(t table, list []*guest) {
 	if len(list) == 0 {
-		fmt.Fprint(t, "\nNo guests\n")
+		t.title("No guests")
 		return
 	}
-	fmt.Fprintf(t, "\nGuests\n  name\tdirectory\ttype\tmemory\tvCPUs\tsize\tshared\n")
+	t.title("Guests")
+	t.row("  name", "directory", "type", "memory", "vCPUs", "size", "shared")
 	for _, g := range list {
 		where := "/" + boot.MediumGuests + "/" + g.dir
-		if g.err != nil {
-			fmt.Fprintf(t, "  %s\t%s\tcannot be read: %v\n", clean(g.name), clean(where), g.err)
+		if g.fault != "" {
+			t.row("  "+g.name, where, "cannot be read: "+g.fault)
 			continue
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%d MiB\t%d\t%s\t%s\n", clean(g.name), clean(where), clean(g.kind), g.memory, g.vcpus,
-			sizeText(g.size), sizeText(g.shared))
+		t.row("  "+g.name, where, g.kind, fmt.Sprintf("%d MiB", g.memory), fmt.Sprint(g.vcpus), sizeText(g.size), sizeText(g.shared))
 	}
-}
-
-// clean keeps a name from the disc from changing a person's terminal or the table.
-func clean(name string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, name)
 }

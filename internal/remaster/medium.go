@@ -3,6 +3,7 @@
 package remaster
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -15,8 +16,19 @@ import (
 	"github.com/zerodisc/zerodisc/internal/iso9660"
 )
 
-// maxText is the size in bytes of the longest text on a disc that is read into memory.
-const maxText = 16 << 20
+// maxText is the size in bytes of the longest text on a disc that is read into memory, but for the list of
+// sums: that is as long as the files on the disc make it.
+const maxText = 1 << 20
+
+// sumsText reads the list of sums. How long it can be follows from the paths of the files; a damaged disc may
+// have lost some of those.
+func (m *medium) sumsText() ([]byte, error) {
+	limit := int64(maxText)
+	for _, f := range m.Files {
+		limit += 2*sha256.Size + int64(len("\\  \n")+2*len(f.Path)) // each byte of the path may be escaped
+	}
+	return m.ReadFile(boot.MediumSums, limit)
+}
 
 // medium is an ISO image, or a device with one, that was opened.
 type medium struct {

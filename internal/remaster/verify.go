@@ -13,6 +13,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/iso9660"
+	"github.com/zerodisc/zerodisc/internal/printable"
 	"github.com/zerodisc/zerodisc/internal/sha256sums"
 )
 
@@ -50,7 +51,7 @@ func Verify(ctx context.Context, out io.Writer, name string, progress func(read,
 	for _, f := range files {
 		v.found[f.Path] = f
 	}
-	v.list(m.Disc, files)
+	v.list(m, files)
 	v.structure(m.Disc, structure)
 	if v.damaged > 0 {
 		return fmt.Errorf("%s: %d damaged: %w", name, v.damaged, ErrDamaged)
@@ -69,13 +70,13 @@ type verdict struct {
 
 func (v *verdict) tell(name, format string, args ...any) {
 	v.damaged++
-	fmt.Fprintln(v.out, clean(name+": "+fmt.Sprintf(format, args...)))
+	fmt.Fprintln(v.out, printable.Line(name+": "+fmt.Sprintf(format, args...)))
 }
 
 // list compares the files with the disc's list of sums. The list of an undamaged disc is, byte for
 // byte, the one that its files make.
-func (v *verdict) list(disc *iso9660.Disc, files []iso9660.FileSum) {
-	text, err := disc.ReadFile(boot.MediumSums, maxText)
+func (v *verdict) list(m *medium, files []iso9660.FileSum) {
+	text, err := m.sumsText()
 	if err != nil {
 		v.tell(boot.MediumSums, "%v", err)
 		return
