@@ -53,6 +53,13 @@ type BootEntry struct {
 // Size is the size of the image in bytes; what it was read from may have more.
 func (d *Disc) Size() int64 { return int64(d.Sectors) * SectorSize }
 
+// Over is the same disc with its bytes read from r: for sums of a disc of which some bytes are known to have changed.
+func (d *Disc) Over(r io.ReaderAt) *Disc {
+	over := *d
+	over.r = r
+	return &over
+}
+
 // Lookup returns the file with the given path, or nil.
 func (d *Disc) Lookup(path string) *DiscFile {
 	i, ok := slices.BinarySearchFunc(d.Files, path, func(f DiscFile, path string) int { return cmp.Compare(f.Path, path) })

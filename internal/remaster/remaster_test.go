@@ -204,7 +204,8 @@ func TestAddBoots(t *testing.T) {
 		{[]string{"xorriso", "-abort_on", "WARNING", "-indev", out, "-report_el_torito", "plain", "-report_system_area", "plain"},
 			[]string{"BIOS  y   none", "UEFI  y   none", "grub2-mbr", "GPT", "boot-info-table", "grub2-boot-info", "/boot/grub/bios.img", "/boot/grub/efi.img"}, nil},
 	} {
-		said := hostTool(t, test.command...)
+		// That no sector before the first partition is usable is meant (grub/disk.go).
+		said := strings.Replace(hostTool(t, test.command...), "Warning: There is a gap between", "", 1)
 		for _, want := range test.want {
 			if !strings.Contains(said, want) {
 				t.Errorf("%s does not say %q:\n%s", test.command[0], want, said)
