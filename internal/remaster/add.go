@@ -103,8 +103,11 @@ func (a *adder) readSums(ctx context.Context) error {
 	if err := structure.Err; err != nil {
 		return a.damaged("%s: %v", structureName, err)
 	}
-	if string(want) != string(iso9660.StructureText(structure.SHA256)) {
-		return a.damaged("its %s are not as they were written", structureName)
+	if string(want) == string(iso9660.StructureText(structure.SHA256)) {
+		return nil
+	}
+	if _, err := a.disc.repartitioned(ctx, want); err != nil {
+		return a.damaged("its %s are not as they were written (%v)", structureName, err)
 	}
 	return nil
 }
@@ -312,10 +315,11 @@ func (a *adder) makeBootable(ctx context.Context) error {
 		if !ok {
 			return fmt.Errorf("%s: it has no boot image for %s", a.In, p.name)
 		}
-		f, content := a.disc.fileAt(entry.LBA, a.files)
-		if f == nil || content.IsTail() {
+		i := a.disc.fileAt(entry.LBA)
+		if i < 0 || a.files[i].IsTail() {
 			return fmt.Errorf("%s: its boot image for %s at sector %d is no file", a.In, p.name, entry.LBA)
 		}
+		f, content := a.disc.Files[i], a.files[i]
 		images[p.platform] = content
 		if p.platform != iso9660.BIOS {
 			continue

@@ -1,11 +1,8 @@
 package remaster
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"strings"
 
@@ -26,7 +23,7 @@ func Inspect(out io.Writer, name string) error {
 	files := contents(z.Disc)
 	t := newTable(out)
 	z.writeBuild(t)
-	z.writeBoot(t, files)
+	z.writeBoot(t)
 	z.writeComponents(t, files)
 	writeGuests(t, guestsOf(z.Disc, files))
 	t.row()
@@ -57,7 +54,7 @@ var platforms = []struct {
 	name     string
 }{{iso9660.BIOS, "BIOS"}, {iso9660.EFI, "UEFI"}}
 
-func (z *zerodisc) writeBoot(t table, files []*iso9660.Content) {
+func (z *zerodisc) writeBoot(t table) {
 	t.title("How it boots")
 	for _, p := range platforms {
 		e, ok := z.bootEntry(p.platform)
@@ -66,18 +63,18 @@ func (z *zerodisc) writeBoot(t table, files []*iso9660.Content) {
 			continue
 		}
 		what := "an image without a name"
-		if f, _ := z.fileAt(e.LBA, files); f != nil {
-			what = fmt.Sprintf("%s, %s", f.Path, sizeText(f.Size))
+		if i := z.fileAt(e.LBA); i >= 0 {
+			what = fmt.Sprintf("%s, %s", z.Files[i].Path, sizeText(z.Files[i].Size))
 		}
 		t.row("  CD, "+p.name, fmt.Sprintf("El Torito image at sector %d: %s", e.LBA, what))
 	}
 	t.row("  disk, BIOS", z.bootRecord())
-	partitions, err := z.partitions()
+	table, err := partitions(z.file)
 	if err != nil {
 		t.row("  disk, UEFI", fmt.Sprintf("no: %v", err))
 		return
 	}
-	for _, p := range partitions.Partitions {
+	for _, p := range table.Partitions {
 		use := "partition"
 		if p.Type == gpt.EFISystemPartition {
 			use = "disk, UEFI"
@@ -85,54 +82,6 @@ func (z *zerodisc) writeBoot(t table, files []*iso9660.Content) {
 		t.row("  "+use, fmt.Sprintf("GPT partition %d: %s, from byte %d, %s", p.Index, p.Name, p.Start*bootSector, sizeText(int64(p.Size))))
 	}
 }
-
-// bootSector is the size in bytes of a disk's sector.
-const bootSector = 512
-
-// bootRecord describes the hybrid master boot record.
-func (m *medium) bootRecord() string {
-	b := make([]byte, bootSector)
-	if n, err := m.file.ReadAt(b, 0); n < len(b) {
-		return fmt.Sprintf("no: %v", err)
-	}
-	if b[510] != 0x55 || b[511] != 0xAA || b[0] == 0 {
-		return "no: sector 0 holds no boot code"
-	}
-	return "boot code in the master boot record"
-}
-
-// maxTable bounds, in bytes, a GUID partition table: it lies before the volume descriptors.
-const maxTable = iso9660.SystemAreaSize
-
-// partitions reads the GUID partition table. go-diskfs takes the table's own word for its size, and
-// panics when that is more than memory can be.
-func (m *medium) partitions() (*gpt.Table, error) {
-	header := make([]byte, bootSector)
-	if n, err := m.file.ReadAt(header, bootSector); n < len(header) {
-		return nil, err
-	}
-	if string(header[:8]) != "EFI PART" {
-		return nil, errors.New("there is no GUID partition table")
-	}
-	count, size := binary.LittleEndian.Uint32(header[80:]), binary.LittleEndian.Uint32(header[84:])
-	if size < 128 || uint64(count)*uint64(size) > maxTable || binary.LittleEndian.Uint64(header[72:]) > maxTable/bootSector {
-		return nil, errors.New("the GUID partition table is damaged")
-	}
-	table, err := gpt.Read(primaryOnly{m.file}, bootSector, bootSector)
-	if err != nil {
-		return nil, fmt.Errorf("the GUID partition table is damaged: %w", err)
-	}
-	if len(table.Partitions) == 0 {
-		return nil, errors.New("the GUID partition table is empty")
-	}
-	return table, nil
-}
-
-// primaryOnly is a disk whose end is not found, so that go-diskfs does not look for a backup of the
-// table there, which nobody has checked.
-type primaryOnly struct{ *os.File }
-
-func (primaryOnly) Seek(int64, int) (int64, error) { return 0, errors.ErrUnsupported }
 
 // components are the lines of the list: what is counted by the first of the prefixes that fits a
 // file's path, and whose version is that of the first package which fits.

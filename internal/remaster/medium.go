@@ -101,18 +101,15 @@ func (m *medium) zerodisc() (*zerodisc, error) {
 // mediumID is the one by which dom0 finds this disc and no other.
 func (z *zerodisc) mediumID() string { return z.mediumIDs[len(z.mediumIDs)-1] }
 
-// fileAt returns the biggest file that starts at a sector, and its content; nil for none.
-func (m *medium) fileAt(lba uint32, contents []*iso9660.Content) (*iso9660.DiscFile, *iso9660.Content) {
+// fileAt returns the index of the biggest file that starts at a sector; -1 for none.
+func (m *medium) fileAt(lba uint32) int {
 	best := -1
 	for i, f := range m.Files {
 		if len(f.Extents) > 0 && f.Extents[0].LBA == lba && (best < 0 || f.Size > m.Files[best].Size) {
 			best = i
 		}
 	}
-	if best < 0 {
-		return nil, nil
-	}
-	return &m.Files[best], contents[best]
+	return best
 }
 
 // bootEntry returns the first entry of the boot catalog for a platform.

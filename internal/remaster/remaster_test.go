@@ -224,7 +224,7 @@ func TestAddBoots(t *testing.T) {
 
 func guidOf(t *testing.T, disc *zerodisc) string {
 	t.Helper()
-	table, err := disc.partitions()
+	table, err := partitions(disc.file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -428,6 +428,8 @@ func places(t *testing.T) []place {
 		{"BIOS image", start("boot/grub/bios.img") + 3000, "boot/grub/bios.img: is not"},
 		{"EFI image", start("boot/grub/efi.img") + 3000, "boot/grub/efi.img: is not"},
 		{"boot code", 100, structure},
+		{"disk's signature", 441, structure},
+		{"active flag", 446 + 16, structure},
 		{"partition table", 512 + 56, structure},
 		{"backup of the partition table", disc.Size() - 512, structure},
 		{"volume descriptor", 16*2048 + 200, structure},

@@ -25,7 +25,8 @@ var ErrDamaged = errors.New("the disc is damaged: write it anew, or get it anew"
 
 // Verify holds every byte of a disc, an ISO image or a device, to the sums that it carries itself
 // (package iso9660). What is not as it was written is named on out, a line each, and makes an error
-// that wraps ErrDamaged. progress, when not nil, is told the bytes read so far and in all.
+// that wraps ErrDamaged. progress, when not nil, is told the bytes read so far and in all. That a stick got
+// partitions of its owner's behind the disc is no damage; out names them.
 //
 // The disc is read by our own reader. That of kdomanski/iso9660 (0.4.0), which the tests compare it
 // with, shows a file of 4 GiB and more as several of one name, loses the Rock Ridge names in directories of
@@ -52,11 +53,17 @@ func Verify(ctx context.Context, out io.Writer, name string, progress func(read,
 		v.found[f.Path] = f
 	}
 	v.list(m, files)
-	v.structure(m.Disc, structure)
+	v.structure(ctx, m, structure)
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", name, context.Cause(ctx))
+	}
 	if v.damaged > 0 {
 		return fmt.Errorf("%s: %d damaged: %w", name, v.damaged, ErrDamaged)
 	}
 	fmt.Fprintf(out, "ok: %d files, %s\n", len(files), sizeText(m.Size()))
+	if v.changed != "" {
+		fmt.Fprintln(out, printable.Line("changed since it was written: "+v.changed))
+	}
 	return nil
 }
 
@@ -66,6 +73,7 @@ type verdict struct {
 	found   map[string]iso9660.FileSum // by path
 	listed  map[string]sha256sums.Sum  // by path
 	damaged int
+	changed string // what a partition tool changed, which is no damage; "" for nothing
 }
 
 func (v *verdict) tell(name, format string, args ...any) {
@@ -148,8 +156,8 @@ func differingBits(a, b [32]byte) int {
 }
 
 // structure compares everything else.
-func (v *verdict) structure(disc *iso9660.Disc, found iso9660.FileSum) {
-	text, err := disc.ReadFile(boot.MediumStructure, maxText)
+func (v *verdict) structure(ctx context.Context, m *medium, found iso9660.FileSum) {
+	text, err := m.ReadFile(boot.MediumStructure, maxText)
 	switch want := string(iso9660.StructureText(found.SHA256)); {
 	case found.Err != nil:
 		v.tell(structureName, "%v", found.Err)
@@ -159,7 +167,8 @@ func (v *verdict) structure(disc *iso9660.Disc, found iso9660.FileSum) {
 	case v.found[boot.MediumStructure].SHA256 != v.listed[boot.MediumStructure].SHA256:
 		// It is the sum's own file that is damaged, and was named.
 	default:
-		v.tell(structureName, "are not as they were written: their SHA-256 sum differs; "+
-			"on a stick, a tool that changes partitions does that too")
+		if v.changed, err = m.repartitioned(ctx, text); err != nil {
+			v.tell(structureName, "are not as they were written: their SHA-256 sum differs (%v)", err)
+		}
 	}
 }
