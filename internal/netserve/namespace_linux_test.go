@@ -22,6 +22,7 @@ import (
 	"github.com/insomniacslk/dhcp/iana"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/internal/testns"
 )
@@ -383,6 +384,56 @@ func TestOtherServerOnTheLink(t *testing.T) {
 		err := Serve(ctx, Options{Dir: dir, Range: "192.0.2.100-192.0.2.110", Out: io.Discard})
 		if err == nil || !strings.Contains(err.Error(), "the DHCP server "+pcAddress+" gives addresses") {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// TestSearchNeedsItsRights has a process that may listen on port 67 but not open raw sockets.
+func TestSearchNeedsItsRights(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		plugCable(t, "")
+		runtime.LockOSThread() // for good: the thread ends with the test
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var rights [2]unix.CapUserData
+		check(t, unix.Capget(&header, &rights[0]))
+		rights[0].Effective &^= 1 << unix.CAP_NET_RAW
+		check(t, unix.Capset(&header, &rights[0]))
+		options := Options{Dir: newTree(t, nil), Interface: "serve0", Range: "192.0.2.100-192.0.2.110", Out: io.Discard}
+		ctx, stop := context.WithTimeout(context.Background(), deadline)
+		defer stop()
+		err := Serve(ctx, options)
+		if err == nil || !strings.Contains(err.Error(), "look for another DHCP server on serve0: no permission: run this with sudo") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestServerOfAnOffer(t *testing.T) {
+	offer := message(dhcpv4.WithMessageType(dhcpv4.MessageTypeOffer), dhcpv4.WithYourIP(net.IPv4(192, 168, 7, 9)))
+	if got := server(offer); got != "that offers 192.168.7.9" {
+		t.Errorf("without an identifier: %q", got)
+	}
+	offer.ServerIPAddr = net.IPv4(192, 168, 7, 3)
+	if got := server(offer); got != "192.168.7.3" {
+		t.Errorf("with siaddr: %q", got)
+	}
+	theirs(offer)
+	if got := server(offer); got != "192.168.7.254" {
+		t.Errorf("with an identifier: %q", got)
+	}
+}
+
+// TestSearchNeedsALink takes the link down while another server is looked for.
+func TestSearchNeedsALink(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		plugCable(t, "")
+		time.AfterFunc(firstAsk/2, func() {
+			check(t, netlink.LinkSetDown(must(netlink.LinkByName("serve0"))(t)))
+		})
+		ctx, stop := context.WithTimeout(context.Background(), deadline)
+		defer stop()
+		if other, err := findDHCPServer(ctx, "serve0"); err == nil {
+			t.Errorf("found %q, no error", other)
 		}
 	})
 }
