@@ -264,7 +264,7 @@ const (
 	asksInVain = 4
 	askPause   = 40 * time.Second
 
-	mostWaiting = 1000 // clients that are remembered
+	maxWaiting = 1000 // clients that are remembered
 )
 
 // isOver notices a message and says whether its client asks in vain, once for each row of times.
@@ -273,7 +273,7 @@ func (p patience) isOver(m *dhcpv4.DHCPv4, now time.Time) bool {
 		return false
 	}
 	client := hardware(m.ClientHWAddr)
-	if len(p) >= mostWaiting {
+	if len(p) >= maxWaiting {
 		clear(p)
 	}
 	switch m.MessageType() {

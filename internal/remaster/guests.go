@@ -26,8 +26,8 @@ type guest struct {
 // What xl takes where a configuration says nothing, and more than any machine has.
 const (
 	defaultMemory = 32 // MiB
-	mostMemory    = 16 << 20
-	mostVCPUs     = 8192
+	maxMemory     = 16 << 20
+	maxVCPUs      = 8192
 )
 
 // Limits of what is kept of a guest whose configuration is hostile: bytes of a configuration (as package
@@ -97,14 +97,14 @@ func (g *guest) configure(disc *iso9660.Disc, name string) error {
 			g.kind = short(strings.ToUpper(value.Text))
 		}
 	}
-	most, err := config.Int("maxmem", defaultMemory, 1, mostMemory)
+	most, err := config.Int("maxmem", defaultMemory, 1, maxMemory)
 	if err != nil {
 		return err
 	}
-	if g.memory, err = config.Int("memory", most, 1, mostMemory); err != nil {
+	if g.memory, err = config.Int("memory", most, 1, maxMemory); err != nil {
 		return err
 	}
-	g.vcpus, err = config.Int("vcpus", 1, 0, mostVCPUs)
+	g.vcpus, err = config.Int("vcpus", 1, 0, maxVCPUs)
 	return err
 }
 
