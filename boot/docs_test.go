@@ -138,7 +138,8 @@ func TestHackingNamesWhatThereIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	paths := regexp.MustCompile("`((?:cmd|docs|grub|guests|internal|scripts|test)/[a-z0-9_./-]+)`").FindAllStringSubmatch(string(text), -1)
+	named := regexp.MustCompile("`((?:cmd|docs|grub|guests|internal|scripts|test)/[a-z0-9_./-]+)`")
+	paths := named.FindAllStringSubmatch(string(text), -1)
 	if len(paths) < 20 {
 		t.Errorf("only %d paths are named", len(paths))
 	}

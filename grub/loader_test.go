@@ -168,7 +168,8 @@ func TestLaterPartition(t *testing.T) {
 			}
 			later := table.Partitions[2]
 			if end := uint64(info.Size()) - iso9660.MaxTail; later.Start*512 < end || later.Size < test.size {
-				t.Errorf("the new partition starts at byte %d and has %d; the files end at %d", later.Start*512, later.Size, end)
+				t.Errorf("the new partition starts at byte %d and has %d; the files end at %d",
+					later.Start*512, later.Size, end)
 			}
 		})
 	}

@@ -55,7 +55,7 @@ func (t *totals) check(size int64) error {
 	case t.paths > size: // no list of its files, such as that of their sums, would fit on it
 		return fmt.Errorf("the paths of all files together have %d bytes, more than the disc", t.paths)
 	case t.bytes/maxOverlap > size:
-		return fmt.Errorf("the files lie in one another: together they have %d bytes, more than %d times those of the disc",
+		return fmt.Errorf("the files lie in one another: together they have %d bytes, over %d times the disc's",
 			t.bytes, maxOverlap)
 	}
 	return nil

@@ -31,7 +31,8 @@ func TestDepth(t *testing.T) {
 		{"path too long", long(maxPath + 2), `nnn"...: a path of 4002 bytes, at most 4000 can be read`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			img := &Image{VolumeID: "X", ModTime: modTime, Files: []File{test.file}, Sums: "SHA256SUMS", Structure: "S"}
+			img := &Image{VolumeID: "X", ModTime: modTime, Files: []File{test.file}, Sums: "SHA256SUMS",
+				Structure: "S"}
 			var b bytes.Buffer
 			_, err := img.Write(t.Context(), &b, nil)
 			if test.want != "" {
@@ -136,14 +137,16 @@ func hostile() map[string][]byte {
 	}
 	little.PutUint32(nested[29][len(self)+10:], big7M)
 	return map[string][]byte{
-		"empty files":         handmade(same(0, 0, 0, nil)),
-		"long names":          handmade(sector(name(125), name(125)), same(0, 0, 0, goesOn(0))),
-		"longest names":       handmade(sector(names(7), goesOn(1)), sector(names(7), goesOn(2)), sector(names(7)), same(0, 0, 0, goesOn(0))),
+		"empty files": handmade(same(0, 0, 0, nil)),
+		"long names":  handmade(sector(name(125), name(125)), same(0, 0, 0, goesOn(0))),
+		"longest names": handmade(sector(names(7), goesOn(1)), sector(names(7), goesOn(2)),
+			sector(names(7)), same(0, 0, 0, goesOn(0))),
 		"entries without end": handmade(sector(goesOn(0)), same(0, 0, 0, goesOn(0))),
-		"many entries":        handmade(sector(goesOn(1)), sector(goesOn(2)), sector(goesOn(3)), sector(nil), same(0, 0, 0, goesOn(0))),
-		"long paths":          handmade(append(nested, same(0, 0, 0, nil), nested[0])...),
-		"empty directories":   handmade(sector(self), same(handmadeFirst, 0, flagDirectory, name(128))),
-		"one extent":          handmade(same(handmadeFirst, big7M, 0, nil)),
+		"many entries": handmade(sector(goesOn(1)), sector(goesOn(2)), sector(goesOn(3)), sector(nil),
+			same(0, 0, 0, goesOn(0))),
+		"long paths":        handmade(append(nested, same(0, 0, 0, nil), nested[0])...),
+		"empty directories": handmade(sector(self), same(handmadeFirst, 0, flagDirectory, name(128))),
+		"one extent":        handmade(same(handmadeFirst, big7M, 0, nil)),
 		"many extents": handmade(fullOf(func(ident string, i uint32) []byte {
 			return handRecord(handmadeFirst, big7M-i, 0, ident, nil)
 		})),

@@ -58,7 +58,8 @@ func (s *httpServer) count(conn net.Conn, state http.ConnState) {
 	case http.StateNew:
 		ok, news := s.slots.take(client)
 		if news {
-			s.events.event(client.Addr().String(), "HTTP", "has more than %d connections: the others are closed", maxConnectionsEach)
+			s.events.event(client.Addr().String(), "HTTP",
+				"has more than %d connections: the others are closed", maxConnectionsEach)
 		}
 		if !ok {
 			conn.Close()

@@ -446,11 +446,12 @@ func TestSearchNeedsItsRights(t *testing.T) {
 		check(t, unix.Capget(&header, &rights[0]))
 		rights[0].Effective &^= 1 << unix.CAP_NET_RAW
 		check(t, unix.Capset(&header, &rights[0]))
-		options := Options{Dir: newTree(t, nil), Interface: "serve0", Range: "192.0.2.100-192.0.2.110", Out: io.Discard}
+		options := Options{Dir: newTree(t, nil), Interface: "serve0", Range: "192.0.2.100-192.0.2.110",
+			Out: io.Discard}
 		ctx, stop := context.WithTimeout(context.Background(), deadline)
 		defer stop()
-		err := Serve(ctx, options)
-		if err == nil || !strings.Contains(err.Error(), "look for another DHCP server on serve0: no permission: run this with sudo") {
+		want := "look for another DHCP server on serve0: no permission: run this with sudo"
+		if err := Serve(ctx, options); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -22,7 +22,8 @@ type usage struct {
 }
 
 func newSlots(perClient, total int) *slots {
-	return &slots{perClient: perClient, total: total, taken: map[netip.AddrPort]bool{}, clients: map[netip.Addr]usage{}}
+	return &slots{perClient: perClient, total: total, taken: map[netip.AddrPort]bool{},
+		clients: map[netip.Addr]usage{}}
 }
 
 // take takes a slot, and says whether there was one; not if the client has that one already. news is true when the

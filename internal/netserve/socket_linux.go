@@ -81,7 +81,8 @@ func findDHCPServer(ctx context.Context, nic string) (string, error) {
 		return server(offer), nil
 	case deaf.text != "":
 		return "", errors.New(deaf.text)
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, nclient4.ErrNoResponse):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
+		errors.Is(err, nclient4.ErrNoResponse):
 		return "", nil
 	}
 	return "", err

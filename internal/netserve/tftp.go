@@ -83,7 +83,8 @@ func refuse(p packet) (uint16, string) {
 func (s *tftpServer) begin(client netip.AddrPort) bool {
 	ok, news := s.slots.take(client)
 	if news {
-		s.events.event(client.Addr().String(), "TFTP", "asks for more than %d files at a time: the others have to wait", maxTransfersEach)
+		s.events.event(client.Addr().String(), "TFTP",
+			"asks for more than %d files at a time: the others have to wait", maxTransfersEach)
 	}
 	return ok
 }

@@ -25,7 +25,8 @@ func escapingDisc(t *testing.T) *iso9660.Image {
 	text := func(name, text string) iso9660.File {
 		return iso9660.File{Path: name, Content: iso9660.Bytes([]byte(text))}
 	}
-	said := strings.NewReplacer("0.1", "0.1"+escape, "0000", escape, "4.20.4", escape, "6.12.1-1", escape+"\n").Replace(builtText)
+	said := strings.NewReplacer("0.1", "0.1"+escape, "0000", escape, "4.20.4", escape, "6.12.1-1",
+		escape+"\n").Replace(builtText)
 	img.Files[0] = text(builtName, said)
 	img.Files = append(img.Files,
 		text(boot.MediumIDDir+"/"+buildID+escape, ""), text(escape, escape),
@@ -75,7 +76,8 @@ func TestErrorsShowNoEscapes(t *testing.T) {
 	var out bytes.Buffer
 	err := Verify(t.Context(), &out, name, nil)
 	checkPlain(t, fmt.Sprint(out.String(), err))
-	err = Add(t.Context(), AddOptions{In: name, Out: filepath.Join(t.TempDir(), "out.iso"), Guests: []string{webGuest(t)}})
+	err = Add(t.Context(), AddOptions{In: name, Out: filepath.Join(t.TempDir(), "out.iso"),
+		Guests: []string{webGuest(t)}})
 	checkPlain(t, fmt.Sprint(err))
 
 	img.Files[0].Content = iso9660.Bytes([]byte("zerodisc 0.1\nbuild id " + escape + "\n"))
@@ -104,7 +106,8 @@ func TestInspectBoundsMemory(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	const times = 40
 	if allocated, limit := int64(after.TotalAlloc-before.TotalAlloc), times*disc.Size(); allocated > limit {
-		t.Errorf("%d MB were allocated for a disc of %d MB, want at most %d MB", allocated>>20, disc.Size()>>20, limit>>20)
+		t.Errorf("%d MB were allocated for a disc of %d MB, want at most %d MB", allocated>>20, disc.Size()>>20,
+			limit>>20)
 	}
 }
 

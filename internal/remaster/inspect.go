@@ -45,7 +45,8 @@ func (z *zerodisc) writeBuild(t table) {
 	if !z.ModTime.IsZero() {
 		t.row("date", z.ModTime.Format("2006-01-02 15:04:05 UTC"))
 	}
-	t.row("packages", fmt.Sprintf("%d of Debian's, %d Go modules, see /%s", len(z.built.Packages), len(z.built.Modules), builtName))
+	t.row("packages", fmt.Sprintf("%d of Debian's, %d Go modules, see /%s",
+		len(z.built.Packages), len(z.built.Modules), builtName))
 }
 
 // platforms are the boot catalog's.
@@ -79,7 +80,8 @@ func (z *zerodisc) writeBoot(t table) {
 		if p.Type == gpt.EFISystemPartition {
 			use = "disk, UEFI"
 		}
-		t.row("  "+use, fmt.Sprintf("GPT partition %d: %s, from byte %d, %s", p.Index, p.Name, p.Start*bootSector, sizeText(int64(p.Size))))
+		t.row("  "+use, fmt.Sprintf("GPT partition %d: %s, from byte %d, %s",
+			p.Index, p.Name, p.Start*bootSector, sizeText(int64(p.Size))))
 	}
 }
 
@@ -152,6 +154,7 @@ func writeGuests(t table, list []*guest) {
 			t.row("  "+g.name, where, "cannot be read: "+g.fault)
 			continue
 		}
-		t.row("  "+g.name, where, g.kind, fmt.Sprintf("%d MiB", g.memory), fmt.Sprint(g.vcpus), sizeText(g.size), sizeText(g.shared))
+		t.row("  "+g.name, where, g.kind, fmt.Sprintf("%d MiB", g.memory), fmt.Sprint(g.vcpus),
+			sizeText(g.size), sizeText(g.shared))
 	}
 }

@@ -59,7 +59,8 @@ func partitions(disk io.ReaderAt) (*gpt.Table, error) {
 		return nil, errors.New("there is no GUID partition table")
 	}
 	count, size := binary.LittleEndian.Uint32(header[80:]), binary.LittleEndian.Uint32(header[84:])
-	if size < 128 || uint64(count)*uint64(size) > maxTable || binary.LittleEndian.Uint64(header[72:]) > maxTable/bootSector {
+	if size < 128 || uint64(count)*uint64(size) > maxTable ||
+		binary.LittleEndian.Uint64(header[72:]) > maxTable/bootSector {
 		return nil, errTable
 	}
 	table, err := gpt.Read(primaryOnly{ReaderAt: disk}, bootSector, bootSector)

@@ -75,7 +75,8 @@ func (s *stick) reconstruct() error {
 	if n, err := s.file.ReadAt(mbr, 0); n < len(mbr) {
 		return err
 	}
-	written := grub.Written{MediumID: s.mediumID(), Size: s.Size(), BIOS: bios.LBA, EFI: s.Files[image].Extents[0], MBR: mbr}
+	written := grub.Written{MediumID: s.mediumID(), Size: s.Size(), BIOS: bios.LBA,
+		EFI: s.Files[image].Extents[0], MBR: mbr}
 	var err error
 	if s.head, s.tail, err = written.Disk(); err != nil {
 		return err
@@ -153,7 +154,7 @@ func (s *stick) end() uint64 {
 func (s *stick) checkLater() error {
 	for _, p := range s.later {
 		if p.Start < s.end() {
-			return fmt.Errorf("partition %d lies over the disc from sector %d on: what is written there destroys the disc; delete it",
+			return fmt.Errorf("partition %d lies over the disc from sector %d on: writing to it destroys the disc; delete it",
 				p.Index, p.Start)
 		}
 	}

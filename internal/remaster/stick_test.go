@@ -42,13 +42,16 @@ var sticks = []struct {
 	command string
 	want    string
 }{
-	{"sgdisk", "moves the backup", stickSize, "sgdisk -e", "the partition table, by a partition tool; the disc itself"},
+	{"sgdisk", "moves the backup", stickSize, "sgdisk -e",
+		"the partition table, by a partition tool; the disc itself"},
 	{"sgdisk", "makes a partition in the padding", stickSize, "sgdisk -e -n 0:0:0 -c 3:mine", `partition 3 "mine", `},
 	{"sgdisk", "keeps the backup where it is", stickSize, "sgdisk -n 0:0:0 -c 3:mine", `partition 3 "mine", `},
 	{"sgdisk", "on a stick of the disc's size", 0, "sgdisk -c 2:mine", "the partition table, by a partition tool"},
-	{"sfdisk", "makes a partition", stickSize, `printf ',10M,L\n,,L\n' | sfdisk -a`, `partition 3 "", 10.5 MB and partition 4`},
+	{"sfdisk", "makes a partition", stickSize, `printf ',10M,L\n,,L\n' | sfdisk -a`,
+		`partition 3 "", 10.5 MB and partition 4`},
 	{"fdisk", "makes a partition", stickSize, `printf 'n\n\n\n\nw\n' | fdisk`, `partition 3 ""`},
-	{"parted", "makes a partition", stickSize, `parted -s -f "$0" print && parted -s "$0" mkpart mine ext4 10MiB 50MiB && :`,
+	{"parted", "makes a partition", stickSize,
+		`parted -s -f "$0" print && parted -s "$0" mkpart mine ext4 10MiB 50MiB && :`,
 		`partition 3 "mine", 41.9 MB`},
 }
 
@@ -65,6 +68,19 @@ func TestVerifyRepartitionedStick(t *testing.T) {
 			}
 			add(t, AddOptions{In: name, Guests: []string{webGuest(t)}})
 		})
+	}
+}
+
+func TestInspectRepartitionedStick(t *testing.T) {
+	var out bytes.Buffer
+	if err := Inspect(&out, stickWith(t, stickSize, "sgdisk", "sgdisk -e -n 0:0:0 -c 3:mine")); err != nil {
+		t.Fatal(err)
+	}
+	said := strings.Join(strings.Fields(out.String()), " ")
+	for _, want := range []string{"disk, UEFI GPT partition 1: EFI", "partition GPT partition 3: mine, from byte", "behind it 66.1 MB"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("it does not say %q:\n%s", want, out.String())
+		}
 	}
 }
 
@@ -110,14 +126,17 @@ func TestVerifyNamesTheTable(t *testing.T) {
 		flip    int64 // byte; 0: none
 		want    string
 	}{
-		{"no EFI system partition", stickSize, "sgdisk -e -d 1", 0, `has lost or changed partition 1, "EFI system partition"`},
+		{"no EFI system partition", stickSize, "sgdisk -e -d 1", 0,
+			`has lost or changed partition 1, "EFI system partition"`},
 		{"nothing keeps others away", stickSize, "sgdisk -e -d 2", 0, `has lost or changed partition 2`},
 		{"another table", stickSize, "sgdisk -o", 0, "the GUID partition table is empty"},
 		{"damaged table", stickSize, "sgdisk -e", 1024 + 40, "the GUID partition table is damaged"},
 		{"damaged backup", 0, "sgdisk -c 2:mine", -512 + 30, "the backup of the partition table is damaged"},
-		{"damaged backup's entries", 0, "sgdisk -c 2:mine", -33*512 + 40, "the backup of the partition table is damaged"},
+		{"damaged backup's entries", 0, "sgdisk -c 2:mine", -33*512 + 40,
+			"the backup of the partition table is damaged"},
 		{"hybrid boot record", stickSize, "sgdisk -e -h 1", 0, "its master boot record has a partition of type"},
-		{"boot record without its table", stickSize, "sgdisk -e", 446 + 4, "its master boot record has a partition of type 0xea"},
+		{"boot record without its table", stickSize, "sgdisk -e", 446 + 4,
+			"its master boot record has a partition of type 0xea"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			name := stickWith(t, test.size, "sgdisk", test.command)
@@ -139,14 +158,17 @@ func TestVerifyNamesTheTable(t *testing.T) {
 
 func TestLaterPartitionOverTheDisc(t *testing.T) {
 	s := &stick{
-		written: &gpt.Table{Partitions: []*gpt.Partition{{Index: 1, Start: 200, End: 299}, {Index: 2, Start: 304, End: 999}}},
-		later:   []*gpt.Partition{{Index: 4, Start: 1000, End: 2000}},
+		written: &gpt.Table{Partitions: []*gpt.Partition{
+			{Index: 1, Start: 200, End: 299}, {Index: 2, Start: 304, End: 999},
+		}},
+		later: []*gpt.Partition{{Index: 4, Start: 1000, End: 2000}},
 	}
 	if err := s.checkLater(); err != nil {
 		t.Error(err)
 	}
 	s.later = append(s.later, &gpt.Partition{Index: 3, Start: 40, End: 199})
-	if err := s.checkLater(); err == nil || !strings.Contains(err.Error(), "partition 3 lies over the disc from sector 40 on") {
+	want := "partition 3 lies over the disc from sector 40 on"
+	if err := s.checkLater(); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -154,7 +176,8 @@ func TestLaterPartitionOverTheDisc(t *testing.T) {
 // FuzzPartitions gives every table the right sums: only a table that has them is looked into.
 func FuzzPartitions(f *testing.F) {
 	written := grub.Written{
-		MediumID: buildID, Size: 1 << 20, BIOS: 20, EFI: iso9660.Extent{LBA: 40, Size: 1 << 18}, MBR: append(make([]byte, mbrMark), 0x55, 0xAA),
+		MediumID: buildID, Size: 1 << 20, BIOS: 20, EFI: iso9660.Extent{LBA: 40, Size: 1 << 18},
+		MBR: append(make([]byte, mbrMark), 0x55, 0xAA),
 	}
 	head, _, err := written.Disk()
 	if err != nil {
