@@ -132,3 +132,34 @@ func TestSidesDoNotMix(t *testing.T) {
 		}
 	}
 }
+
+// TestHackingNamesWhatThereIs holds docs/hacking.md to the files and functions that it names as examples.
+func TestHackingNamesWhatThereIs(t *testing.T) {
+	text, err := os.ReadFile("../docs/hacking.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`((?:cmd|docs|grub|guests|internal|scripts|test)/[a-z0-9_./-]+)`")
+	paths := named.FindAllStringSubmatch(string(text), -1)
+	if len(paths) < 20 {
+		t.Errorf("only %d paths are named", len(paths))
+	}
+	for _, path := range paths {
+		if _, err := os.Stat("../" + path[1]); err != nil {
+			t.Error(err)
+		}
+	}
+	names := regexp.MustCompile("`([A-Za-z]+)` in `([a-z0-9_./-]+\\.go)`").FindAllStringSubmatch(string(text), -1)
+	if len(names) < 8 {
+		t.Errorf("only %d functions and types are named", len(names))
+	}
+	for _, name := range names {
+		source, err := os.ReadFile("../" + name[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !regexp.MustCompile(`(?m)^(func (\([^)]*\) )?|type |var )` + name[1] + `\b`).Match(source) {
+			t.Errorf("%s has no %s", name[2], name[1])
+		}
+	}
+}

@@ -91,11 +91,10 @@ func mbrSlot(status, kind byte, start, size uint32) []byte {
 
 // Sizes of a GUID partition table, UEFI specification section 5.3.
 const (
-	gptEntries     = 128
-	gptEntrySize   = 128
-	gptHeaderSize  = 92
-	gptTable       = gptEntries * gptEntrySize / diskSector // sectors
-	gptFirstUsable = 2 + gptTable
+	gptEntries    = 128
+	gptEntrySize  = 128
+	gptHeaderSize = 92
+	gptTable      = gptEntries * gptEntrySize / diskSector // sectors
 )
 
 // espType is the GUID of an EFI system partition, C12A7328-F81F-11D2-BA4B-00A0C93EC93B, as stored.
@@ -118,7 +117,8 @@ const (
 // gpt is the GUID partition table: primary comes right after the master boot record, backup is
 // the end of the disk. The first partition is the extent that El Torito names for UEFI too. The second
 // is everything behind it: without it partition tools would take the ISO's files for free space,
-// and make a new partition on a stick right there.
+// and make a new partition on a stick right there. No sector before the first partition is usable: that is where
+// the volume descriptors are, and sgdisk took it.
 func (d disk) gpt() (primary, backup []byte) {
 	table := d.gptTable()
 	last := d.sectors - 1
@@ -161,7 +161,7 @@ func (d disk) gptHeader(table []byte, self, other, tableAt uint64) []byte {
 	b = little.AppendUint64(b, 0) // checksum, and 32 bits reserved
 	b = little.AppendUint64(b, self)
 	b = little.AppendUint64(b, other)
-	b = little.AppendUint64(b, gptFirstUsable)
+	b = little.AppendUint64(b, d.esp) // first usable sector
 	b = little.AppendUint64(b, d.lastUsable())
 	b = append(b, id[:]...)
 	b = little.AppendUint64(b, tableAt)

@@ -139,12 +139,19 @@ func (l *Loader) hybrid(layout *iso9660.Layout, bios, efi *iso9660.Content) (hea
 	if !hasBIOS || !hasEFI {
 		return nil, nil, errors.New("the image has lost GRUB's boot images")
 	}
+	head, tail = l.disk(layout.Size(), biosLBA, iso9660.Extent{LBA: efiLBA, Size: efi.Size})
+	return head, tail, nil
+}
+
+// disk is what a disk's firmware reads of an image of so many bytes: the boot record and the partition table at
+// its start, the backup of the table at its end. bios is the sector of the BIOS image.
+func (l *Loader) disk(size int64, bios uint32, efi iso9660.Extent) (head, tail []byte) {
 	d := disk{
-		sectors: uint64(layout.Size()) / diskSector,
-		bios:    uint64(biosLBA) * sectorRatio,
-		esp:     uint64(efiLBA) * sectorRatio, espSectors: uint64(efi.Size) / diskSector,
+		sectors: uint64(size) / diskSector,
+		bios:    uint64(bios) * sectorRatio,
+		esp:     uint64(efi.LBA) * sectorRatio, espSectors: uint64(efi.Size) / diskSector,
 		diskID: l.derive("disk"), espID: l.derive("esp"), dataID: l.derive("data"),
 	}
 	primary, backup := d.gpt()
-	return append(d.mbr(l.MBR), primary...), backup, nil
+	return append(d.mbr(l.MBR), primary...), backup
 }

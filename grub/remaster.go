@@ -27,8 +27,8 @@ func (m Made) AddTo(img *iso9660.Image) error {
 	if m.EFI.Size == 0 || m.EFI.Size%diskSector != 0 {
 		return fmt.Errorf("the EFI boot image has %d bytes, want sectors of %d", m.EFI.Size, diskSector)
 	}
-	if len(m.MBR) < diskSector || m.MBR[mbrMark] != 0x55 || m.MBR[mbrMark+1] != 0xAA {
-		return errors.New("sector 0 holds no master boot record: the disc does not boot from a stick")
+	if err := checkMBR(m.MBR); err != nil {
+		return err
 	}
 	m.BIOS.Patch = patchBIOS
 	img.Boot = []iso9660.BootImage{
@@ -40,4 +40,31 @@ func (m Made) AddTo(img *iso9660.Image) error {
 		return l.hybrid(layout, m.BIOS, m.EFI)
 	}
 	return nil
+}
+
+func checkMBR(sector []byte) error {
+	if len(sector) < diskSector || sector[mbrMark] != 0x55 || sector[mbrMark+1] != 0xAA {
+		return errors.New("sector 0 holds no master boot record: the disc does not boot from a stick")
+	}
+	return nil
+}
+
+// Written is what a finished disc was made bootable with, as far as a partition tool can change it on a stick.
+type Written struct {
+	MediumID string
+	Size     int64          // of the image, bytes
+	BIOS     uint32         // sector of the El Torito image
+	EFI      iso9660.Extent // of the FAT image
+	MBR      []byte         // first sector of the disc, of which only the boot code counts
+}
+
+// Disk returns the start and the end of the disc as they were written: the master boot record and the GUID
+// partition table, and the backup of the table.
+func (w Written) Disk() (head, tail []byte, err error) {
+	if err := checkMBR(w.MBR); err != nil {
+		return nil, nil, err
+	}
+	l := &Loader{BuildID: w.MediumID, MBR: w.MBR}
+	head, tail = l.disk(w.Size, w.BIOS, w.EFI)
+	return head, tail, nil
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // Content is the bytes of a file. Files that share one Content share one extent on the disc.
@@ -82,7 +84,7 @@ func FromFile(name string) (*Content, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("%s: %w", name, errNotRegular)
+		return nil, nil, fmt.Errorf("%s: %w", printable.Line(name), errNotRegular)
 	}
 	return &Content{Size: info.Size(), Open: func() (io.ReadCloser, error) { return os.Open(name) }}, info, nil
 }

@@ -23,6 +23,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // SectorSize is the size in bytes of a logical block; an LBA counts these.
@@ -148,7 +150,10 @@ func checkFile(file File) error {
 			return fmt.Errorf("file %q: the name %q has %d bytes, at most %d fit; shorten it", file.Path, name, len(name), MaxName)
 		}
 	}
-	return checkContent(file.Path, file.Content)
+	if err := checkDepth(file.Path); err != nil {
+		return err
+	}
+	return checkContent(printable.Line(file.Path), file.Content)
 }
 
 func checkContent(name string, content *Content) error {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // Places that are the same in every image.
@@ -81,7 +83,10 @@ func (img *Image) Layout() (*Layout, error) {
 	}
 	l.padding = cursor.take("padding", MaxTail)
 	l.sectors = uint32(cursor.next)
-	return l, cursor.err
+	if cursor.err != nil {
+		return nil, cursor.err
+	}
+	return l, l.checkTotals()
 }
 
 // placeBoot puts boot images first: low addresses, the same for every set of files.
@@ -101,7 +106,7 @@ func (l *Layout) placeDirectories(c *cursor) {
 	l.pathTables = c.take("path tables", 2*int64(l.pathSectors)*SectorSize)
 	for _, dir := range l.directories {
 		dir.size = uint32(len(l.directory(dir, &Image{})))
-		dir.lba = c.take("directory "+dir.name, int64(dir.size))
+		dir.lba = c.take("directory "+printable.Line(dir.name), int64(dir.size))
 	}
 	l.references = c.take("Rock Ridge reference", SectorSize)
 }
@@ -156,7 +161,7 @@ func (l *Layout) placeFiles(c *cursor) error {
 		}
 		start, ok := l.lbas[file.Content.whole]
 		if !ok {
-			return fmt.Errorf("%s: is part of a file that is not in the image", file.Path)
+			return fmt.Errorf("%s: is part of a file that is not in the image", printable.Line(file.Path))
 		}
 		l.lbas[file.Content] = start + uint32(file.Content.offset/SectorSize)
 	}
@@ -166,7 +171,19 @@ func (l *Layout) placeFiles(c *cursor) error {
 	return nil
 }
 
+// checkTotals refuses what Open would.
+func (l *Layout) checkTotals() error {
+	total := totals{entries: len(l.directories) - 1, extents: map[Extent]bool{}}
+	for _, file := range l.all {
+		size := file.Content.Size
+		records := max(1, (size+maxExtent-1)/maxExtent)
+		total.add(file.Path, int(records), Extent{LBA: l.lbas[file.Content], Size: size})
+	}
+	return total.check(l.Size())
+}
+
 func (l *Layout) place(c *cursor, name string, content *Content) extent {
+	name = printable.Line(name)
 	lba := c.take(name, content.Size)
 	l.lbas[content] = lba
 	return extent{content: content, name: name, lba: lba}

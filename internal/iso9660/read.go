@@ -8,15 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
-)
 
-// Limits that keep a damaged or hostile image from filling memory; discs that anyone makes are far
-// below.
-const (
-	maxDescriptors = 64
-	maxEntries     = 1 << 20 // files and directories
-	maxDepth       = 128     // directories in one another
-	maxPathLength  = 4096    // bytes
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // Disc is an image that was opened: what its descriptors, directories and boot catalog say.
@@ -60,6 +53,13 @@ type BootEntry struct {
 // Size is the size of the image in bytes; what it was read from may have more.
 func (d *Disc) Size() int64 { return int64(d.Sectors) * SectorSize }
 
+// Over is the same disc with its bytes read from r: for sums of a disc of which some bytes are known to have changed.
+func (d *Disc) Over(r io.ReaderAt) *Disc {
+	over := *d
+	over.r = r
+	return &over
+}
+
 // Lookup returns the file with the given path, or nil.
 func (d *Disc) Lookup(path string) *DiscFile {
 	i, ok := slices.BinarySearchFunc(d.Files, path, func(f DiscFile, path string) int { return cmp.Compare(f.Path, path) })
@@ -85,6 +85,7 @@ func (d *Disc) Reader(f *DiscFile) io.Reader {
 // bytes. An error names the file.
 func (d *Disc) ReadFile(path string, limit int64) ([]byte, error) {
 	f := d.Lookup(path)
+	path = printable.Line(path)
 	if f == nil || f.Irregular {
 		return nil, fmt.Errorf("%s: there is no such file on the disc", path)
 	}
@@ -102,14 +103,15 @@ func (d *Disc) ReadFile(path string, limit int64) ([]byte, error) {
 var ErrNoImage = errors.New("this is no ISO 9660 image")
 
 // Open reads the directories and the boot catalog of the image that r starts with; r has size bytes.
-// An error names the file or the sector that is wrong. Files are sorted by their paths.
+// An error names the file or the sector that is wrong. Files are sorted by their paths. Whatever the image
+// says, the memory for all that is read is bounded by its size.
 func Open(r io.ReaderAt, size int64) (*Disc, error) {
 	d := &Disc{r: r}
 	v, err := d.descriptors(size)
 	if err != nil {
 		return nil, err
 	}
-	w := &walk{disc: d, seen: map[uint32]string{}}
+	w := &walk{disc: d, seen: map[uint32]string{}, total: totals{extents: map[Extent]bool{}}}
 	if err := w.directory(v.root, "", 0); err != nil {
 		return nil, err
 	}
@@ -183,14 +185,19 @@ func (d *Disc) primary(b []byte, size int64) (root Extent, err error) {
 // sector reads a sector; the image has size bytes.
 func (d *Disc) sector(lba uint32, size int64) ([]byte, error) {
 	b := make([]byte, SectorSize)
+	return b, d.readSector(b, lba, size)
+}
+
+// readSector reads a sector into b.
+func (d *Disc) readSector(b []byte, lba uint32, size int64) error {
 	at := int64(lba) * SectorSize
 	if at+SectorSize > size {
-		return nil, fmt.Errorf("sector %d: is behind the end of the image", lba)
+		return fmt.Errorf("sector %d: is behind the end of the image", lba)
 	}
-	if n, err := d.r.ReadAt(b, at); n < len(b) {
-		return nil, fmt.Errorf("read sector %d: %w", lba, err)
+	if n, err := d.r.ReadAt(b[:SectorSize], at); n < SectorSize {
+		return fmt.Errorf("read sector %d: %w", lba, err)
 	}
-	return b, nil
+	return nil
 }
 
 // readCatalog reads the boot catalog, El Torito 1.0 section 2.

@@ -297,7 +297,10 @@ func FuzzOpen(f *testing.F) {
 		}
 		image := slices.Concat(make([]byte, SystemAreaSize), body)
 		image[SystemAreaSize+int(at)%len(body)] ^= flip
-		disc, err := Open(bytes.NewReader(image), int64(len(image)))
+		allocated, disc, err := allocatedBy(image)
+		if limit := maxAllocated*uint64(len(image)) + 1<<20; allocated > limit {
+			t.Errorf("%d bytes were allocated for an image of %d, want at most %d", allocated, len(image), limit)
+		}
 		if err != nil {
 			return
 		}

@@ -9,12 +9,13 @@ import (
 
 // walk reads the directories of a disc.
 type walk struct {
-	disc    *Disc
-	entries int
-	bytes   int64             // of directories
-	seen    map[uint32]string // directories by LBA: each is read once
-	susp    bool              // system use entries are there,
-	skip    int               // behind so many bytes of each system use field
+	disc   *Disc
+	total  totals
+	bytes  int64             // of directories
+	seen   map[uint32]string // directories by LBA: each is read once
+	susp   bool              // system use entries are there,
+	skip   int               // behind so many bytes of each system use field
+	sector [SectorSize]byte  // in which system use entries go on
 }
 
 // directory reads the directory with the given path and what is below it.
@@ -71,10 +72,11 @@ func (w *walk) records(e Extent) ([]dirRecord, error) {
 			if err := w.rockRidge(&r); err != nil {
 				return nil, fmt.Errorf("file %q: %w", r.ident, err)
 			}
-			list = append(list, r)
-			if w.entries++; w.entries > maxEntries {
-				return nil, fmt.Errorf("the disc has more than %d files", maxEntries)
+			if w.total.entries++; w.total.entries > maxEntries {
+				return nil, w.total.check(w.disc.Size())
 			}
+			r.system = nil // and with it the sector
+			list = append(list, r)
 		}
 	}
 	return list, nil
@@ -105,7 +107,8 @@ func (w *walk) child(list []dirRecord, dir string, depth int) ([]dirRecord, erro
 		}
 	}
 	w.disc.Files = append(w.disc.Files, f)
-	return list, nil
+	w.total.add(path, 0, f.Extents...) // its records were counted when they were read
+	return list, w.total.check(w.disc.Size())
 }
 
 // childPath joins path and name, which has to be the name of a file.
@@ -117,10 +120,7 @@ func childPath(dir, name string) (string, error) {
 	if strings.Contains(name, "/") || strings.ContainsRune(name, 0) || path == "." || !fs.ValidPath(strings.ToValidUTF8(path, "_")) {
 		return "", fmt.Errorf("%q is no name of a file", name)
 	}
-	if len(path) > maxPathLength {
-		return "", fmt.Errorf("%.40q...: a path of %d bytes, at most %d are known", name, len(path), maxPathLength)
-	}
-	return path, nil
+	return path, checkDepth(path)
 }
 
 // add appends an extent; the image has size bytes.
@@ -155,7 +155,7 @@ type dirRecord struct {
 	extent Extent
 	flags  byte
 	ident  string
-	system []byte // system use field
+	system []byte // system use field, in the sector that it was read from
 
 	name string // of Rock Ridge, or made of ident
 	mode uint32 // of Rock Ridge; 0 without
@@ -175,7 +175,7 @@ func parseRecord(b []byte) (r dirRecord, err error) {
 		r.extent.LBA += uint32(skip) // an extended attribute record, section 9.5
 	}
 	if from := head + int(b[32]) + (1 - int(b[32])%2); from < len(b) {
-		r.system = append([]byte(nil), b[from:]...)
+		r.system = b[from:]
 	}
 	return r, nil
 }
@@ -194,8 +194,12 @@ func (w *walk) announced(r dirRecord) {
 	}
 }
 
-// maxContinuations is how many sectors the system use entries of one record may go on in.
-const maxContinuations = 16
+// Limits of the system use entries of one record: in how many sectors they may go on, and how long the
+// name that they have in all may be, in bytes (NAME_MAX of Linux).
+const (
+	maxContinuations = 16
+	maxRockRidgeName = 255
+)
 
 // rockRidge takes name and mode from the system use entries of r.
 func (w *walk) rockRidge(r *dirRecord) error {
@@ -205,23 +209,31 @@ func (w *walk) rockRidge(r *dirRecord) error {
 	var name strings.Builder
 	area := r.system[w.skip:]
 	for range maxContinuations {
-		next, err := w.entriesOf(area, r, &name)
+		next, err := entriesOf(area, r, &name)
 		if err != nil {
 			return err
 		}
-		if next == nil {
+		if name.Len() > maxRockRidgeName {
+			return fmt.Errorf("its name has more than %d bytes", maxRockRidgeName)
+		}
+		if next == (continued{}) {
 			if name.Len() > 0 {
 				r.name = name.String()
 			}
 			return nil
 		}
-		area = next
+		if area, err = w.areaOf(next); err != nil {
+			return err
+		}
 	}
 	return fmt.Errorf("its Rock Ridge entries go on for more than %d sectors", maxContinuations)
 }
 
-// entriesOf reads the system use entries in area and returns the area that they go on in, if any.
-func (w *walk) entriesOf(area []byte, r *dirRecord, name *strings.Builder) (next []byte, err error) {
+// continued is where the system use entries of a record go on, SUSP section 5.1.
+type continued struct{ lba, offset, length uint32 }
+
+// entriesOf reads the system use entries in area and returns where they go on, if they do.
+func entriesOf(area []byte, r *dirRecord, name *strings.Builder) (next continued, err error) {
 	for len(area) >= 4 {
 		length := int(area[2])
 		if length < 4 || length > len(area) {
@@ -238,9 +250,10 @@ func (w *walk) entriesOf(area []byte, r *dirRecord, name *strings.Builder) (next
 				r.mode = little.Uint32(data)
 			}
 		case "CE":
-			if next, err = w.continued(data); err != nil {
-				return nil, err
+			if len(data) < 24 {
+				return next, errors.New("its Rock Ridge entries are cut off")
 			}
+			next = continued{little.Uint32(data), little.Uint32(data[8:]), little.Uint32(data[16:])}
 		case "ST":
 			return next, nil
 		}
@@ -249,18 +262,14 @@ func (w *walk) entriesOf(area []byte, r *dirRecord, name *strings.Builder) (next
 	return next, nil
 }
 
-// continued reads the area that a CE entry leads to.
-func (w *walk) continued(data []byte) ([]byte, error) {
-	if len(data) < 24 {
-		return nil, errors.New("its Rock Ridge entries are cut off")
+// areaOf reads the area in which system use entries go on. It is there until the next one is read.
+func (w *walk) areaOf(c continued) ([]byte, error) {
+	if c.offset > SectorSize || c.length > SectorSize || c.offset+c.length > SectorSize {
+		return nil, fmt.Errorf("its Rock Ridge entries go on for %d bytes from byte %d of sector %d, over its end",
+			c.length, c.offset, c.lba)
 	}
-	lba, offset, length := little.Uint32(data), little.Uint32(data[8:]), little.Uint32(data[16:])
-	if offset > SectorSize || length > SectorSize || offset+length > SectorSize {
-		return nil, fmt.Errorf("its Rock Ridge entries go on for %d bytes from byte %d of sector %d, over its end", length, offset, lba)
-	}
-	b, err := w.disc.sector(lba, w.disc.Size())
-	if err != nil {
+	if err := w.disc.readSector(w.sector[:], c.lba, w.disc.Size()); err != nil {
 		return nil, fmt.Errorf("Rock Ridge entries: %w", err)
 	}
-	return b[offset : offset+length], nil
+	return w.sector[c.offset : c.offset+c.length], nil
 }

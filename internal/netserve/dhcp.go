@@ -16,6 +16,7 @@ type dhcpServer struct {
 	site    site
 	pool    *pool // nil: proxy DHCP only
 	waiting patience
+	rival   netip.Addr // another server that gave an address to a client here; not valid: none was seen
 	events  *reporter
 }
 
@@ -84,6 +85,10 @@ func (d *dhcpServer) handle(r incoming) {
 	if answer.note != "" {
 		d.events.event(client, "DHCP", "%s", answer.note)
 	}
+	if d.seesRival(r.DHCPv4) {
+		d.events.event(client, "DHCP",
+			"has an address from the DHCP server %s: serve without a range, or stop that", d.rival)
+	}
 	if d.pool == nil && d.waiting.isOver(r.DHCPv4, now) {
 		d.events.event(client, "DHCP", "still asks: no DHCP server seems to give it an address; give a -range if there is none here")
 	}
@@ -131,6 +136,18 @@ func (d *dhcpServer) decide(m *dhcpv4.DHCPv4, port int, now time.Time) decision 
 	return decision{}
 }
 
+// seesRival says whether a message shows that another DHCP server gives addresses here too, once for each server in a
+// row. It may have appeared after the search for one (aloneOn), when somebody plugged in its cable for example.
+func (d *dhcpServer) seesRival(m *dhcpv4.DHCPv4) bool {
+	chosen := toAddr(m.ServerIdentifier())
+	isOther := m.MessageType() == dhcpv4.MessageTypeRequest && !d.site.isOursOrNone(m.ServerIdentifier())
+	if d.pool == nil || !isOther || chosen == d.rival {
+		return false
+	}
+	d.rival = chosen
+	return true
+}
+
 // proxy tells a boot client what to load.
 func (d *dhcpServer) proxy(m *dhcpv4.DHCPv4, boot client, kind dhcpv4.MessageType) decision {
 	reply := d.site.proxyReply(m, boot, kind)
@@ -168,12 +185,18 @@ func (d *dhcpServer) offer(m *dhcpv4.DHCPv4, boot *client, wanted netip.Addr, no
 }
 
 func (d *dhcpServer) grant(m *dhcpv4.DHCPv4, boot *client, now time.Time) decision {
+	owner, state := hardware(m.ClientHWAddr), stateOf(m)
 	address := toAddr(m.RequestedIPAddress())
-	if !address.IsValid() {
-		address = toAddr(m.ClientIPAddr) // renewal
+	if state == renewing {
+		address = toAddr(m.ClientIPAddr)
 	}
-	if !d.pool.grant(hardware(m.ClientHWAddr), address, now) {
-		return decision{d.site.reply(m, dhcpv4.MessageTypeNak), "asks for " + address.String() + ": refused, it is not free here"}
+	claim := d.judge(owner, address, state)
+	if claim == foreign {
+		return decision{note: "asks for " + address.String() + ": not answered, it was not given from here"}
+	}
+	if claim == wrong || !d.pool.grant(owner, address, now) {
+		note := "asks for " + address.String() + ": refused, it is not free here"
+		return decision{d.site.reply(m, dhcpv4.MessageTypeNak), note}
 	}
 	reply := d.site.leaseReply(m, boot, dhcpv4.MessageTypeAck, address)
 	note := "leased " + address.String()
@@ -184,6 +207,51 @@ func (d *dhcpServer) grant(m *dhcpv4.DHCPv4, boot *client, now time.Time) decisi
 		note = boot.String() + " asks: " + note + ", nothing for it to load in this tree"
 	}
 	return decision{reply, note}
+}
+
+// clientState is that of a client which sends a REQUEST (RFC 2131, figure 5 and section 4.3.2).
+type clientState int
+
+const (
+	selecting  clientState = iota // it takes an offer of this server's
+	initReboot                    // it wants the address that it had before it was switched off
+	renewing                      // it has an address and wants to keep it; rebinding looks the same
+)
+
+// stateOf tells the state by RFC 2131, table 4.
+func stateOf(m *dhcpv4.DHCPv4) clientState {
+	switch {
+	case !unspecified(m.ServerIdentifier()):
+		return selecting
+	case !unspecified(m.RequestedIPAddress()):
+		return initReboot
+	}
+	return renewing
+}
+
+// claim is what is to be thought of a client that asks for an address.
+type claim int
+
+const (
+	good    claim = iota // it may have the address, if that is free
+	wrong                // it has another one, or comes from another network
+	foreign              // it may be another server's
+)
+
+// judge judges a REQUEST. A client without a record here may be another server's, and has to be left alone (RFC
+// 2131, section 4.3.2). But one that comes from another network is told so, and one that renews is believed where
+// its address is of the range: leases are forgotten when this server ends.
+func (d *dhcpServer) judge(client hardware, address netip.Addr, state clientState) claim {
+	held, known := d.pool.record(client)
+	switch {
+	case state == selecting, known && held == address:
+		return good
+	case known, state == initReboot && !d.site.address.Contains(address):
+		return wrong
+	case state == renewing && d.pool.contains(address):
+		return good
+	}
+	return foreign
 }
 
 // patience counts the times that each client has asked in vain for an address.
@@ -197,7 +265,7 @@ const (
 	asksInVain = 4
 	askPause   = 40 * time.Second
 
-	mostWaiting = 1000 // clients that are remembered
+	maxWaiting = 1000 // clients that are remembered
 )
 
 // isOver notices a message and says whether its client asks in vain, once for each row of times.
@@ -206,7 +274,7 @@ func (p patience) isOver(m *dhcpv4.DHCPv4, now time.Time) bool {
 		return false
 	}
 	client := hardware(m.ClientHWAddr)
-	if len(p) >= mostWaiting {
+	if len(p) >= maxWaiting {
 		clear(p)
 	}
 	switch m.MessageType() {

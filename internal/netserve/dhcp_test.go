@@ -169,8 +169,26 @@ func TestLeases(t *testing.T) {
 		{"third again", message(from(3)), 0, offer, "192.168.7.100"},
 		{"third takes another's offer", message(from(3), request, theirs, requested("192.168.7.100")), 0, none, ""},
 		{"second, the offer forgotten", message(from(2)), 2 * offerTime, offer, "192.168.7.100"},
-		{"fourth comes back with its lease", message(from(4), request, requested("192.168.7.101")), 2 * leaseTime, grant, "192.168.7.101"},
+		{"fourth, no record, reboots with a lease", message(from(4), request, requested("192.168.7.101")),
+			2 * leaseTime, none, ""},
+		{"fourth asks for an address", message(from(4), requested("192.168.7.101")), 2 * leaseTime, offer,
+			"192.168.7.101"},
+		{"fourth reboots with that", message(from(4), request, requested("192.168.7.101")), 2 * leaseTime,
+			grant, "192.168.7.101"},
+		{"fourth reboots with another", message(from(4), request, requested("192.168.7.100")), 2 * leaseTime,
+			refuse, ""},
+		{"fourth reboots with one of no range", message(from(4), request, requested("192.168.7.9")),
+			2 * leaseTime, refuse, ""},
 		{"fifth comes from another network", message(from(5), request, requested("10.0.0.5")), 2 * leaseTime, refuse, ""},
+		{"fifth, another server's, reboots", message(from(5), request, requested("192.168.7.9")), 2 * leaseTime,
+			none, ""},
+		{"fifth, another server's, rebinds", message(from(5), request, holding("192.168.7.9")), 2 * leaseTime,
+			none, ""},
+		{"fifth, from before a restart, renews", message(from(5), request, holding("192.168.7.100")),
+			2 * leaseTime, grant, "192.168.7.100"},
+		{"sixth, from before a restart, has the fifth's", message(from(6), request, holding("192.168.7.100")),
+			2 * leaseTime, refuse, ""},
+		{"fifth renews the fourth's", message(from(5), request, holding("192.168.7.101")), 2 * leaseTime, refuse, ""},
 	} {
 		reply := server.decide(c.message, portDHCP, testMoment.Add(c.after)).reply
 		switch {
@@ -263,6 +281,21 @@ func TestPatience(t *testing.T) {
 	}
 }
 
+func TestSeesRival(t *testing.T) {
+	server, proxy := newTestServer(t, "192.168.7.100-192.168.7.101"), newTestServer(t, "")
+	for i, c := range []struct {
+		message *dhcpv4.DHCPv4
+		want    bool
+	}{
+		{message(), false}, {message(request, ours), false}, {message(request), false}, {message(theirs), false},
+		{message(request, theirs), true}, {message(request, theirs), false},
+	} {
+		if got := server.seesRival(c.message); got != c.want || proxy.seesRival(c.message) {
+			t.Errorf("message %d: got %v", i, got)
+		}
+	}
+}
+
 func FuzzDecide(f *testing.F) {
 	for _, m := range []*dhcpv4.DHCPv4{
 		message(), message(booting("PXEClient:Arch:00000:UNDI:002001", 0)), message(booting("HTTPClient", 16), request),
@@ -280,6 +313,7 @@ func FuzzDecide(f *testing.F) {
 				server := newTestServer(t, addresses)
 				reply := server.decide(m, port, testMoment).reply
 				server.waiting.isOver(m, testMoment)
+				server.seesRival(m)
 				if reply == nil {
 					continue
 				}

@@ -7,6 +7,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path"
 	"time"
@@ -16,10 +17,17 @@ import (
 type httpServer struct {
 	tree   *os.Root
 	events *reporter
+	slots  *slots // of connections
 }
 
+// Limits of connections at a time, of one client and in total: each takes memory and two of the process's files.
+const (
+	maxConnectionsEach = 16
+	maxConnections     = 200
+)
+
 func newHTTPServer(tree *os.Root, events *reporter) *httpServer {
-	return &httpServer{tree: tree, events: events}
+	return &httpServer{tree: tree, events: events, slots: newSlots(maxConnectionsEach, maxConnections)}
 }
 
 // run serves until the listener is closed.
@@ -27,6 +35,8 @@ func (s *httpServer) run(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: 30 * time.Second,
+		IdleTimeout:       time.Minute,
+		ConnState:         s.count,
 		ErrorLog:          log.New(io.Discard, "", 0), // what matters to a person is an event
 	}
 	stop := context.AfterFunc(ctx, func() { server.Close() })
@@ -36,6 +46,27 @@ func (s *httpServer) run(ctx context.Context, listener net.Listener) error {
 		return net.ErrClosed
 	}
 	return err
+}
+
+// count counts connections, and closes those that are too many.
+func (s *httpServer) count(conn net.Conn, state http.ConnState) {
+	client, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+	if err != nil {
+		return
+	}
+	switch state {
+	case http.StateNew:
+		ok, news := s.slots.take(client)
+		if news {
+			s.events.event(client.Addr().String(), "HTTP",
+				"has more than %d connections: the others are closed", maxConnectionsEach)
+		}
+		if !ok {
+			conn.Close()
+		}
+	case http.StateClosed:
+		s.slots.give(client)
+	}
 }
 
 // types are content types that firmware goes by (UEFI specification 2.10, section 24.7).

@@ -22,6 +22,7 @@ import (
 	"github.com/insomniacslk/dhcp/iana"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/internal/testns"
 )
@@ -41,6 +42,7 @@ type pc struct {
 	t     *testing.T
 	space netns.NsHandle
 	mac   net.HardwareAddr
+	local *net.UDPAddr // that TFTP files are fetched from; nil: the first address
 }
 
 // Addresses on the cable. The PC has its own from the start where a test needs it.
@@ -217,7 +219,7 @@ func (p *pc) checkProxy(out *output) {
 // tftpGet fetches a file. It drops the DATA packet with that number once; 0: none.
 func (p *pc) tftpGet(name string, drop uint16, options ...string) ([]byte, error) {
 	var conn *net.UDPConn
-	check(p.t, inside(p.space, func() { conn, _ = net.ListenUDP("udp4", nil) }))
+	check(p.t, inside(p.space, func() { conn, _ = net.ListenUDP("udp4", p.local) }))
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(deadline))
 	server := &net.UDPAddr{IP: net.ParseIP(serverAddress), Port: portTFTP}
@@ -329,6 +331,53 @@ func (p *pc) checkHTTP(out *output, big []byte) {
 	out.await(t, pcAddress, "HTTP", "/boot/absent not sent")
 }
 
+// TestOneClientDoesNotBlockOthers asks for more files, and opens more connections, than the server has room for, all
+// of one address, and leaves them. Another address is served.
+func TestOneClientDoesNotBlockOthers(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		const other = "192.0.2.51"
+		big := make([]byte, 100_000)
+		pc := plugCable(t, pcAddress+"/24")
+		handle := must(netlink.NewHandleAt(pc.space))(t)
+		link := must(handle.LinkByName("eth0"))(t)
+		check(t, handle.AddrAdd(link, must(netlink.ParseAddr(other+"/24"))(t)))
+		out := startServing(t, Options{Dir: newTree(t, big), Interface: "serve0"})
+
+		for range maxTransfers + 10 {
+			conn := pc.dial("udp4", pcAddress+":0", serverAddress+":69")
+			must(conn.Write([]byte("\x00\x01boot/big\x00octet\x00timeout\x00255\x00")))(t)
+		}
+		for range maxConnections + 10 {
+			pc.dial("tcp4", "", serverAddress+":80")
+		}
+		out.await(t, pcAddress, "TFTP", "more than 8 files at a time")
+		out.await(t, pcAddress, "HTTP", "more than 16 connections")
+
+		pc.local = &net.UDPAddr{IP: net.ParseIP(other)}
+		if got, err := pc.tftpGet("boot/big", 0); err != nil || !bytes.Equal(got, big) {
+			t.Errorf("TFTP: %d bytes, %v", len(got), err)
+		}
+		pc.checkOneGet(other, big)
+	})
+}
+
+// checkOneGet fetches a file from one of the PC's addresses.
+func (p *pc) checkOneGet(from string, want []byte) {
+	p.t.Helper()
+	var conn net.Conn
+	check(p.t, inside(p.space, func() {
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		conn, _ = dialer.Dial("tcp4", serverAddress+":80")
+	}))
+	defer conn.Close()
+	check(p.t, conn.SetDeadline(time.Now().Add(deadline)))
+	must(io.WriteString(conn, "GET /boot/big HTTP/1.0\r\n\r\n"))(p.t)
+	answer := must(io.ReadAll(conn))(p.t)
+	if !bytes.HasSuffix(answer, want) {
+		p.t.Errorf("HTTP: %d bytes, want %d and a head", len(answer), len(want))
+	}
+}
+
 func TestLeasesOnACable(t *testing.T) {
 	inNamespace(t, func(t *testing.T) {
 		pc := plugCable(t, "")
@@ -383,6 +432,57 @@ func TestOtherServerOnTheLink(t *testing.T) {
 		err := Serve(ctx, Options{Dir: dir, Range: "192.0.2.100-192.0.2.110", Out: io.Discard})
 		if err == nil || !strings.Contains(err.Error(), "the DHCP server "+pcAddress+" gives addresses") {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// TestSearchNeedsItsRights has a process that may listen on port 67 but not open raw sockets.
+func TestSearchNeedsItsRights(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		plugCable(t, "")
+		runtime.LockOSThread() // for good: the thread ends with the test
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var rights [2]unix.CapUserData
+		check(t, unix.Capget(&header, &rights[0]))
+		rights[0].Effective &^= 1 << unix.CAP_NET_RAW
+		check(t, unix.Capset(&header, &rights[0]))
+		options := Options{Dir: newTree(t, nil), Interface: "serve0", Range: "192.0.2.100-192.0.2.110",
+			Out: io.Discard}
+		ctx, stop := context.WithTimeout(context.Background(), deadline)
+		defer stop()
+		want := "look for another DHCP server on serve0: no permission: run this with sudo"
+		if err := Serve(ctx, options); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestServerOfAnOffer(t *testing.T) {
+	offer := message(dhcpv4.WithMessageType(dhcpv4.MessageTypeOffer), dhcpv4.WithYourIP(net.IPv4(192, 168, 7, 9)))
+	if got := server(offer); got != "that offers 192.168.7.9" {
+		t.Errorf("without an identifier: %q", got)
+	}
+	offer.ServerIPAddr = net.IPv4(192, 168, 7, 3)
+	if got := server(offer); got != "192.168.7.3" {
+		t.Errorf("with siaddr: %q", got)
+	}
+	theirs(offer)
+	if got := server(offer); got != "192.168.7.254" {
+		t.Errorf("with an identifier: %q", got)
+	}
+}
+
+// TestSearchNeedsALink takes the link down while another server is looked for.
+func TestSearchNeedsALink(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		plugCable(t, "")
+		time.AfterFunc(firstAsk/2, func() {
+			check(t, netlink.LinkSetDown(must(netlink.LinkByName("serve0"))(t)))
+		})
+		ctx, stop := context.WithTimeout(context.Background(), deadline)
+		defer stop()
+		if other, err := findDHCPServer(ctx, "serve0"); err == nil {
+			t.Errorf("found %q, no error", other)
 		}
 	})
 }

@@ -62,10 +62,8 @@ func (p *pool) offer(client hardware, wanted netip.Addr, now time.Time) (netip.A
 }
 
 func (p *pool) find(client hardware, wanted netip.Addr, now time.Time) (netip.Addr, bool) {
-	for address, lease := range p.leases {
-		if lease.owner == client {
-			return address, true
-		}
+	if address, ok := p.record(client); ok {
+		return address, true
 	}
 	if p.mayHave(client, wanted, now) {
 		return wanted, true
@@ -78,8 +76,17 @@ func (p *pool) find(client hardware, wanted netip.Addr, now time.Time) (netip.Ad
 	return netip.Addr{}, false
 }
 
-// grant leases an address, if the client may have it: one that is free too, since leases are
-// forgotten when the server ends and clients come back for theirs.
+// record returns the address that a client has, or had, from here.
+func (p *pool) record(client hardware) (address netip.Addr, ok bool) {
+	for address, lease := range p.leases {
+		if lease.owner == client {
+			return address, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// grant leases an address, if the client may have it: one that is free too.
 func (p *pool) grant(client hardware, address netip.Addr, now time.Time) bool {
 	if !p.mayHave(client, address, now) {
 		return false

@@ -25,7 +25,11 @@ var holders = map[int]string{
 
 // explain makes an error that listening on a port ended with one that says what to do.
 func explain(err error, protocol string, port int, nic string) error {
-	where := fmt.Sprintf("listen on %s port %d of %s", protocol, port, nic)
+	return explainAt(err, fmt.Sprintf("listen on %s port %d of %s", protocol, port, nic), port)
+}
+
+// explainAt makes an error of the network one that says where it was, and what to do. port is 0 where none is meant.
+func explainAt(err error, where string, port int) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		holder := holders[port]

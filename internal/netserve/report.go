@@ -3,14 +3,11 @@ package netserve
 import (
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/zerodisc/zerodisc/internal/bytesize"
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // reporter writes one line an event, from many goroutines.
@@ -45,7 +42,7 @@ type fetch struct {
 
 // String says how it went.
 func (f fetch) String() string {
-	name := printable(f.name)
+	name := printable.Line(f.name)
 	switch {
 	case f.err != nil && f.size < 0:
 		return fmt.Sprintf("%s not sent: %v", name, f.err)
@@ -57,15 +54,6 @@ func (f fetch) String() string {
 		amount += " of " + bytesize.Text(f.size) // a range
 	}
 	return fmt.Sprintf("%s  %s in %s, %s", name, amount, seconds(f.elapsed), rate(f.sent, f.elapsed))
-}
-
-// printable shows a text from the network so that it cannot steer the terminal.
-func printable(text string) string {
-	odd := func(r rune) bool { return !unicode.IsPrint(r) }
-	if text == "" || !utf8.ValidString(text) || strings.ContainsFunc(text, odd) {
-		return strconv.Quote(text)
-	}
-	return text
 }
 
 func seconds(d time.Duration) string {

@@ -166,18 +166,22 @@ func (s *sockets) serve(ctx context.Context, dhcp *dhcpServer, tftp *tftpServer,
 	return err
 }
 
-// searchTime is how long another DHCP server has to show itself.
-const searchTime = 3 * time.Second
+// searchTime is how long another DHCP server has to show itself. dnsmasq pings an address for 3 s before it offers it.
+const searchTime = 5 * time.Second
 
 // aloneOn refuses to lease addresses where another DHCP server does: clients would get addresses
-// that belong to others.
+// that belong to others. It refuses too where it cannot find that out.
 func aloneOn(ctx context.Context, nic iface, pool *pool) error {
 	if pool == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, searchTime)
 	defer cancel()
-	if other := findDHCPServer(ctx, nic.Name); other != nil {
+	other, err := findDHCPServer(ctx, nic.Name)
+	if err != nil {
+		return explainAt(err, "look for another DHCP server on "+nic.Name, 0)
+	}
+	if other != "" {
 		return fmt.Errorf("interface %s: the DHCP server %s gives addresses there already: serve without a range", nic.Name, other)
 	}
 	return nil

@@ -2,13 +2,16 @@ package netserve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
+	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
 	"golang.org/x/sys/unix"
 )
@@ -59,20 +62,48 @@ func sendFrom(conn *net.UDPConn, from netip.Addr, to netip.AddrPort, data []byte
 	return err
 }
 
-// findDHCPServer asks for an address, which it then does not take, and returns the server that
-// offered one; nil if none did before ctx ended, or if there was no asking.
-func findDHCPServer(ctx context.Context, nic string) net.IP {
-	client, err := nclient4.New(nic)
+// firstAsk is how long the search for a DHCP server waits before it asks a second time; it then waits twice as long.
+// One packet may be lost.
+const firstAsk = time.Second
+
+// findDHCPServer asks for an address, which it then does not take, and returns the server that offered one; "" if
+// none did before ctx ended. An error says why it could not ask, or not hear: then nobody knows.
+func findDHCPServer(ctx context.Context, nic string) (string, error) {
+	deaf := &readFault{}
+	client, err := nclient4.New(nic, nclient4.WithTimeout(firstAsk), nclient4.WithLogger(deaf))
 	if err != nil {
-		return nil
+		return "", err
 	}
-	defer client.Close()
 	offer, err := client.DiscoverOffer(ctx)
-	if err != nil {
-		return nil
+	client.Close() // it does not read, or log, any more
+	switch {
+	case err == nil:
+		return server(offer), nil
+	case deaf.text != "":
+		return "", errors.New(deaf.text)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
+		errors.Is(err, nclient4.ErrNoResponse):
+		return "", nil
 	}
-	return offer.ServerIdentifier()
+	return "", err
 }
+
+// server names the server of an offer. Some leave out their identifier, which RFC 2131, table 3, demands.
+func server(offer *dhcpv4.DHCPv4) string {
+	for _, address := range []net.IP{offer.ServerIdentifier(), offer.ServerIPAddr} {
+		if !unspecified(address) {
+			return address.String()
+		}
+	}
+	return "that offers " + offer.YourIPAddr.String()
+}
+
+// readFault keeps what a DHCP client logs: that it cannot read any more, which it otherwise takes for silence.
+type readFault struct{ text string }
+
+func (f *readFault) Printf(format string, v ...any) { f.text = fmt.Sprintf(format, v...) }
+
+func (f *readFault) PrintMessage(string, *dhcpv4.DHCPv4) {}
 
 // isHardware says whether an interface is a device, not one that software made, such as a bridge.
 func isHardware(nic string) bool {

@@ -25,6 +25,6 @@ func dialUDP(context.Context, string, netip.Addr, netip.AddrPort) (net.Conn, err
 
 func sendFrom(*net.UDPConn, netip.Addr, netip.AddrPort, []byte) error { return errors.ErrUnsupported }
 
-func findDHCPServer(context.Context, string) net.IP { return nil }
+func findDHCPServer(context.Context, string) (string, error) { return "", errors.ErrUnsupported }
 
 func isHardware(string) bool { return true }

@@ -11,22 +11,23 @@ import (
 	"time"
 )
 
-// maxTransfers is how many transfers there are at a time. What is asked for beyond them is not
-// answered, and asked for again.
-const maxTransfers = 200
+// Limits of transfers at a time, of one client and in total. What is asked for beyond them is not
+// answered, and asked for again. Firmware has one or two under way.
+const (
+	maxTransfersEach = 8
+	maxTransfers     = 200
+)
 
 // tftpServer gives files of a tree (RFC 1350, 2347, 2348, 2349, 7440). It takes none.
 type tftpServer struct {
 	tree   *os.Root
 	nic    iface
 	events *reporter
-
-	mu      sync.Mutex
-	running map[netip.AddrPort]bool // by client: it repeats a request that it sees no answer to
+	slots  *slots // of transfers; a client repeats a request that it sees no answer to
 }
 
 func newTFTPServer(tree *os.Root, nic iface, events *reporter) *tftpServer {
-	return &tftpServer{tree: tree, nic: nic, events: events, running: map[netip.AddrPort]bool{}}
+	return &tftpServer{tree: tree, nic: nic, events: events, slots: newSlots(maxTransfersEach, maxTransfers)}
 }
 
 // run answers requests until the socket is closed, and returns when all transfers have ended.
@@ -42,6 +43,7 @@ func (s *tftpServer) run(ctx context.Context, conn *net.UDPConn) error {
 		if err != nil {
 			continue // of one packet
 		}
+		client = netip.AddrPortFrom(client.Addr().Unmap(), client.Port())
 		parsed, err := parsePacket(buffer[:n])
 		if err != nil {
 			continue
@@ -55,8 +57,8 @@ func (s *tftpServer) run(ctx context.Context, conn *net.UDPConn) error {
 			continue
 		}
 		transfers.Go(func() {
-			defer s.end(client)
-			s.answer(ctx, request, netip.AddrPortFrom(client.Addr().Unmap(), client.Port()))
+			defer s.slots.give(client)
+			s.answer(ctx, request, client)
 		})
 	}
 }
@@ -79,19 +81,12 @@ func refuse(p packet) (uint16, string) {
 
 // begin says whether there is to be a transfer, and counts it.
 func (s *tftpServer) begin(client netip.AddrPort) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.running[client] || len(s.running) >= maxTransfers {
-		return false
+	ok, news := s.slots.take(client)
+	if news {
+		s.events.event(client.Addr().String(), "TFTP",
+			"asks for more than %d files at a time: the others have to wait", maxTransfersEach)
 	}
-	s.running[client] = true
-	return true
-}
-
-func (s *tftpServer) end(client netip.AddrPort) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.running, client)
+	return ok
 }
 
 // errStopped is the end of a transfer that the person at the terminal ended.

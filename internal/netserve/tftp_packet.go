@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // TFTP opcodes (RFC 1350, section 5; OACK: RFC 2347).
@@ -56,7 +58,7 @@ func (f failure) Error() string {
 	if f.message == "" {
 		return fmt.Sprintf("client ended it, code %d", f.code)
 	}
-	return "client ended it: " + printable(f.message)
+	return "client ended it: " + printable.Line(f.message)
 }
 
 var errMalformed = errors.New("malformed TFTP packet")
@@ -106,12 +108,12 @@ type terms struct {
 	timeout    int // seconds; 0: the server's own
 }
 
-// Bounds of options: RFC 2348, RFC 2349 and RFC 7440, section 3. The upper bound of the window is
-// this server's.
+// Bounds of options: RFC 2348, RFC 2349 and RFC 7440, section 3. The upper bounds of the window and of the timeout are
+// this server's: with RFC 2349's 255 seconds, a client that is silent would be waited for half an hour.
 const (
 	minBlock, defaultBlock, maxBlock = 8, 512, 65464
 	maxWindow                        = 64
-	maxTimeout                       = 255
+	maxTimeout                       = 8
 )
 
 // headers are what IP, UDP and TFTP put in front of a block, in bytes.

@@ -49,6 +49,7 @@ func TestNegotiate(t *testing.T) {
 		{"more than fits", []option{{"blksize", "65464"}, {"windowsize", "65535"}}, terms{1468, maxWindow, 0}, []option{{"blksize", "1468"}, {"windowsize", "64"}}},
 		{"too small", []option{{"blksize", "7"}, {"windowsize", "0"}, {"timeout", "0"}}, terms{512, 1, 0}, nil},
 		{"too large", []option{{"timeout", "256"}}, terms{512, 1, 0}, nil},
+		{"longer than this server waits", []option{{"timeout", "255"}}, terms{512, 1, 0}, nil},
 		{"no numbers", []option{{"blksize", "x"}, {"tsize", "-1"}}, terms{512, 1, 0}, nil},
 		{"unknown", []option{{"multicast", "1"}}, terms{512, 1, 0}, nil},
 		{"twice", []option{{"blksize", "600"}, {"blksize", "700"}}, terms{600, 1, 0}, []option{{"blksize", "600"}}},

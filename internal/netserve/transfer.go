@@ -11,12 +11,14 @@ import (
 	"time"
 )
 
-// Waiting for an acknowledgement: at first so long, then each time twice as long, up to most, and
-// giving up after so many times in a row, 31 seconds together.
+// Waiting for an acknowledgement: at first so long, then each time twice as long, up to the longest, and
+// giving up after so many times in a row, 31 seconds together. A client that never answered is given up earlier,
+// after 7 seconds: there may be nobody at the address that the request came from, and it can ask again.
 const (
-	firstWait = 500 * time.Millisecond
-	mostWait  = 8 * time.Second
-	maxTries  = 7
+	firstWait   = 500 * time.Millisecond
+	longestWait = 8 * time.Second
+	maxTries    = 7
+	firstTries  = 4
 )
 
 // errGone is the end of a transfer that the client did not end itself.
@@ -32,6 +34,7 @@ type transfer struct {
 	blocks int64  // of the whole file; the last one is shorter than the others, maybe empty
 	acked  int64  // blocks that the client has
 	closed bool   // the client's port was found closed since it last answered
+	heard  bool   // the client has answered
 	buffer []byte // a DATA packet
 }
 
@@ -135,12 +138,15 @@ func (t *transfer) data(block int64) ([]byte, error) {
 // retry sends until an acknowledgement counts as an answer, waiting longer each time. judge says
 // whether it is one, and if not whether to send again at once.
 func (t *transfer) retry(send func() error, judge func(ack) (done, again bool)) error {
-	wait, longest := firstWait, mostWait
+	wait, longest, tries := firstWait, longestWait, maxTries
 	if t.terms.timeout > 0 {
 		wait = time.Duration(t.terms.timeout) * time.Second
 		longest = wait
 	}
-	for range maxTries {
+	if !t.heard {
+		tries = firstTries
+	}
+	for range tries {
 		if err := send(); err != nil {
 			return err
 		}
@@ -171,7 +177,7 @@ func (t *transfer) await(deadline time.Time, send func() error, judge func(ack) 
 		case err != nil:
 			return false, err
 		}
-		t.closed = false
+		t.closed, t.heard = false, true
 		parsed, err := parsePacket(buffer[:n])
 		if err != nil {
 			continue

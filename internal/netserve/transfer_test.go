@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net"
+	"os"
 	"testing"
 	"time"
 )
@@ -52,6 +53,37 @@ func TestTransferEnds(t *testing.T) {
 	}
 }
 
+// silent is a client that answers so many packets and is silent then; waiting for it takes no time.
+type silent struct {
+	net.Conn
+	answers, sent int
+}
+
+func (c *silent) SetReadDeadline(time.Time) error { return nil }
+
+func (c *silent) Write(data []byte) (int, error) {
+	c.sent++
+	return len(data), nil
+}
+
+func (c *silent) Read(buffer []byte) (int, error) {
+	if c.sent > c.answers {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return copy(buffer, []byte{0, opAck, 0, byte(c.sent)}), nil
+}
+
+func TestSilentClient(t *testing.T) {
+	for answers, want := range []int{firstTries, 1 + maxTries} {
+		client := &silent{answers: answers}
+		file := bytes.NewReader(make([]byte, 600))
+		err := newTransfer(client, file, file.Size(), terms{blockSize: 512, windowSize: 1}).run(nil)
+		if client.sent != want || !errors.Is(err, errGone) {
+			t.Errorf("%d answers: %d packets were sent, want %d; %v", answers, client.sent, want, err)
+		}
+	}
+}
+
 func TestFetchString(t *testing.T) {
 	for _, c := range []struct {
 		fetch fetch
@@ -60,7 +92,7 @@ func TestFetchString(t *testing.T) {
 		{fetch{"boot/xen", 3_100_000, 3_100_000, 500 * time.Millisecond, nil}, "boot/xen  3.1 MB in 0.5 s, 6.2 MB/s"},
 		{fetch{"boot/xen", 1000, 3_100_000, 20 * time.Millisecond, nil}, "boot/xen  1.0 kB of 3.1 MB in 20 ms, 0.1 MB/s"},
 		{fetch{"boot/xen", 1000, 3_100_000, time.Second, errGone}, "boot/xen not complete, 1.0 kB of 3.1 MB: the client gave up, or cannot be reached"},
-		{fetch{"\x1b[2J\x9b", 0, -1, 0, errNotServed}, `"\x1b[2J\x9b" not sent: no such file`},
+		{fetch{"\x1b[2J\x9b", 0, -1, 0, errNotServed}, `\x1b[2J\x9b not sent: no such file`},
 	} {
 		if got := c.fetch.String(); got != c.want {
 			t.Errorf("got %s, want %s", got, c.want)

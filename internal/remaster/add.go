@@ -20,6 +20,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/guestdir"
 	"github.com/zerodisc/zerodisc/internal/iso9660"
 	"github.com/zerodisc/zerodisc/internal/output"
+	"github.com/zerodisc/zerodisc/internal/printable"
 	"github.com/zerodisc/zerodisc/internal/sha256sums"
 	"github.com/zerodisc/zerodisc/internal/sourcedate"
 )
@@ -108,7 +109,7 @@ type adder struct {
 
 // readSums takes the old disc's sums, and checks what else is taken from it.
 func (a *adder) readSums(ctx context.Context) error {
-	text, err := a.disc.ReadFile(boot.MediumSums, maxText)
+	text, err := a.disc.sumsText()
 	if err != nil {
 		return fmt.Errorf("%s: %w; an older mkiso made it, and it cannot be checked", a.In, err)
 	}
@@ -130,8 +131,11 @@ func (a *adder) readSums(ctx context.Context) error {
 	if err := structure.Err; err != nil {
 		return a.damaged("%s: %v", structureName, err)
 	}
-	if string(want) != string(iso9660.StructureText(structure.SHA256)) {
-		return a.damaged("its %s are not as they were written", structureName)
+	if string(want) == string(iso9660.StructureText(structure.SHA256)) {
+		return nil
+	}
+	if _, err := a.disc.repartitioned(ctx, want); err != nil {
+		return a.damaged("its %s are not as they were written (%v)", structureName, err)
 	}
 	return nil
 }
@@ -246,7 +250,7 @@ func (a *adder) hashAdded(ctx context.Context) error {
 			a.Progress(step, done, total)
 		})
 		if err != nil {
-			return fmt.Errorf("%s: %w", f.Path, err)
+			return fmt.Errorf("%s: %w", printable.Line(f.Path), err)
 		}
 		a.want[f.Path] = digest
 		text("file", fmt.Sprintf("%x %t %s", digest, f.Executable, f.Path))
@@ -305,20 +309,21 @@ func (a *adder) makeBootable(ctx context.Context) error {
 		if !ok {
 			return fmt.Errorf("%s: it has no boot image for %s", a.In, p.name)
 		}
-		f, content := a.disc.fileAt(entry.LBA, a.files)
-		if f == nil || content.IsTail() {
+		i := a.disc.fileAt(entry.LBA)
+		if i < 0 || a.files[i].IsTail() {
 			return fmt.Errorf("%s: its boot image for %s at sector %d is no file", a.In, p.name, entry.LBA)
 		}
+		f, content := a.disc.Files[i], a.files[i]
 		images[p.platform] = content
 		if p.platform != iso9660.BIOS {
 			continue
 		}
 		digest, err := hashContent(ctx, content, func(int) {})
 		if err != nil {
-			return fmt.Errorf("%s: %s: %w", a.In, f.Path, err)
+			return fmt.Errorf("%s: %s: %w", a.In, printable.Line(f.Path), err)
 		}
 		if digest != a.want[f.Path] {
-			return a.damaged("%s", f.Path)
+			return a.damaged("%s", printable.Line(f.Path))
 		}
 		delete(a.want, f.Path)
 	}
@@ -359,7 +364,7 @@ func (a *adder) write(ctx context.Context) error {
 // changed explains a file that does not have the sum it should have.
 func (a *adder) changed(name string) error {
 	if slices.ContainsFunc(a.added, func(f iso9660.File) bool { return f.Path == name }) {
-		return fmt.Errorf("%s: %w", name, iso9660.ErrSize)
+		return fmt.Errorf("%s: %w", printable.Line(name), iso9660.ErrSize)
 	}
-	return a.damaged("%s", name)
+	return a.damaged("%s", printable.Line(name))
 }

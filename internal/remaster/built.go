@@ -3,6 +3,8 @@ package remaster
 import (
 	"errors"
 	"strings"
+
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // builtName is the text on the disc that says what it was built from (package internal/disc).
@@ -27,7 +29,7 @@ func parseBuilt(text string) (built, error) {
 	var b built
 	var list *[]part
 	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
+		line = printable.Line(strings.TrimSpace(line))
 		name, value, _ := strings.Cut(line, " ")
 		value = strings.TrimSpace(value)
 		switch {

@@ -2,7 +2,6 @@ package remaster
 
 import (
 	"bytes"
-	"errors"
 	"path"
 	"strings"
 
@@ -19,21 +18,29 @@ type guest struct {
 	kind   string // of guest, for a person
 	memory int64  // MiB
 	vcpus  int64
-	size   int64 // bytes that only this guest needs
-	shared int64 // bytes that it has in common with others
-	err    error // why its configuration is of no use
+	size   int64  // bytes that only this guest needs
+	shared int64  // bytes that it has in common with others
+	fault  string // why its configuration is of no use; "" when it is fine
 }
 
 // What xl takes where a configuration says nothing, and more than any machine has.
 const (
 	defaultMemory = 32 // MiB
-	mostMemory    = 16 << 20
-	mostVCPUs     = 8192
+	maxMemory     = 16 << 20
+	maxVCPUs      = 8192
+)
+
+// Limits of what is kept of a guest whose configuration is hostile: bytes of a configuration (as package
+// guests has it), and characters of a name or a fault.
+const (
+	maxConfig = 64 << 10
+	maxWords  = 255
 )
 
 // guestsOf lists the guests of the disc, whose files have contents.
 func guestsOf(disc *iso9660.Disc, contents []*iso9660.Content) []*guest {
 	var list []*guest
+	budget := disc.Size() // bytes of configurations: files can share extents, so that they say more than the disc
 	used := map[*iso9660.Content]int{}
 	for _, c := range contents {
 		used[c]++
@@ -45,7 +52,7 @@ func guestsOf(disc *iso9660.Disc, contents []*iso9660.Content) []*guest {
 			continue
 		}
 		if len(list) == 0 || list[len(list)-1].dir != dir { // files are sorted
-			list = append(list, &guest{name: dir, dir: dir, err: errors.New("there is no *.cfg in its directory")})
+			list = append(list, &guest{name: dir, dir: dir, fault: "there is no *.cfg in its directory"})
 		}
 		g := list[len(list)-1]
 		if contents[i].IsTail() || used[contents[i]] > 1 {
@@ -54,7 +61,14 @@ func guestsOf(disc *iso9660.Disc, contents []*iso9660.Content) []*guest {
 			g.size += f.Size
 		}
 		if strings.EqualFold(path.Ext(name), ".cfg") && !strings.ContainsAny(name, "/") && name[0] != '.' {
-			g.err = g.configure(disc, f.Path)
+			if budget -= f.Size; budget < 0 {
+				g.fault = "the guests' configurations have more bytes than the disc"
+				continue
+			}
+			g.fault = ""
+			if err := g.configure(disc, f.Path); err != nil {
+				g.fault = short(err.Error())
+			}
 		}
 	}
 	return list
@@ -62,7 +76,7 @@ func guestsOf(disc *iso9660.Disc, contents []*iso9660.Content) []*guest {
 
 // configure takes what a person wants to know from the configuration at a path of the disc.
 func (g *guest) configure(disc *iso9660.Disc, name string) error {
-	text, err := disc.ReadFile(name, maxText)
+	text, err := disc.ReadFile(name, maxConfig)
 	if err != nil {
 		return err
 	}
@@ -73,25 +87,33 @@ func (g *guest) configure(disc *iso9660.Disc, name string) error {
 	if value, ok, err := config.Text("name"); err != nil {
 		return err
 	} else if ok {
-		g.name = value.Text
+		g.name = short(value.Text)
 	}
 	g.kind = "PVH or PV" // what the machine can do
 	for _, setting := range []string{"builder", "type"} {
 		if value, ok, err := config.Text(setting); err != nil {
 			return err
 		} else if ok {
-			g.kind = strings.ToUpper(value.Text)
+			g.kind = short(strings.ToUpper(value.Text))
 		}
 	}
-	most, err := config.Int("maxmem", defaultMemory, 1, mostMemory)
+	most, err := config.Int("maxmem", defaultMemory, 1, maxMemory)
 	if err != nil {
 		return err
 	}
-	if g.memory, err = config.Int("memory", most, 1, mostMemory); err != nil {
+	if g.memory, err = config.Int("memory", most, 1, maxMemory); err != nil {
 		return err
 	}
-	g.vcpus, err = config.Int("vcpus", 1, 0, mostVCPUs)
+	g.vcpus, err = config.Int("vcpus", 1, 0, maxVCPUs)
 	return err
+}
+
+// short is a text of a configuration as far as a person reads it. It does not keep the rest in memory.
+func short(text string) string {
+	if len(text) > maxWords {
+		text = strings.ToValidUTF8(text[:maxWords], "") + "..."
+	}
+	return strings.Clone(text)
 }
 
 // present is what a disc's guests leave to others.

@@ -3,6 +3,7 @@
 package remaster
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -15,8 +16,19 @@ import (
 	"github.com/zerodisc/zerodisc/internal/iso9660"
 )
 
-// maxText is the size in bytes of the longest text on a disc that is read into memory.
-const maxText = 16 << 20
+// maxText is the size in bytes of the longest text on a disc that is read into memory, but for the list of
+// sums: that is as long as the files on the disc make it.
+const maxText = 1 << 20
+
+// sumsText reads the list of sums. How long it can be follows from the paths of the files; a damaged disc may
+// have lost some of those.
+func (m *medium) sumsText() ([]byte, error) {
+	limit := int64(maxText)
+	for _, f := range m.Files {
+		limit += 2*sha256.Size + int64(len("\\  \n")+2*len(f.Path)) // each byte of the path may be escaped
+	}
+	return m.ReadFile(boot.MediumSums, limit)
+}
 
 // medium is an ISO image, or a device with one, that was opened.
 type medium struct {
@@ -89,18 +101,15 @@ func (m *medium) zerodisc() (*zerodisc, error) {
 // mediumID is the one by which dom0 finds this disc and no other.
 func (z *zerodisc) mediumID() string { return z.mediumIDs[len(z.mediumIDs)-1] }
 
-// fileAt returns the biggest file that starts at a sector, and its content; nil for none.
-func (m *medium) fileAt(lba uint32, contents []*iso9660.Content) (*iso9660.DiscFile, *iso9660.Content) {
+// fileAt returns the index of the biggest file that starts at a sector; -1 for none.
+func (m *medium) fileAt(lba uint32) int {
 	best := -1
 	for i, f := range m.Files {
 		if len(f.Extents) > 0 && f.Extents[0].LBA == lba && (best < 0 || f.Size > m.Files[best].Size) {
 			best = i
 		}
 	}
-	if best < 0 {
-		return nil, nil
-	}
-	return &m.Files[best], contents[best]
+	return best
 }
 
 // bootEntry returns the first entry of the boot catalog for a platform.

@@ -204,7 +204,8 @@ func TestAddBoots(t *testing.T) {
 		{[]string{"xorriso", "-abort_on", "WARNING", "-indev", out, "-report_el_torito", "plain", "-report_system_area", "plain"},
 			[]string{"BIOS  y   none", "UEFI  y   none", "grub2-mbr", "GPT", "boot-info-table", "grub2-boot-info", "/boot/grub/bios.img", "/boot/grub/efi.img"}, nil},
 	} {
-		said := hostTool(t, test.command...)
+		// That no sector before the first partition is usable is meant (grub/disk.go).
+		said := strings.Replace(hostTool(t, test.command...), "Warning: There is a gap between", "", 1)
 		for _, want := range test.want {
 			if !strings.Contains(said, want) {
 				t.Errorf("%s does not say %q:\n%s", test.command[0], want, said)
@@ -223,7 +224,7 @@ func TestAddBoots(t *testing.T) {
 
 func guidOf(t *testing.T, disc *zerodisc) string {
 	t.Helper()
-	table, err := disc.partitions()
+	table, err := partitions(disc.file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -427,6 +428,8 @@ func places(t *testing.T) []place {
 		{"BIOS image", start("boot/grub/bios.img") + 3000, "boot/grub/bios.img: is not"},
 		{"EFI image", start("boot/grub/efi.img") + 3000, "boot/grub/efi.img: is not"},
 		{"boot code", 100, structure},
+		{"disk's signature", 441, structure},
+		{"active flag", 446 + 16, structure},
 		{"partition table", 512 + 56, structure},
 		{"backup of the partition table", disc.Size() - 512, structure},
 		{"volume descriptor", 16*2048 + 200, structure},

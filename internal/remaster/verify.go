@@ -14,6 +14,7 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/bytesize"
 	"github.com/zerodisc/zerodisc/internal/iso9660"
+	"github.com/zerodisc/zerodisc/internal/printable"
 	"github.com/zerodisc/zerodisc/internal/sha256sums"
 )
 
@@ -25,7 +26,8 @@ var ErrDamaged = errors.New("the disc is damaged: write it anew, or get it anew"
 
 // Verify holds every byte of a disc, an ISO image or a device, to the sums that it carries itself
 // (package iso9660). What is not as it was written is named on out, a line each, and makes an error
-// that wraps ErrDamaged. progress, when not nil, is told the bytes read so far and in all.
+// that wraps ErrDamaged. progress, when not nil, is told the bytes read so far and in all. That a stick got
+// partitions of its owner's behind the disc is no damage; out names them.
 //
 // The disc is read by our own reader. That of kdomanski/iso9660 (0.4.0), which the tests compare it
 // with, shows a file of 4 GiB and more as several of one name, loses the Rock Ridge names in directories of
@@ -51,12 +53,18 @@ func Verify(ctx context.Context, out io.Writer, name string, progress func(read,
 	for _, f := range files {
 		v.found[f.Path] = f
 	}
-	v.list(m.Disc, files)
-	v.structure(m.Disc, structure)
+	v.list(m, files)
+	v.structure(ctx, m, structure)
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", name, context.Cause(ctx))
+	}
 	if v.damaged > 0 {
 		return fmt.Errorf("%s: %d damaged: %w", name, v.damaged, ErrDamaged)
 	}
 	fmt.Fprintf(out, "ok: %d files, %s\n", len(files), bytesize.Text(m.Size()))
+	if v.changed != "" {
+		fmt.Fprintln(out, printable.Line("changed since it was written: "+v.changed))
+	}
 	return nil
 }
 
@@ -66,17 +74,18 @@ type verdict struct {
 	found   map[string]iso9660.FileSum // by path
 	listed  map[string]sha256sums.Sum  // by path
 	damaged int
+	changed string // what a partition tool changed, which is no damage; "" for nothing
 }
 
 func (v *verdict) tell(name, format string, args ...any) {
 	v.damaged++
-	fmt.Fprintln(v.out, clean(name+": "+fmt.Sprintf(format, args...)))
+	fmt.Fprintln(v.out, printable.Line(name+": "+fmt.Sprintf(format, args...)))
 }
 
 // list compares the files with the disc's list of sums. The list of an undamaged disc is, byte for
 // byte, the one that its files make.
-func (v *verdict) list(disc *iso9660.Disc, files []iso9660.FileSum) {
-	text, err := disc.ReadFile(boot.MediumSums, maxText)
+func (v *verdict) list(m *medium, files []iso9660.FileSum) {
+	text, err := m.sumsText()
 	if err != nil {
 		v.tell(boot.MediumSums, "%v", err)
 		return
@@ -148,8 +157,8 @@ func differingBits(a, b [32]byte) int {
 }
 
 // structure compares everything else.
-func (v *verdict) structure(disc *iso9660.Disc, found iso9660.FileSum) {
-	text, err := disc.ReadFile(boot.MediumStructure, maxText)
+func (v *verdict) structure(ctx context.Context, m *medium, found iso9660.FileSum) {
+	text, err := m.ReadFile(boot.MediumStructure, maxText)
 	switch want := string(iso9660.StructureText(found.SHA256)); {
 	case found.Err != nil:
 		v.tell(structureName, "%v", found.Err)
@@ -159,7 +168,8 @@ func (v *verdict) structure(disc *iso9660.Disc, found iso9660.FileSum) {
 	case v.found[boot.MediumStructure].SHA256 != v.listed[boot.MediumStructure].SHA256:
 		// It is the sum's own file that is damaged, and was named.
 	default:
-		v.tell(structureName, "are not as they were written: their SHA-256 sum differs; "+
-			"on a stick, a tool that changes partitions does that too")
+		if v.changed, err = m.repartitioned(ctx, text); err != nil {
+			v.tell(structureName, "are not as they were written: their SHA-256 sum differs (%v)", err)
+		}
 	}
 }
