@@ -13,14 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
-	"github.com/zerodisc/zerodisc/internal/control"
 	"github.com/zerodisc/zerodisc/internal/host"
-	"github.com/zerodisc/zerodisc/internal/memory"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
 	"github.com/zerodisc/zerodisc/internal/stage"
 	"github.com/zerodisc/zerodisc/internal/supervise"
 	"github.com/zerodisc/zerodisc/internal/xen"
-	"github.com/zerodisc/zerodisc/internal/xenstore"
 )
 
 // shellsAtLast is when, after init's start, the consoles get their shells, booted or not.
@@ -29,12 +26,10 @@ const shellsAtLast = time.Minute
 // dom0 is Xen's control domain while it boots and runs.
 type dom0 struct {
 	machine
-	bridge     string
-	kernel     string // the Linux kernel that guests may share, "" when it is not at hand
-	xen        xen.Host
-	xenstore   *xenstore.Client
-	ledger     *memory.Ledger
-	controller *control.Controller // nil where Xen's daemons do not run
+	bridge string
+	kernel string // the Linux kernel that guests may share, "" when it is not at hand
+	xen    xen.Host
+	owners *owners // nil where Xen's daemons do not run
 }
 
 // dom0Modules have no device that asks for them: Xen's drivers without alias, and the bridge that
@@ -86,19 +81,16 @@ func (d *dom0) boot(ctx context.Context) {
 	shells()
 }
 
-// startXen starts Xen's daemons, learns what the machine can do, and starts the owners of what becomes of
-// guests: the observer, the ledger and the controller.
+// startXen starts Xen's daemons, learns what the machine can do, and starts what owns guests.
 func (d *dom0) startXen(ctx context.Context) error {
 	if err := d.startDaemons(ctx); err != nil {
 		return err
 	}
-	store, err := xenstore.Dial(ctx, xenstore.Socket)
+	owners, err := d.startOwners(ctx, d.guestMachine)
 	if err != nil {
 		return err
 	}
-	toolstack := xen.NewToolstack(xen.Exec, store)
-	d.xenstore = store
-	if d.xen, err = toolstack.Info(ctx); err != nil {
+	if d.xen, err = owners.toolstack.Info(ctx); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(boot.GuestRunDir, 0o755); err != nil {
@@ -107,12 +99,7 @@ func (d *dom0) startXen(ctx context.Context) error {
 	d.state.Tell(host.Machine{
 		Xen: d.xen.Version, CPUs: d.xen.CPUs, TotalKiB: d.xen.TotalKiB, GuestType: string(guestType(d.xen)),
 	})
-	d.ledger = newLedger(toolstack, d.state)
-	d.controller = control.New(control.Config{
-		Xen: toolstack, State: d.state, Ledger: d.ledger, Machine: d.guestMachine, Dir: boot.GuestRunDir, Log: d.log,
-	})
-	go d.controller.Run(ctx)
-	go d.observe(ctx)
+	d.owners = owners
 	return nil
 }
 
@@ -131,25 +118,6 @@ func (d *dom0) startDaemons(ctx context.Context) error {
 		d.log.Error("daemon", "name", "xenconsoled", "err", err)
 	}
 	return nil
-}
-
-// newLedger returns the ledger of this machine's memory, which tells the state.
-func newLedger(toolstack *xen.Toolstack, state *host.State) *memory.Ledger {
-	balloon := xen.NewBalloon()
-	return memory.New(memory.Source{
-		XenFree: func(ctx context.Context) (int64, error) {
-			info, err := toolstack.Info(ctx)
-			return info.FreeKiB, err
-		},
-		Available: balloon.AvailableKiB,
-		GiveUp:    balloon.GiveUpKiB,
-	}, func(entries []memory.Entry) {
-		facts := make(host.Reserved, len(entries))
-		for i, e := range entries {
-			facts[i] = host.Memory{Owner: e.Owner, XenKiB: e.XenKiB, Dom0KiB: e.Dom0KiB}
-		}
-		state.Tell(facts)
-	})
 }
 
 // startNetwork makes the bridge that guests are attached to; NIC, lease and what is heard on the bridge follow

@@ -35,7 +35,9 @@ func emergency(args []string) int {
 	text := fmt.Sprintf("\n%s\n\nzerodisc's init has crashed (its last words are above). This is an emergency shell.\n"+
 		"Guests that run go on. `reboot` or `poweroff` shut them down and end this machine.\n\n", lastWords)
 	keepShells(context.Background(), s.log, terminals, func() string { return text })
+	endKeeper := s.startKeeper(out)
 	action := s.firstRequest()
+	endKeeper()
 	s.shutdownGuests()
 	return pid1.Leave(action)
 }

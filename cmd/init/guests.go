@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -21,27 +19,6 @@ import (
 	"github.com/zerodisc/zerodisc/internal/webstore"
 	"github.com/zerodisc/zerodisc/internal/xen"
 )
-
-// observe keeps the state in step with xenstore, and gives every domain its seed.
-func (d *dom0) observe(ctx context.Context) {
-	observer := xen.Observer{
-		Store: d.xenstore, Tell: d.state.Tell, Changed: d.controller.Changed,
-		Came: func(domid int, uuid string) { go d.giveSeed(ctx, domid, uuid) },
-	}
-	if err := observer.Run(ctx); ctx.Err() == nil {
-		d.log.Error("guests", "err", err, "remedy", "what becomes of guests is not seen any more; reboot the host")
-	}
-}
-
-// giveSeed gives a new domain random bytes.
-func (d *dom0) giveSeed(ctx context.Context, domid int, uuid string) {
-	<-d.random
-	var seed [32]byte
-	_, _ = rand.Read(seed[:]) // never fails, crypto/rand
-	if err := xen.GiveSeed(ctx, d.xenstore, domid, uuid, hex.EncodeToString(seed[:])); err != nil {
-		d.log.Debug("seed", "domid", domid, "err", err)
-	}
-}
 
 // guestType says how guests run that do not say it themselves.
 func guestType(h xen.Host) guests.Type {
@@ -68,14 +45,14 @@ func (d *dom0) startGuests(ctx context.Context) error {
 	if err != nil || !auto {
 		return err
 	}
-	if d.controller == nil {
+	if d.owners == nil {
 		return errors.New("xen does not run")
 	}
 	found, broken := guests.Scan(boot.MediaMount+"/"+boot.MediumGuests, boot.GuestsInRAM)
 	for _, e := range broken {
-		d.controller.Refuse(e)
+		d.owners.controller.Refuse(e)
 	}
-	d.controller.Start(ctx, guests.Trust(found))
+	d.owners.controller.Start(ctx, guests.Trust(found))
 	d.fetchGuests(ctx)
 	return nil
 }
@@ -100,8 +77,8 @@ func (d *dom0) fetchGuests(ctx context.Context) {
 	for i, source := range sources {
 		go d.runStore(ctx, webstore.Store{
 			Source: source, Dir: filepath.Join(boot.WebStoresDir, strconv.Itoa(i+1)), Client: client,
-			Memory: d.ledger, Report: d.reportStore(source.String()),
-			Start: startFetched(d.controller, source.Pin != nil), Refuse: d.controller.Refuse,
+			Memory: d.owners.ledger, Report: d.reportStore(source.String()),
+			Start: startFetched(d.owners.controller, source.Pin != nil), Refuse: d.owners.controller.Refuse,
 		})
 	}
 }

@@ -81,6 +81,9 @@ type (
 		Dom0KiB int64 `json:",omitempty"` // of dom0's own
 	}
 
+	// ResumedHost is the machine as an earlier state had it.
+	ResumedHost struct{ Host Host }
+
 	// Reserved replaces what is known of reservations.
 	Reserved []Memory
 

@@ -241,6 +241,19 @@ func TestHostFacts(t *testing.T) {
 	}
 }
 
+// Another process goes on where this one was.
+func TestResumed(t *testing.T) {
+	old := begin(t).create("web", 1, 3).tell(Said{Domid: 3, Address: address(5)}, Daemon{Name: "a"}, Problem{"p"}).Snapshot()
+	s := begin(t).tell(ResumedHost{old.Host}, Resumed{old.Guests[0]})
+	s.expect(t, "", "web running 3 10.0.0.5")
+	if h := s.Snapshot().Host; len(h.Daemons) != 1 || len(h.Problems) != 1 {
+		t.Errorf("%+v", h)
+	}
+	asked := s.Snapshot().Number
+	s.tell(Came{Domid: 3, UUID: uuid(1), Name: "web"}, Listed{Asked: asked})
+	s.expect(t, "web ended as 3", "web stopped 0 invalid IP")
+}
+
 // A subscriber that does not read gets the newest state, and the oldest events are counted.
 func TestSlowSubscriber(t *testing.T) {
 	s := begin(t)

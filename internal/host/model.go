@@ -90,6 +90,8 @@ func (f Store) apply(m *model) {
 	}
 }
 
+func (f ResumedHost) apply(m *model) { m.host = f.Host }
+
 func (f Reserved) apply(m *model) { m.host.Memory = slices.Clone(f) }
 
 // maxProblems bounds what goes wrong again and again with other words.

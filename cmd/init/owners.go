@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/control"
+	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/memory"
+	"github.com/zerodisc/zerodisc/internal/xen"
+	"github.com/zerodisc/zerodisc/internal/xenstore"
+)
+
+// owners are those that own what becomes of guests, besides the state: the observer of xenstore, the ledger of
+// memory and the controller.
+type owners struct {
+	*system
+	store      *xenstore.Client
+	toolstack  *xen.Toolstack
+	ledger     *memory.Ledger
+	controller *control.Controller
+}
+
+// startOwners starts the owners, which run until ctx ends. machine is what guests are resolved for.
+func (s *system) startOwners(ctx context.Context, machine func() guests.Machine) (*owners, error) {
+	store, err := xenstore.Dial(ctx, xenstore.Socket)
+	if err != nil {
+		return nil, err
+	}
+	toolstack := xen.NewToolstack(xen.Exec, store)
+	ledger := newLedger(toolstack, s.state)
+	o := &owners{
+		system: s, store: store, toolstack: toolstack, ledger: ledger,
+		controller: control.New(control.Config{
+			Xen: toolstack, State: s.state, Ledger: ledger, Machine: machine, Dir: boot.GuestRunDir, Log: s.log,
+		}),
+	}
+	go o.controller.Run(ctx)
+	go o.observe(ctx)
+	return o, nil
+}
+
+// newLedger returns the ledger of this machine's memory, which tells the state.
+func newLedger(toolstack *xen.Toolstack, state *host.State) *memory.Ledger {
+	balloon := xen.NewBalloon()
+	return memory.New(memory.Source{
+		XenFree: func(ctx context.Context) (int64, error) {
+			info, err := toolstack.Info(ctx)
+			return info.FreeKiB, err
+		},
+		Available: balloon.AvailableKiB,
+		GiveUp:    balloon.GiveUpKiB,
+	}, func(entries []memory.Entry) {
+		facts := make(host.Reserved, len(entries))
+		for i, e := range entries {
+			facts[i] = host.Memory{Owner: e.Owner, XenKiB: e.XenKiB, Dom0KiB: e.Dom0KiB}
+		}
+		state.Tell(facts)
+	})
+}
+
+// observe keeps the state in step with xenstore, and gives every domain its seed.
+func (o *owners) observe(ctx context.Context) {
+	observer := xen.Observer{
+		Store: o.store, Tell: o.state.Tell, Changed: o.controller.Changed,
+		Came: func(domid int, uuid string) { go o.giveSeed(ctx, domid, uuid) },
+	}
+	if err := observer.Run(ctx); ctx.Err() == nil {
+		o.log.Error("guests", "err", err, "remedy", "what becomes of guests is not seen any more; reboot the host")
+	}
+}
+
+// giveSeed gives a new domain random bytes.
+func (o *owners) giveSeed(ctx context.Context, domid int, uuid string) {
+	<-o.random
+	var seed [32]byte
+	_, _ = rand.Read(seed[:]) // never fails, crypto/rand
+	if err := xen.GiveSeed(ctx, o.store, domid, uuid, hex.EncodeToString(seed[:])); err != nil {
+		o.log.Debug("seed", "domid", domid, "err", err)
+	}
+}
