@@ -49,6 +49,9 @@ type world struct {
 	create func(ctx context.Context, d *domain) error
 	// fixed are the domains that cannot be destroyed.
 	fixed bool
+	// linger says that Xen still lists a domain that was destroyed: a backend has pages of it.
+	linger bool
+	dead   string // lines of those in the list
 }
 
 func newWorld(t *testing.T) *world {
@@ -179,18 +182,23 @@ func (w *world) destroy(domid int) {
 	if d != nil {
 		w.free += d.kib
 	}
+	if d != nil && w.linger {
+		w.dead += fmt.Sprintf(listLine, "(null)", domid, 0, 1, "--"+d.state[2:5]+"d", 1.0, d.uuid, "-", "-")
+	}
 	w.mu.Unlock()
 	w.server.Remove(fmt.Sprintf("/local/domain/%d", domid))
 	w.server.Fire("@releaseDomain")
 }
 
+// listLine is a line of xl list -v.
+const listLine = "%-40s %5d %5d %5d     %s  %8.1f %s %8s %16s\n"
+
 func (w *world) list() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	const line = "%-40s %5d %5d %5d     %s  %8.1f %s %8s %16s\n"
-	out := "heading\n" + fmt.Sprintf(line, "Domain-0", 0, 256, 1, "r-----", 1.0, "0", "-", "-")
+	out := "heading\n" + fmt.Sprintf(listLine, "Domain-0", 0, 256, 1, "r-----", 1.0, "0", "-", "-") + w.dead
 	for domid, d := range w.domains {
-		out += fmt.Sprintf(line, d.name, domid, d.kib>>10, 1, d.state, 1.0, d.uuid, "-", "-")
+		out += fmt.Sprintf(listLine, d.name, domid, d.kib>>10, 1, d.state, 1.0, d.uuid, "-", "-")
 	}
 	return []byte(out)
 }
@@ -293,6 +301,36 @@ func TestRebootKeepsNameAndMemory(t *testing.T) {
 		}
 		if c := w.is("c", host.Refused, 0, "a"); !strings.Contains(c.Problem, "not enough memory") {
 			t.Errorf("%+v", c)
+		}
+	})
+}
+
+// Xen still lists the domain that a rebooting guest had, since a backend has pages of it: the guest is its new one.
+func TestRebootWhileTheOldDomainLingers(t *testing.T) {
+	live(t, func(w *world) {
+		w.linger = true
+		w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "")})
+		w.settle(time.Minute)
+		w.ends(1, "---sr-")
+		w.settle(time.Minute)
+		if g := w.is("a", host.Running, 2, "a"); g.Restarts != 1 || w.called("create") != 2 {
+			t.Errorf("%d restarts, calls %q", g.Restarts, w.calls)
+		}
+	})
+}
+
+// xl is killed while Xen still lists the guest's last domain: the half-made one is what is destroyed.
+func TestCreationFailsWhileTheOldDomainLingers(t *testing.T) {
+	live(t, func(w *world) {
+		w.linger = true
+		w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "on_reboot = 'restart'\n")})
+		w.settle(time.Minute)
+		w.create = func(context.Context, *domain) error { return errors.New("signal: killed") }
+		w.ends(1, "---sr-")
+		w.settle(time.Minute)
+		w.is("a", host.Failed, 0)
+		if len(w.domains) != 0 {
+			t.Errorf("the half-made domain was left: %q", w.calls)
 		}
 	})
 }

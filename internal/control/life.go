@@ -142,7 +142,7 @@ func readTime(spec *guests.Resolved) time.Duration {
 // find returns the number of the guest's domain.
 func (l *life) find(ctx context.Context) (int, error) {
 	domain, found, err := l.Xen.Find(ctx, l.spec.UUID)
-	if err == nil && !found {
+	if err == nil && (!found || domain.Dying) {
 		err = errors.New("it ended as soon as it was created; see xl dmesg")
 	}
 	return domain.Domid, err

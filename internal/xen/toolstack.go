@@ -117,18 +117,25 @@ func (x *Toolstack) List(ctx context.Context) ([]host.Domain, error) {
 	}
 }
 
-// Find returns the domain with that UUID, whether or not libxl and xenstore know it already or still.
+// Find returns the domain with that UUID, whether or not libxl and xenstore know it already or still. One that
+// Xen takes down is returned only where there is no other: a domain that was destroyed stays in the list for as
+// long as a backend has pages of it, and the guest's next domain may be there by then.
 func (x *Toolstack) Find(ctx context.Context, uuid string) (host.Domain, bool, error) {
 	domains, err := x.List(ctx)
 	if err != nil {
 		return host.Domain{}, false, err
 	}
+	var dying host.Domain
 	for _, domain := range domains {
-		if domain.UUID == uuid {
+		switch {
+		case domain.UUID != uuid:
+		case !domain.Dying:
 			return domain, true, nil
+		default:
+			dying = domain
 		}
 	}
-	return host.Domain{}, false, nil
+	return dying, dying.Domid != 0, nil
 }
 
 // home is a domain's directory in xenstore.
