@@ -403,6 +403,49 @@ func TestHalfMadeDomainThatStays(t *testing.T) {
 	})
 }
 
+// A domain that does not go holds up nobody: other guests get what is free, and those that do not fit hear it.
+func TestDomainThatStaysHoldsUpNobody(t *testing.T) {
+	for name, story := range map[string]func(w *world){
+		"half made": func(w *world) {
+			w.create = func(_ context.Context, d *domain) error {
+				if d.name == "a" {
+					return errors.New("signal: killed")
+				}
+				return nil
+			}
+			w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "")})
+		},
+		"taken down": func(w *world) {
+			w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "")})
+			w.ends(1, "---sr-")
+			w.settle(time.Minute)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			live(t, func(w *world) {
+				w.fixed, w.free = true, 200*mib
+				story(w)
+				started := make(chan int, 1)
+				go func() {
+					started <- w.Start(w.t.Context(), []*guests.Guest{w.guest("b", ""), w.guest("c", "")})
+				}()
+				w.settle(10 * time.Minute)
+				select {
+				case n := <-started:
+					if n != 1 {
+						t.Errorf("%d guests run", n)
+					}
+					w.is("b", host.Running, 2, "a", "b")
+					w.is("c", host.Refused, 0, "a", "b")
+				default:
+					t.Error("the guests wait for a domain that does not go")
+				}
+				w.fixed = false // else the test's end does not come
+			})
+		})
+	}
+}
+
 // An xl that hangs is killed, and neither holds up other guests nor leaves anything.
 func TestHungXl(t *testing.T) {
 	live(t, func(w *world) {

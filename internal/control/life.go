@@ -152,12 +152,13 @@ func (l *life) find(ctx context.Context) (int, error) {
 const cleanRetry = 10 * time.Second
 
 // cleanUp destroys what a failed creation has left. The guest's memory is given back when that is gone: where
-// it does not go at once, in the background.
+// it does not go at once, in the background, and nobody waits for it.
 func (l *life) cleanUp(ctx context.Context) {
 	if l.destroyLeft(ctx) == nil {
 		l.memory.Release()
 		return
 	}
+	l.memory.Settle()
 	go func() {
 		for {
 			select {
@@ -279,6 +280,7 @@ func (l *life) takeDown(ctx context.Context, domid int) {
 			return
 		}
 		l.Log.Debug("take down", "guest", l.spec.Name, "err", err)
+		l.memory.Settle() // it has its memory still: who asks for some need not wait
 		select {
 		case <-time.After(cleanRetry):
 		case <-ctx.Done():
@@ -286,6 +288,7 @@ func (l *life) takeDown(ctx context.Context, domid int) {
 		if g := l.State.Snapshot().ByUUID(l.spec.UUID); g == nil || g.Domid != domid {
 			return
 		}
+		l.memory.Leave()
 	}
 }
 
