@@ -133,6 +133,9 @@ func (w *world) make(ctx context.Context, file string) error {
 	name, _, _ := config.Text("name")
 	uuid, _, _ := config.Text("uuid")
 	d := &domain{name: name.Text, uuid: uuid.Text, state: "--p---", kib: 96 * mib}
+	if w.has(d.name) {
+		return errors.New("exit status 1") // libxl: Domain with name "a" already exists.
+	}
 	domid := w.add(d)
 	select {
 	case <-time.After(time.Second):
@@ -150,6 +153,18 @@ func (w *world) make(ctx context.Context, file string) error {
 		d.state = "-b----"
 	}
 	return nil
+}
+
+// has says whether there is a domain with that name.
+func (w *world) has(name string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, d := range w.domains {
+		if d.name == name {
+			return true
+		}
+	}
+	return false
 }
 
 // add makes a domain, as any toolstack would.
@@ -494,6 +509,27 @@ func TestDestroyedByHand(t *testing.T) {
 		w.settle(time.Second)
 		if g := w.is("a", host.Running, 2); g.Managed {
 			t.Error("a guest that was made by hand counts as the controller's")
+		}
+	})
+}
+
+// A person does not wait until a guest that crashes again and again is made anew, and makes it: it is theirs.
+func TestMadeByHandBeforeItsRestart(t *testing.T) {
+	live(t, func(w *world) {
+		w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "on_crash = 'restart'\n")})
+		for domid := 1; domid < 6; domid++ {
+			w.ends(domid, "---sc-")
+			w.settle(time.Second << domid)
+			w.settle(2 * time.Second)
+		}
+		g := w.is("a", host.Running, 6, "a")
+		w.ends(6, "---sc-")
+		w.settle(2 * time.Second)
+		w.is("a", host.Restarting, 0, "a")
+		w.add(&domain{name: "a", uuid: g.UUID, state: "-b----", kib: 96 * mib})
+		w.settle(2 * time.Minute)
+		if g := w.is("a", host.Running, 7); g.Managed || w.called("destroy 7") != 0 {
+			t.Errorf("managed %v, calls %q", g.Managed, w.calls)
 		}
 	})
 }

@@ -59,7 +59,7 @@ func (l *life) goOn(ctx context.Context) {
 	for {
 		began := time.Now()
 		reason, domid := l.awaitEnd(ctx)
-		if ctx.Err() != nil || !l.ended(ctx, reason, domid) || !l.rest(ctx, time.Since(began), reason) {
+		if ctx.Err() != nil || !l.ended(ctx, reason, domid) || !l.rest(ctx, time.Since(began), reason, domid) {
 			return
 		}
 		if err := l.createAgain(ctx); err != nil {
@@ -186,27 +186,42 @@ func (l *life) destroyLeft(ctx context.Context) error {
 	return err
 }
 
-// awaitEnd returns why the guest's domain has shut down, and its number; no reason means that the domain is
-// gone.
-func (l *life) awaitEnd(ctx context.Context) (host.Reason, int) {
+// until waits until the guest is as so says, and returns false when ctx has ended before. so gets nil when the
+// guest is not known any more.
+func (l *life) until(ctx context.Context, so func(g *host.Guest) bool) bool {
 	watch, cancel := context.WithCancel(ctx)
 	defer cancel()
 	updates := l.State.Subscribe(watch)
 	for {
 		select {
 		case update := <-updates:
-			g := update.ByUUID(l.spec.UUID)
-			if g == nil || g.Domid == 0 {
-				return "", 0
-			}
-			if g.Shutdown != "" {
-				return g.Shutdown, g.Domid
+			if so(update.ByUUID(l.spec.UUID)) {
+				return true
 			}
 		case <-ctx.Done():
-			return "", 0
+			return false
 		}
 	}
 }
+
+// awaitEnd returns why the guest's domain has shut down, and its number; no reason means that the domain is
+// gone.
+func (l *life) awaitEnd(ctx context.Context) (reason host.Reason, domid int) {
+	l.until(ctx, func(g *host.Guest) bool {
+		if gone(g) {
+			return true
+		}
+		reason, domid = g.Shutdown, g.Domid
+		return reason != ""
+	})
+	if reason == "" {
+		domid = 0
+	}
+	return reason, domid
+}
+
+// gone says that a guest has no domain.
+func gone(g *host.Guest) bool { return g == nil || g.Domid == 0 }
 
 // ended does what the policy asks for, and says whether the guest is to be made anew.
 func (l *life) ended(ctx context.Context, reason host.Reason, domid int) (again bool) {
@@ -257,19 +272,7 @@ func (l *life) preserve(ctx context.Context, reason host.Reason) {
 		phase = host.Crashed
 	}
 	l.phase(phase, "its domain is kept; xl destroy removes it")
-	watch, cancel := context.WithCancel(ctx)
-	defer cancel()
-	updates := l.State.Subscribe(watch)
-	for {
-		select {
-		case update := <-updates:
-			if g := update.ByUUID(l.spec.UUID); g == nil || g.Domid == 0 {
-				return
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
+	l.until(ctx, gone)
 }
 
 // takeDown destroys a domain that has shut down, until it is gone.
@@ -293,8 +296,9 @@ func (l *life) takeDown(ctx context.Context, domid int) {
 }
 
 // rest waits before the next life of a guest that ends again and again, and says whether there is to be
-// one. A guest that has lived long enough is made anew at once, unless it has crashed.
-func (l *life) rest(ctx context.Context, lived time.Duration, reason host.Reason) bool {
+// one: somebody may make the guest by hand meanwhile, and has it then. A guest that has lived long enough is
+// made anew at once, unless it has crashed. last is the number of the domain that it had.
+func (l *life) rest(ctx context.Context, lived time.Duration, reason host.Reason, last int) bool {
 	if lived >= shortLife {
 		l.quick = 0
 	} else {
@@ -304,9 +308,11 @@ func (l *life) rest(ctx context.Context, lived time.Duration, reason host.Reason
 	if l.quick > 1 || reason == host.Crash {
 		pause = min(longestPause, time.Second<<min(l.quick, 10))
 	}
-	select {
-	case <-time.After(pause):
-	case <-ctx.Done():
+	pausing, cancel := context.WithTimeout(ctx, pause)
+	defer cancel()
+	if l.until(pausing, func(g *host.Guest) bool { return !gone(g) && g.Domid != last }) {
+		l.memory.Release()
+		return false
 	}
 	return ctx.Err() == nil
 }
