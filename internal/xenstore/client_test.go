@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/zerodisc/zerodisc/internal/xenstore"
@@ -277,6 +279,37 @@ type script struct{ bytes.Reader }
 
 func (*script) Write(p []byte) (int, error) { return len(p), nil }
 func (*script) Close() error                { return nil }
+
+// A xenstored that hangs does not hold up whoever has finished with a watch: a power-off goes on.
+func TestCloseOfAWatcherWhenXenstoredHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		defer there.Close()
+		go func() { // it takes one watch, and hears nothing more
+			frame := make([]byte, 16+len("/a\x001\x00"))
+			_, _ = io.ReadFull(there, frame)
+			copy(frame[12:], []byte{3, 0, 0, 0, 'O', 'K', 0})
+			_, _ = there.Write(frame[:19])
+			_, _ = io.Copy(io.Discard, there)
+		}()
+		client := xenstore.NewClient(here)
+		watcher, err := client.Watch(t.Context(), "/a")
+		must(t, err)
+		closed := make(chan struct{})
+		go func() {
+			defer close(closed)
+			watcher.Close(context.WithoutCancel(t.Context()))
+		}()
+		time.Sleep(time.Minute)
+		select {
+		case <-closed:
+		default:
+			t.Error("the watcher is not closed after a minute")
+		}
+		client.Close()
+		<-closed
+	})
+}
 
 // silentPeer is a client whose peer reads and never answers.
 func silentPeer(t *testing.T) (*xenstore.Client, net.Conn) {

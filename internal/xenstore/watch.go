@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // Special paths a privileged client can watch (docs/misc/xenstore.txt).
@@ -101,8 +102,14 @@ func (w *Watcher) Remove(ctx context.Context, path string) error {
 	return err
 }
 
-// Close stops all watches and closes the channel of events.
+// closeLimit is how long Close waits for xenstored.
+const closeLimit = 2 * time.Second
+
+// Close stops all watches and closes the channel of events. It does not wait long for a xenstored that hangs: a
+// power-off must go on.
 func (w *Watcher) Close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, closeLimit)
+	defer cancel()
 	w.mu.Lock()
 	paths := make([]string, 0, len(w.registered))
 	for path := range w.registered {
