@@ -151,6 +151,31 @@ func TestSlowConsumerOfEvents(t *testing.T) {
 	}
 }
 
+// A guest can change ever other paths below a watched one of its own, faster than anybody looks. What waits is
+// bounded, and the last event still comes.
+func TestFloodOfEvents(t *testing.T) {
+	ctx := t.Context()
+	server := xenstoretest.New()
+	client := server.Client(t)
+	watcher, err := client.Watch(ctx, "/g", "/other")
+	must(t, err)
+	next(t, watcher) // one for each watch that is set
+	next(t, watcher)
+	for i := range 5000 {
+		server.Set(fmt.Sprintf("/g/n%d", i), "x")
+	}
+	server.Set("/other", "x")
+	_, err = client.Read(ctx, "/g/n4999") // what was sent before has arrived
+	must(t, err)
+	events := 0
+	for next(t, watcher).Watch != "/other" {
+		events++
+	}
+	if events > 500 {
+		t.Errorf("%d events were kept", events)
+	}
+}
+
 func TestTransactRetriesOnConflict(t *testing.T) {
 	ctx := t.Context()
 	server := xenstoretest.New()
