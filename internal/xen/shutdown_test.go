@@ -3,10 +3,12 @@ package xen
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -59,6 +61,34 @@ func TestShutdownAllOfDomainsThatGoByThemselves(t *testing.T) {
 	if len(ends) != 1 || ends["by hand"].Forced || x.called("destroy 1") {
 		t.Errorf("ended %v, calls %q", ends, x.calls)
 	}
+}
+
+// Many guests whose backends do not answer, which costs xl destroy ten seconds each, are all destroyed.
+func TestShutdownAllOfManySlowDomains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var names []string
+		for i := range 29 {
+			names = append(names, fmt.Sprintf("g%d", i))
+		}
+		x := newFakeXL(names...)
+		x.fail = func(args []string) error {
+			if args[0] == "destroy" {
+				time.Sleep(10 * time.Second)
+			}
+			return nil
+		}
+		ctx, force := context.WithCancel(t.Context())
+		force()
+		ends := endings{}
+		if err := x.toolstack(t).ShutdownAll(ctx, time.Minute, ends.add); err != nil {
+			t.Error(err)
+		}
+		for domid := 1; domid <= len(names); domid++ {
+			if !x.called(fmt.Sprintf("destroy %d", domid)) {
+				t.Errorf("domain %d was not destroyed", domid)
+			}
+		}
+	})
 }
 
 // Nobody waits for a domain that an "xl create" has left half-built, or that is kept after its crash, and none

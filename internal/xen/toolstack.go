@@ -17,7 +17,8 @@ import (
 const (
 	askTimeout     = 15 * time.Second // list, info
 	orderTimeout   = 30 * time.Second // shutdown, unpause
-	destroyTimeout = 60 * time.Second // it waits for the backends of each device, 10 s for one that does not answer
+	destroyTimeout = 60 * time.Second // it waits for the backends of each device
+	deadBackend    = 10 * time.Second // so long for one that does not answer
 	goneTimeout    = 5 * time.Second
 )
 
