@@ -182,7 +182,7 @@ func (e *ending) look(ctx context.Context, waiting map[int]host.Domain, group *s
 		case at < 0:
 			delete(waiting, domid)
 			e.say(Ended{Domain: domain})
-		case now[at].Shutdown != "":
+		case now[at].Shutdown != "", now[at].Dying: // somebody has destroyed it
 			delete(waiting, domid)
 			group.Go(func() { e.end(ctx, domain, nil) })
 		}
