@@ -496,6 +496,26 @@ func TestPreserved(t *testing.T) {
 	})
 }
 
+// "xl save -c" suspends a guest and lets it go on: nothing has ended.
+func TestSuspendedAndResumed(t *testing.T) {
+	live(t, func(w *world) {
+		w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "")})
+		w.ends(1, "---ss-")
+		w.settle(5 * time.Second)
+		if n := w.State.Snapshot().Running(); n != 0 {
+			t.Errorf("%d guests run while it is suspended", n)
+		}
+		w.ends(1, "-b----")
+		w.settle(lookPause + time.Second)
+		if g := w.is("a", host.Running, 1, "a"); g.Problem != "" || !g.Managed {
+			t.Errorf("%+v", g)
+		}
+		w.ends(1, "---sr-")
+		w.settle(5 * time.Second)
+		w.is("a", host.Running, 2, "a")
+	})
+}
+
 // A person destroys a guest, and makes it anew with the same configuration.
 func TestDestroyedByHand(t *testing.T) {
 	live(t, func(w *world) {

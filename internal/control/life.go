@@ -205,13 +205,15 @@ func (l *life) until(ctx context.Context, so func(g *host.Guest) bool) bool {
 }
 
 // awaitEnd returns why the guest's domain has shut down, and its number; no reason means that the domain is
-// gone.
+// gone. To be suspended is no end: whoever asks for that destroys the domain or goes on with it.
 func (l *life) awaitEnd(ctx context.Context) (reason host.Reason, domid int) {
 	l.until(ctx, func(g *host.Guest) bool {
 		if gone(g) {
 			return true
 		}
-		reason, domid = g.Shutdown, g.Domid
+		if g.Shutdown != host.Suspend {
+			reason, domid = g.Shutdown, g.Domid
+		}
 		return reason != ""
 	})
 	if reason == "" {
