@@ -516,6 +516,23 @@ func TestSuspendedAndResumed(t *testing.T) {
 	})
 }
 
+// A guest that was made by hand and is kept after its crash does not run.
+func TestGuestMadeByHandCrashes(t *testing.T) {
+	live(t, func(w *world) {
+		w.add(&domain{name: "a", uuid: "00000000-0000-0000-0000-000000000001", state: "-b----", kib: 96 * mib})
+		w.settle(time.Second)
+		w.ends(1, "---sc-")
+		w.settle(time.Minute)
+		w.is("a", host.Crashed, 1)
+		if n := w.State.Snapshot().Running(); n != 0 {
+			t.Errorf("%d guests run", n)
+		}
+		w.destroy(1)
+		w.settle(time.Second)
+		w.is("a", host.Stopped, 0)
+	})
+}
+
 // A person destroys a guest, and makes it anew with the same configuration.
 func TestDestroyedByHand(t *testing.T) {
 	live(t, func(w *world) {

@@ -293,6 +293,9 @@ func (f Listed) apply(m *model) {
 		if g := m.guest(d.Domid); g != nil {
 			g.Paused = d.Paused && g.Phase == Running
 			g.Shutdown = d.Shutdown
+			if !g.Managed && g.Phase == Running && (d.Shutdown == Crash || d.Shutdown == Watchdog) {
+				m.enter(g, Crashed, "") // the controller tells it of its own guests
+			}
 			if g.Spec == nil && d.Shutdown == "" {
 				g.NeedKiB = d.MemoryKiB
 			}
