@@ -104,12 +104,15 @@ func nameDomain(err error, domid int) error {
 }
 
 // List returns the hypervisor's domains without dom0. A failure is tried again twice.
-func (x *Toolstack) List(ctx context.Context) ([]host.Domain, error) {
+func (x *Toolstack) List(ctx context.Context) ([]host.Domain, error) { return again(ctx, x.list) }
+
+// again asks xl, and where that fails twice more, a second apart.
+func again[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
 	const tries = 3
 	for try := 1; ; try++ {
-		domains, err := x.list(ctx)
+		answer, err := ask(ctx)
 		if err == nil || try == tries || ctx.Err() != nil {
-			return domains, err
+			return answer, err
 		}
 		select {
 		case <-time.After(time.Second):
