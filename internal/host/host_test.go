@@ -182,6 +182,13 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
+// The end of a domain that never ran is no news after its refusal.
+func TestEndOfAHalfMadeDomain(t *testing.T) {
+	s := begin(t).tell(Planned{spec("web", 1)}, GuestPhase{UUID: uuid(1), Phase: Creating}, Came{Domid: 3, UUID: uuid(1), Name: "web"},
+		GuestRefused{Name: "web", UUID: uuid(1), Err: errors.New("xl hung")}, Gone{3})
+	s.expect(t, "web not started: xl hung", "web failed 0 invalid IP")
+}
+
 // Xen's own list is believed: a domain that is not in it is gone, unless it came after the list was asked for.
 func TestListed(t *testing.T) {
 	s := begin(t).create("web", 1, 1)

@@ -267,13 +267,14 @@ func (f Gone) apply(m *model) {
 		return
 	}
 	current := g.Domid == f.Domid
+	ran := !current || g.Phase != Creating && g.Phase != Failed
 	if current {
 		g.leave()
 		if g.Phase == Running || g.Phase == Stopping || g.Phase == Crashed || m.host.Ending != "" {
 			m.enter(g, Stopped, "")
 		}
 	}
-	if m.host.Ending == "" && (!current || g.Phase != Creating) {
+	if m.host.Ending == "" && ran {
 		m.tell(GuestEnded{Name: g.Name, Domid: f.Domid})
 	}
 }
