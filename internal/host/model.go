@@ -161,6 +161,7 @@ func (f GuestRefused) apply(m *model) {
 		return
 	}
 	m.dropEnded(name)
+	m.forgetOldest()
 	m.guests[refusedKey(name)] = &Guest{Name: name, Origin: origin, Phase: Refused, Since: time.Now(), Problem: problem}
 }
 
@@ -179,6 +180,27 @@ func (m *model) dropEnded(name string) {
 	maps.DeleteFunc(m.guests, func(_ string, g *Guest) bool {
 		return g.Name == name && !g.Phase.Live() && g.Domid == 0
 	})
+}
+
+// maxEnded is how many guests are known after their end: a host may make some all day, each with another name.
+const maxEnded = 100
+
+// forgetOldest forgets the guest that ended first where too many are known.
+func (m *model) forgetOldest() {
+	var oldest string
+	ended := 0
+	for key, g := range m.guests {
+		if g.Phase.Live() || g.Domid != 0 || g.Managed {
+			continue
+		}
+		ended++
+		if oldest == "" || g.Since.Before(m.guests[oldest].Since) {
+			oldest = key
+		}
+	}
+	if ended >= maxEnded {
+		delete(m.guests, oldest)
+	}
 }
 
 func (f GuestPhase) apply(m *model) {
@@ -228,6 +250,7 @@ func (f Came) apply(m *model) {
 	g := m.guests[f.UUID]
 	if g == nil {
 		m.dropEnded(name)
+		m.forgetOldest()
 		g = &Guest{Name: name, UUID: f.UUID}
 		m.guests[f.UUID] = g
 	}
