@@ -207,9 +207,10 @@ func (c *Controller) taken(spec *guests.Resolved, others []*life) error {
 
 func quote(name string) string { return `"` + name + `"` }
 
+// hasUUID says whether a guest that is there, or that a life has not let go of, has that UUID.
 func hasUUID(now *host.Snapshot, uuid string) bool {
 	g := now.ByUUID(uuid)
-	return g != nil && (g.Phase.Live() || g.Domid != 0)
+	return g != nil && (g.Phase.Live() || g.Domid != 0 || g.Managed)
 }
 
 // creations is how many domains are made at a time, as far as dom0's memory allows.

@@ -624,6 +624,40 @@ func TestTwoGuestsWithOneUUID(t *testing.T) {
 	})
 }
 
+// A guest that has ended is not started before its life has let go of it: two lives would follow one domain.
+func TestStartBeforeTheLastLifeHasLetGo(t *testing.T) {
+	live(t, func(w *world) {
+		g := w.guest("a", "")
+		spec, err := g.Resolve(w.Machine())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.State.Tell(host.Planned{Spec: spec})
+		w.State.Tell(host.GuestPhase{UUID: spec.UUID, Phase: host.Stopped})
+		if n := w.Start(w.t.Context(), []*guests.Guest{g}); n != 0 {
+			t.Error("a guest was started while the controller still had it")
+		}
+		w.State.Tell(host.Unmanaged{UUID: spec.UUID})
+		if n := w.Start(w.t.Context(), []*guests.Guest{g}); n != 1 {
+			t.Error("a guest that has ended was not started again")
+		}
+		w.is("a", host.Running, 1, "a")
+	})
+}
+
+// One that could not be created can be tried again as soon as that is known.
+func TestStartAgainAfterAFailure(t *testing.T) {
+	live(t, func(w *world) {
+		for range 20 {
+			w.create = func(context.Context, *domain) error { return errors.New("exit status 3") }
+			w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "")})
+			if g := w.State.Snapshot().Guests[0]; g.Managed || g.Phase != host.Failed {
+				t.Fatalf("%+v", g)
+			}
+		}
+	})
+}
+
 func TestUnknownPolicy(t *testing.T) {
 	live(t, func(w *world) {
 		w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "on_crash = 'rename-restart'\n")})

@@ -39,7 +39,6 @@ const (
 // closes next when the next guest may begin, so that guests are made in their order. result gets whether
 // the first domain was made.
 func (l *life) run(ctx context.Context, turn <-chan struct{}, next chan<- struct{}, result chan<- bool) {
-	defer l.State.Tell(host.Unmanaged{UUID: l.spec.UUID})
 	<-turn
 	done, err := l.memory.Create(ctx, creations())
 	close(next)
@@ -48,9 +47,13 @@ func (l *life) run(ctx context.Context, turn <-chan struct{}, next chan<- struct
 		done()
 	}
 	l.refuse(ctx, err)
-	result <- err == nil
 	if err == nil {
+		result <- true
 		l.goOn(ctx)
+	}
+	l.State.Tell(host.Unmanaged{UUID: l.spec.UUID})
+	if err != nil {
+		result <- false
 	}
 }
 
