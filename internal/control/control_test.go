@@ -49,6 +49,8 @@ type world struct {
 	create func(ctx context.Context, d *domain) error
 	// fixed are the domains that cannot be destroyed.
 	fixed bool
+	// deaf says that xl list fails.
+	deaf bool
 	// linger says that Xen still lists a domain that was destroyed: a backend has pages of it.
 	linger bool
 	dead   string // lines of those in the list
@@ -106,6 +108,9 @@ func (w *world) run(ctx context.Context, _ string, args ...string) ([]byte, []by
 	case "create":
 		return nil, nil, w.make(ctx, args[len(args)-1])
 	case "list":
+		if w.deaf {
+			return nil, nil, errors.New("signal: killed")
+		}
 		return w.list(), nil, nil
 	case "destroy":
 		domid, _ := strconv.Atoi(args[1])
@@ -415,6 +420,28 @@ func TestHalfMadeDomainThatStays(t *testing.T) {
 		w.fixed = false
 		w.settle(time.Minute)
 		w.is("a", host.Failed, 0)
+	})
+}
+
+// A person makes a guest by hand that could not be created, while the controller could not yet look what was left
+// of it: what they made stays.
+func TestMadeByHandAfterItsFailure(t *testing.T) {
+	live(t, func(w *world) {
+		w.create = func(context.Context, *domain) error {
+			w.destroy(w.last)
+			w.deaf = true
+			return errors.New("signal: killed")
+		}
+		w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "")})
+		g := w.is("a", host.Failed, 0, "a")
+		w.add(&domain{name: "a", uuid: g.UUID, state: "-b----", kib: 96 * mib})
+		w.settle(time.Second)
+		w.deaf = false
+		w.settle(time.Minute)
+		w.is("a", host.Running, 2)
+		if w.called("destroy") != 0 {
+			t.Errorf("calls %q", w.calls)
+		}
 	})
 }
 

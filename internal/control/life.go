@@ -169,12 +169,18 @@ func (l *life) cleanUp(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			}
-			if err := l.destroyLeft(ctx); err == nil {
+			if l.begunAnew() || l.destroyLeft(ctx) == nil {
 				l.memory.Release()
 				return
 			}
 		}
 	}()
+}
+
+// begunAnew says that somebody has made the guest that failed, or is about to: its UUID is theirs.
+func (l *life) begunAnew() bool {
+	g := l.State.Snapshot().ByUUID(l.spec.UUID)
+	return g == nil || g.Phase != host.Failed
 }
 
 // destroyLeft destroys the guest's domain if there is one, half made as it may be.
