@@ -302,6 +302,25 @@ func TestReboot(t *testing.T) {
 	})
 }
 
+// A guest that was renamed has its configuration under its first name: another guest of that name would replace it.
+func TestFirstNameOfARenamedGuest(t *testing.T) {
+	live(t, func(w *world) {
+		w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "")})
+		w.mu.Lock()
+		w.domains[1].name = "web"
+		w.mu.Unlock()
+		w.server.Set("/local/domain/1/name", "web")
+		w.settle(time.Second)
+		second := w.guest("b", "name = 'a'\nuuid = '6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3a'\n")
+		if n := w.Start(w.t.Context(), []*guests.Guest{second}); n != 0 {
+			t.Error("two guests have one configuration file")
+		}
+		if g := w.is("a", host.Refused, 0, "a"); !strings.Contains(g.Problem, `"web" was started as "a"`) {
+			t.Errorf("%+v", g)
+		}
+	})
+}
+
 func TestRebootKeepsNameAndMemory(t *testing.T) {
 	live(t, func(w *world) {
 		w.free = 150 * mib
