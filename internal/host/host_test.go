@@ -163,6 +163,14 @@ func TestGuestsMadeByHand(t *testing.T) {
 	s.expect(t, "other runs as 9", "other running 9 invalid IP")
 }
 
+// A guest that is started takes the line of one of its name that has ended, whoever made that.
+func TestStartedAfterOneOfItsName(t *testing.T) {
+	s := begin(t).tell(Came{Domid: 7, UUID: uuid(7), Name: "web"}, Gone{7})
+	s.events()
+	s.tell(Planned{spec("web", 1)})
+	s.expect(t, "", "web waiting 0 invalid IP")
+}
+
 func TestRefusal(t *testing.T) {
 	s := begin(t).create("web", 1, 1)
 	s.events()

@@ -116,8 +116,8 @@ func (f Ending) apply(m *model) {
 }
 
 func (f Planned) apply(m *model) {
-	delete(m.guests, refusedKey(f.Spec.Name))
 	old := m.guests[f.Spec.UUID]
+	m.dropEnded(f.Spec.Name)
 	g := &Guest{
 		Name: f.Spec.Name, UUID: f.Spec.UUID, Origin: printable.Line(f.Spec.File), Spec: f.Spec,
 		Managed: true, Type: string(f.Spec.Type), NeedKiB: f.Spec.NeedKiB(), MACs: f.Spec.MACs,
