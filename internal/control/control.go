@@ -190,6 +190,10 @@ func (c *Controller) taken(spec *guests.Resolved, others []*life) error {
 		fault.Problem = "a guest with the name " + quote(spec.Name) + " runs already"
 		fault.Remedy = "give one of them another name"
 		return fault
+	case startedAs(now, spec.Name) != nil:
+		fault.Problem = "the guest " + quote(startedAs(now, spec.Name).Name) + " was started as " + quote(spec.Name) + " and runs"
+		fault.Remedy = "give this one another name"
+		return fault
 	case hasUUID(now, spec.UUID):
 		fault.Problem = "a guest with the UUID " + spec.UUID + " runs already"
 		fault.Remedy = "give one of them another UUID, or remove the line: each guest gets one of its own"
@@ -207,9 +211,21 @@ func (c *Controller) taken(spec *guests.Resolved, others []*life) error {
 
 func quote(name string) string { return `"` + name + `"` }
 
+// startedAs returns the guest that the controller started under that name and that has another one since, nil where
+// there is none: its configuration and its memory are booked under its first name.
+func startedAs(now *host.Snapshot, name string) *host.Guest {
+	for i := range now.Guests {
+		if g := &now.Guests[i]; g.Managed && g.Phase.Live() && g.Spec.Name == name {
+			return g
+		}
+	}
+	return nil
+}
+
+// hasUUID says whether a guest that is there, or that a life has not let go of, has that UUID.
 func hasUUID(now *host.Snapshot, uuid string) bool {
 	g := now.ByUUID(uuid)
-	return g != nil && (g.Phase.Live() || g.Domid != 0)
+	return g != nil && (g.Phase.Live() || g.Domid != 0 || g.Managed)
 }
 
 // creations is how many domains are made at a time, as far as dom0's memory allows.

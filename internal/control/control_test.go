@@ -49,6 +49,11 @@ type world struct {
 	create func(ctx context.Context, d *domain) error
 	// fixed are the domains that cannot be destroyed.
 	fixed bool
+	// deaf says that xl list fails.
+	deaf bool
+	// linger says that Xen still lists a domain that was destroyed: a backend has pages of it.
+	linger bool
+	dead   string // lines of those in the list
 }
 
 func newWorld(t *testing.T) *world {
@@ -103,6 +108,9 @@ func (w *world) run(ctx context.Context, _ string, args ...string) ([]byte, []by
 	case "create":
 		return nil, nil, w.make(ctx, args[len(args)-1])
 	case "list":
+		if w.deaf {
+			return nil, nil, errors.New("signal: killed")
+		}
 		return w.list(), nil, nil
 	case "destroy":
 		domid, _ := strconv.Atoi(args[1])
@@ -130,6 +138,9 @@ func (w *world) make(ctx context.Context, file string) error {
 	name, _, _ := config.Text("name")
 	uuid, _, _ := config.Text("uuid")
 	d := &domain{name: name.Text, uuid: uuid.Text, state: "--p---", kib: 96 * mib}
+	if w.has(d.name) {
+		return errors.New("exit status 1") // libxl: Domain with name "a" already exists.
+	}
 	domid := w.add(d)
 	select {
 	case <-time.After(time.Second):
@@ -147,6 +158,18 @@ func (w *world) make(ctx context.Context, file string) error {
 		d.state = "-b----"
 	}
 	return nil
+}
+
+// has says whether there is a domain with that name.
+func (w *world) has(name string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, d := range w.domains {
+		if d.name == name {
+			return true
+		}
+	}
+	return false
 }
 
 // add makes a domain, as any toolstack would.
@@ -179,18 +202,23 @@ func (w *world) destroy(domid int) {
 	if d != nil {
 		w.free += d.kib
 	}
+	if d != nil && w.linger {
+		w.dead += fmt.Sprintf(listLine, "(null)", domid, 0, 1, "--"+d.state[2:5]+"d", 1.0, d.uuid, "-", "-")
+	}
 	w.mu.Unlock()
 	w.server.Remove(fmt.Sprintf("/local/domain/%d", domid))
 	w.server.Fire("@releaseDomain")
 }
 
+// listLine is a line of xl list -v.
+const listLine = "%-40s %5d %5d %5d     %s  %8.1f %s %8s %16s\n"
+
 func (w *world) list() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	const line = "%-40s %5d %5d %5d     %s  %8.1f %s %8s %16s\n"
-	out := "heading\n" + fmt.Sprintf(line, "Domain-0", 0, 256, 1, "r-----", 1.0, "0", "-", "-")
+	out := "heading\n" + fmt.Sprintf(listLine, "Domain-0", 0, 256, 1, "r-----", 1.0, "0", "-", "-") + w.dead
 	for domid, d := range w.domains {
-		out += fmt.Sprintf(line, d.name, domid, d.kib>>10, 1, d.state, 1.0, d.uuid, "-", "-")
+		out += fmt.Sprintf(listLine, d.name, domid, d.kib>>10, 1, d.state, 1.0, d.uuid, "-", "-")
 	}
 	return []byte(out)
 }
@@ -274,6 +302,25 @@ func TestReboot(t *testing.T) {
 	})
 }
 
+// A guest that was renamed has its configuration under its first name: another guest of that name would replace it.
+func TestFirstNameOfARenamedGuest(t *testing.T) {
+	live(t, func(w *world) {
+		w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "")})
+		w.mu.Lock()
+		w.domains[1].name = "web"
+		w.mu.Unlock()
+		w.server.Set("/local/domain/1/name", "web")
+		w.settle(time.Second)
+		second := w.guest("b", "name = 'a'\nuuid = '6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3a'\n")
+		if n := w.Start(w.t.Context(), []*guests.Guest{second}); n != 0 {
+			t.Error("two guests have one configuration file")
+		}
+		if g := w.is("a", host.Refused, 0, "a"); !strings.Contains(g.Problem, `"web" was started as "a"`) {
+			t.Errorf("%+v", g)
+		}
+	})
+}
+
 func TestRebootKeepsNameAndMemory(t *testing.T) {
 	live(t, func(w *world) {
 		w.free = 150 * mib
@@ -293,6 +340,36 @@ func TestRebootKeepsNameAndMemory(t *testing.T) {
 		}
 		if c := w.is("c", host.Refused, 0, "a"); !strings.Contains(c.Problem, "not enough memory") {
 			t.Errorf("%+v", c)
+		}
+	})
+}
+
+// Xen still lists the domain that a rebooting guest had, since a backend has pages of it: the guest is its new one.
+func TestRebootWhileTheOldDomainLingers(t *testing.T) {
+	live(t, func(w *world) {
+		w.linger = true
+		w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "")})
+		w.settle(time.Minute)
+		w.ends(1, "---sr-")
+		w.settle(time.Minute)
+		if g := w.is("a", host.Running, 2, "a"); g.Restarts != 1 || w.called("create") != 2 {
+			t.Errorf("%d restarts, calls %q", g.Restarts, w.calls)
+		}
+	})
+}
+
+// xl is killed while Xen still lists the guest's last domain: the half-made one is what is destroyed.
+func TestCreationFailsWhileTheOldDomainLingers(t *testing.T) {
+	live(t, func(w *world) {
+		w.linger = true
+		w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "on_reboot = 'restart'\n")})
+		w.settle(time.Minute)
+		w.create = func(context.Context, *domain) error { return errors.New("signal: killed") }
+		w.ends(1, "---sr-")
+		w.settle(time.Minute)
+		w.is("a", host.Failed, 0)
+		if len(w.domains) != 0 {
+			t.Errorf("the half-made domain was left: %q", w.calls)
 		}
 	})
 }
@@ -365,6 +442,71 @@ func TestHalfMadeDomainThatStays(t *testing.T) {
 	})
 }
 
+// A person makes a guest by hand that could not be created, while the controller could not yet look what was left
+// of it: what they made stays.
+func TestMadeByHandAfterItsFailure(t *testing.T) {
+	live(t, func(w *world) {
+		w.create = func(context.Context, *domain) error {
+			w.destroy(w.last)
+			w.deaf = true
+			return errors.New("signal: killed")
+		}
+		w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "")})
+		g := w.is("a", host.Failed, 0, "a")
+		w.add(&domain{name: "a", uuid: g.UUID, state: "-b----", kib: 96 * mib})
+		w.settle(time.Second)
+		w.deaf = false
+		w.settle(time.Minute)
+		w.is("a", host.Running, 2)
+		if w.called("destroy") != 0 {
+			t.Errorf("calls %q", w.calls)
+		}
+	})
+}
+
+// A domain that does not go holds up nobody: other guests get what is free, and those that do not fit hear it.
+func TestDomainThatStaysHoldsUpNobody(t *testing.T) {
+	for name, story := range map[string]func(w *world){
+		"half made": func(w *world) {
+			w.create = func(_ context.Context, d *domain) error {
+				if d.name == "a" {
+					return errors.New("signal: killed")
+				}
+				return nil
+			}
+			w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "")})
+		},
+		"taken down": func(w *world) {
+			w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "")})
+			w.ends(1, "---sr-")
+			w.settle(time.Minute)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			live(t, func(w *world) {
+				w.fixed, w.free = true, 200*mib
+				story(w)
+				started := make(chan int, 1)
+				go func() {
+					started <- w.Start(w.t.Context(), []*guests.Guest{w.guest("b", ""), w.guest("c", "")})
+				}()
+				w.settle(10 * time.Minute)
+				select {
+				case n := <-started:
+					if n != 1 {
+						t.Errorf("%d guests run", n)
+					}
+					w.is("b", host.Running, 2, "a", "b")
+					w.is("c", host.Refused, 0, "a", "b")
+				default:
+					t.Error("the guests wait for a domain that does not go")
+				}
+				w.fixed = false // else the test's end does not come
+			})
+		})
+	}
+}
+
 // An xl that hangs is killed, and neither holds up other guests nor leaves anything.
 func TestHungXl(t *testing.T) {
 	live(t, func(w *world) {
@@ -400,6 +542,43 @@ func TestPreserved(t *testing.T) {
 	})
 }
 
+// "xl save -c" suspends a guest and lets it go on: nothing has ended.
+func TestSuspendedAndResumed(t *testing.T) {
+	live(t, func(w *world) {
+		w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "")})
+		w.ends(1, "---ss-")
+		w.settle(5 * time.Second)
+		if n := w.State.Snapshot().Running(); n != 0 {
+			t.Errorf("%d guests run while it is suspended", n)
+		}
+		w.ends(1, "-b----")
+		w.settle(lookPause + time.Second)
+		if g := w.is("a", host.Running, 1, "a"); g.Problem != "" || !g.Managed {
+			t.Errorf("%+v", g)
+		}
+		w.ends(1, "---sr-")
+		w.settle(5 * time.Second)
+		w.is("a", host.Running, 2, "a")
+	})
+}
+
+// A guest that was made by hand and is kept after its crash does not run.
+func TestGuestMadeByHandCrashes(t *testing.T) {
+	live(t, func(w *world) {
+		w.add(&domain{name: "a", uuid: "00000000-0000-0000-0000-000000000001", state: "-b----", kib: 96 * mib})
+		w.settle(time.Second)
+		w.ends(1, "---sc-")
+		w.settle(time.Minute)
+		w.is("a", host.Crashed, 1)
+		if n := w.State.Snapshot().Running(); n != 0 {
+			t.Errorf("%d guests run", n)
+		}
+		w.destroy(1)
+		w.settle(time.Second)
+		w.is("a", host.Stopped, 0)
+	})
+}
+
 // A person destroys a guest, and makes it anew with the same configuration.
 func TestDestroyedByHand(t *testing.T) {
 	live(t, func(w *world) {
@@ -413,6 +592,27 @@ func TestDestroyedByHand(t *testing.T) {
 		w.settle(time.Second)
 		if g := w.is("a", host.Running, 2); g.Managed {
 			t.Error("a guest that was made by hand counts as the controller's")
+		}
+	})
+}
+
+// A person does not wait until a guest that crashes again and again is made anew, and makes it: it is theirs.
+func TestMadeByHandBeforeItsRestart(t *testing.T) {
+	live(t, func(w *world) {
+		w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "on_crash = 'restart'\n")})
+		for domid := 1; domid < 6; domid++ {
+			w.ends(domid, "---sc-")
+			w.settle(time.Second << domid)
+			w.settle(2 * time.Second)
+		}
+		g := w.is("a", host.Running, 6, "a")
+		w.ends(6, "---sc-")
+		w.settle(2 * time.Second)
+		w.is("a", host.Restarting, 0, "a")
+		w.add(&domain{name: "a", uuid: g.UUID, state: "-b----", kib: 96 * mib})
+		w.settle(2 * time.Minute)
+		if g := w.is("a", host.Running, 7); g.Managed || w.called("destroy 7") != 0 {
+			t.Errorf("managed %v, calls %q", g.Managed, w.calls)
 		}
 	})
 }
@@ -465,6 +665,40 @@ func TestTwoGuestsWithOneUUID(t *testing.T) {
 		for _, name := range []string{"b", "c"} {
 			if g := w.is(name, host.Refused, 0, "a"); !strings.Contains(g.Problem, "UUID") {
 				t.Errorf("%+v", g)
+			}
+		}
+	})
+}
+
+// A guest that has ended is not started before its life has let go of it: two lives would follow one domain.
+func TestStartBeforeTheLastLifeHasLetGo(t *testing.T) {
+	live(t, func(w *world) {
+		g := w.guest("a", "")
+		spec, err := g.Resolve(w.Machine())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.State.Tell(host.Planned{Spec: spec})
+		w.State.Tell(host.GuestPhase{UUID: spec.UUID, Phase: host.Stopped})
+		if n := w.Start(w.t.Context(), []*guests.Guest{g}); n != 0 {
+			t.Error("a guest was started while the controller still had it")
+		}
+		w.State.Tell(host.Unmanaged{UUID: spec.UUID})
+		if n := w.Start(w.t.Context(), []*guests.Guest{g}); n != 1 {
+			t.Error("a guest that has ended was not started again")
+		}
+		w.is("a", host.Running, 1, "a")
+	})
+}
+
+// One that could not be created can be tried again as soon as that is known.
+func TestStartAgainAfterAFailure(t *testing.T) {
+	live(t, func(w *world) {
+		for range 20 {
+			w.create = func(context.Context, *domain) error { return errors.New("exit status 3") }
+			w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "")})
+			if g := w.State.Snapshot().Guests[0]; g.Managed || g.Phase != host.Failed {
+				t.Fatalf("%+v", g)
 			}
 		}
 	})

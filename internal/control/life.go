@@ -39,7 +39,6 @@ const (
 // closes next when the next guest may begin, so that guests are made in their order. result gets whether
 // the first domain was made.
 func (l *life) run(ctx context.Context, turn <-chan struct{}, next chan<- struct{}, result chan<- bool) {
-	defer l.State.Tell(host.Unmanaged{UUID: l.spec.UUID})
 	<-turn
 	done, err := l.memory.Create(ctx, creations())
 	close(next)
@@ -48,9 +47,13 @@ func (l *life) run(ctx context.Context, turn <-chan struct{}, next chan<- struct
 		done()
 	}
 	l.refuse(ctx, err)
-	result <- err == nil
 	if err == nil {
+		result <- true
 		l.goOn(ctx)
+	}
+	l.State.Tell(host.Unmanaged{UUID: l.spec.UUID})
+	if err != nil {
+		result <- false
 	}
 }
 
@@ -59,7 +62,7 @@ func (l *life) goOn(ctx context.Context) {
 	for {
 		began := time.Now()
 		reason, domid := l.awaitEnd(ctx)
-		if ctx.Err() != nil || !l.ended(ctx, reason, domid) || !l.rest(ctx, time.Since(began), reason) {
+		if ctx.Err() != nil || !l.ended(ctx, reason, domid) || !l.rest(ctx, time.Since(began), reason, domid) {
 			return
 		}
 		if err := l.createAgain(ctx); err != nil {
@@ -142,7 +145,7 @@ func readTime(spec *guests.Resolved) time.Duration {
 // find returns the number of the guest's domain.
 func (l *life) find(ctx context.Context) (int, error) {
 	domain, found, err := l.Xen.Find(ctx, l.spec.UUID)
-	if err == nil && !found {
+	if err == nil && (!found || domain.Dying) {
 		err = errors.New("it ended as soon as it was created; see xl dmesg")
 	}
 	return domain.Domid, err
@@ -152,12 +155,13 @@ func (l *life) find(ctx context.Context) (int, error) {
 const cleanRetry = 10 * time.Second
 
 // cleanUp destroys what a failed creation has left. The guest's memory is given back when that is gone: where
-// it does not go at once, in the background.
+// it does not go at once, in the background, and nobody waits for it.
 func (l *life) cleanUp(ctx context.Context) {
 	if l.destroyLeft(ctx) == nil {
 		l.memory.Release()
 		return
 	}
+	l.memory.Settle()
 	go func() {
 		for {
 			select {
@@ -165,12 +169,18 @@ func (l *life) cleanUp(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			}
-			if err := l.destroyLeft(ctx); err == nil {
+			if l.begunAnew() || l.destroyLeft(ctx) == nil {
 				l.memory.Release()
 				return
 			}
 		}
 	}()
+}
+
+// begunAnew says that somebody has made the guest that failed, or is about to: its UUID is theirs.
+func (l *life) begunAnew() bool {
+	g := l.State.Snapshot().ByUUID(l.spec.UUID)
+	return g == nil || g.Phase != host.Failed
 }
 
 // destroyLeft destroys the guest's domain if there is one, half made as it may be.
@@ -185,27 +195,44 @@ func (l *life) destroyLeft(ctx context.Context) error {
 	return err
 }
 
-// awaitEnd returns why the guest's domain has shut down, and its number; no reason means that the domain is
-// gone.
-func (l *life) awaitEnd(ctx context.Context) (host.Reason, int) {
+// until waits until the guest is as so says, and returns false when ctx has ended before. so gets nil when the
+// guest is not known any more.
+func (l *life) until(ctx context.Context, so func(g *host.Guest) bool) bool {
 	watch, cancel := context.WithCancel(ctx)
 	defer cancel()
 	updates := l.State.Subscribe(watch)
 	for {
 		select {
 		case update := <-updates:
-			g := update.ByUUID(l.spec.UUID)
-			if g == nil || g.Domid == 0 {
-				return "", 0
-			}
-			if g.Shutdown != "" {
-				return g.Shutdown, g.Domid
+			if so(update.ByUUID(l.spec.UUID)) {
+				return true
 			}
 		case <-ctx.Done():
-			return "", 0
+			return false
 		}
 	}
 }
+
+// awaitEnd returns why the guest's domain has shut down, and its number; no reason means that the domain is
+// gone. To be suspended is no end: whoever asks for that destroys the domain or goes on with it.
+func (l *life) awaitEnd(ctx context.Context) (reason host.Reason, domid int) {
+	l.until(ctx, func(g *host.Guest) bool {
+		if gone(g) {
+			return true
+		}
+		if g.Shutdown != host.Suspend {
+			reason, domid = g.Shutdown, g.Domid
+		}
+		return reason != ""
+	})
+	if reason == "" {
+		domid = 0
+	}
+	return reason, domid
+}
+
+// gone says that a guest has no domain.
+func gone(g *host.Guest) bool { return g == nil || g.Domid == 0 }
 
 // ended does what the policy asks for, and says whether the guest is to be made anew.
 func (l *life) ended(ctx context.Context, reason host.Reason, domid int) (again bool) {
@@ -256,19 +283,7 @@ func (l *life) preserve(ctx context.Context, reason host.Reason) {
 		phase = host.Crashed
 	}
 	l.phase(phase, "its domain is kept; xl destroy removes it")
-	watch, cancel := context.WithCancel(ctx)
-	defer cancel()
-	updates := l.State.Subscribe(watch)
-	for {
-		select {
-		case update := <-updates:
-			if g := update.ByUUID(l.spec.UUID); g == nil || g.Domid == 0 {
-				return
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
+	l.until(ctx, gone)
 }
 
 // takeDown destroys a domain that has shut down, until it is gone.
@@ -279,6 +294,7 @@ func (l *life) takeDown(ctx context.Context, domid int) {
 			return
 		}
 		l.Log.Debug("take down", "guest", l.spec.Name, "err", err)
+		l.memory.Settle() // it has its memory still: who asks for some need not wait
 		select {
 		case <-time.After(cleanRetry):
 		case <-ctx.Done():
@@ -286,12 +302,14 @@ func (l *life) takeDown(ctx context.Context, domid int) {
 		if g := l.State.Snapshot().ByUUID(l.spec.UUID); g == nil || g.Domid != domid {
 			return
 		}
+		l.memory.Leave()
 	}
 }
 
 // rest waits before the next life of a guest that ends again and again, and says whether there is to be
-// one. A guest that has lived long enough is made anew at once, unless it has crashed.
-func (l *life) rest(ctx context.Context, lived time.Duration, reason host.Reason) bool {
+// one: somebody may make the guest by hand meanwhile, and has it then. A guest that has lived long enough is
+// made anew at once, unless it has crashed. last is the number of the domain that it had.
+func (l *life) rest(ctx context.Context, lived time.Duration, reason host.Reason, last int) bool {
 	if lived >= shortLife {
 		l.quick = 0
 	} else {
@@ -301,9 +319,11 @@ func (l *life) rest(ctx context.Context, lived time.Duration, reason host.Reason
 	if l.quick > 1 || reason == host.Crash {
 		pause = min(longestPause, time.Second<<min(l.quick, 10))
 	}
-	select {
-	case <-time.After(pause):
-	case <-ctx.Done():
+	pausing, cancel := context.WithTimeout(ctx, pause)
+	defer cancel()
+	if l.until(pausing, func(g *host.Guest) bool { return !gone(g) && g.Domid != last }) {
+		l.memory.Release()
+		return false
 	}
 	return ctx.Err() == nil
 }

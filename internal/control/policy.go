@@ -34,8 +34,7 @@ var onSettings = []struct {
 
 // readPolicy reads a guest's policy. Errors are *guests.Error.
 func readPolicy(spec *guests.Resolved) (policy, error) {
-	// Whoever suspends a domain destroys it or goes on with it; a soft reset is a restart that keeps memory.
-	p := policy{host.Suspend: preserve, host.SoftReset: restart}
+	p := policy{host.SoftReset: restart} // one that would keep memory
 	for _, on := range onSettings {
 		p[on.reason] = on.missing
 		value, ok, err := spec.Complete.Text(on.name)

@@ -138,11 +138,11 @@ func (s *Snapshot) ByMAC(mac string) *Guest {
 	return nil
 }
 
-// Running counts the guests that run.
+// Running counts the guests that run, without those that are suspended or have just shut down.
 func (s *Snapshot) Running() int {
 	running := 0
 	for _, g := range s.Guests {
-		if g.Phase == Running {
+		if g.Phase == Running && g.Shutdown == "" {
 			running++
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/zerodisc/zerodisc/guests"
 )
@@ -162,6 +163,14 @@ func TestGuestsMadeByHand(t *testing.T) {
 	s.expect(t, "other runs as 9", "other running 9 invalid IP")
 }
 
+// A guest that is started takes the line of one of its name that has ended, whoever made that.
+func TestStartedAfterOneOfItsName(t *testing.T) {
+	s := begin(t).tell(Came{Domid: 7, UUID: uuid(7), Name: "web"}, Gone{7})
+	s.events()
+	s.tell(Planned{spec("web", 1)})
+	s.expect(t, "", "web waiting 0 invalid IP")
+}
+
 func TestRefusal(t *testing.T) {
 	s := begin(t).create("web", 1, 1)
 	s.events()
@@ -180,6 +189,28 @@ func TestRefusal(t *testing.T) {
 	if g := s.Snapshot().ByUUID(uuid(2)); g.Phase != Failed || g.Problem != "no kernel" || g.Domid != 0 || s.Snapshot().Running() != 1 {
 		t.Errorf("%+v", g)
 	}
+}
+
+// The end of a domain that never ran is no news after its refusal.
+func TestEndOfAHalfMadeDomain(t *testing.T) {
+	s := begin(t).tell(Planned{spec("web", 1)}, GuestPhase{UUID: uuid(1), Phase: Creating}, Came{Domid: 3, UUID: uuid(1), Name: "web"},
+		GuestRefused{Name: "web", UUID: uuid(1), Err: errors.New("xl hung")}, Gone{3})
+	s.expect(t, "web not started: xl hung", "web failed 0 invalid IP")
+}
+
+// A host that makes guests all day, each with another name, keeps those that have ended last.
+func TestEndedGuestsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := begin(t).create("web", 1000, 1000).tell(GuestRefused{Name: "big", Err: errors.New("no memory")})
+		for n := 1; n <= 500; n++ {
+			s.tell(Came{Domid: n, UUID: uuid(n), Name: fmt.Sprintf("job%03d", n)}, Gone{n})
+			time.Sleep(time.Second)
+		}
+		now := s.Snapshot()
+		if len(now.Guests) != maxEnded+1 || now.ByUUID(uuid(500)) == nil || now.Live("web") == nil {
+			t.Errorf("%d guests", len(now.Guests))
+		}
+	})
 }
 
 // Xen's own list is believed: a domain that is not in it is gone, unless it came after the list was asked for.

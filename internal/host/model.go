@@ -118,8 +118,8 @@ func (f Ending) apply(m *model) {
 }
 
 func (f Planned) apply(m *model) {
-	delete(m.guests, refusedKey(f.Spec.Name))
 	old := m.guests[f.Spec.UUID]
+	m.dropEnded(f.Spec.Name)
 	g := &Guest{
 		Name: f.Spec.Name, UUID: f.Spec.UUID, Origin: printable.Line(f.Spec.File), Spec: f.Spec,
 		Managed: true, Type: string(f.Spec.Type), NeedKiB: f.Spec.NeedKiB(), MACs: f.Spec.MACs,
@@ -163,6 +163,7 @@ func (f GuestRefused) apply(m *model) {
 		return
 	}
 	m.dropEnded(name)
+	m.forgetOldest()
 	m.guests[refusedKey(name)] = &Guest{Name: name, Origin: origin, Phase: Refused, Since: time.Now(), Problem: problem}
 }
 
@@ -181,6 +182,27 @@ func (m *model) dropEnded(name string) {
 	maps.DeleteFunc(m.guests, func(_ string, g *Guest) bool {
 		return g.Name == name && !g.Phase.Live() && g.Domid == 0
 	})
+}
+
+// maxEnded is how many guests are known after their end: a host may make some all day, each with another name.
+const maxEnded = 100
+
+// forgetOldest forgets the guest that ended first where too many are known.
+func (m *model) forgetOldest() {
+	var oldest string
+	ended := 0
+	for key, g := range m.guests {
+		if g.Phase.Live() || g.Domid != 0 || g.Managed {
+			continue
+		}
+		ended++
+		if oldest == "" || g.Since.Before(m.guests[oldest].Since) {
+			oldest = key
+		}
+	}
+	if ended >= maxEnded {
+		delete(m.guests, oldest)
+	}
 }
 
 func (f GuestPhase) apply(m *model) {
@@ -230,6 +252,7 @@ func (f Came) apply(m *model) {
 	g := m.guests[f.UUID]
 	if g == nil {
 		m.dropEnded(name)
+		m.forgetOldest()
 		g = &Guest{Name: name, UUID: f.UUID}
 		m.guests[f.UUID] = g
 	}
@@ -269,13 +292,14 @@ func (f Gone) apply(m *model) {
 		return
 	}
 	current := g.Domid == f.Domid
+	ran := !current || g.Phase != Creating && g.Phase != Failed
 	if current {
 		g.leave()
 		if g.Phase == Running || g.Phase == Stopping || g.Phase == Crashed || m.host.Ending != "" {
 			m.enter(g, Stopped, "")
 		}
 	}
-	if m.host.Ending == "" && (!current || g.Phase != Creating) {
+	if m.host.Ending == "" && ran {
 		m.tell(GuestEnded{Name: g.Name, Domid: f.Domid})
 	}
 }
@@ -295,6 +319,9 @@ func (f Listed) apply(m *model) {
 		if g := m.guest(d.Domid); g != nil {
 			g.Paused = d.Paused && g.Phase == Running
 			g.Shutdown = d.Shutdown
+			if !g.Managed && g.Phase == Running && (d.Shutdown == Crash || d.Shutdown == Watchdog) {
+				m.enter(g, Crashed, "") // the controller tells it of its own guests
+			}
 			if g.Spec == nil && d.Shutdown == "" {
 				g.NeedKiB = d.MemoryKiB
 			}

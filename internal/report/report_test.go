@@ -35,6 +35,7 @@ func TestText(t *testing.T) {
 			{Name: "loop", Phase: host.Restarting, Problem: "it crashed"},
 			{Name: "slow", Phase: host.Running},
 			{Name: "still", Phase: host.Running, Paused: true},
+			{Name: "suspended", Phase: host.Running, Shutdown: host.Suspend},
 			{Name: "tty1", Phase: host.Running, Said: address, Problem: "it crashed"},
 		},
 	}
@@ -50,6 +51,7 @@ zerodisc 1.0
   guest loop         restarting: it crashed
   guest slow         running  (no address yet)
   guest still        paused
+  guest suspended    suspended
   guest tty1         running  10.0.2.16
   ! no medium
   xl list | xl console NAME (leave with Ctrl-]) | xl shutdown NAME | status | poweroff

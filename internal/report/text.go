@@ -73,6 +73,8 @@ func guest(g *host.Guest) string {
 	switch {
 	case g.Paused:
 		return "paused"
+	case g.Shutdown == host.Suspend:
+		return "suspended"
 	case g.Phase == host.Running && !g.Address().IsValid():
 		return "running  (no address yet)"
 	case g.Phase == host.Running:

@@ -28,8 +28,10 @@ func (h Host) PVH() bool {
 }
 
 // Info asks the hypervisor about the machine through "xl info". (/sys/hypervisor has the abilities, but not
-// the free memory.)
-func (x *Toolstack) Info(ctx context.Context) (Host, error) {
+// the free memory.) A failure is tried again twice.
+func (x *Toolstack) Info(ctx context.Context) (Host, error) { return again(ctx, x.info) }
+
+func (x *Toolstack) info(ctx context.Context) (Host, error) {
 	stdout, err := x.xl(ctx, "info")
 	if err != nil {
 		return Host{}, err

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -31,6 +32,23 @@ func TestParseInfo(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(host, want) {
 		t.Errorf("%+v, %v", host, err)
 	}
+}
+
+// One xl info that fails, for want of memory say, refuses no guest.
+func TestInfoTriesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		x := NewToolstack(func(context.Context, string, ...string) ([]byte, []byte, error) {
+			if asked++; asked == 1 {
+				return nil, nil, errors.New("signal: killed")
+			}
+			return []byte(info), nil, nil
+		}, nil)
+		host, err := x.Info(t.Context())
+		if err != nil || host.FreeKiB != 597<<10 || asked != 2 {
+			t.Errorf("%+v, %v, asked %d times", host, err, asked)
+		}
+	})
 }
 
 func TestParseInfoErrors(t *testing.T) {

@@ -37,11 +37,12 @@ var (
 // and half-built. What has come meanwhile, a reboot for instance, is destroyed in the end. Each guest is
 // reported as it ends, one call after the other. The error says which could not be ended.
 func (x *Toolstack) ShutdownAll(ctx context.Context, deadline time.Duration, report func(Ended)) error {
-	e := &ending{Toolstack: x, report: report}
 	first, err := x.listAnyhow(ctx)
 	if err != nil {
 		return err
 	}
+	e := &ending{Toolstack: x, report: report}
+	e.limit = destroyTimeout + x.gone + time.Duration(len(first)/maxCommands)*deadBackend
 	patience, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	e.shutDown(patience, first)
@@ -93,7 +94,8 @@ func (x *Toolstack) storedDomains() ([]host.Domain, error) {
 // ending is what ShutdownAll keeps account of.
 type ending struct {
 	*Toolstack
-	mu       sync.Mutex // held over a call of report
+	limit    time.Duration // to destroy a domain, its turn included
+	mu       sync.Mutex    // held over a call of report
 	report   func(Ended)
 	failures []error
 }
@@ -180,7 +182,7 @@ func (e *ending) look(ctx context.Context, waiting map[int]host.Domain, group *s
 		case at < 0:
 			delete(waiting, domid)
 			e.say(Ended{Domain: domain})
-		case now[at].Shutdown != "":
+		case now[at].Shutdown != "", now[at].Dying: // somebody has destroyed it
 			delete(waiting, domid)
 			group.Go(func() { e.end(ctx, domain, nil) })
 		}
@@ -201,7 +203,7 @@ func (e *ending) endAll(ctx context.Context, domains []host.Domain, why error) {
 // end destroys a domain and reports it. why is what forced it, nil where the domain had shut down by
 // itself. Destroying has a deadline of its own: ctx may be over.
 func (e *ending) end(ctx context.Context, domain host.Domain, why error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyTimeout+e.gone)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.limit)
 	defer cancel()
 	err := e.Destroy(ctx, domain.Domid)
 	e.say(Ended{Domain: domain, Forced: why != nil, Err: errors.Join(why, err)})

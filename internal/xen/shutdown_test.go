@@ -3,10 +3,12 @@ package xen
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -59,6 +61,57 @@ func TestShutdownAllOfDomainsThatGoByThemselves(t *testing.T) {
 	if len(ends) != 1 || ends["by hand"].Forced || x.called("destroy 1") {
 		t.Errorf("ended %v, calls %q", ends, x.calls)
 	}
+}
+
+// Many guests whose backends do not answer, which costs xl destroy ten seconds each, are all destroyed.
+func TestShutdownAllOfManySlowDomains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var names []string
+		for i := range 29 {
+			names = append(names, fmt.Sprintf("g%d", i))
+		}
+		x := newFakeXL(names...)
+		x.fail = func(args []string) error {
+			if args[0] == "destroy" {
+				time.Sleep(10 * time.Second)
+			}
+			return nil
+		}
+		ctx, force := context.WithCancel(t.Context())
+		force()
+		ends := endings{}
+		if err := x.toolstack(t).ShutdownAll(ctx, time.Minute, ends.add); err != nil {
+			t.Error(err)
+		}
+		for domid := 1; domid <= len(names); domid++ {
+			if !x.called(fmt.Sprintf("destroy %d", domid)) {
+				t.Errorf("domain %d was not destroyed", domid)
+			}
+		}
+	})
+}
+
+// A person destroys a guest while all shut down. Xen goes on listing it, since a backend has pages of it; nobody
+// waits for that.
+func TestShutdownAllOfADomainThatLingers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newFakeXL("destroyed")
+		x.stubborn[1] = true
+		toolstack := x.toolstack(t)
+		time.AfterFunc(time.Second, func() {
+			x.mu.Lock()
+			x.states[1] = "-----d"
+			x.mu.Unlock()
+			x.server.Fire("@releaseDomain")
+		})
+		start, ends := time.Now(), endings{}
+		if err := toolstack.ShutdownAll(t.Context(), time.Minute, ends.add); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took > 10*time.Second || ends["destroyed"].Forced {
+			t.Errorf("it took %v: %+v", took, ends)
+		}
+	})
 }
 
 // Nobody waits for a domain that an "xl create" has left half-built, or that is kept after its crash, and none

@@ -17,7 +17,8 @@ import (
 const (
 	askTimeout     = 15 * time.Second // list, info
 	orderTimeout   = 30 * time.Second // shutdown, unpause
-	destroyTimeout = 60 * time.Second // it waits for the backends of each device, 10 s for one that does not answer
+	destroyTimeout = 60 * time.Second // it waits for the backends of each device
+	deadBackend    = 10 * time.Second // so long for one that does not answer
 	goneTimeout    = 5 * time.Second
 )
 
@@ -103,12 +104,15 @@ func nameDomain(err error, domid int) error {
 }
 
 // List returns the hypervisor's domains without dom0. A failure is tried again twice.
-func (x *Toolstack) List(ctx context.Context) ([]host.Domain, error) {
+func (x *Toolstack) List(ctx context.Context) ([]host.Domain, error) { return again(ctx, x.list) }
+
+// again asks xl, and where that fails twice more, a second apart.
+func again[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
 	const tries = 3
 	for try := 1; ; try++ {
-		domains, err := x.list(ctx)
+		answer, err := ask(ctx)
 		if err == nil || try == tries || ctx.Err() != nil {
-			return domains, err
+			return answer, err
 		}
 		select {
 		case <-time.After(time.Second):
@@ -117,18 +121,25 @@ func (x *Toolstack) List(ctx context.Context) ([]host.Domain, error) {
 	}
 }
 
-// Find returns the domain with that UUID, whether or not libxl and xenstore know it already or still.
+// Find returns the domain with that UUID, whether or not libxl and xenstore know it already or still. One that
+// Xen takes down is returned only where there is no other: a domain that was destroyed stays in the list for as
+// long as a backend has pages of it, and the guest's next domain may be there by then.
 func (x *Toolstack) Find(ctx context.Context, uuid string) (host.Domain, bool, error) {
 	domains, err := x.List(ctx)
 	if err != nil {
 		return host.Domain{}, false, err
 	}
+	var dying host.Domain
 	for _, domain := range domains {
-		if domain.UUID == uuid {
+		switch {
+		case domain.UUID != uuid:
+		case !domain.Dying:
 			return domain, true, nil
+		default:
+			dying = domain
 		}
 	}
-	return host.Domain{}, false, nil
+	return dying, dying.Domid != 0, nil
 }
 
 // home is a domain's directory in xenstore.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/zerodisc/zerodisc/internal/xenstore"
@@ -149,6 +151,31 @@ func TestSlowConsumerOfEvents(t *testing.T) {
 	}
 }
 
+// A guest can change ever other paths below a watched one of its own, faster than anybody looks. What waits is
+// bounded, and the last event still comes.
+func TestFloodOfEvents(t *testing.T) {
+	ctx := t.Context()
+	server := xenstoretest.New()
+	client := server.Client(t)
+	watcher, err := client.Watch(ctx, "/g", "/other")
+	must(t, err)
+	next(t, watcher) // one for each watch that is set
+	next(t, watcher)
+	for i := range 5000 {
+		server.Set(fmt.Sprintf("/g/n%d", i), "x")
+	}
+	server.Set("/other", "x")
+	_, err = client.Read(ctx, "/g/n4999") // what was sent before has arrived
+	must(t, err)
+	events := 0
+	for next(t, watcher).Watch != "/other" {
+		events++
+	}
+	if events > 500 {
+		t.Errorf("%d events were kept", events)
+	}
+}
+
 func TestTransactRetriesOnConflict(t *testing.T) {
 	ctx := t.Context()
 	server := xenstoretest.New()
@@ -277,6 +304,37 @@ type script struct{ bytes.Reader }
 
 func (*script) Write(p []byte) (int, error) { return len(p), nil }
 func (*script) Close() error                { return nil }
+
+// A xenstored that hangs does not hold up whoever has finished with a watch: a power-off goes on.
+func TestCloseOfAWatcherWhenXenstoredHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		defer there.Close()
+		go func() { // it takes one watch, and hears nothing more
+			frame := make([]byte, 16+len("/a\x001\x00"))
+			_, _ = io.ReadFull(there, frame)
+			copy(frame[12:], []byte{3, 0, 0, 0, 'O', 'K', 0})
+			_, _ = there.Write(frame[:19])
+			_, _ = io.Copy(io.Discard, there)
+		}()
+		client := xenstore.NewClient(here)
+		watcher, err := client.Watch(t.Context(), "/a")
+		must(t, err)
+		closed := make(chan struct{})
+		go func() {
+			defer close(closed)
+			watcher.Close(context.WithoutCancel(t.Context()))
+		}()
+		time.Sleep(time.Minute)
+		select {
+		case <-closed:
+		default:
+			t.Error("the watcher is not closed after a minute")
+		}
+		client.Close()
+		<-closed
+	})
+}
 
 // silentPeer is a client whose peer reads and never answers.
 func silentPeer(t *testing.T) (*xenstore.Client, net.Conn) {

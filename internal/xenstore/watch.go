@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // Special paths a privileged client can watch (docs/misc/xenstore.txt).
@@ -20,7 +21,7 @@ const (
 // nobody has fetched yet are sent on once.
 type Event struct {
 	Watch string // the path given to Add
-	Path  string // the path that changed, a child of Watch
+	Path  string // the path that changed, a child of Watch; Watch itself where too many changed to name them
 }
 
 // registration is one watched path as xenstored knows it.
@@ -30,8 +31,8 @@ type registration struct {
 	token   string
 }
 
-// Watcher receives the events of any number of paths on one channel. Its queue is unbounded in
-// principle and bounded in practice, since an event already in it is not added again.
+// Watcher receives the events of any number of paths on one channel. Its queue is bounded: an event already in it
+// is not added again, and a guest that changes ever other paths below a watched one gets one event for them all.
 type Watcher struct {
 	client *Client
 	events chan Event
@@ -101,8 +102,14 @@ func (w *Watcher) Remove(ctx context.Context, path string) error {
 	return err
 }
 
-// Close stops all watches and closes the channel of events.
+// closeLimit is how long Close waits for xenstored.
+const closeLimit = 2 * time.Second
+
+// Close stops all watches and closes the channel of events. It does not wait long for a xenstored that hangs: a
+// power-off must go on.
 func (w *Watcher) Close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, closeLimit)
+	defer cancel()
 	w.mu.Lock()
 	paths := make([]string, 0, len(w.registered))
 	for path := range w.registered {
@@ -163,9 +170,15 @@ func (c *Client) event(payload []byte) {
 	}
 }
 
+// maxQueued is how many paths below a watched one are named while nobody fetches their events.
+const maxQueued = 64
+
 func (w *Watcher) enqueue(event Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.queued(event.Watch) >= maxQueued {
+		event.Path = event.Watch
+	}
 	if slices.Contains(w.queue, event) {
 		return
 	}
@@ -174,6 +187,17 @@ func (w *Watcher) enqueue(event Event) {
 	case w.wake <- struct{}{}:
 	default:
 	}
+}
+
+// queued counts the events of a watch. The caller holds w.mu.
+func (w *Watcher) queued(watch string) int {
+	n := 0
+	for _, event := range w.queue {
+		if event.Watch == watch {
+			n++
+		}
+	}
+	return n
 }
 
 // pump moves events from the queue to the channel until the watcher or the connection ends.
