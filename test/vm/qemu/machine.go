@@ -110,7 +110,7 @@ func (m Machine) args(f files) ([]string, error) {
 	m = m.withDefaults()
 	args := []string{
 		"-nodefaults", "-no-user-config",
-		"-machine", m.Board,
+		"-machine", m.board(),
 		"-m", strconv.Itoa(m.MemoryMiB),
 		"-smp", strconv.Itoa(m.CPUs),
 		"-vga", "std",
@@ -123,6 +123,19 @@ func (m Machine) args(f files) ([]string, error) {
 		args = append(args, more...)
 	}
 	return args, nil
+}
+
+// lowMemoryMiB is how much of a machine's memory is below 4 GiB.
+const lowMemoryMiB = 512
+
+// board returns the board with its memory split in two, as PCs with more than 4 GiB have it. That also
+// makes emulation faster: GRUB's code, translated and run, stays marked in the memory it was in, and each write to such a
+// page is slow. Below 4 GiB that is where Xen has its heap: unpacking dom0's kernel took 15 s in place of 3.
+func (m Machine) board() string {
+	if m.MemoryMiB <= lowMemoryMiB {
+		return m.Board
+	}
+	return fmt.Sprintf("%s,max-ram-below-4g=%dM", m.Board, lowMemoryMiB)
 }
 
 // usual is the processor a machine has that names none. TCG does have hardware virtualisation, but

@@ -15,7 +15,7 @@ import (
 
 var someFiles = files{code: "code.fd", vars: "vars.fd", medium: "disc.iso"}
 
-const defaults = "-nodefaults -no-user-config -machine pc -m 1024 -smp 2 -vga std -accel tcg,thread=multi,tb-size=128"
+const defaults = "-nodefaults -no-user-config -machine pc,max-ram-below-4g=512M -m 1024 -smp 2 -vga std -accel tcg,thread=multi,tb-size=128"
 
 func TestArgs(t *testing.T) {
 	const (
