@@ -78,11 +78,14 @@ func (l *Log) partial() Line {
 	return Line{At: l.started, Text: strings.ToValidUTF8(string(l.clean.line), "?")}
 }
 
-// add files a finished line.
+// add files a finished line, less an empty one.
 func (l *Log) add(line Line) {
 	for _, event := range l.join.add(line) {
 		event.line = len(l.lines)
 		l.events = append(l.events, event)
+	}
+	if line.Text == "" {
+		return
 	}
 	l.lines = append(l.lines, line)
 	if l.trouble == nil {
