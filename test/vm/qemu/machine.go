@@ -27,7 +27,8 @@ const (
 	BIOS Firmware = "bios" // SeaBIOS
 	UEFI Firmware = "uefi" // OVMF
 
-	CD   Medium = "cd"
+	CD   Medium = "cd"  // on AHCI, as PCs have it since 2006
+	IDE  Medium = "ide" // a CD on IDE: the firmware takes four times as long to read it
 	USB  Medium = "usb"
 	SATA Medium = "sata" // a disk
 	NVMe Medium = "nvme" // a disk
@@ -70,6 +71,7 @@ type Machine struct {
 	CPUs      int      // 2
 	CPU       CPU      // what works well with Accel: PVOnly under TCG, PVH under KVM
 	Accel     Accel    // TCG
+	Emulator  Emulator // Debian's
 	NICs      []NIC    // nil: one, its zero value; empty: none
 	Forwards  []Forward
 	Terminal  bool // QEMU's monitor shares the terminal with the serial console (Ctrl-A c)
@@ -185,7 +187,7 @@ func (m Machine) medium(f files) ([]string, error) {
 		return nil, fmt.Errorf("medium %q: want one of %s", m.Medium, slices.Sorted(maps.Keys(media)))
 	}
 	drive := "if=none,id=medium,format=raw,file=" + escape(f.medium)
-	if m.Medium == CD {
+	if m.Medium == CD || m.Medium == IDE {
 		drive += ",media=cdrom,readonly=on"
 	}
 	return append([]string{"-drive", drive}, devices...), nil
@@ -193,7 +195,8 @@ func (m Machine) medium(f files) ([]string, error) {
 
 // media are the devices that carry the drive "medium", which the firmware starts from first.
 var media = map[Medium][]string{
-	CD:   {"-device", "ide-cd,drive=medium,bootindex=1"},
+	CD:   {"-device", "ahci,id=ahci", "-device", "ide-cd,bus=ahci.0,drive=medium,bootindex=1"},
+	IDE:  {"-device", "ide-cd,drive=medium,bootindex=1"},
 	USB:  {"-device", "qemu-xhci", "-device", "usb-storage,drive=medium,bootindex=1"},
 	SATA: {"-device", "ahci,id=ahci", "-device", "ide-hd,bus=ahci.0,drive=medium,bootindex=1"},
 	NVMe: {"-device", "nvme,serial=zerodisc,drive=medium,bootindex=1"},
