@@ -12,6 +12,7 @@
 #   SERVE=FLAGS         flags for mkiso serve: -interface NAME, -range FIRST-LAST (none)
 #   MKISO=FLAGS         more flags for mkiso, see go run ./cmd/mkiso -h     (none)
 #   VM=REGEXP           the booted tests to run                             (all)
+#   MACHINES=COUNT      booted tests that run side by side                  (2)
 #   N=RUNS              boots per figure of the benchmark                   (5)
 
 MODE  ?= bios
@@ -23,6 +24,7 @@ MKISO ?=
 SERVE ?=
 N     ?= 5
 VM    ?= .
+MACHINES ?= 2
 
 # Finds Go where PATH does not lead to one that is new enough.
 GO := scripts/with-go go
@@ -62,9 +64,8 @@ unit: setup
 	$(GO) vet ./...
 	$(GO) test ./...
 
-# -p 1 and no parallel tests: one QEMU at a time.
 vm: netboot
-	ZERODISC_ISO='$(abspath $(ISO))' ZERODISC_NETBOOT='$(abspath $(NETBOOT))' ACCEL='$(ACCEL)' $(GO) test -tags vm -p 1 -timeout 60m -count=1 -v -run '$(VM)' ./test/vm/...
+	ZERODISC_ISO='$(abspath $(ISO))' ZERODISC_NETBOOT='$(abspath $(NETBOOT))' ACCEL='$(ACCEL)' $(GO) test -tags vm -parallel '$(MACHINES)' -timeout 60m -count=1 -v -run '$(VM)' ./test/vm
 
 # In this order also under make -j: the unit tests are quick, the booted ones are not.
 test: setup

@@ -6,8 +6,6 @@ cd "$(dirname "$0")/.."
 
 # What is needed: a program or file that shows it is there, and the package that brings it.
 needs='
-/usr/bin/qemu-system-x86_64                             qemu-system-x86
-/usr/share/OVMF/OVMF_CODE_4M.fd                         ovmf
 /usr/bin/xorriso                                        xorriso
 /usr/sbin/sgdisk                                        gdisk
 /usr/sbin/fdisk                                         fdisk

@@ -39,7 +39,11 @@ func run(args []string) error {
 	if *runs < 1 {
 		return fmt.Errorf("-n %d: want at least one run", *runs)
 	}
-	accel, err := qemu.ParseAccel(*accelName)
+	emulator, err := qemu.Debian()
+	if err != nil {
+		return err
+	}
+	accel, err := qemu.ParseAccel(*accelName, emulator)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,6 +36,7 @@ func talkerImage(t *testing.T, text string) string {
 
 // TestHarness runs the harness against a real QEMU, before the disc is booted with it.
 func TestHarness(t *testing.T) {
+	t.Parallel()
 	image := talkerImage(t, "level=INFO msg=ready guests=2\r\n")
 	m := Start(t, qemu.Machine{ISO: image, Medium: qemu.USB, MemoryMiB: 64, NICs: []qemu.NIC{{Net: qemu.NoServer}, {}}})
 	m.Wait("msg=ready guests=2", soon)
@@ -53,22 +55,75 @@ func TestHarness(t *testing.T) {
 	m.WaitOff(soon)
 }
 
-// TestHarnessTellsHangs checks which machines get a second chance.
+// TestHarnessTellsHangs checks which machines hang in dom0's kernel.
 func TestHarnessTellsHangs(t *testing.T) {
-	for text, want := range map[string]bool{dom0Entered + "...\r\n": true, "Loading Xen ...\r\n": false} {
-		m := Start(t, qemu.Machine{ISO: talkerImage(t, text), Medium: qemu.USB, MemoryMiB: 64})
-		if err := m.awaitInit(3 * time.Second); m.kernelHangs(err) != want {
-			t.Errorf("%q: %v, hangs is not %v", text, err, want)
+	t.Parallel()
+	const entered = "(XEN) *** about to get started...\r\n"
+	for name, test := range map[string]struct {
+		text string
+		want bool
+	}{
+		"silent kernel": {entered, true},
+		"silent init":   {entered + "[    1.234567] sysrq: HELP : reboot\r\n", false},
+		"not started":   {"Loading Xen ...\r\n", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := Start(t, qemu.Machine{ISO: talkerImage(t, test.text), Medium: qemu.USB, MemoryMiB: 64})
+			if err := m.awaitInit(3 * time.Second); m.kernelHangs(err) != test.want {
+				t.Errorf("%v, hangs is not %v", err, test.want)
+			}
+			if state := m.processors(); !strings.Contains(state, "EIP=") && !strings.Contains(state, "RIP=") {
+				t.Errorf("QEMU knows of no processor: %s", state)
+			}
+		})
+	}
+}
+
+// TestHarnessBeginsAgain has the emulator break the first machine of a story, in a chapter and outside.
+func TestHarnessBeginsAgain(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "broken.txt")
+	write(t, list, "")
+	t.Setenv(brokenFile, list)
+	image := talkerImage(t, "level=INFO msg=init\r\n[ 1.0] Oops: int3: 0000 [#1]\r\n")
+	broken := 0
+	for _, inChapter := range []bool{false, true} {
+		machines := 0
+		Story(t, qemu.Machine{ISO: image, Medium: qemu.USB, MemoryMiB: 64}, func(m *VM) {
+			if machines++; machines > 1 {
+				return
+			}
+			m.WaitText("int3", soon)
+			if inChapter {
+				m.Run("chapter", func(m *VM) { m.Wait("msg=never", time.Second) })
+			}
+			m.Errorf("the story goes on in a broken machine")
+		})
+		broken++
+		if said, err := os.ReadFile(list); err != nil || strings.Count(string(said), t.Name()+": ") != broken || machines != 2 {
+			t.Errorf("%d machines, and the list is %q, %v", machines, said, err)
 		}
-		if state := m.processors(); !strings.Contains(state, "EIP=") && !strings.Contains(state, "RIP=") {
-			t.Errorf("QEMU tells of no processor: %s", state)
+	}
+}
+
+// TestHarnessSeesQEMUCrash kills QEMU as a fault of its own would, and as the harness does.
+func TestHarnessSeesQEMUCrash(t *testing.T) {
+	t.Parallel()
+	for signal, want := range map[syscall.Signal]bool{syscall.SIGSEGV: true, syscall.SIGKILL: false} {
+		m := Start(t, qemu.Machine{ISO: talkerImage(t, ""), Medium: qemu.USB, MemoryMiB: 64})
+		if err := m.Signal(signal); err != nil {
+			t.Fatal(err)
 		}
-		m.Close()
+		_, err := m.Console.WaitEvent(t.Context(), 0, nil)
+		if broke := m.brokeIt(); (broke != "") != want {
+			t.Errorf("%v: %v, the emulator broke %q", signal, err, broke)
+		}
 	}
 }
 
 // TestHarnessFailsAtOnce checks that nobody waits for a machine that has given up.
 func TestHarnessFailsAtOnce(t *testing.T) {
+	t.Parallel()
 	t.Run("panic", func(t *testing.T) {
 		image := talkerImage(t, "(XEN) Panic on CPU 0:\r\n")
 		m := Start(t, qemu.Machine{ISO: image, Medium: qemu.USB, MemoryMiB: 64})

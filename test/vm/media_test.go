@@ -13,32 +13,26 @@ import (
 	"github.com/zerodisc/zerodisc/test/vm/qemu"
 )
 
-// TestDisks boots the image from internal disks, each with the firmware that the other tests leave out for it.
-func TestDisks(t *testing.T) {
-	for _, test := range []struct {
-		name    string
-		machine qemu.Machine
-	}{
-		{"AHCI BIOS", qemu.Machine{Medium: qemu.SATA}},
-		{"NVMe UEFI", qemu.Machine{Medium: qemu.NVMe, Firmware: qemu.UEFI, Board: "q35"}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			m := Boot(t, test.machine)
-			m.checkPages(t, m.waitGuests(t))
-		})
-	}
-}
-
 // TestLoopback boots the image as a file on a disk: another GRUB mounts it and goes on with its
 // loopback.cfg, and dom0 finds the file.
 func TestLoopback(t *testing.T) {
-	m := Boot(t, qemu.Machine{ISO: loopbackDisk(t), Medium: qemu.SATA, Firmware: qemu.UEFI})
-	medium := m.Wait("msg=\""+boot.MsgMedium+"\"", bootLimit)
-	if got := medium.Get("file"); got != "/isos/my zerodisc.iso" {
-		t.Errorf("the boot medium is the file %q on %s", got, medium.Get("device"))
-	}
-	m.checkPages(t, m.waitGuests(t))
+	t.Parallel()
+	Story(t, qemu.Machine{ISO: loopbackDisk(t), Medium: qemu.SATA, Firmware: qemu.UEFI}, func(m *VM) {
+		medium := m.Wait(`msg="`+boot.MsgMedium+`"`, bootLimit)
+		if got := medium.Get("file"); got != "/isos/my zerodisc.iso" {
+			m.Errorf("the boot medium is the file %q on %s", got, medium.Get("device"))
+		}
+		m.checkPages(m.waitGuests())
+	})
 }
+
+// loopbackMenu is what users of such disks write.
+const loopbackMenu = `loopback loop '/isos/my zerodisc.iso'
+set iso_path='/isos/my zerodisc.iso'
+export iso_path
+set root=(loop)
+configfile /boot/grub/loopback.cfg
+`
 
 // loopbackDisk makes a disk with one FAT partition: GRUB, its menu, and the image under test.
 func loopbackDisk(t *testing.T) string {
@@ -58,7 +52,7 @@ func loopbackDisk(t *testing.T) string {
 		}
 	}
 	write(t, program, tool(t, "isoinfo", "-i", image, "-R", "-x", "/EFI/BOOT/BOOTX64.EFI"))
-	write(t, config, "loopback loop '/isos/my zerodisc.iso'\nset iso_path='/isos/my zerodisc.iso'\nexport iso_path\nset root=(loop)\nconfigfile /boot/grub/loopback.cfg\n")
+	write(t, config, loopbackMenu)
 	write(t, filepath.Join(dir, "mark"), "")
 	write(t, disk, "")
 	if err := os.Truncate(disk, 128<<20); err != nil {

@@ -3,7 +3,6 @@
 package vm
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"net"
@@ -90,89 +89,38 @@ func serveGuests(t *testing.T, dir string) (url, sum string) {
 // board, with a paravirtual NIC. The stick has got a partition of its owner since. The settings name a web
 // server that has two more guests, one of them damaged.
 func TestRemastered(t *testing.T) {
+	t.Parallel()
+	iso := remaster(t, storeSettings(t), guestDir(t, t.TempDir(), "third"))
+	machine := qemu.Machine{
+		ISO: withLaterPartition(t, iso), Medium: qemu.USB, Firmware: qemu.UEFI, Board: "q35", NICs: []qemu.NIC{{Model: "virtio-net-pci"}},
+	}
+	Story(t, machine, func(m *VM) {
+		m.Wait(`msg=ready guests=3`, bootLimit)
+		for _, name := range append(slices.Clone(guests), "third", "fourth") {
+			address := m.Wait(`msg="guest address" guest=`+name, addressLimit).Get("address")
+			if page := m.Fetch(address, soon); !strings.Contains(page, name) {
+				m.Errorf("the page of %s is\n%s", name, page)
+			}
+		}
+		refused := m.Wait(`msg="`+boot.MsgGuestRefused+`" guest=fifth`, addressLimit)
+		if !strings.Contains(refused.Get("err"), "SHA-256") {
+			m.Errorf("the guest with a damaged file is refused because of %s", refused.Get("err"))
+		}
+		if got := m.Shell("hostname"); got != "rack7" {
+			m.Errorf("the host's name is %q, the settings say rack7", got)
+		}
+	})
+}
+
+// storeSettings are settings with a host name and a web server that has two guests, the second one damaged.
+func storeSettings(t *testing.T) string {
+	t.Helper()
 	web := t.TempDir()
 	guestDir(t, web, "fourth")
 	damaged := guestDir(t, web, "fifth")
 	url, sum := serveGuests(t, web)
 	write(t, filepath.Join(damaged, "initrd.img"), "not what the list says")
-	settings := fmt.Sprintf("cmdline = zerodisc.hostname=rack7 zerodisc.guests=%s zerodisc.guests-sha256=%s\ntimeout = 1\n", url, sum)
-	iso := remaster(t, settings, guestDir(t, t.TempDir(), "third"))
-	m := Boot(t, qemu.Machine{
-		ISO: withLaterPartition(t, iso), Medium: qemu.USB, Firmware: qemu.UEFI, Board: "q35", NICs: []qemu.NIC{{Model: "virtio-net-pci"}},
-	})
-	m.Wait("msg=ready guests=3", bootLimit)
-	for _, name := range append(slices.Clone(guests), "third", "fourth") {
-		address := m.Wait(`msg="guest address" guest=`+name, addressLimit).Get("address")
-		if page := m.Fetch(address, soon); !strings.Contains(page, name) {
-			t.Errorf("the page of %s is\n%s", name, page)
-		}
-	}
-	if refused := m.Wait(`msg="`+boot.MsgGuestRefused+`" guest=fifth`, addressLimit); !strings.Contains(refused.Get("err"), "SHA-256") {
-		t.Errorf("the guest with a damaged file is refused because of %s", refused.Get("err"))
-	}
-	if got := m.Shell("hostname"); got != "rack7" {
-		t.Errorf("the host's name is %q, the settings say rack7", got)
-	}
-}
-
-// withoutXen is a machine that boots iso into Linux without Xen. It has one processor: with two, QEMU's
-// emulation now and then runs a breakpoint that Linux has already taken out of its code again (it patches
-// itself by them), which ended 2 boots of 54 in "Oops: int3".
-func withoutXen(iso string) qemu.Machine { return qemu.Machine{ISO: iso, CPUs: 1} }
-
-// TestCheckMedium lets a disc with one flipped bit check itself, and mkiso verify too: both name the file.
-func TestCheckMedium(t *testing.T) {
-	iso := remaster(t, "default = check\ntimeout = 0\n", "")
-	image, err := os.ReadFile(iso)
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := bytes.Index(image, []byte("build id  "))
-	if at < 0 {
-		t.Fatal("the image has no BUILT")
-	}
-	image[at] ^= 1
-	write(t, iso, string(image))
-	if out, err := mkiso(t, "verify", iso); err == nil || !strings.Contains(out, "BUILT") {
-		t.Errorf("mkiso verify: %v\n%s", err, out)
-	}
-	m := Boot(t, withoutXen(iso))
-	if damaged := m.Wait("msg=\""+boot.MsgFileDamaged+"\"", bootLimit); damaged.Get("file") != "BUILT" {
-		t.Errorf("the file %q is damaged, want BUILT", damaged.Get("file"))
-	}
-	if checked := m.Wait("msg=\""+boot.MsgMediumChecked+"\"", bootLimit); checked.Get("damaged") != "1" {
-		t.Errorf("%s files are damaged, want 1", checked.Get("damaged"))
-	}
-	m.WaitText("p +power off", soon)
-	m.Type("p\r")
-	m.WaitOff(stopLimit)
-}
-
-// TestRescue boots the entry that is for other people's machines: a shell, no Xen, no network until somebody
-// asks for it.
-func TestRescue(t *testing.T) {
-	m := Boot(t, withoutXen(remaster(t, "default = rescue\ntimeout = 0\n", "")))
-	if links := m.Shell("ip link"); !strings.Contains(links, "eth0") {
-		t.Errorf("no driver for the network card:\n%s", links)
-	}
-	if addresses := m.Shell("ip addr"); strings.Contains(addresses, "10.0.2.") {
-		t.Errorf("the rescue shell asked for an address:\n%s", addresses)
-	}
-	said := m.Shell("dhclient -ipv6=false eth0")
-	if addresses := m.Shell("ip addr"); !strings.Contains(addresses, "10.0.2.15/24") {
-		t.Errorf("dhclient got no address:\n%s\n%s", said, addresses)
-	}
-	m.Enter("poweroff")
-	m.WaitOff(stopLimit)
-}
-
-// TestBareGuest boots the demo's guest without Xen.
-func TestBareGuest(t *testing.T) {
-	m := Boot(t, withoutXen(remaster(t, "default = bare\ntimeout = 0\n", "")))
-	address := m.Wait("msg=\""+boot.MsgGuestAddress+"\"", bootLimit).Get("address")
-	if page := m.Fetch(address, soon); !strings.Contains(page, address) {
-		t.Errorf("its page is\n%s", page)
-	}
-	m.Enter("poweroff")
-	m.WaitOff(stopLimit)
+	return fmt.Sprintf(`cmdline = zerodisc.hostname=rack7 zerodisc.guests=%s zerodisc.guests-sha256=%s
+timeout = 1
+`, url, sum)
 }

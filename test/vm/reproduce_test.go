@@ -67,6 +67,7 @@ func sum(t *testing.T, name string) string {
 // TestReproducible builds the sources a second time: in another folder, with nothing compiled, unpacked or
 // compressed before, for another user in another place.
 func TestReproducible(t *testing.T) {
+	t.Parallel()
 	source, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
 		t.Fatal(err)

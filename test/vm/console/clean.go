@@ -2,10 +2,11 @@ package console
 
 // cleaner turns a terminal's byte stream into plain lines. Control sequences (ECMA-48) are
 // dropped; those that move the cursor to another place end the line, so that a GRUB menu, which
-// is painted and not printed, comes out as lines too. Empty lines are dropped.
+// is painted and not printed, comes out as lines too. A line without text is empty.
 type cleaner struct {
 	state escape
 	line  []byte
+	text  bool // there was text since the last line feed
 }
 
 // escape says where in a control sequence the stream is.
@@ -23,7 +24,7 @@ const (
 const maxLine = 16 << 10
 
 // feed consumes one byte and says whether it ended a line; the line is then in c.line until the
-// next call of reset.
+// next call of reset. Of the lines without text only those that a line feed ends are lines.
 func (c *cleaner) feed(b byte) (ended bool) {
 	switch c.state {
 	case started:
@@ -77,12 +78,16 @@ func (c *cleaner) print(b byte) (ended bool) {
 	switch {
 	case b == 0x1b:
 		c.state = started
-	case b == '\n' || b == '\r':
+	case b == '\r':
 		return len(c.line) > 0
+	case b == '\n':
+		ended = len(c.line) > 0 || !c.text
+		c.text = false
+		return ended
 	case b == '\b' && len(c.line) > 0:
 		c.line = c.line[:len(c.line)-1]
 	case b == '\t' || b >= 0x20 && b != 0x7f:
-		c.line = append(c.line, b)
+		c.line, c.text = append(c.line, b), true
 	}
 	return len(c.line) >= maxLine
 }

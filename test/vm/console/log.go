@@ -78,11 +78,14 @@ func (l *Log) partial() Line {
 	return Line{At: l.started, Text: strings.ToValidUTF8(string(l.clean.line), "?")}
 }
 
-// add files a finished line.
+// add files a finished line, less an empty one.
 func (l *Log) add(line Line) {
 	for _, event := range l.join.add(line) {
 		event.line = len(l.lines)
 		l.events = append(l.events, event)
+	}
+	if line.Text == "" {
+		return
 	}
 	l.lines = append(l.lines, line)
 	if l.trouble == nil {
@@ -122,9 +125,9 @@ func (l *Log) Tail(n int) string {
 	return text.String()
 }
 
-// Contains says whether text stands in any line so far.
-func (l *Log) Contains(text string) bool {
-	return slices.ContainsFunc(l.Since(0), func(line Line) bool { return strings.Contains(line.Text, text) })
+// Matches says whether re matches any line after mark so far.
+func (l *Log) Matches(mark Mark, re *regexp.Regexp) bool {
+	return slices.ContainsFunc(l.Since(mark), func(line Line) bool { return re.MatchString(line.Text) })
 }
 
 // Events returns the events after mark that answer query.

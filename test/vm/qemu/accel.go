@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -32,11 +30,11 @@ func (a Accel) args() []string {
 }
 
 // ParseAccel turns "auto", "tcg" or "kvm" (or "", which is auto) into an accelerator; auto is KVM
-// where a probe shows that it works.
-func ParseAccel(name string) (Accel, error) {
+// where a probe with the emulator shows that it works.
+func ParseAccel(name string, e Emulator) (Accel, error) {
 	switch name {
 	case "", "auto":
-		return probed(), nil
+		return e.probe(), nil
 	case string(TCG), string(KVM):
 		return Accel(name), nil
 	}
@@ -52,20 +50,20 @@ const (
 	probeRatio = 2
 )
 
-// probed is the accelerator that works here, found out once.
-var probed = sync.OnceValue(func() Accel {
+// probe finds out which accelerator works here.
+func (e Emulator) probe() Accel {
 	if !canOpen("/dev/kvm") {
 		return TCG
 	}
-	translated, ok := firmwareTime(TCG, probeLimit)
+	translated, ok := e.firmwareTime(TCG, probeLimit)
 	if !ok {
 		return TCG
 	}
-	if _, ok := firmwareTime(KVM, probeRatio*translated); !ok {
+	if _, ok := e.firmwareTime(KVM, probeRatio*translated); !ok {
 		return TCG
 	}
 	return KVM
-})
+}
 
 func canOpen(device string) bool {
 	f, err := os.OpenFile(device, os.O_RDWR, 0)
@@ -78,10 +76,10 @@ func canOpen(device string) bool {
 
 // firmwareTime boots SeaBIOS in a machine without any medium and returns how long it takes to
 // find that there is none, and false when that is more than limit.
-func firmwareTime(accel Accel, limit time.Duration) (time.Duration, bool) {
+func (e Emulator) firmwareTime(accel Accel, limit time.Duration) (time.Duration, bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, Program, append(accel.args(),
+	cmd := e.Command(ctx, append(accel.args(),
 		"-nodefaults", "-no-user-config", "-m", "64", "-display", "none",
 		"-chardev", "stdio,id=log", "-device", "isa-debugcon,iobase=0x402,chardev=log")...)
 	out, err := cmd.StdoutPipe()

@@ -15,9 +15,6 @@ var ovmf = [][2]string{
 	{"OVMF_CODE.fd", "OVMF_VARS.fd"},
 }
 
-// ovmfDirs are where distributions put them.
-var ovmfDirs = []string{"/usr/share/OVMF", "/usr/share/edk2/x64", "/usr/share/edk2/ovmf"}
-
 // findOVMF returns the first pair in dirs.
 func findOVMF(dirs []string) (code, vars string, err error) {
 	for _, dir := range dirs {
@@ -53,14 +50,14 @@ func (m Machine) prepare(dir string) (files, error) {
 		return files{}, fmt.Errorf("no image %s: build it with make iso", iso)
 	}
 	f := files{medium: iso}
-	if m.Medium != CD && !m.fromNetwork() {
+	if m.Medium != CD && m.Medium != IDE && !m.fromNetwork() {
 		f.medium = filepath.Join(dir, "disk.img")
 		if err := copyFile(f.medium, iso, DiskSize); err != nil {
 			return f, err
 		}
 	}
 	if m.Firmware == UEFI {
-		code, vars, err := findOVMF(ovmfDirs)
+		code, vars, err := findOVMF(m.Emulator.ovmf)
 		if err != nil {
 			return f, err
 		}

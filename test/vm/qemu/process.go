@@ -18,9 +18,6 @@ import (
 	"github.com/zerodisc/zerodisc/test/vm/console"
 )
 
-// Program is QEMU's name.
-const Program = "qemu-system-x86_64"
-
 // Process is a machine that runs.
 type Process struct {
 	Console *console.Log // its serial console
@@ -31,7 +28,7 @@ type Process struct {
 	keyboard io.WriteCloser
 	errors   strings.Builder
 	qmp      *qmp
-	kill     func() error
+	process  *os.Process
 	exited   chan struct{}
 	exit     error
 
@@ -42,6 +39,12 @@ type Process struct {
 // Command returns the argument vector that boots m, after making in dir the files it needs.
 func Command(m Machine, dir string) ([]string, error) {
 	m = m.withDefaults()
+	if m.Emulator.IsZero() {
+		var err error
+		if m.Emulator, err = Debian(); err != nil {
+			return nil, err
+		}
+	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -54,7 +57,7 @@ func Command(m Machine, dir string) ([]string, error) {
 		return nil, err
 	}
 	args, err := m.args(f)
-	return append([]string{Program}, args...), err
+	return m.Emulator.Command(context.Background(), args...).Args, err
 }
 
 // Launch powers m on. What belongs to it, the serial console's raw bytes in serial.log among
@@ -107,9 +110,9 @@ func (p *Process) start(raw io.WriteCloser) (net.Conn, error) {
 	}
 	if err != nil {
 		ours.Close()
-		return nil, fmt.Errorf("start QEMU (make setup installs it): %w", err)
+		return nil, fmt.Errorf("start QEMU: %w", err)
 	}
-	p.kill = cmd.Process.Kill
+	p.process = cmd.Process
 	go p.wait(cmd, raw)
 	return ours, nil
 }
@@ -160,9 +163,27 @@ func (p *Process) WaitOff(ctx context.Context) error {
 	}
 }
 
+// Crashed says that a fault of QEMU's own has ended it.
+func (p *Process) Crashed() bool {
+	select {
+	case <-p.exited:
+	default:
+		return false
+	}
+	var status *exec.ExitError
+	if !errors.As(p.exit, &status) {
+		return false
+	}
+	signal := status.Sys().(syscall.WaitStatus).Signal()
+	return slices.Contains([]syscall.Signal{syscall.SIGSEGV, syscall.SIGABRT, syscall.SIGBUS, syscall.SIGILL, syscall.SIGFPE}, signal)
+}
+
+// Signal sends QEMU a signal.
+func (p *Process) Signal(s syscall.Signal) error { return p.process.Signal(s) }
+
 // Close cuts the power, if it is still on.
 func (p *Process) Close() {
-	_ = p.kill()
+	_ = p.process.Kill()
 	<-p.exited
 	if p.qmp != nil {
 		_ = p.qmp.conn.Close()

@@ -15,12 +15,13 @@ import (
 
 var someFiles = files{code: "code.fd", vars: "vars.fd", medium: "disc.iso"}
 
-const defaults = "-nodefaults -no-user-config -machine pc -m 1024 -smp 2 -vga std -accel tcg,thread=multi,tb-size=128"
+const defaults = "-nodefaults -no-user-config -machine pc,max-ram-below-4g=512M -m 1024 -smp 2 -vga std -accel tcg,thread=multi,tb-size=128"
 
 func TestArgs(t *testing.T) {
 	const (
 		pv     = " -cpu qemu64"
-		cd     = " -drive if=none,id=medium,format=raw,file=disc.iso,media=cdrom,readonly=on -device ide-cd,drive=medium,bootindex=1"
+		disc   = " -drive if=none,id=medium,format=raw,file=disc.iso,media=cdrom,readonly=on"
+		cd     = disc + " -device ahci,id=ahci -device ide-cd,bus=ahci.0,drive=medium,bootindex=1"
 		nic    = " -netdev user,id=net0 -device e1000,netdev=net0,mac=52:54:00:12:34:56,romfile="
 		serial = " -serial stdio -display none"
 	)
@@ -30,6 +31,7 @@ func TestArgs(t *testing.T) {
 		want    string
 	}{
 		{"default", Machine{}, defaults + pv + cd + nic + serial},
+		{"IDE", Machine{Medium: IDE}, defaults + pv + disc + " -device ide-cd,drive=medium,bootindex=1" + nic + serial},
 		{"hardware virtualisation", Machine{CPU: PVH}, defaults + " -cpu qemu64,+svm,+npt" + cd + nic + serial},
 		{"no NIC", Machine{NICs: []NIC{}}, defaults + pv + cd + " -nic none" + serial},
 		{"two NICs", Machine{NICs: []NIC{{Model: "rtl8139", Net: NoServer}, {}}}, defaults + pv + cd +
@@ -89,10 +91,10 @@ func TestQuote(t *testing.T) {
 }
 
 func TestParseAccel(t *testing.T) {
-	if a, err := ParseAccel("tcg"); err != nil || a != TCG {
+	if a, err := ParseAccel("tcg", Emulator{}); err != nil || a != TCG {
 		t.Errorf("tcg: %q, %v", a, err)
 	}
-	if _, err := ParseAccel("fast"); err == nil {
+	if _, err := ParseAccel("fast", Emulator{}); err == nil {
 		t.Error("an unknown accelerator was accepted")
 	}
 }

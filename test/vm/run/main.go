@@ -7,6 +7,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -25,14 +26,19 @@ func main() {
 }
 
 func run(args []string) error {
-	m, printOnly, err := parse(args)
+	m, accel, printOnly, err := parse(args)
 	if err != nil {
+		return err
+	}
+	if m.Emulator, m.Window, err = emulator(); err != nil {
+		return err
+	}
+	if m.Accel, err = qemu.ParseAccel(accel, m.Emulator); err != nil {
 		return err
 	}
 	if m.Forwards, err = guestPages(); err != nil {
 		return err
 	}
-	m.Window = hasDisplay() && hasWindow()
 	argv, err := qemu.Command(m, "build/vm/demo")
 	if err != nil {
 		return err
@@ -48,21 +54,20 @@ func run(args []string) error {
 	return syscall.Exec(path, argv, os.Environ()) // the terminal is QEMU's from here on
 }
 
-// parse turns flags into a machine.
-func parse(args []string) (m qemu.Machine, printOnly bool, err error) {
+// parse turns flags into a machine, less its emulator, and the name of an accelerator.
+func parse(args []string) (m qemu.Machine, accel string, printOnly bool, err error) {
 	flags := flag.NewFlagSet("run", flag.ExitOnError)
 	flags.StringVar(&m.ISO, "iso", "build/zerodisc.iso", "image to boot")
 	mode := flags.String("mode", string(qemu.BIOS), "firmware: bios or uefi")
 	medium := flags.String("medium", string(qemu.CD), "where the image is: cd or usb")
 	flags.IntVar(&m.MemoryMiB, "mem", 1024, "memory of the machine in `MiB`")
-	accel := flags.String("accel", "auto", "auto (KVM where it works), tcg or kvm")
+	flags.StringVar(&accel, "accel", "auto", "auto (KVM where it works), tcg or kvm")
 	flags.BoolVar(&printOnly, "print", false, "print the QEMU command and do not run it")
 	if err := flags.Parse(args); err != nil {
-		return m, false, err
+		return m, "", false, err
 	}
 	m.Firmware, m.Medium, m.Terminal = qemu.Firmware(*mode), qemu.Medium(*medium), true
-	m.Accel, err = qemu.ParseAccel(*accel)
-	return m, printOnly, err
+	return m, accel, printOnly, nil
 }
 
 // guestPages forwards ports to the addresses that QEMU's user network hands to the first two who
@@ -87,10 +92,17 @@ func hasDisplay() bool {
 	return os.Getenv("DISPLAY") != "" || os.Getenv("WAYLAND_DISPLAY") != ""
 }
 
-// hasWindow says whether this QEMU can open windows: Debian packs that part separately.
-func hasWindow() bool {
-	out, err := exec.Command(qemu.Program, "-display", "help").Output()
-	return err == nil && listsWindow(string(out))
+// emulator returns the host's own QEMU where that can show a window, which Debian packs separately, and else the
+// one that the tests use.
+func emulator() (e qemu.Emulator, window bool, err error) {
+	if hasDisplay() {
+		out, err := qemu.Host().Command(context.Background(), "-display", "help").Output()
+		if err == nil && listsWindow(string(out)) {
+			return qemu.Host(), true, nil
+		}
+	}
+	e, err = qemu.Debian()
+	return e, false, err
 }
 
 // listsWindow looks for a windowed display in the output of -display help.

@@ -7,8 +7,8 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	m, printOnly, err := parse([]string{"-mode", "uefi", "-medium", "usb", "-mem", "512", "-accel", "tcg", "-print"})
-	if err != nil || !printOnly || m.Firmware != qemu.UEFI || m.Medium != qemu.USB || m.MemoryMiB != 512 || m.Accel != qemu.TCG {
+	m, accel, printOnly, err := parse([]string{"-mode", "uefi", "-medium", "usb", "-mem", "512", "-accel", "tcg", "-print"})
+	if err != nil || !printOnly || m.Firmware != qemu.UEFI || m.Medium != qemu.USB || m.MemoryMiB != 512 || accel != "tcg" {
 		t.Errorf("parse: %+v, %v, %v", m, printOnly, err)
 	}
 }

@@ -1,0 +1,116 @@
+//go:build vm
+
+package vm
+
+import (
+	"regexp"
+	"testing"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/test/vm/qemu"
+)
+
+// TestBIOSDisc is the demo: a disc in a BIOS machine of the old kind, and everything that a person would try there.
+func TestBIOSDisc(t *testing.T) {
+	t.Parallel()
+	Story(t, qemu.Machine{Firmware: qemu.BIOS, Medium: qemu.IDE, CPUs: 2}, func(m *VM) {
+		addresses := m.waitGuests()
+		m.Run("each line once", (*VM).checkOneLineEach)
+		m.Run("pages", func(m *VM) { m.checkPages(addresses) })
+		m.Run("PV guests", func(m *VM) { m.checkType("pv") })
+		m.Run("xl list", func(m *VM) { m.checkListed(guests...) })
+		m.Run("medium read-only", (*VM).checkMedium)
+		m.Run("script", (*VM).checkScript)
+		m.Run("guest console", func(m *VM) { m.checkGuestConsole(addresses[0]) })
+		m.Run("xenconsoled killed", (*VM).checkXenconsoled)
+		m.Run("guest by hand", (*VM).checkByHand)
+		m.Run("power off with guests", func(m *VM) { m.checkPowerOff(typePowerOff) })
+	})
+}
+
+// checkScript has the shell run a script.
+func (m *VM) checkScript() {
+	if got := m.Shell(`echo 'echo $((6*7))' > /tmp/script; sh /tmp/script`); got != "42" {
+		m.Errorf("sh ran a script to %q, want 42", got)
+	}
+}
+
+// checkGuestConsole goes to the first guest's console, talks to its shell and comes back. What is typed while
+// xenconsole takes the terminal over, or gives it back, is torn apart: it is typed again.
+func (m *VM) checkGuestConsole(address string) {
+	guest := guests[0]
+	m.FromNow().Enter("xl console " + guest)
+	m.WaitText(regexp.QuoteMeta(address), soon) // the banner
+	m.FromNow().Until("the guest's shell says its name", soon, func() bool {
+		m.Enter("hostname")
+		return m.Said(`^(\$ )*` + guest + `\s*$`) // the prompt may come first
+	})
+	m.Until("dom0's shell is back", soon, func() bool {
+		m.Type("\x1d") // Ctrl-]
+		m.ForgetShell()
+		return m.Shell("hostname") != guest
+	})
+	m.checkListed(guests...)
+}
+
+// checkByHand destroys the second guest and creates it again with xl.
+func (m *VM) checkByHand() {
+	guest := guests[1]
+	m.FromNow().Shell("xl destroy " + guest)
+	m.Wait(`msg="guest stopped" guest=`+guest, soon)
+	m.FromNow().Shell("xl create " + boot.GuestRunDir + "/" + guest + ".cfg")
+	m.Wait(`msg="guest running" guest=`+guest, soon)
+	address := m.Wait(`msg="guest address" guest=`+guest, addressLimit).Get("address")
+	running := regexp.MustCompile(guest + ` +running +` + regexp.QuoteMeta(address))
+	if report := m.Shell("status"); !running.MatchString(report) {
+		m.Errorf("the report does not show %s as running at %s:\n%s", guest, address, report)
+	}
+}
+
+// checkXenconsoled kills the console daemon and checks that another one takes its place.
+func (m *VM) checkXenconsoled() {
+	before := m.Shell("pidof xenconsoled")
+	m.Shell("kill -9 " + before)
+	m.Until("another xenconsoled runs", soon, func() bool {
+		after := m.Shell("pidof xenconsoled")
+		return regexp.MustCompile(`^\d+$`).MatchString(after) && after != before
+	})
+}
+
+// TestUEFIDisc boots a disc under UEFI and ends it with the power button.
+func TestUEFIDisc(t *testing.T) {
+	t.Parallel()
+	Story(t, qemu.Machine{Firmware: qemu.UEFI, Medium: qemu.CD}, func(m *VM) {
+		addresses := m.waitGuests()
+		m.Run("pages", func(m *VM) { m.checkPages(addresses) })
+		m.Run("power button", func(m *VM) { m.checkPowerOff(pressPowerButton) })
+	})
+}
+
+// TestSmallHost boots a stick, which has got a partition of its owner since, in a machine with 512 MB, and
+// reboots it from the keyboard.
+func TestSmallHost(t *testing.T) {
+	t.Parallel()
+	stick := withLaterPartition(t, Image())
+	Story(t, qemu.Machine{ISO: stick, Firmware: qemu.BIOS, Medium: qemu.USB, MemoryMiB: 512}, func(m *VM) {
+		m.waitGuests()
+		m.Run("Ctrl-Alt-Del", (*VM).checkCtrlAltDel)
+	})
+}
+
+// checkCtrlAltDel reboots from the keyboard; the menu then starts the default by itself.
+func (m *VM) checkCtrlAltDel() {
+	m.FromNow()
+	for range 3 { // as a keyboard repeats it that is held down
+		if err := m.Press("ctrl", "alt", "delete"); err != nil {
+			m.fail("press Ctrl-Alt-Del", err)
+		}
+	}
+	for _, guest := range guests {
+		if forced := m.Wait(`msg="guest stopped" guest=`+guest, stopLimit).Get("forced"); forced != "false" {
+			m.Errorf("guest %s stopped with forced=%s", guest, forced)
+		}
+	}
+	m.WaitText(`GRUB`, stopLimit)
+	m.WaitText(`Starting Xen`, bootLimit)
+}
