@@ -14,6 +14,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/payload"
+	"github.com/zerodisc/zerodisc/internal/toolchain"
 )
 
 // userlandDir is the directory of intermediate files in which the userland is compiled. The underscore
@@ -23,6 +24,7 @@ const userlandDir = "_userland"
 // Inputs are what the initrd is made from.
 type Inputs struct {
 	Source   string // this module's root directory
+	Go       *toolchain.Toolchain
 	CacheDir string // intermediate files, reused by later builds
 	Tree     *payload.Tree
 	Step     func(name string) // told what is being done; never nil
@@ -44,7 +46,7 @@ func Build(ctx context.Context, in Inputs) (*Result, error) {
 		return nil, err
 	}
 	in.Step("compiling the userland")
-	programs, err := compile(ctx, in.Source, filepath.Join(in.CacheDir, userlandDir))
+	programs, err := in.compile(ctx, filepath.Join(in.CacheDir, userlandDir))
 	if err != nil {
 		return nil, fmt.Errorf("userland: %w", err)
 	}

@@ -9,13 +9,13 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
-	"github.com/u-root/gobusybox/src/pkg/bb/findpkg"
-	"github.com/u-root/gobusybox/src/pkg/golang"
-	"github.com/u-root/uio/ulog"
+	"github.com/u-root/gobusybox/src/pkg/bb/bbinternal"
+	"golang.org/x/tools/go/packages"
+
+	"github.com/zerodisc/zerodisc/internal/toolchain"
 )
 
 // uroot is the import path below which u-root's commands live. Those named in the tool block of
@@ -35,8 +35,8 @@ var buildTags = []string{"goshliner"}
 
 // urootCommands lists the import paths of u-root's commands in go.mod, sorted: go list has them in another
 // order each time.
-func urootCommands(ctx context.Context, source string) ([]string, error) {
-	out, err := goCommand(ctx, source, "list", "tool")
+func urootCommands(ctx context.Context, compiler *toolchain.Toolchain, source string) ([]string, error) {
+	out, err := compiler.Run(ctx, source, "list", "tool")
 	if err != nil {
 		return nil, fmt.Errorf("list u-root's commands: %w", err)
 	}
@@ -53,8 +53,8 @@ func urootCommands(ctx context.Context, source string) ([]string, error) {
 // rewriteCommands turns commands, main packages, into packages that can be linked into one program
 // (gobusybox does it), each in a directory of its name. It takes ten seconds, so the result is kept
 // below dir, named by what it depends on.
-func rewriteCommands(source, dir string, commands []string) (string, error) {
-	key, err := rewriteKey(source, commands, buildTags)
+func (in Inputs) rewriteCommands(ctx context.Context, dir string, commands []string) (string, error) {
+	key, err := rewriteKey(in.Go.Version, in.Source, commands, buildTags)
 	if err != nil {
 		return "", err
 	}
@@ -67,25 +67,51 @@ func rewriteCommands(source, dir string, commands []string) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(partial)
-	env := golang.Default(golang.DisableCGO(), golang.WithGOOS("linux"), golang.WithGOARCH("amd64"),
-		golang.WithBuildTag(buildTags...), golang.WithWorkingDir(source))
-	packages, err := findpkg.NewPackages(ulog.Null, env, findpkg.Env{}, commands...)
-	if err != nil {
-		return "", fmt.Errorf("read u-root's commands: %w", err)
-	}
-	for _, p := range packages {
-		if err := p.Rewrite(filepath.Join(partial, p.Name), registry); err != nil {
-			return "", fmt.Errorf("rewrite u-root's command %s: %w", p.Name, err)
-		}
+	if err := in.rewrite(ctx, partial, commands); err != nil {
+		return "", err
 	}
 	return done, os.Rename(partial, done)
 }
 
+// rewrite rewrites the commands, each into a directory below dir.
+func (in Inputs) rewrite(ctx context.Context, dir string, commands []string) error {
+	packages, err := loadPackages(ctx, in.Go, in.Source, commands)
+	if err != nil {
+		return fmt.Errorf("read u-root's commands: %w", err)
+	}
+	for _, p := range packages {
+		name := path.Base(p.PkgPath)
+		if err := bbinternal.NewPackage(name, p).Rewrite(filepath.Join(dir, name), registry); err != nil {
+			return fmt.Errorf("rewrite u-root's command %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// loadPackages reads the commands with the types of all that they use, as gobusybox does, which does not
+// let its caller choose the environment of go list.
+func loadPackages(ctx context.Context, compiler *toolchain.Toolchain, source string, commands []string) ([]*packages.Package, error) {
+	list, err := packages.Load(&packages.Config{
+		Context: ctx, Dir: source, Env: compiler.Env(), BuildFlags: []string{tagsFlag},
+		Mode: packages.NeedName | packages.NeedImports | packages.NeedFiles | packages.NeedDeps | packages.NeedTypes |
+			packages.NeedSyntax | packages.NeedTypesInfo | packages.NeedCompiledGoFiles | packages.NeedModule | packages.NeedEmbedFiles,
+	}, commands...)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range list {
+		if len(p.Errors) > 0 {
+			return nil, fmt.Errorf("package %s: %w", p.PkgPath, p.Errors[0])
+		}
+	}
+	return list, nil
+}
+
 // rewriteKey names what rewriteCommands makes by what it depends on: the sources of the commands, as
 // the module's files pin them, and which of these the tags select.
-func rewriteKey(source string, commands, tags []string) (string, error) {
+func rewriteKey(compiler, source string, commands, tags []string) (string, error) {
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%q %q %q %q\n", runtime.Version(), registry, commands, tags)
+	fmt.Fprintf(sum, "%q %q %q %q\n", compiler, registry, commands, tags)
 	for _, name := range []string{"go.mod", "go.sum"} {
 		text, err := os.ReadFile(filepath.Join(source, name))
 		if err != nil {

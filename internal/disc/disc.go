@@ -6,8 +6,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +18,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/mod/modfile"
+
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/grub"
 	"github.com/zerodisc/zerodisc/initramfs"
@@ -23,6 +27,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/iso9660"
 	"github.com/zerodisc/zerodisc/internal/payload"
 	"github.com/zerodisc/zerodisc/internal/progress"
+	"github.com/zerodisc/zerodisc/internal/toolchain"
 )
 
 // Options are what mkiso's flags say.
@@ -66,6 +71,7 @@ const guestImage = "initrd.img"
 type builder struct {
 	Options
 	source   string // this module's root directory
+	compiler *toolchain.Toolchain
 	progress *progress.Progress
 	tree     *payload.Tree
 	made     *initramfs.Result
@@ -85,7 +91,7 @@ type builder struct {
 // Build builds the image at opts.Output. A failure or a cancelled context leaves no partial
 // image behind, and an older image as it was.
 func Build(ctx context.Context, opts Options) error {
-	source, err := moduleRoot(ctx)
+	source, err := moduleRoot()
 	if err != nil {
 		return err
 	}
@@ -95,7 +101,7 @@ func Build(ctx context.Context, opts Options) error {
 	b := &builder{Options: opts, source: source, progress: progress.New(opts.Out)}
 	defer b.progress.Done()
 	for _, step := range []func(context.Context) error{
-		b.readSettings, b.checkGuests, b.checkNetboot, b.checkRelease, b.loadPayload, b.makeInitrd, b.collectGuests, b.writeImage, b.writeNetboot, b.writeRelease,
+		b.readSettings, b.checkGuests, b.checkNetboot, b.checkRelease, b.findCompiler, b.loadPayload, b.makeInitrd, b.collectGuests, b.writeImage, b.writeNetboot, b.writeRelease,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -104,17 +110,42 @@ func Build(ctx context.Context, opts Options) error {
 	return nil
 }
 
-// moduleRoot finds the sources of zerodisc, which is where mkiso is run.
-func moduleRoot(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Path}} {{.Dir}}").Output()
+// moduleRoot finds the sources of zerodisc, which is where mkiso is run: the first directory with a go.mod
+// on the way up from the current one.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
 	if err != nil {
-		return "", fmt.Errorf("find zerodisc's sources: go list: %w", err)
+		return "", fmt.Errorf("find zerodisc's sources: %w", err)
 	}
-	path, dir, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
-	if path != initramfs.ModulePath {
-		return "", fmt.Errorf("mkiso is run from within zerodisc's sources, this is module %q", path)
+	for {
+		text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		parent := filepath.Dir(dir)
+		switch module := modfile.ModulePath(text); {
+		case module == initramfs.ModulePath:
+			return dir, nil
+		case err == nil:
+			return "", fmt.Errorf("mkiso is run from within zerodisc's sources, this is module %q", module)
+		case !errors.Is(err, fs.ErrNotExist):
+			return "", fmt.Errorf("find zerodisc's sources: %w", err)
+		case parent == dir:
+			return "", errors.New("mkiso is run from within zerodisc's sources, and there is no go.mod here or above")
+		}
+		dir = parent
 	}
-	return dir, nil
+}
+
+// findCompiler finds the one Go that compiles the disc's programs, and that mkiso itself is compiled with.
+func (b *builder) findCompiler(ctx context.Context) error {
+	pinned, err := toolchain.Pinned(b.source)
+	if err != nil {
+		return err
+	}
+	if err := toolchain.CheckSelf(pinned); err != nil {
+		return err
+	}
+	b.progress.Step("finding the compiler " + pinned)
+	b.compiler, err = toolchain.Open(ctx, b.source)
+	return err
 }
 
 func (b *builder) loadPayload(ctx context.Context) (err error) {
@@ -133,7 +164,7 @@ func (b *builder) loadPayload(ctx context.Context) (err error) {
 
 func (b *builder) makeInitrd(ctx context.Context) (err error) {
 	b.made, err = initramfs.Build(ctx, initramfs.Inputs{
-		Source: b.source, CacheDir: b.CacheDir, Tree: b.tree, Step: b.progress.Step,
+		Source: b.source, Go: b.compiler, CacheDir: b.CacheDir, Tree: b.tree, Step: b.progress.Step,
 	})
 	if err != nil {
 		return err

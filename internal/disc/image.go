@@ -153,7 +153,7 @@ func (b *builder) addBootFiles() ([]payload.Package, error) {
 
 // addDocuments adds the texts for people.
 func (b *builder) addDocuments(ctx context.Context, id string, packages []payload.Package) error {
-	modules, err := initramfs.UserlandModules(ctx, b.source)
+	modules, err := initramfs.UserlandModules(ctx, b.compiler, b.source)
 	if err != nil {
 		return err
 	}
@@ -161,12 +161,8 @@ func (b *builder) addDocuments(ctx context.Context, id string, packages []payloa
 	if err != nil {
 		return err
 	}
-	compiler, err := b.goEnv(ctx, "GOVERSION")
-	if err != nil {
-		return err
-	}
 	b.provenance = provenance{
-		Version: boot.Version, ID: id, Revision: b.revision(ctx), Compiler: compiler, Suite: b.Suite,
+		Version: boot.Version, ID: id, Revision: b.revision(ctx), Compiler: b.compiler.Version, Suite: b.Suite,
 		Packages: packages, Modules: modules,
 	}
 	files, err := documents(b.provenance, b.tree, licences{zerodisc: filepath.Join(b.source, "LICENSE"), golang: golang})
@@ -194,17 +190,6 @@ func goLicence(modules []initramfs.Module) (string, error) {
 		}
 	}
 	return "", errors.New("licence of Go: the userland has no module golang.org/x/sys any more; take it from another one of golang.org/x")
-}
-
-// goEnv asks the Go that compiles the userland: go.mod may choose another than the one in PATH.
-func (b *builder) goEnv(ctx context.Context, name string) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", "env", name)
-	cmd.Dir = b.source
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("go env %s: %w", name, err)
-	}
-	return strings.TrimSpace(string(out)), nil
 }
 
 // write writes the image to its place and prints what takes how many bytes.
