@@ -23,6 +23,7 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/grub"
 	"github.com/zerodisc/zerodisc/initramfs"
+	"github.com/zerodisc/zerodisc/internal/buildcache"
 	"github.com/zerodisc/zerodisc/internal/guestdir"
 	"github.com/zerodisc/zerodisc/internal/iso9660"
 	"github.com/zerodisc/zerodisc/internal/payload"
@@ -72,6 +73,7 @@ type builder struct {
 	Options
 	source   string // this module's root directory
 	compiler *toolchain.Toolchain
+	cache    *buildcache.Cache
 	progress *progress.Progress
 	tree     *payload.Tree
 	made     *initramfs.Result
@@ -90,18 +92,17 @@ type builder struct {
 
 // Build builds the image at opts.Output. A failure or a cancelled context leaves no partial
 // image behind, and an older image as it was.
-func Build(ctx context.Context, opts Options) error {
+func Build(ctx context.Context, opts Options) (err error) {
 	source, err := moduleRoot()
 	if err != nil {
 		return err
 	}
-	if opts.CacheDir, err = filepath.Abs(opts.CacheDir); err != nil {
-		return err
-	}
 	b := &builder{Options: opts, source: source, progress: progress.New(opts.Out)}
 	defer b.progress.Done()
+	defer func() { err = errors.Join(err, b.closeCache()) }()
 	for _, step := range []func(context.Context) error{
-		b.readSettings, b.checkGuests, b.checkNetboot, b.checkRelease, b.findCompiler, b.loadPayload, b.makeInitrd, b.collectGuests, b.writeImage, b.writeNetboot, b.writeRelease,
+		b.readSettings, b.checkGuests, b.checkNetboot, b.checkRelease, b.findCompiler, b.openCache, b.loadPayload, b.makeInitrd,
+		b.collectGuests, b.writeImage, b.writeNetboot, b.writeRelease,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -148,6 +149,19 @@ func (b *builder) findCompiler(ctx context.Context) error {
 	return err
 }
 
+// openCache waits until no other build uses the cache: until the end of this one, whose files are in it.
+func (b *builder) openCache(ctx context.Context) (err error) {
+	b.cache, err = buildcache.Open(ctx, b.CacheDir, b.progress.Step)
+	return err
+}
+
+func (b *builder) closeCache() error {
+	if b.cache == nil {
+		return nil // the build ended before it needed one
+	}
+	return b.cache.Close()
+}
+
 func (b *builder) loadPayload(ctx context.Context) (err error) {
 	b.progress.Step("resolving packages")
 	extras, err := b.extraPackages()
@@ -156,7 +170,7 @@ func (b *builder) loadPayload(ctx context.Context) (err error) {
 	}
 	roots := slices.Concat(initramfs.Packages, grubPackages, extras)
 	b.tree, err = payload.Load(ctx, payload.Options{
-		CacheDir: filepath.Join(b.CacheDir, "payload"), Mirror: b.Mirror, Suite: b.Suite, Offline: b.Offline, LockFile: b.Lock,
+		Cache: b.cache, Mirror: b.Mirror, Suite: b.Suite, Offline: b.Offline, LockFile: b.Lock,
 		Progress: func(p payload.Progress) { b.progress.Bytes(p.Step, p.Done, p.Total) },
 	}, roots...)
 	return err
@@ -164,7 +178,7 @@ func (b *builder) loadPayload(ctx context.Context) (err error) {
 
 func (b *builder) makeInitrd(ctx context.Context) (err error) {
 	b.made, err = initramfs.Build(ctx, initramfs.Inputs{
-		Source: b.source, Go: b.compiler, CacheDir: b.CacheDir, Tree: b.tree, Step: b.progress.Step,
+		Source: b.source, Go: b.compiler, CacheDir: b.cache.Path(), Tree: b.tree, Step: b.progress.Step,
 	})
 	if err != nil {
 		return err

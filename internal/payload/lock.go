@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -207,11 +206,10 @@ func loadExact(ctx context.Context, opts Options, res *Resolution) (*Tree, error
 	return load(ctx, opts, res)
 }
 
+// lockExt is the end of the names of resolutions in the cache that come from lock files.
+const lockExt = ".lock"
+
 // keepResolution has prune spare the packages of a lock, which the archive may not have any more.
 func keepResolution(opts Options, res *Resolution) error {
-	raw, err := json.MarshalIndent(saved{Resolution: *res}, "", "  ")
-	if err != nil {
-		return err
-	}
-	return writeFile(opts.path("resolutions", "lock-"+res.key()+".json"), raw)
+	return WriteLock(opts.path("resolutions", res.key()+lockExt), res)
 }
