@@ -2,8 +2,6 @@ package initramfs
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -15,6 +13,7 @@ import (
 	"github.com/u-root/gobusybox/src/pkg/bb/bbinternal"
 	"golang.org/x/tools/go/packages"
 
+	"github.com/zerodisc/zerodisc/internal/buildcache"
 	"github.com/zerodisc/zerodisc/internal/toolchain"
 )
 
@@ -24,9 +23,6 @@ const uroot = "github.com/u-root/u-root/cmds/"
 
 // registry is the package with which a rewritten command registers itself.
 const registry = "github.com/u-root/gobusybox/src/pkg/bb/bbmain"
-
-// commandsPrefix begins the names of the directories with rewritten commands.
-const commandsPrefix = "commands-"
 
 // buildTags of the userland. goshliner: a shell that asks the terminal nothing. The default one
 // waits for the terminal's colours and cursor before its first prompt, which a plain serial line
@@ -51,26 +47,17 @@ func urootCommands(ctx context.Context, compiler *toolchain.Toolchain, source st
 }
 
 // rewriteCommands turns commands, main packages, into packages that can be linked into one program
-// (gobusybox does it), each in a directory of its name. It takes ten seconds, so the result is kept
-// below dir, named by what it depends on.
-func (in Inputs) rewriteCommands(ctx context.Context, dir string, commands []string) (string, error) {
-	key, err := rewriteKey(in.Go.Version, in.Source, commands, buildTags)
+// (gobusybox does it), each in a directory of its name. It takes ten seconds, so the result is kept.
+func (in Inputs) rewriteCommands(ctx context.Context, commands []string) (string, error) {
+	code, err := buildcache.Code()
 	if err != nil {
 		return "", err
 	}
-	done := filepath.Join(dir, commandsPrefix+key)
-	if ok, err := kept(done); ok || err != nil {
-		return done, err
-	}
-	partial := done + ".partial"
-	if err := os.RemoveAll(partial); err != nil {
+	key, err := rewriteKey(code, in.Go.Version, in.Source, commands, buildTags)
+	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(partial)
-	if err := in.rewrite(ctx, partial, commands); err != nil {
-		return "", err
-	}
-	return done, os.Rename(partial, done)
+	return in.Cache.Entry(commandsKind, key, func(dir string) error { return in.rewrite(ctx, dir, commands) })
 }
 
 // rewrite rewrites the commands, each into a directory below dir.
@@ -108,18 +95,17 @@ func loadPackages(ctx context.Context, compiler *toolchain.Toolchain, source str
 }
 
 // rewriteKey names what rewriteCommands makes by what it depends on: the sources of the commands, as
-// the module's files pin them, and which of these the tags select.
-func rewriteKey(compiler, source string, commands, tags []string) (string, error) {
-	sum := sha256.New()
-	fmt.Fprintf(sum, "%q %q %q %q\n", compiler, registry, commands, tags)
+// the module's files pin them, which of these the tags select, and the code that rewrites them.
+func rewriteKey(code, compiler, source string, commands, tags []string) (string, error) {
+	parts := []string{code, compiler, registry, strings.Join(commands, " "), strings.Join(tags, " ")}
 	for _, name := range []string{"go.mod", "go.sum"} {
 		text, err := os.ReadFile(filepath.Join(source, name))
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(sum, "%q\n", text)
+		parts = append(parts, string(text))
 	}
-	return hex.EncodeToString(sum.Sum(nil)[:8]), nil
+	return buildcache.Key(parts...), nil
 }
 
 // overlay writes the file for go build's -overlay that shows the compiler the rewritten commands as

@@ -15,10 +15,10 @@ func TestRewriteKey(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	compiler := "go1.26.8"
+	code, compiler := "this", "go1.26.8"
 	key := func(commands, tags []string) string {
 		t.Helper()
-		key, err := rewriteKey(compiler, source, commands, tags)
+		key, err := rewriteKey(code, compiler, source, commands, tags)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,4 +46,6 @@ func TestRewriteKey(t *testing.T) {
 	fresh("another go.sum", key([]string{"a", "b"}, []string{"t"}))
 	compiler = "go1.26.9"
 	fresh("another Go", key([]string{"a", "b"}, []string{"t"}))
+	code = "another"
+	fresh("another mkiso", key([]string{"a", "b"}, []string{"t"}))
 }

@@ -45,7 +45,7 @@ func (in Inputs) compile(ctx context.Context, dir string) (p programs, err error
 	if err != nil {
 		return p, err
 	}
-	rewritten, err := in.rewriteCommands(ctx, dir, packages)
+	rewritten, err := in.rewriteCommands(ctx, packages)
 	if err != nil {
 		return p, err
 	}

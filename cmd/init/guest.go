@@ -35,9 +35,6 @@ type guest struct {
 	address atomic.Pointer[string]
 }
 
-// guestModules are the drivers of a guest's disks and network.
-var guestModules = []string{"xen_netfront", "xen_blkfront"}
-
 // runGuest boots a demo guest and keeps it going until somebody asks for its end.
 func runGuest(s *system) int {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -70,7 +67,7 @@ func loadGuestModules(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return loader.LoadAll(ctx, guestModules...)
+	return loader.LoadAll(ctx, boot.GuestModules...)
 }
 
 // findName asks xenstore what this guest is called.

@@ -196,7 +196,9 @@ func Key(parts ...string) string {
 // Code names the program that is running, by its contents: a part of the keys of what the program's own code makes.
 // It is coarse, as any change of the program counts, but it forgets nothing: no package that the
 // code calls, no release of the compiler.
-var Code = sync.OnceValues(func() (string, error) {
+func Code() (string, error) { return code() }
+
+var code = sync.OnceValues(func() (string, error) {
 	f, err := os.Open("/proc/self/exe")
 	if err != nil {
 		return "", fmt.Errorf("read the running program: %w", err)

@@ -178,7 +178,7 @@ func (b *builder) loadPayload(ctx context.Context) (err error) {
 
 func (b *builder) makeInitrd(ctx context.Context) (err error) {
 	b.made, err = initramfs.Build(ctx, initramfs.Inputs{
-		Source: b.source, Go: b.compiler, CacheDir: b.cache.Path(), Tree: b.tree, Step: b.progress.Step,
+		Source: b.source, Go: b.compiler, Cache: b.cache, Tree: b.tree, Step: b.progress.Step,
 	})
 	if err != nil {
 		return err
