@@ -62,7 +62,7 @@ func (in Inputs) rewriteCommands(ctx context.Context, commands []string) (string
 
 // rewrite rewrites the commands, each into a directory below dir.
 func (in Inputs) rewrite(ctx context.Context, dir string, commands []string) error {
-	packages, err := loadPackages(ctx, in.Go, in.Source, commands)
+	packages, err := in.loadPackages(ctx, commands)
 	if err != nil {
 		return fmt.Errorf("read u-root's commands: %w", err)
 	}
@@ -77,11 +77,12 @@ func (in Inputs) rewrite(ctx context.Context, dir string, commands []string) err
 
 // loadPackages reads the commands with the types of all that they use, as gobusybox does, which does not
 // let its caller choose the environment of go list.
-func loadPackages(ctx context.Context, compiler *toolchain.Toolchain, source string, commands []string) ([]*packages.Package, error) {
+func (in Inputs) loadPackages(ctx context.Context, commands []string) ([]*packages.Package, error) {
 	list, err := packages.Load(&packages.Config{
-		Context: ctx, Dir: source, Env: compiler.Env(), BuildFlags: []string{tagsFlag},
-		Mode: packages.NeedName | packages.NeedImports | packages.NeedFiles | packages.NeedDeps | packages.NeedTypes |
-			packages.NeedSyntax | packages.NeedTypesInfo | packages.NeedCompiledGoFiles | packages.NeedModule | packages.NeedEmbedFiles,
+		Context: ctx, Dir: in.Source, Env: in.Go.Env(), BuildFlags: []string{tagsFlag},
+		Mode: packages.NeedName | packages.NeedImports | packages.NeedFiles | packages.NeedCompiledGoFiles |
+			packages.NeedEmbedFiles | packages.NeedModule | packages.NeedDeps | packages.NeedTypes |
+			packages.NeedTypesInfo | packages.NeedSyntax,
 	}, commands...)
 	if err != nil {
 		return nil, err

@@ -41,7 +41,7 @@ func (in Inputs) mksquashfs(ctx context.Context, a *Archive, image string) error
 	if err != nil {
 		return err
 	}
-	// mksquashfs refuses its own date options beside this variable.
+	// mksquashfs refuses its own date options together with this variable.
 	cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool { return strings.HasPrefix(v, "SOURCE_DATE_EPOCH=") })
 	return feed(cmd, a.WriteTar)
 }

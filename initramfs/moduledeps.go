@@ -60,7 +60,8 @@ func (s *ModuleSelection) checkOrder(names ...string) error {
 		}
 		for _, need := range m.Deps {
 			if !slices.Contains(names[:i], need) {
-				return fmt.Errorf("module %s needs %s, which stage1 does not load before it: name it in boot.Stage1Modules", name, need)
+				return fmt.Errorf("module %s needs %s, which stage1 does not load before it: "+
+					"name it in boot.Stage1Modules", name, need)
 			}
 		}
 	}

@@ -84,7 +84,9 @@ func moduleName(file string) string {
 }
 
 // extractAll extracts the chosen modules and, round by round, what those need.
-func (t *moduleTree) extractAll(ctx context.Context, chosen map[string]string, dir string, whole bool) ([]SelectedModule, error) {
+func (t *moduleTree) extractAll(
+	ctx context.Context, chosen map[string]string, dir string, whole bool,
+) ([]SelectedModule, error) {
 	done := map[string]SelectedModule{}
 	for todo := chosen; len(todo) > 0; {
 		round, err := t.extractRound(ctx, todo, dir, whole)
@@ -107,7 +109,9 @@ func (t *moduleTree) extractAll(ctx context.Context, chosen map[string]string, d
 }
 
 // extractRound extracts the given modules in parallel; the result is sorted by name.
-func (t *moduleTree) extractRound(ctx context.Context, todo map[string]string, dir string, whole bool) ([]SelectedModule, error) {
+func (t *moduleTree) extractRound(
+	ctx context.Context, todo map[string]string, dir string, whole bool,
+) ([]SelectedModule, error) {
 	names := slices.Sorted(maps.Keys(todo))
 	modules := make([]SelectedModule, len(names))
 	group, ctx := errgroup.WithContext(ctx)

@@ -49,10 +49,13 @@ func (in Inputs) imageKey(tool string, options []string, write func(io.Writer) e
 	if err != nil {
 		return "", err
 	}
-	return imageKey(packages, tool, options, write, suffix)
+	key, err := imageKey(packages, tool, options, write)
+	return key + suffix, err
 }
 
-func imageKey(packages []payload.Package, tool string, options []string, write func(io.Writer) error, suffix string) (string, error) {
+func imageKey(
+	packages []payload.Package, tool string, options []string, write func(io.Writer) error,
+) (string, error) {
 	sum := sha256.New()
 	for _, p := range packages {
 		fmt.Fprintln(sum, p.SHA256)
@@ -61,7 +64,7 @@ func imageKey(packages []payload.Package, tool string, options []string, write f
 	if err := write(sum); err != nil {
 		return "", err
 	}
-	return hex.EncodeToString(sum.Sum(nil)) + suffix, nil
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // feed runs cmd with what write writes as its standard input.

@@ -86,7 +86,8 @@ func UserlandModules(ctx context.Context, compiler *toolchain.Toolchain, source 
 		return nil, err
 	}
 	const format = `{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}`
-	out, err := compiler.Run(ctx, source, append([]string{"list", tagsFlag, "-deps", "-f", format, "./cmd/init"}, commands...)...)
+	list := append([]string{"list", tagsFlag, "-deps", "-f", format, "./cmd/init"}, commands...)
+	out, err := compiler.Run(ctx, source, list...)
 	if err != nil {
 		return nil, fmt.Errorf("list the userland's modules: %w", err)
 	}

@@ -101,8 +101,8 @@ func Build(ctx context.Context, opts Options) (err error) {
 	defer b.progress.Done()
 	defer func() { err = errors.Join(err, b.closeCache()) }()
 	for _, step := range []func(context.Context) error{
-		b.readSettings, b.checkGuests, b.checkNetboot, b.checkRelease, b.findCompiler, b.openCache, b.loadPayload, b.makeInitrd,
-		b.collectGuests, b.writeImage, b.writeNetboot, b.writeRelease,
+		b.readSettings, b.checkGuests, b.checkNetboot, b.checkRelease,
+		b.findCompiler, b.openCache, b.loadPayload, b.makeInitrd, b.collectGuests, b.writeImage, b.writeNetboot, b.writeRelease,
 	} {
 		if err := step(ctx); err != nil {
 			return err

@@ -47,6 +47,9 @@ Acquire::https::Timeout "%[2]d";
 APT::Update::Error-Mode "any";
 `
 
+// configName is that of the configuration in the private root.
+const configName = "config"
+
 // hostSettings are the settings taken over from the host's apt: how it reaches its mirror, and
 // whether it takes a Release file past its date (as snapshots of the archive need).
 var hostSettings = []string{
@@ -106,7 +109,7 @@ func (a *apt) write(ctx context.Context) error {
 		return err
 	}
 	for _, f := range []struct{ name, text string }{
-		{"config", fmt.Sprintf(aptConfig, a.dir, int(a.timeout.Seconds())) + hostAcquire(ctx)},
+		{configName, fmt.Sprintf(aptConfig, a.dir, int(a.timeout.Seconds())) + hostAcquire(ctx)},
 		{"sources.list", a.sources},
 		{"status", ""},
 	} {

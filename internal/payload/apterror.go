@@ -13,18 +13,20 @@ import (
 // the index no longer names what a lock file does.
 var errGone = errors.New("not in the archive")
 
+const keyHint = "the keyring lacks the archive's key: upgrade the package debian-archive-keyring, or check the mirror"
+
 // aptHints explain what apt says in words a user can act on.
 var aptHints = []struct{ sign, hint string }{
-	{"NO_PUBKEY", "the keyring lacks the archive's key: upgrade the package debian-archive-keyring, or check the mirror"},
-	{"Missing key", "the keyring lacks the archive's key: upgrade the package debian-archive-keyring, or check the mirror"},
+	{"NO_PUBKEY", keyHint},
+	{"Missing key", keyHint},
 	{"BADSIG", "the archive's signature is wrong: do not use this mirror"},
 	{"Bad signature", "the archive's signature is wrong: do not use this mirror"},
 	{"does not have a Release file", "check -suite and -mirror; packages are only taken from signed archives"},
 	{"is not signed", "packages are only taken from signed archives: check the mirror"},
-	{"Hash Sum mismatch", "the mirror is being updated, or a proxy damages downloads: try again later or use another -mirror"},
+	{"Hash Sum mismatch", "the mirror is being updated, or a proxy damages downloads: try again later, or another -mirror"},
 	{"Temporary failure resolving", "no network: use -offline if the cache was filled before"},
 	{"Could not connect", "mirror not reachable: use -offline if the cache was filled before, or another -mirror"},
-	{"Error reading from server", "the mirror broke off: try again, packages that were complete are kept, or use another -mirror"},
+	{"Error reading from server", "the mirror broke off: try again, complete packages are kept, or use another -mirror"},
 	{"Connection timed out", "the mirror does not answer: try again later or use another -mirror"},
 	{"Could not resolve", "no network: use -offline if the cache was filled before"},
 }

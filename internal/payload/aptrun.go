@@ -24,6 +24,9 @@ type call struct {
 	percent func(percent float64) // told how far downloads are; nil for a program that needs no network
 }
 
+// config is the file that APT_CONFIG names.
+func (a *apt) config() string { return filepath.Join(a.dir, configName) }
+
 // run executes apt and returns its standard output. The error condenses what apt complained of.
 func (a *apt) run(ctx context.Context, c call) ([]byte, error) {
 	if c.percent != nil {
@@ -33,7 +36,7 @@ func (a *apt) run(ctx context.Context, c call) ([]byte, error) {
 	}
 	cmd := exec.CommandContext(ctx, c.args[0], c.args[1:]...)
 	cmd.Dir = c.dir
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive", "APT_CONFIG="+filepath.Join(a.dir, "config"))
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive", "APT_CONFIG="+a.config())
 	// apt starts helpers for each protocol: a group of their own lets all of them be ended.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }

@@ -70,7 +70,8 @@ func fetch(ctx context.Context, opts Options, pkgs []Package) error {
 		return nil
 	}
 	if opts.Offline {
-		return fmt.Errorf("offline, and the cache %s lacks %s: run mkiso once without -offline", opts.Cache.Path(), names(missing))
+		return fmt.Errorf("offline, and the cache %s lacks %s: run mkiso once without -offline",
+			opts.Cache.Path(), names(missing))
 	}
 	if err := checkSpace(opts.path("debs"), totalSize(missing)); err != nil {
 		return err

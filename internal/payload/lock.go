@@ -165,7 +165,8 @@ func loadByLock(ctx context.Context, opts Options, roots []string) (*Tree, error
 	tree, err := loadExact(ctx, opts, res)
 	switch {
 	case errors.Is(err, errGone):
-		return nil, fmt.Errorf("lock %s: %w: the archive has moved on; delete the lock to build from what it has now", opts.LockFile, err)
+		return nil, fmt.Errorf("lock %s: %w: the archive has moved on; delete the lock to build from what it has now",
+			opts.LockFile, err)
 	case err != nil:
 		return nil, fmt.Errorf("lock %s: %w", opts.LockFile, err)
 	}

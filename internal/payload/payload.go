@@ -106,7 +106,8 @@ func Load(ctx context.Context, opts Options, roots ...string) (*Tree, error) {
 	}
 	tree, err := loadRoots(ctx, opts, roots)
 	if errors.Is(err, syscall.ENOSPC) {
-		err = fmt.Errorf("%w: the disk is full: make room for the cache %s, or have it elsewhere with -cache", err, opts.Cache.Path())
+		err = fmt.Errorf("%w: the disk is full: make room for the cache %s, or have it elsewhere with -cache",
+			err, opts.Cache.Path())
 	}
 	return tree, err
 }
@@ -136,7 +137,8 @@ func resolveAndLoad(ctx context.Context, opts Options, roots []string) (*Tree, e
 }
 
 func load(ctx context.Context, opts Options, res *Resolution) (*Tree, error) {
-	todo := slices.DeleteFunc(slices.Clone(res.Packages), func(p Package) bool { return opts.Cache.Has(unpackedKind, p.SHA256) })
+	unpacked := func(p Package) bool { return opts.Cache.Has(unpackedKind, p.SHA256) }
+	todo := slices.DeleteFunc(slices.Clone(res.Packages), unpacked)
 	if err := fetch(ctx, opts, todo); err != nil {
 		return nil, fmt.Errorf("download packages: %w", err)
 	}

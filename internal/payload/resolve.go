@@ -72,8 +72,8 @@ func resolve(ctx context.Context, opts Options, roots []string) (*Resolution, er
 
 func resolveOffline(opts Options, key string, roots []string) (*Resolution, error) {
 	if !opts.Cache.Has(resolutionKind, key) {
-		return nil, fmt.Errorf("offline, and the cache has no answer, or a damaged one, for %s in %s: %s: run mkiso once without -offline",
-			strings.Join(roots, " "), opts.Suite, opts.Cache.Path(resolutionKind, key))
+		return nil, fmt.Errorf("offline, and the cache has no answer, or a damaged one, for %s in %s: %s: "+
+			"run mkiso once without -offline", strings.Join(roots, " "), opts.Suite, opts.Cache.Path(resolutionKind, key))
 	}
 	last, err := loadSaved(opts.Cache.Path(resolutionKind, key))
 	if err != nil {
@@ -135,7 +135,10 @@ func ask(ctx context.Context, opts Options, roots []string) (*saved, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &saved{Mirror: opts.Mirror, Keyring: opts.Keyring, Updated: a.updated(), Suite: opts.Suite, Roots: roots, Index: string(index)}
+	s := &saved{
+		Mirror: opts.Mirror, Keyring: opts.Keyring, Updated: a.updated(),
+		Suite: opts.Suite, Roots: roots, Index: string(index),
+	}
 	stanzas, err := s.stanzas()
 	if err == nil && len(stanzas) != len(chosen) {
 		err = fmt.Errorf("apt-cache show: %d packages instead of %d", len(stanzas), len(chosen))

@@ -185,6 +185,6 @@ func (t *Tree) Package(name string) (Package, error) {
 }
 
 // Root is a directory of this machine that holds the merged tree, for tools that read whole
-// directories and for os.DirFS; it goes when the cache is closed. Its files are the cache's own: never modify them. Absolute symbolic
-// links are made relative, so that they stay inside.
+// directories and for os.DirFS; it goes when the cache is closed. Its files are the cache's own: never
+// modify them. Absolute symbolic links are made relative, so that they stay inside.
 func (t *Tree) Root() string { return t.root }
