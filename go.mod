@@ -4,6 +4,9 @@ go 1.26.0
 
 toolchain go1.26.8
 
+// Rewritten commands are in the cache there; they are no packages of this module.
+ignore ./build
+
 require (
 	github.com/CycloneDX/cyclonedx-go v0.12.0
 	github.com/diskfs/go-diskfs v1.9.4
