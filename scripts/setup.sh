@@ -14,6 +14,8 @@ needs='
 /usr/sbin/fsck.fat                                      dosfstools
 /usr/bin/mtools                                         mtools
 /usr/bin/isoinfo                                        genisoimage
+/usr/bin/gpg                                            gpg
+/usr/bin/gpg-agent                                      gpg-agent
 /usr/bin/git                                            git
 /usr/bin/make                                           make
 /etc/ssl/certs/ca-certificates.crt                      ca-certificates
