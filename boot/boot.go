@@ -46,6 +46,9 @@ const (
 // They lie in EarlyModules as NAME.ko.
 var Stage1Modules = []string{"loop", "squashfs"}
 
+// GuestModules are the drivers of a demo guest's network and disks. They lie in EarlyModules, too.
+var GuestModules = []string{"xen_netfront", "xen_blkfront"}
+
 // Paths in dom0.
 const (
 	Dom0Image     = "/images/dom0.squashfs" // Xen's tools, libraries and modules, mounted at Dom0Mount

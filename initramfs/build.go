@@ -13,20 +13,35 @@ import (
 	"strings"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/buildcache"
 	"github.com/zerodisc/zerodisc/internal/payload"
+	"github.com/zerodisc/zerodisc/internal/toolchain"
 )
-
-// userlandDir is the directory of intermediate files in which the userland is compiled. The underscore
-// hides it from ./...
-const userlandDir = "_userland"
 
 // Inputs are what the initrd is made from.
 type Inputs struct {
-	Source   string // this module's root directory
-	CacheDir string // intermediate files, reused by later builds
-	Tree     *payload.Tree
-	Step     func(name string) // told what is being done; never nil
+	Source string // this module's root directory
+	Go     *toolchain.Toolchain
+	Cache  *buildcache.Cache // what is made is good until it is closed
+	Tree   *payload.Tree
+	Step   func(name string) // told what is being done; never nil
 }
+
+// Kinds of entries in the cache, and how many of each stay for later builds. Modules are 64 MB.
+var kinds = []struct {
+	name string
+	keep int
+}{
+	{commandsKind, 4},
+	{modulesKind, 4},
+	{imagesKind, 12},
+}
+
+const (
+	commandsKind = "commands" // u-root's commands, rewritten
+	modulesKind  = "modules"  // the kernel's modules that are on the disc
+	imagesKind   = "images"   // the initrd's parts, compressed
+)
 
 // Result is what was made.
 type Result struct {
@@ -43,8 +58,12 @@ func Build(ctx context.Context, in Inputs) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	work, err := in.Cache.Temp("initramfs")
+	if err != nil {
+		return nil, err
+	}
 	in.Step("compiling the userland")
-	programs, err := compile(ctx, in.Source, filepath.Join(in.CacheDir, userlandDir))
+	programs, err := in.compile(ctx, work)
 	if err != nil {
 		return nil, fmt.Errorf("userland: %w", err)
 	}
@@ -53,76 +72,96 @@ func Build(ctx context.Context, in Inputs) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kernel modules: %w", err)
 	}
-	userland, err := userlandImage(programs)
-	if err != nil {
-		return nil, fmt.Errorf("userland: %w", err)
-	}
-	x := xenFiles{archive: NewArchive(), tree: in.Tree, packages: map[string]payload.Package{}}
-	if err := x.addAll(); err != nil {
-		return nil, fmt.Errorf("dom0's files: %w", err)
-	}
-	modulesAt, err := libPath(boot.ModulesDir)
+	parts, packages, err := in.collect(programs, modules)
 	if err != nil {
 		return nil, err
 	}
-	if err := x.archive.Tree(modulesAt, filepath.Join(modules, "tree")); err != nil {
+	if err := in.compressAll(ctx, &parts); err != nil {
 		return nil, err
 	}
-	base := NewArchive()
-	if err := outline(base, programs); err != nil {
-		return nil, fmt.Errorf("userland: %w", err)
-	}
-	if err := base.Tree(boot.EarlyModules, filepath.Join(modules, "early")); err != nil {
+	r := &Result{Initrd: filepath.Join(work, "initrd.img"), Kernel: kernel, Parts: parts.list(), Packages: packages}
+	if r.Guest, err = parts.write(r.Initrd); err != nil {
 		return nil, err
 	}
-	categories, err := readCategories(modules)
-	if err != nil {
-		return nil, err
-	}
-	r := &Result{Initrd: filepath.Join(in.CacheDir, "initrd.img"), Kernel: kernel, Packages: slices.Collect(maps.Values(x.packages))}
-	r.Parts = []Part{
-		{Name: "Xen tools, libraries, kernel modules", archive: x.archive, categories: categories},
-		{Name: "Go userland", archive: userland},
-		{Name: "first stage", archive: base, categories: categories},
-	}
-	if err := in.pack(ctx, r); err != nil {
-		return nil, err
-	}
-	for dir, prefix := range map[string]string{"images": "", "modules": "", userlandDir: commandsPrefix} {
-		if err := prune(filepath.Join(in.CacheDir, dir), prefix); err != nil {
+	for _, kind := range kinds {
+		if err := in.Cache.Prune(kind.name, kind.keep); err != nil {
 			return nil, err
 		}
 	}
 	return r, nil
 }
 
-// pack compresses the initrd's three parts and writes them to r.Initrd.
-func (in Inputs) pack(ctx context.Context, r *Result) (err error) {
-	dom0, userland, base := &r.Parts[0], &r.Parts[1], &r.Parts[2]
+// parts are what the initrd consists of, in its order. The last two are the guests' initrd, too.
+type parts struct {
+	dom0     Part // a squashfs image: Xen's tools and all modules
+	userland Part // a squashfs image
+	base     Part // compressed cpio: what the kernel starts with
+}
+
+func (p *parts) list() []Part { return []Part{p.dom0, p.userland, p.base} }
+
+// collect lists the files of each part, and the packages that dom0's come from.
+func (in Inputs) collect(programs programs, modules string) (p parts, packages []payload.Package, err error) {
+	categories, err := readCategories(modules)
+	if err != nil {
+		return p, nil, fmt.Errorf("kernel modules: %w", err)
+	}
+	p = parts{
+		dom0:     Part{Name: "Xen tools, libraries, kernel modules", archive: NewArchive(), categories: categories},
+		userland: Part{Name: "Go userland"},
+		base:     Part{Name: "first stage", archive: NewArchive(), categories: categories},
+	}
+	x := xenFiles{archive: p.dom0.archive, tree: in.Tree, packages: map[string]payload.Package{}}
+	if err := x.addAll(); err != nil {
+		return p, nil, fmt.Errorf("dom0's files: %w", err)
+	}
+	modulesAt, err := libPath(boot.ModulesDir)
+	if err != nil {
+		return p, nil, err
+	}
+	if err := p.dom0.archive.Tree(modulesAt, filepath.Join(modules, allModules)); err != nil {
+		return p, nil, err
+	}
+	if p.userland.archive, err = userlandImage(programs); err != nil {
+		return p, nil, fmt.Errorf("userland: %w", err)
+	}
+	if err := outline(p.base.archive, programs); err != nil {
+		return p, nil, fmt.Errorf("userland: %w", err)
+	}
+	if err := p.base.archive.Tree(boot.EarlyModules, filepath.Join(modules, earlyModules)); err != nil {
+		return p, nil, err
+	}
+	return p, slices.Collect(maps.Values(x.packages)), nil
+}
+
+// compressAll makes the parts' files.
+func (in Inputs) compressAll(ctx context.Context, p *parts) (err error) {
 	in.Step("compressing Xen's tools and the kernel modules")
-	if dom0.File, err = in.squash(ctx, dom0.archive); err != nil {
+	if p.dom0.File, err = in.squash(ctx, p.dom0.archive); err != nil {
 		return err
 	}
 	in.Step("compressing the userland")
-	if userland.File, err = in.squash(ctx, userland.archive); err != nil {
+	if p.userland.File, err = in.squash(ctx, p.userland.archive); err != nil {
 		return err
 	}
-	if base.File, err = in.compress(ctx, base.archive); err != nil {
-		return err
-	}
+	p.base.File, err = in.compress(ctx, p.base.archive)
+	return err
+}
+
+// write writes the initrd and returns where the guests' initrd begins in it.
+func (p *parts) write(name string) (guest int64, err error) {
 	own, shared := NewArchive(), NewArchive()
-	if err := own.File(boot.Dom0Image, dom0.File, 0o644); err != nil {
-		return err
+	if err := own.File(boot.Dom0Image, p.dom0.File, 0o644); err != nil {
+		return 0, err
 	}
 	own.Text("/etc/xen/xl.conf", xlConf, 0o644)
 	for _, name := range hotplugScripts {
 		own.Link(name, boot.InitProgram)
 	}
-	if err := shared.File(boot.UserlandImage, userland.File, 0o644); err != nil {
-		return err
+	if err := shared.File(boot.UserlandImage, p.userland.File, 0o644); err != nil {
+		return 0, err
 	}
-	r.Guest, err = writeInitrd(r.Initrd, own, shared, base.File)
-	return err
+	return writeInitrd(name, own, shared, p.base.File)
 }
 
 // kernelOf finds the one kernel of the payload and its release.

@@ -2,20 +2,19 @@ package initramfs
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
-	"github.com/u-root/gobusybox/src/pkg/bb/findpkg"
-	"github.com/u-root/gobusybox/src/pkg/golang"
-	"github.com/u-root/uio/ulog"
+	"github.com/u-root/gobusybox/src/pkg/bb/bbinternal"
+	"golang.org/x/tools/go/packages"
+
+	"github.com/zerodisc/zerodisc/internal/buildcache"
+	"github.com/zerodisc/zerodisc/internal/toolchain"
 )
 
 // uroot is the import path below which u-root's commands live. Those named in the tool block of
@@ -25,9 +24,6 @@ const uroot = "github.com/u-root/u-root/cmds/"
 // registry is the package with which a rewritten command registers itself.
 const registry = "github.com/u-root/gobusybox/src/pkg/bb/bbmain"
 
-// commandsPrefix begins the names of the directories with rewritten commands.
-const commandsPrefix = "commands-"
-
 // buildTags of the userland. goshliner: a shell that asks the terminal nothing. The default one
 // waits for the terminal's colours and cursor before its first prompt, which a plain serial line
 // never answers.
@@ -35,8 +31,8 @@ var buildTags = []string{"goshliner"}
 
 // urootCommands lists the import paths of u-root's commands in go.mod, sorted: go list has them in another
 // order each time.
-func urootCommands(ctx context.Context, source string) ([]string, error) {
-	out, err := goCommand(ctx, source, "list", "tool")
+func urootCommands(ctx context.Context, compiler *toolchain.Toolchain, source string) ([]string, error) {
+	out, err := compiler.Run(ctx, source, "list", "tool")
 	if err != nil {
 		return nil, fmt.Errorf("list u-root's commands: %w", err)
 	}
@@ -51,49 +47,66 @@ func urootCommands(ctx context.Context, source string) ([]string, error) {
 }
 
 // rewriteCommands turns commands, main packages, into packages that can be linked into one program
-// (gobusybox does it), each in a directory of its name. It takes ten seconds, so the result is kept
-// below dir, named by what it depends on.
-func rewriteCommands(source, dir string, commands []string) (string, error) {
-	key, err := rewriteKey(source, commands, buildTags)
+// (gobusybox does it), each in a directory of its name. It takes ten seconds, so the result is kept.
+func (in Inputs) rewriteCommands(ctx context.Context, commands []string) (string, error) {
+	code, err := buildcache.Code()
 	if err != nil {
 		return "", err
 	}
-	done := filepath.Join(dir, commandsPrefix+key)
-	if ok, err := kept(done); ok || err != nil {
-		return done, err
-	}
-	partial := done + ".partial"
-	if err := os.RemoveAll(partial); err != nil {
+	key, err := rewriteKey(code, in.Go.Version, in.Source, commands, buildTags)
+	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(partial)
-	env := golang.Default(golang.DisableCGO(), golang.WithGOOS("linux"), golang.WithGOARCH("amd64"),
-		golang.WithBuildTag(buildTags...), golang.WithWorkingDir(source))
-	packages, err := findpkg.NewPackages(ulog.Null, env, findpkg.Env{}, commands...)
+	return in.Cache.Entry(commandsKind, key, func(dir string) error { return in.rewrite(ctx, dir, commands) })
+}
+
+// rewrite rewrites the commands, each into a directory below dir.
+func (in Inputs) rewrite(ctx context.Context, dir string, commands []string) error {
+	packages, err := in.loadPackages(ctx, commands)
 	if err != nil {
-		return "", fmt.Errorf("read u-root's commands: %w", err)
+		return fmt.Errorf("read u-root's commands: %w", err)
 	}
 	for _, p := range packages {
-		if err := p.Rewrite(filepath.Join(partial, p.Name), registry); err != nil {
-			return "", fmt.Errorf("rewrite u-root's command %s: %w", p.Name, err)
+		name := path.Base(p.PkgPath)
+		if err := bbinternal.NewPackage(name, p).Rewrite(filepath.Join(dir, name), registry); err != nil {
+			return fmt.Errorf("rewrite u-root's command %s: %w", name, err)
 		}
 	}
-	return done, os.Rename(partial, done)
+	return nil
+}
+
+// loadPackages reads the commands with the types of all that they use, as gobusybox does, which does not
+// let its caller choose the environment of go list.
+func (in Inputs) loadPackages(ctx context.Context, commands []string) ([]*packages.Package, error) {
+	list, err := packages.Load(&packages.Config{
+		Context: ctx, Dir: in.Source, Env: in.Go.Env(), BuildFlags: []string{tagsFlag},
+		Mode: packages.NeedName | packages.NeedImports | packages.NeedFiles | packages.NeedCompiledGoFiles |
+			packages.NeedEmbedFiles | packages.NeedModule | packages.NeedDeps | packages.NeedTypes |
+			packages.NeedTypesInfo | packages.NeedSyntax,
+	}, commands...)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range list {
+		if len(p.Errors) > 0 {
+			return nil, fmt.Errorf("package %s: %w", p.PkgPath, p.Errors[0])
+		}
+	}
+	return list, nil
 }
 
 // rewriteKey names what rewriteCommands makes by what it depends on: the sources of the commands, as
-// the module's files pin them, and which of these the tags select.
-func rewriteKey(source string, commands, tags []string) (string, error) {
-	sum := sha256.New()
-	fmt.Fprintf(sum, "%q %q %q %q\n", runtime.Version(), registry, commands, tags)
+// the module's files pin them, which of these the tags select, and the code that rewrites them.
+func rewriteKey(code, compiler, source string, commands, tags []string) (string, error) {
+	parts := []string{code, compiler, registry, strings.Join(commands, " "), strings.Join(tags, " ")}
 	for _, name := range []string{"go.mod", "go.sum"} {
 		text, err := os.ReadFile(filepath.Join(source, name))
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(sum, "%q\n", text)
+		parts = append(parts, string(text))
 	}
-	return hex.EncodeToString(sum.Sum(nil)[:8]), nil
+	return buildcache.Key(parts...), nil
 }
 
 // overlay writes the file for go build's -overlay that shows the compiler the rewritten commands as

@@ -15,9 +15,10 @@ func TestRewriteKey(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	code, compiler := "this", "go1.26.8"
 	key := func(commands, tags []string) string {
 		t.Helper()
-		key, err := rewriteKey(source, commands, tags)
+		key, err := rewriteKey(code, compiler, source, commands, tags)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,4 +44,8 @@ func TestRewriteKey(t *testing.T) {
 	fresh("another go.mod", key([]string{"a", "b"}, []string{"t"}))
 	write("go.sum", "a v1 h1:x\n")
 	fresh("another go.sum", key([]string{"a", "b"}, []string{"t"}))
+	compiler = "go1.26.9"
+	fresh("another Go", key([]string{"a", "b"}, []string{"t"}))
+	code = "another"
+	fresh("another mkiso", key([]string{"a", "b"}, []string{"t"}))
 }

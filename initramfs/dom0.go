@@ -189,7 +189,8 @@ func one(tree *payload.Tree, pattern string) (payload.Entry, error) {
 		return payload.Entry{}, err
 	}
 	if len(found) != 1 {
-		return payload.Entry{}, fmt.Errorf("%s: %d files of the packages match, want one: does package initramfs still name the right ones?", pattern, len(found))
+		return payload.Entry{}, fmt.Errorf("%s: %d files of the packages match, want one: "+
+			"does package initramfs still name the right ones?", pattern, len(found))
 	}
 	return tree.Lookup(found[0].Path)
 }

@@ -2,13 +2,9 @@ package initramfs
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -17,6 +13,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/atomicfile"
+	"github.com/zerodisc/zerodisc/internal/buildcache"
 )
 
 // squashOptions of mksquashfs: no dates and no owners, so that the same files give the same bytes.
@@ -27,67 +24,60 @@ var squashOptions = []string{
 	"-all-root", "-no-xattrs", "-mkfs-time", "0", "-all-time", "0", "-no-exports", "-no-progress", "-quiet",
 }
 
-// squash makes a squashfs image of what a lists and returns its file, which is kept, named by what
-// it depends on: a compressed image stays so in RAM, unlike a compressed cpio archive, and only
-// what is used of it is decompressed.
+// squash makes a squashfs image of what a lists and returns its file, which is kept: a compressed image stays so in
+// RAM, unlike a compressed cpio archive, and only what is used of it is decompressed.
 func (in Inputs) squash(ctx context.Context, a *Archive) (string, error) {
-	name, err := in.imageName("squashfs-tools", squashOptions, a.WriteTar, ".squashfs")
+	key, err := in.imageKey(squashTool, squashOptions, a.WriteTar, ".squashfs")
 	if err != nil {
 		return "", err
 	}
-	if ok, err := kept(name); ok || err != nil {
-		return name, err
-	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return "", err
-	}
-	partial := name + ".partial"
-	defer os.Remove(partial)
-	if err := in.mksquashfs(ctx, a, partial); err != nil {
-		return "", err
-	}
-	return name, os.Rename(partial, name)
+	return in.Cache.Entry(imagesKind, key, func(image string) error { return in.mksquashfs(ctx, a, image) })
 }
 
+// squashTool is the program that makes squashfs images.
+const squashTool = "mksquashfs"
+
 func (in Inputs) mksquashfs(ctx context.Context, a *Archive, image string) error {
-	// It would append to an image that is there.
-	if err := os.Remove(image); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	cmd, err := in.Tree.Tool(ctx, "mksquashfs", append([]string{"-", image}, squashOptions...)...)
+	cmd, err := in.Tree.Tool(ctx, squashTool, append([]string{"-", image}, squashOptions...)...)
 	if err != nil {
 		return err
 	}
-	// mksquashfs refuses its own date options beside this variable.
+	// mksquashfs refuses its own date options together with this variable.
 	cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool { return strings.HasPrefix(v, "SOURCE_DATE_EPOCH=") })
 	return feed(cmd, a.WriteTar)
 }
 
-// modulesFormat changes when SelectModules and WriteSubset write something else for the same list.
-const modulesFormat = "2"
+// What the directory of the disc's modules holds.
+const (
+	allModules     = "tree"            // all of them, by release
+	earlyModules   = "early"           // EarlyModules
+	categoriesFile = "categories.json" // what category of the list each belongs to
+)
 
-// modules selects the modules of the kernel release and returns a directory with two of them, tree,
-// which has all by release, and early, and with their categories. It takes seconds, so the result is kept,
-// named by what it depends on.
+// modules selects the modules of the kernel release and returns a directory with them. It takes seconds, so the
+// result is kept, under the name of what it depends on, this program among it.
 func (in Inputs) modules(ctx context.Context, release string) (string, error) {
 	source, err := in.Tree.Lookup("/usr/lib/modules/" + release)
 	if err != nil {
 		return "", err
 	}
-	key := sha256.Sum256([]byte(strings.Join(slices.Concat(
-		[]string{source.Package.SHA256, modulesFormat, ModulesSpec}, EarlyModules), "\n")))
-	dir := filepath.Join(in.CacheDir, "modules", hex.EncodeToString(key[:8]))
-	if ok, err := kept(dir); ok || err != nil {
-		return dir, err
-	}
-	work := dir + ".partial"
-	if err := os.RemoveAll(work); err != nil {
+	code, err := buildcache.Code()
+	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(work)
-	tree := filepath.Join(work, "tree")
+	key := modulesKey(code, source.Package.SHA256)
+	return in.Cache.Entry(modulesKind, key, func(dir string) error { return in.selectModules(ctx, release, dir) })
+}
+
+// modulesKey names what code makes of a package of the kernel's.
+func modulesKey(code, kernel string) string {
+	return buildcache.Key(code, kernel, ModulesSpec, strings.Join(EarlyModules, " "))
+}
+
+func (in Inputs) selectModules(ctx context.Context, release, dir string) error {
+	tree := filepath.Join(dir, allModules)
 	if err := os.MkdirAll(tree, 0o755); err != nil {
-		return "", err
+		return err
 	}
 	selection, err := SelectModules(ctx, ModuleRequest{
 		Root:     filepath.Join(in.Tree.Root(), "usr/lib/modules", release),
@@ -95,22 +85,16 @@ func (in Inputs) modules(ctx context.Context, release string) (string, error) {
 		Dir: filepath.Join(tree, release),
 	})
 	if err != nil {
-		return "", err
+		return err
 	}
 	if err := selection.checkOrder(boot.Stage1Modules...); err != nil {
-		return "", err
+		return err
 	}
-	if err := selection.WriteSubset(filepath.Join(work, "early"), EarlyModules...); err != nil {
-		return "", err
+	if err := selection.WriteSubset(filepath.Join(dir, earlyModules), EarlyModules...); err != nil {
+		return err
 	}
-	if err := selection.writeCategories(work); err != nil {
-		return "", err
-	}
-	return dir, os.Rename(work, dir)
+	return selection.writeCategories(dir)
 }
-
-// categoriesFile is a directory of modules' file that says what category of the list each belongs to.
-const categoriesFile = "categories.json"
 
 func (s *ModuleSelection) writeCategories(dir string) error {
 	categories := map[string]string{}

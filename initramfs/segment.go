@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 
 	"github.com/zerodisc/zerodisc/internal/atomicfile"
+	"github.com/zerodisc/zerodisc/internal/payload"
 )
 
 // zstdLevel is the highest level whose window (8 MiB) the kernel's decompressor takes.
@@ -20,39 +21,50 @@ const zstdLevel = "-19"
 
 var zstdOptions = []string{zstdLevel, "-T2", "--no-progress", "-c", "-"}
 
-// compress compresses a as a cpio archive and returns the resulting file, which is kept, named by
-// what it depends on.
+// zstdTool is the program that compresses.
+const zstdTool = "zstd"
+
+// compress compresses a as a cpio archive and returns the resulting file, which is kept.
 func (in Inputs) compress(ctx context.Context, a *Archive) (string, error) {
-	name, err := in.imageName("zstd", zstdOptions, a.Write, ".cpio.zst")
+	key, err := in.imageKey(zstdTool, zstdOptions, a.Write, ".cpio.zst")
 	if err != nil {
 		return "", err
 	}
-	if ok, err := kept(name); ok || err != nil {
-		return name, err
-	}
-	return name, atomicfile.Write(name, func(f *os.File) error {
-		cmd, err := in.Tree.Tool(ctx, "zstd", zstdOptions...)
+	return in.Cache.Entry(imagesKind, key, func(image string) error {
+		cmd, err := in.Tree.Tool(ctx, zstdTool, zstdOptions...)
 		if err != nil {
 			return err
 		}
-		cmd.Stdout = f
-		return feed(cmd, a.Write)
+		return atomicfile.Write(image, func(f *os.File) error {
+			cmd.Stdout = f
+			return feed(cmd, a.Write)
+		})
 	})
 }
 
-// imageName is the file for what the tool in package pkg makes with options of what write writes,
-// named by all three.
-func (in Inputs) imageName(pkg string, options []string, write func(io.Writer) error, suffix string) (string, error) {
-	tool, err := in.Tree.Package(pkg)
+// imageKey names what the tool makes with options of what write writes: by all three, and by the packages that
+// the tool and its libraries come from.
+func (in Inputs) imageKey(tool string, options []string, write func(io.Writer) error, suffix string) (string, error) {
+	packages, err := in.Tree.ToolPackages(tool)
 	if err != nil {
 		return "", err
 	}
+	key, err := imageKey(packages, tool, options, write)
+	return key + suffix, err
+}
+
+func imageKey(
+	packages []payload.Package, tool string, options []string, write func(io.Writer) error,
+) (string, error) {
 	sum := sha256.New()
-	fmt.Fprintln(sum, tool.SHA256, options)
+	for _, p := range packages {
+		fmt.Fprintln(sum, p.SHA256)
+	}
+	fmt.Fprintf(sum, "%s %q\n", tool, options)
 	if err := write(sum); err != nil {
 		return "", err
 	}
-	return filepath.Join(in.CacheDir, "images", hex.EncodeToString(sum.Sum(nil))+suffix), nil
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // feed runs cmd with what write writes as its standard input.

@@ -5,57 +5,88 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/zerodisc/zerodisc/internal/atomicfile"
+	"github.com/zerodisc/zerodisc/internal/buildcache"
 	"github.com/zerodisc/zerodisc/internal/payload"
 )
 
-// withTool are inputs whose payload lists a package of the given hash, without its files.
-func withTool(dir, pkg, sum string) Inputs {
-	return Inputs{CacheDir: dir, Tree: &payload.Tree{
-		Resolution: &payload.Resolution{Packages: []payload.Package{{Name: pkg, SHA256: sum}}},
-	}}
-}
-
-func TestImageName(t *testing.T) {
+// TestImageKey changes, one by one, what an image depends on.
+func TestImageKey(t *testing.T) {
 	a, b := NewArchive(), NewArchive()
 	b.Text("/x", "", 0o644)
+	tool, library := payload.Package{Name: "zstd", SHA256: "1"}, payload.Package{Name: "libzstd1", SHA256: "2"}
+	newer := payload.Package{Name: "libzstd1", SHA256: "3"}
 	seen := map[string]int{}
 	for i, test := range []struct {
-		sum     string
-		options []string
-		archive *Archive
+		packages []payload.Package
+		tool     string
+		options  []string
+		archive  *Archive
 	}{
-		{"one", []string{"-19"}, a}, {"two", []string{"-19"}, a}, {"one", []string{"-3"}, a}, {"one", []string{"-19"}, b},
+		{[]payload.Package{tool, library}, "zstd", []string{"-19"}, a},
+		{[]payload.Package{tool, newer}, "zstd", []string{"-19"}, a},
+		{[]payload.Package{tool, library}, "unzstd", []string{"-19"}, a},
+		{[]payload.Package{tool, library}, "zstd", []string{"-3"}, a},
+		{[]payload.Package{tool, library}, "zstd", []string{"-19"}, b},
 	} {
-		in := withTool("/cache", "zstd", test.sum)
-		name, err := in.imageName("zstd", test.options, test.archive.Write, ".zst")
+		key, err := imageKey(test.packages, test.tool, test.options, test.archive.Write)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if other, ok := seen[name]; ok || filepath.Dir(name) != "/cache/images" || filepath.Ext(name) != ".zst" {
-			t.Errorf("case %d: %s (case %d)", i, name, other)
+		if other, ok := seen[key]; ok {
+			t.Errorf("case %d: %s (case %d)", i, key, other)
 		}
-		seen[name] = i
-	}
-	if _, err := withTool("/cache", "zstd", "one").imageName("squashfs-tools", nil, a.Write, ""); err == nil {
-		t.Error("no error without the tool's package")
+		seen[key] = i
 	}
 }
 
-// What one zstd has compressed does not stand for what another would.
-func TestCompressAsksForTheTool(t *testing.T) {
-	dir, a := t.TempDir(), NewArchive()
-	name, err := withTool(dir, "zstd", "one").imageName("zstd", zstdOptions, a.Write, ".cpio.zst")
+// TestModulesKey wants the code that strips the modules to be a part of their key.
+func TestModulesKey(t *testing.T) {
+	key := modulesKey("code", "kernel")
+	for _, other := range []string{modulesKey("another", "kernel"), modulesKey("code", "newer"), modulesKey("kernel", "code")} {
+		if other == key {
+			t.Errorf("the key of two sets of modules is %s", key)
+		}
+	}
+}
+
+// TestRewriteIsKept has the commands rewritten once, and again when a rewritten one is damaged.
+func TestRewriteIsKept(t *testing.T) {
+	cache, err := buildcache.Open(t.Context(), t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := atomicfile.Write(name, func(*os.File) error { return nil }); err != nil {
+	defer cache.Close()
+	in := Inputs{Source: "..", Go: compiler(t), Cache: cache}
+	rewritten := func() (file string, info os.FileInfo) {
+		t.Helper()
+		dir, err := in.rewriteCommands(t.Context(), []string{uroot + "core/true"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, err := filepath.Glob(filepath.Join(dir, "true", "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("rewritten are %v, %v", files, err)
+		}
+		info, err = os.Stat(files[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return files[0], info
+	}
+	file, first := rewritten()
+	if _, again := rewritten(); !os.SameFile(first, again) {
+		t.Error("rewritten again for nothing")
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := withTool(dir, "zstd", "one").compress(t.Context(), a); got != name || err != nil {
-		t.Errorf("the file that is kept: %s, %v, want %s", got, err, name)
+	damaged := append([]byte{text[0] ^ 1}, text[1:]...)
+	if err := os.WriteFile(file, damaged, 0o644); err != nil {
+		t.Fatal(err)
 	}
-	if got, err := withTool(dir, "zstd", "two").compress(t.Context(), a); err == nil {
-		t.Errorf("another zstd: %s, want a try to run it", got)
+	rewritten()
+	if now, err := os.ReadFile(file); string(now) != string(text) {
+		t.Errorf("the damaged command is used: %v", err)
 	}
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/toolchain"
 )
 
 // ModulePath is that of zerodisc.
@@ -40,29 +40,36 @@ var tagsFlag = "-tags=" + strings.Join(buildTags, ",")
 var buildFlags = []string{"build", "-trimpath", "-ldflags=-s -w -buildid=", "-gcflags=all=-l", tagsFlag}
 
 // compile compiles the programs into dir, statically linked.
-func compile(ctx context.Context, source, dir string) (p programs, err error) {
-	packages, err := urootCommands(ctx, source)
+func (in Inputs) compile(ctx context.Context, dir string) (p programs, err error) {
+	packages, err := urootCommands(ctx, in.Go, in.Source)
 	if err != nil {
 		return p, err
 	}
-	rewritten, err := rewriteCommands(source, dir, packages)
+	rewritten, err := in.rewriteCommands(ctx, packages)
 	if err != nil {
 		return p, err
 	}
-	seen, err := overlay(source, dir, rewritten, packages)
+	seen, err := overlay(in.Source, dir, rewritten, packages)
 	if err != nil {
 		return p, err
 	}
 	p.init, p.stage1 = filepath.Join(dir, "init"), filepath.Join(dir, "stage1")
-	for _, args := range [][]string{{"-overlay", seen, "-o", p.init, "./cmd/init"}, {"-o", p.stage1, "./cmd/init/stage1"}} {
-		if _, err := goCommand(ctx, source, slices.Concat(buildFlags, args)...); err != nil {
-			return p, err
-		}
+	if err := in.goBuild(ctx, "-overlay", seen, "-o", p.init, "./cmd/init"); err != nil {
+		return p, err
+	}
+	if err := in.goBuild(ctx, "-o", p.stage1, "./cmd/init/stage1"); err != nil {
+		return p, err
 	}
 	for _, name := range packages {
 		p.commands = append(p.commands, path.Base(name))
 	}
 	return p, nil
+}
+
+// goBuild compiles a program of the disc.
+func (in Inputs) goBuild(ctx context.Context, args ...string) error {
+	_, err := in.Go.Run(ctx, in.Source, slices.Concat(buildFlags, args)...)
+	return err
 }
 
 // Module is a Go module whose packages are compiled into the userland.
@@ -73,13 +80,14 @@ type Module struct {
 }
 
 // UserlandModules lists the modules that the userland is compiled from besides this one, sorted.
-func UserlandModules(ctx context.Context, source string) ([]Module, error) {
-	commands, err := urootCommands(ctx, source)
+func UserlandModules(ctx context.Context, compiler *toolchain.Toolchain, source string) ([]Module, error) {
+	commands, err := urootCommands(ctx, compiler, source)
 	if err != nil {
 		return nil, err
 	}
 	const format = `{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}`
-	out, err := goCommand(ctx, source, append([]string{"list", tagsFlag, "-deps", "-f", format, "./cmd/init"}, commands...)...)
+	list := append([]string{"list", tagsFlag, "-deps", "-f", format, "./cmd/init"}, commands...)
+	out, err := compiler.Run(ctx, source, list...)
 	if err != nil {
 		return nil, fmt.Errorf("list the userland's modules: %w", err)
 	}
@@ -115,20 +123,6 @@ func licences(dir string) ([]string, error) {
 		}
 	}
 	return names, nil
-}
-
-// goCommand runs the go tool in dir for the disc's machine and returns its standard output.
-func goCommand(ctx context.Context, dir string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "GOFLAGS=-buildvcs=false")
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("go %s: %w\n%s", args[0], err, strings.TrimSpace(string(out)+stderr.String()))
-	}
-	return string(out), nil
 }
 
 // userlandImage lists what is mounted at /usr, in dom0 and in the demo guests: init under every name.

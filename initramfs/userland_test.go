@@ -12,6 +12,7 @@ import (
 	"github.com/u-root/u-root/pkg/cpio"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/toolchain"
 )
 
 // mountedLinks returns the links of an archive that is mounted at dir: path -> target's path.
@@ -35,12 +36,22 @@ func mountedLinks(t *testing.T, a *Archive, dir string) map[string]string {
 	return links
 }
 
+// compiler is the Go that go.mod pins.
+func compiler(t *testing.T) *toolchain.Toolchain {
+	t.Helper()
+	c, err := toolchain.Open(t.Context(), "..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 func TestUserlandImage(t *testing.T) {
 	p := programs{init: filepath.Join(t.TempDir(), "init")}
 	if err := os.WriteFile(p.init, nil, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	commands, err := urootCommands(t.Context(), "..")
+	commands, err := urootCommands(t.Context(), compiler(t), "..")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +92,7 @@ func TestUserlandImage(t *testing.T) {
 
 // TestUserlandModules looks for a module that is there, and for one that is not, because of the tags.
 func TestUserlandModules(t *testing.T) {
-	modules, err := UserlandModules(t.Context(), "..")
+	modules, err := UserlandModules(t.Context(), compiler(t), "..")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,5 +108,47 @@ func TestUserlandModules(t *testing.T) {
 	}
 	if m, ok := found["github.com/charmbracelet/bubbletea"]; ok {
 		t.Errorf("%s is not compiled in", m.Path)
+	}
+}
+
+// anotherGo puts a go command first in PATH that has the pinned version's number and compiles something else,
+// and sets what would change what any Go compiles.
+func anotherGo(t *testing.T) {
+	t.Helper()
+	dir := t.TempDir()
+	script := `#!/bin/sh
+case $1 in
+build) while [ "$1" != -o ]; do shift; done; echo "compiled by another Go" >"$2";;
+*) PATH=${PATH#*:}; exec go "$@";;
+esac
+`
+	if err := os.WriteFile(filepath.Join(dir, "go"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	for name, value := range map[string]string{"GOFLAGS": "-gcflags=-N", "GOAMD64": "v3", "GOFIPS140": "latest"} {
+		t.Setenv(name, value)
+	}
+}
+
+// TestAnotherGo compiles stage1 twice: the second time for a person who has another Go and settings of their own.
+func TestAnotherGo(t *testing.T) {
+	compile := func() string {
+		t.Helper()
+		in := Inputs{Source: "..", Go: compiler(t)}
+		program := filepath.Join(t.TempDir(), "stage1")
+		if err := in.goBuild(t.Context(), "-o", program, "./cmd/init/stage1"); err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	first := compile()
+	anotherGo(t)
+	if compile() != first {
+		t.Error("another Go in PATH gives another program")
 	}
 }

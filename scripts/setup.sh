@@ -12,6 +12,8 @@ needs='
 /usr/sbin/fsck.fat                                      dosfstools
 /usr/bin/mtools                                         mtools
 /usr/bin/isoinfo                                        genisoimage
+/usr/bin/gpg                                            gpg
+/usr/bin/gpg-agent                                      gpg-agent
 /usr/bin/git                                            git
 /usr/bin/make                                           make
 /etc/ssl/certs/ca-certificates.crt                      ca-certificates
@@ -62,27 +64,41 @@ apt_install() {
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
 }
 
-# install_go brings a Go that scripts/with-go accepts: the newest that apt has, and where that is
-# older than 1.21 (Debian 12) the release of go.mod, fetched by it as a module.
-install_go() {
-	refresh_lists golang-go
-	newest=$(apt-cache pkgnames golang-1. | sed -n 's/^golang-1\.\([0-9]*\)-go$/\1/p' | sort -n | tail -n 1)
-	if [ "${newest:-0}" -ge 21 ]; then
-		install "golang-1.$newest-go"
-		return
-	fi
-	command -v go >/dev/null || install golang-go
-	release=$(sed -n 's/^go \([0-9.]*\)$/\1/p' go.mod)
-	echo "setup: fetching Go $release, Debian's is too old"
-	# Outside this module: the old Go cannot read its go.mod. The checksum database is asked.
-	dir=$(cd / && go mod download -json "golang.org/toolchain@v0.0.1-go$release.linux-$(dpkg --print-architecture)" |
+# pinned_go says whether with-go takes the Go of go.mod out of the module cache.
+pinned_go() {
+	case $(scripts/with-go sh -c 'command -v go' 2>/dev/null) in
+	*/golang.org/toolchain@*) ;;
+	*) return 1 ;;
+	esac
+}
+
+# any_go prints a Go that can fetch another one, whatever its release.
+any_go() {
+	for go in "$(command -v go || true)" /usr/local/go/bin/go /usr/lib/go-1.*/bin/go; do
+		if [ -x "$go" ]; then
+			echo "$go"
+			return
+		fi
+	done
+	return 1
+}
+
+# fetch_go brings the Go of go.mod into the module cache, as the module in which the Go project publishes
+# it. The checksum database is asked.
+fetch_go() {
+	any_go >/dev/null || install golang-go
+	go=$(any_go)
+	release=$(sed -n 's/^toolchain \(go[0-9.]*\)$/\1/p' go.mod)
+	echo "setup: fetching $release, which compiles the disc's programs"
+	# Outside this module: an old Go cannot read its go.mod.
+	dir=$(cd / && GOFLAGS='' GOTOOLCHAIN=local "$go" mod download -json \
+		"golang.org/toolchain@v0.0.1-$release.linux-$("$go" env GOARCH)" |
 		sed -n 's/^[[:space:]]*"Dir": "\(.*\)",\{0,1\}$/\1/p')
 	[ -n "$dir" ] || {
-		echo "setup: no Go $release; install Go 1.21 or newer from go.dev or backports" >&2
+		echo "setup: cannot fetch $release: is there a network, and does GOPROXY lead to a module proxy?" >&2
 		exit 1
 	}
-	# A module carries no permissions, and the module cache is read-only.
-	chmod -R u+w "$dir"
+	# A module carries no permissions.
 	chmod +x "$dir"/bin/* "$dir"/pkg/tool/*/*
 }
 
@@ -91,4 +107,4 @@ if [ -n "$packages" ]; then
 	# shellcheck disable=SC2086 # one word a package
 	install $packages
 fi
-scripts/with-go true 2>/dev/null || install_go
+pinned_go || fetch_go

@@ -36,9 +36,6 @@ type demoGuest struct {
 	address atomic.Pointer[string]
 }
 
-// guestModules are the drivers of a guest's disks and network.
-var guestModules = []string{"xen_netfront", "xen_blkfront"}
-
 // runDemoGuest boots a demo guest and keeps it going until somebody asks for its end.
 func runDemoGuest(s *system) int {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -69,7 +66,7 @@ func loadGuestModules(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return loader.LoadAll(ctx, guestModules...)
+	return loader.LoadAll(ctx, boot.GuestModules...)
 }
 
 // findName asks xenstore what this guest is called.

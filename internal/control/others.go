@@ -22,14 +22,16 @@ type other struct {
 func (c *Controller) followOthers(ctx context.Context) {
 	rebooting := map[string]*other{} // by UUID
 	updates := c.State.Subscribe(ctx)
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
 	for {
 		now := c.State.Snapshot()
+		var tick <-chan time.Time // a quiet host is left in peace
+		if len(rebooting) > 0 {
+			tick = time.After(time.Second)
+		}
 		select {
 		case update := <-updates:
 			now = update.Snapshot
-		case <-tick.C:
+		case <-tick:
 		case <-ctx.Done():
 			return
 		}

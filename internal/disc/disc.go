@@ -4,14 +4,19 @@ package disc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"os/exec"
+	"io/fs"
+	"os"
 	"path/filepath"
-	"strings"
+
+	"golang.org/x/mod/modfile"
 
 	"github.com/zerodisc/zerodisc/initramfs"
+	"github.com/zerodisc/zerodisc/internal/buildcache"
 	"github.com/zerodisc/zerodisc/internal/progress"
+	"github.com/zerodisc/zerodisc/internal/toolchain"
 )
 
 // Options are what mkiso's flags say.
@@ -39,17 +44,16 @@ type Options struct {
 type builder struct {
 	Options
 	source   string // this module's root directory
+	compiler *toolchain.Toolchain
+	cache    *buildcache.Cache
 	progress *progress.Progress
 }
 
 // Build builds the image at opts.Output. What the options ask for is checked before anything is built. A failure or
 // a cancelled context leaves no partial image behind, and an older image as it was.
-func Build(ctx context.Context, opts Options) error {
-	source, err := moduleRoot(ctx)
+func Build(ctx context.Context, opts Options) (err error) {
+	source, err := moduleRoot()
 	if err != nil {
-		return err
-	}
-	if opts.CacheDir, err = filepath.Abs(opts.CacheDir); err != nil {
 		return err
 	}
 	b := &builder{Options: opts, source: source, progress: progress.New(opts.Out)}
@@ -58,6 +62,13 @@ func Build(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
+	if err := b.findCompiler(ctx); err != nil {
+		return err
+	}
+	if err := b.openCache(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.cache.Close()) }()
 	parts, err := b.makeParts(ctx, plan)
 	if err != nil {
 		return err
@@ -75,15 +86,46 @@ func Build(ctx context.Context, opts Options) error {
 	return b.writeRelease(ctx, plan, parts, disc)
 }
 
-// moduleRoot finds the sources of zerodisc, which is where mkiso is run.
-func moduleRoot(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Path}} {{.Dir}}").Output()
+// moduleRoot finds the sources of zerodisc, which is where mkiso is run: the first directory with a go.mod
+// on the way up from the current one.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
 	if err != nil {
-		return "", fmt.Errorf("find zerodisc's sources: go list: %w", err)
+		return "", fmt.Errorf("find zerodisc's sources: %w", err)
 	}
-	path, dir, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
-	if path != initramfs.ModulePath {
-		return "", fmt.Errorf("mkiso is run from within zerodisc's sources, this is module %q", path)
+	for {
+		text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		parent := filepath.Dir(dir)
+		switch module := modfile.ModulePath(text); {
+		case module == initramfs.ModulePath:
+			return dir, nil
+		case err == nil:
+			return "", fmt.Errorf("mkiso is run from within zerodisc's sources, this is module %q", module)
+		case !errors.Is(err, fs.ErrNotExist):
+			return "", fmt.Errorf("find zerodisc's sources: %w", err)
+		case parent == dir:
+			return "", errors.New("mkiso is run from within zerodisc's sources, and there is no go.mod here or above")
+		}
+		dir = parent
 	}
-	return dir, nil
+}
+
+// findCompiler finds the one Go that compiles the disc's programs, and that mkiso itself is compiled with.
+func (b *builder) findCompiler(ctx context.Context) error {
+	pinned, err := toolchain.Pinned(b.source)
+	if err != nil {
+		return err
+	}
+	if err := toolchain.CheckSelf(pinned); err != nil {
+		return err
+	}
+	b.progress.Step("finding the compiler " + pinned)
+	b.compiler, err = toolchain.Open(ctx, b.source)
+	return err
+}
+
+// openCache waits until no other build uses the cache: until the end of this one, whose files are in it.
+func (b *builder) openCache(ctx context.Context) (err error) {
+	b.cache, err = buildcache.Open(ctx, b.CacheDir, b.progress.Step)
+	return err
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/zerodisc/zerodisc/initramfs"
+	"github.com/zerodisc/zerodisc/internal/toolchain"
 )
 
 // TestDocuments looks for the licence of everything that comes in no package of Debian's.
@@ -55,7 +56,11 @@ func TestDocuments(t *testing.T) {
 }
 
 func TestGoLicence(t *testing.T) {
-	modules, err := initramfs.UserlandModules(t.Context(), "../..")
+	compiler, err := toolchain.Open(t.Context(), "../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules, err := initramfs.UserlandModules(t.Context(), compiler, "../..")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os/exec"
 	"path/filepath"
@@ -100,15 +99,14 @@ func (p parts) menuFiles(menu grub.Menu, settings grub.Settings, sums digests) (
 
 // provenance says what the disc is made of.
 func (b *builder) provenance(ctx context.Context, id string, packages []payload.Package) (provenance, error) {
-	modules, err := initramfs.UserlandModules(ctx, b.source)
+	modules, err := initramfs.UserlandModules(ctx, b.compiler, b.source)
 	if err != nil {
 		return provenance{}, err
 	}
-	compiler, err := b.goEnv(ctx, "GOVERSION")
 	return provenance{
-		Version: boot.Version, ID: id, Revision: b.revision(ctx), Compiler: compiler, Suite: b.Suite,
+		Version: boot.Version, ID: id, Revision: b.revision(ctx), Compiler: b.compiler.Version, Suite: b.Suite,
 		Packages: packages, Modules: modules,
-	}, err
+	}, nil
 }
 
 // documents are the texts for people.
@@ -141,17 +139,6 @@ func goLicence(modules []initramfs.Module) (string, error) {
 	}
 	return "", errors.New("licence of Go: the userland has no module golang.org/x/sys any more; " +
 		"take it from another one of golang.org/x")
-}
-
-// goEnv asks the Go that compiles the userland: go.mod may choose another than the one in PATH.
-func (b *builder) goEnv(ctx context.Context, name string) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", "env", name)
-	cmd.Dir = b.source
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("go env %s: %w", name, err)
-	}
-	return strings.TrimSpace(string(out)), nil
 }
 
 // writeImage writes the disc to its place and prints what takes how many bytes.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"github.com/zerodisc/zerodisc/boot"
@@ -30,7 +29,7 @@ type parts struct {
 func (b *builder) makeParts(ctx context.Context, p plan) (made parts, err error) {
 	b.progress.Step("resolving packages")
 	made.tree, err = payload.Load(ctx, payload.Options{
-		CacheDir: filepath.Join(b.CacheDir, "payload"), LockFile: b.Lock,
+		Cache: b.cache, LockFile: b.Lock,
 		Mirror: b.Mirror, Suite: b.Suite, Offline: b.Offline,
 		Progress: func(p payload.Progress) { b.progress.Bytes(p.Step, p.Done, p.Total) },
 	}, slices.Concat(initramfs.Packages, p.packages)...)
@@ -38,7 +37,7 @@ func (b *builder) makeParts(ctx context.Context, p plan) (made parts, err error)
 		return made, err
 	}
 	made.made, err = initramfs.Build(ctx, initramfs.Inputs{
-		Source: b.source, CacheDir: b.CacheDir, Tree: made.tree, Step: b.progress.Step,
+		Source: b.source, Go: b.compiler, Cache: b.cache, Tree: made.tree, Step: b.progress.Step,
 	})
 	if err != nil {
 		return made, err

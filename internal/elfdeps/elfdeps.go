@@ -50,7 +50,8 @@ type MissingError struct {
 }
 
 func (e *MissingError) Error() string {
-	return fmt.Sprintf("%s needs %s, which is not in %s: add the package that contains it", e.Binary, e.Library, strings.Join(e.Dirs, ", "))
+	return fmt.Sprintf("%s needs %s, which is not in %s: add the package that contains it",
+		e.Binary, e.Library, strings.Join(e.Dirs, ", "))
 }
 
 // Closure returns all libraries the given files of the tree need, directly and through each

@@ -53,7 +53,7 @@ func (r *repo) serve(suffix string, hangUp bool) Options {
 	r.t.Cleanup(func() { close(ended) }) // before the server waits for its handlers
 	opts := r.options()
 	opts.Mirror = server.URL + "/debian"
-	opts.timeout = time.Second
+	opts.timeout = 4 * time.Second // much more than apt is silent for on a busy machine
 	return opts
 }
 
@@ -85,7 +85,7 @@ func TestMirrorHangsUp(t *testing.T) {
 	opts := r.serve(debTool.filename(), true)
 	opts.timeout = defaultTimeout // the server hangs up at once, also when apt asks again
 	failLoad(t, opts, "tool", "download packages", debTool.name, "-mirror")
-	kept, err := filepath.Glob(filepath.Join(opts.CacheDir, "debs", "*.deb"))
+	kept, err := filepath.Glob(opts.path("debs", "*.deb"))
 	if err != nil || len(kept) != 2 {
 		t.Errorf("kept %v, %v", kept, err)
 	}
@@ -124,9 +124,11 @@ func fillDisks(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.step, func(t *testing.T) {
 			opts := newRepo(t, testDeb{"large", "1", "", map[string]string{"usr/large": test.content}}).options()
-			mountTmpfs(t, opts.CacheDir, "size=512k")
-			mountTmpfs(t, filepath.Join(opts.CacheDir, "apt"), test.aptRoot)
-			failLoad(t, opts, "large", test.step, opts.CacheDir, "the disk is full", "-cache")
+			disk := t.TempDir()
+			mountTmpfs(t, disk, "size=512k")
+			mountTmpfs(t, filepath.Join(disk, "payload", "apt"), test.aptRoot)
+			opts.Cache = newCache(t, disk)
+			failLoad(t, opts, "large", test.step, disk, "the disk is full", "-cache")
 		})
 	}
 }

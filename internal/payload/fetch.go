@@ -70,7 +70,8 @@ func fetch(ctx context.Context, opts Options, pkgs []Package) error {
 		return nil
 	}
 	if opts.Offline {
-		return fmt.Errorf("offline, and the cache %s lacks %s: run mkiso once without -offline", opts.CacheDir, names(missing))
+		return fmt.Errorf("offline, and the cache %s lacks %s: run mkiso once without -offline",
+			opts.Cache.Path(), names(missing))
 	}
 	if err := checkSpace(opts.path("debs"), totalSize(missing)); err != nil {
 		return err
@@ -100,7 +101,7 @@ func checkSpace(dir string, size int64) error {
 }
 
 func (a *apt) download(ctx context.Context, opts Options, pkgs []Package) error {
-	dir, err := os.MkdirTemp(opts.path("tmp"), "download-")
+	dir, err := opts.Cache.Temp("download")
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -168,7 +167,8 @@ func loadByLock(ctx context.Context, opts Options, roots []string) (*Tree, error
 	tree, err := loadExact(ctx, opts, res)
 	switch {
 	case errors.Is(err, errGone):
-		return nil, fmt.Errorf("lock %s: %w: the archive has moved on; delete the lock to build from what it has now", opts.LockFile, err)
+		return nil, fmt.Errorf("lock %s: %w: the archive has moved on; delete the lock to build from what it has now",
+			opts.LockFile, err)
 	case err != nil:
 		return nil, fmt.Errorf("lock %s: %w", opts.LockFile, err)
 	}
@@ -209,11 +209,10 @@ func loadExact(ctx context.Context, opts Options, res *Resolution) (*Tree, error
 	return load(ctx, opts, res)
 }
 
+// lockExt is the end of the names of resolutions in the cache that come from lock files.
+const lockExt = ".lock"
+
 // keepResolution has prune spare the packages of a lock, which the archive may not have any more.
 func keepResolution(opts Options, res *Resolution) error {
-	raw, err := json.MarshalIndent(saved{Resolution: *res}, "", "  ")
-	if err != nil {
-		return err
-	}
-	return atomicfile.WriteBytes(opts.path("resolutions", "lock-"+res.key()+".json"), raw)
+	return WriteLock(opts.path("resolutions", res.key()+lockExt), res)
 }

@@ -47,7 +47,7 @@ func TestLock(t *testing.T) {
 
 	// Same archive, empty cache.
 	elsewhere := opts
-	elsewhere.CacheDir = t.TempDir()
+	elsewhere.Cache = newCache(t, t.TempDir())
 	if tree := mustLoad(t, elsewhere, "tool"); !reflect.DeepEqual(tree.Resolution, first.Resolution) {
 		t.Errorf("elsewhere: %+v, want %+v", tree.Resolution, first.Resolution)
 	}
@@ -72,7 +72,7 @@ func TestLockOfPackageThatIsGone(t *testing.T) {
 	opts := lockOptions(t, r)
 	mustLoad(t, opts, "thing")
 	r.replace(debThing, "0.2")
-	opts.CacheDir = t.TempDir()
+	opts.Cache = newCache(t, t.TempDir())
 	failLoad(t, opts, "thing", opts.LockFile, "'0.1'", "'thing'", "delete the lock")
 	opts.Offline = true
 	failLoad(t, opts, "thing", opts.LockFile, "lacks thing", "-offline")
@@ -86,7 +86,7 @@ func TestLockYoungerThanIndex(t *testing.T) {
 	r.replace(debThing, "0.2")
 	opts := lockOptions(t, r)
 	mustLoad(t, opts, "thing")
-	opts.CacheDir = old.CacheDir
+	opts.Cache = old.Cache
 	if p, err := mustLoad(t, opts, "thing").Package("thing"); err != nil || p.Version != "0.2" {
 		t.Errorf("thing is %s, %v", p.Version, err)
 	}
@@ -100,7 +100,7 @@ func TestLockRefusesOtherBytes(t *testing.T) {
 	other := debThing
 	other.files = map[string]string{"usr/lib/one/thing": "something else altogether"}
 	r.replace(other, other.version)
-	opts.CacheDir = t.TempDir()
+	opts.Cache = newCache(t, t.TempDir())
 	failLoad(t, opts, "thing", opts.LockFile, "thing has")
 }
 
@@ -131,8 +131,8 @@ func TestLockIsKeptInCache(t *testing.T) {
 	mustLoad(t, unlocked, "thing") // the resolution that named 0.1 is gone
 	mustLoad(t, opts, "thing")
 	old := time.Now().Add(-2 * pruneAge)
-	for _, file := range []string{"debs/" + locked.Resolution.Packages[0].SHA256 + ".deb", "unpacked/" + locked.Resolution.Packages[0].SHA256} {
-		if err := os.Chtimes(filepath.Join(opts.CacheDir, file), old, old); err != nil {
+	for _, file := range []string{"debs/" + locked.Resolution.Packages[0].SHA256 + ".deb", "unpacked/" + locked.Resolution.Packages[0].SHA256 + ".sums"} {
+		if err := os.Chtimes(opts.path(file), old, old); err != nil {
 			t.Fatal(err)
 		}
 	}

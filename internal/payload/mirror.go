@@ -42,7 +42,8 @@ func findMirrors(ctx context.Context, named string) (mirrors, error) {
 func namedMirrors(named string) (mirrors, error) {
 	u, err := url.Parse(named)
 	if err != nil || u.Scheme == "" || strings.ContainsAny(named, " \t\n") {
-		return mirrors{}, fmt.Errorf("mirror %q is no URL: it must look like http://HOST/debian or file:///DIR/debian", named)
+		return mirrors{}, fmt.Errorf("mirror %q is no URL: it must look like http://HOST/debian or file:///DIR/debian",
+			named)
 	}
 	return mirrors{main: strings.TrimRight(named, "/")}.complete(), nil
 }

@@ -24,9 +24,9 @@ func TestNetwork(t *testing.T) {
 		t.Skip("set ZERODISC_NETWORK=1 to download packages of Debian")
 	}
 	opts := Options{
-		CacheDir: cmp.Or(os.Getenv("ZERODISC_CACHE"), t.TempDir()),
-		Mirror:   os.Getenv("ZERODISC_MIRROR"),
-		Log:      slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Cache:  newCache(t, cmp.Or(os.Getenv("ZERODISC_CACHE"), t.TempDir())),
+		Mirror: os.Getenv("ZERODISC_MIRROR"),
+		Log:    slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	tree := timedLoad(t, "first", opts)
 	timedLoad(t, "warm", opts)

@@ -119,7 +119,8 @@ func (p Package) checkBinary() error {
 	if p.Size <= 0 {
 		return fmt.Errorf("package %s: size %d is not valid", p.Name, p.Size)
 	}
-	if raw, err := hex.DecodeString(p.SHA256); err != nil || hex.EncodeToString(raw) != p.SHA256 || len(raw) != sha256.Size {
+	raw, err := hex.DecodeString(p.SHA256)
+	if err != nil || hex.EncodeToString(raw) != p.SHA256 || len(raw) != sha256.Size {
 		return fmt.Errorf("package %s: SHA-256 %q is not valid", p.Name, p.SHA256)
 	}
 	return nil

@@ -26,18 +26,18 @@
 //
 // # Cache
 //
-//	apt/                  the private apt root; apt/updated holds the sources and the time of the last update
-//	resolutions/KEY.json  the last Resolution of a suite and its roots, or (lock-KEY) of a lock file
-//	debs/SHA256.deb       downloaded packages
-//	unpacked/SHA256/      their files; SHA256.json lists them
-//	merged/KEY/           the files of one set of packages in one directory (see [Tree.Root])
-//	tmp/                  what is being written; renamed into place when it is complete
-//	lock                  held while a build changes any of it
+// In the build's cache (package buildcache), below payload/:
 //
-// Every entry is complete or absent. A damaged one is found when it is used and made again. The
-// archive's index is fetched at most once an hour ([updateInterval]) unless Options.Refresh says
-// otherwise, so that a warm build needs no network at all. What no build has used for a month
-// ([pruneAge]) is removed.
+//	apt/                  the private apt root; apt/updated holds the sources, and the sums of the index they gave
+//	resolutions/KEY.json  what apt last said of a suite and its roots, checked by its sums
+//	resolutions/KEY.lock  the packages of a lock file, for prune to spare
+//	debs/SHA256.deb       downloaded packages, checked by the SHA-256 in the archive's index
+//	unpacked/SHA256/      their files, and the list of them, checked by their sums
+//
+// What is damaged is found when it is used and made again. A resolution is what apt said, not what this package
+// makes of it: a new version of the latter sees the same facts. The archive's index is fetched at most once an
+// hour ([updateInterval]) unless Options.Refresh says otherwise, so that a warm build needs no network at all. What
+// no build has used for a month ([pruneAge]) is removed.
 package payload
 
 import (
@@ -47,19 +47,20 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/buildcache"
 )
 
 // DefaultSuite is the Debian release used when Options.Suite is empty.
 const DefaultSuite = "trixie"
 
-// Options says where packages come from and where they are kept. Only CacheDir is required.
+// Options says where packages come from and where they are kept. Only Cache is required.
 type Options struct {
-	CacheDir string // created when missing; may be shared by several builds
+	Cache *buildcache.Cache // the Tree is good until it is closed
 
 	// Mirror is the archive's URL, "" for the one in the host's apt sources. Where its path
 	// has an element "debian", security updates come from the same URL with
@@ -93,39 +94,29 @@ type Progress struct {
 }
 
 // Load resolves roots, brings what is missing into the cache and returns the files. A root is
-// the name of a package, metapackages included.
-//
-// Builds that share a cache directory take turns. A cancelled context ends apt and leaves
-// the cache as it was, plus the packages that were complete.
+// the name of a package, metapackages included. A cancelled context ends apt and leaves the cache as it was,
+// plus the packages that were complete.
 func Load(ctx context.Context, opts Options, roots ...string) (*Tree, error) {
 	roots, err := sortedRoots(roots)
 	if err != nil {
 		return nil, err
 	}
-	return opts.locked(ctx, func(opts Options) (*Tree, error) {
-		if opts.LockFile != "" {
-			return loadByLock(ctx, opts, roots)
-		}
-		return resolveAndLoad(ctx, opts, roots)
-	})
-}
-
-// locked calls f with defaults filled in while no other build uses the cache.
-func (o Options) locked(ctx context.Context, f func(Options) (*Tree, error)) (*Tree, error) {
-	opts, err := o.withDefaults()
-	if err != nil {
+	if opts, err = opts.withDefaults(); err != nil {
 		return nil, err
 	}
-	unlock, err := lockCache(ctx, opts)
-	if err != nil {
-		return nil, fmt.Errorf("lock cache: %w", err)
-	}
-	defer unlock()
-	tree, err := f(opts)
+	tree, err := loadRoots(ctx, opts, roots)
 	if errors.Is(err, syscall.ENOSPC) {
-		err = fmt.Errorf("%w: the disk is full: make room for the cache %s, or have it elsewhere with -cache", err, opts.CacheDir)
+		err = fmt.Errorf("%w: the disk is full: make room for the cache %s, or have it elsewhere with -cache",
+			err, opts.Cache.Path())
 	}
 	return tree, err
+}
+
+func loadRoots(ctx context.Context, opts Options, roots []string) (*Tree, error) {
+	if opts.LockFile != "" {
+		return loadByLock(ctx, opts, roots)
+	}
+	return resolveAndLoad(ctx, opts, roots)
 }
 
 func resolveAndLoad(ctx context.Context, opts Options, roots []string) (*Tree, error) {
@@ -146,7 +137,8 @@ func resolveAndLoad(ctx context.Context, opts Options, roots []string) (*Tree, e
 }
 
 func load(ctx context.Context, opts Options, res *Resolution) (*Tree, error) {
-	todo := slices.DeleteFunc(slices.Clone(res.Packages), func(p Package) bool { return isUnpacked(opts, p) })
+	unpacked := func(p Package) bool { return opts.Cache.Has(unpackedKind, p.SHA256) }
+	todo := slices.DeleteFunc(slices.Clone(res.Packages), unpacked)
 	if err := fetch(ctx, opts, todo); err != nil {
 		return nil, fmt.Errorf("download packages: %w", err)
 	}
@@ -159,20 +151,11 @@ func load(ctx context.Context, opts Options, res *Resolution) (*Tree, error) {
 // badPath are characters with a meaning in apt's configuration or in a library path.
 const badPath = "\"\\:;\n"
 
-// withDefaults fills in what is empty and creates the cache's directories.
+// withDefaults fills in what is empty and creates the payload's directories in the cache.
 func (o Options) withDefaults() (Options, error) {
-	if o.CacheDir == "" {
-		return o, fmt.Errorf("no cache directory given")
-	}
-	// apt and symbolic links need an absolute path.
-	dir, err := filepath.Abs(o.CacheDir)
-	if err != nil {
-		return o, fmt.Errorf("find cache directory: %w", err)
-	}
-	if strings.ContainsAny(dir, badPath) || strings.ContainsAny(o.Keyring, badPath+" ") {
+	if dir := o.Cache.Path(); strings.ContainsAny(dir, badPath) || strings.ContainsAny(o.Keyring, badPath+" ") {
 		return o, fmt.Errorf("apt cannot use a path with any of %q: cache %q, keyring %q", badPath, dir, o.Keyring)
 	}
-	o.CacheDir = dir
 	if o.Suite == "" {
 		o.Suite = DefaultSuite
 	}
@@ -183,7 +166,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}
-	for _, sub := range []string{"apt", "resolutions", "debs", "unpacked", "merged", "tmp"} {
+	for _, sub := range []string{"apt", "resolutions", "debs", "unpacked"} {
 		if err := os.MkdirAll(o.path(sub), 0o755); err != nil {
 			return o, fmt.Errorf("create cache: %w", err)
 		}
@@ -191,7 +174,13 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// path is a path inside the cache.
+// Kinds of entries in the cache.
+const (
+	resolutionKind = "payload/resolutions"
+	unpackedKind   = "payload/unpacked"
+)
+
+// path is a path of the payload's in the cache.
 func (o Options) path(elem ...string) string {
-	return filepath.Join(append([]string{o.CacheDir}, elem...)...)
+	return o.Cache.Path(append([]string{"payload"}, elem...)...)
 }

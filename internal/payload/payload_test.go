@@ -40,6 +40,7 @@ func mustLoad(t *testing.T, opts Options, roots ...string) *Tree {
 // failLoad checks that Load fails and says all of the given words.
 func failLoad(t *testing.T, opts Options, root string, words ...string) {
 	t.Helper()
+	before, _ := os.ReadDir(opts.Cache.Path("tmp"))
 	_, err := Load(t.Context(), opts, root)
 	if err == nil {
 		t.Fatal("no error")
@@ -49,8 +50,8 @@ func failLoad(t *testing.T, opts Options, root string, words ...string) {
 			t.Errorf("error does not say %q: %v", w, err)
 		}
 	}
-	if left, _ := os.ReadDir(filepath.Join(opts.CacheDir, "tmp")); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
+	if after, _ := os.ReadDir(opts.Cache.Path("tmp")); len(after) > len(before) {
+		t.Errorf("left behind: %v, before %v", after, before)
 	}
 }
 
@@ -127,14 +128,16 @@ func TestDamagedCache(t *testing.T) {
 	offline := opts
 	offline.Offline = true
 
-	put(t, lib.Host, "short")
-	if got, _ := os.ReadFile(filepath.Join(mustLoad(t, offline, "tool").Root(), lib.Path)); string(got) != "library" {
-		t.Errorf("file damaged in the cache is %q", got)
+	for _, damaged := range []string{"short", "libfary", "librarian"} {
+		put(t, lib.Host, damaged)
+		if got, _ := os.ReadFile(filepath.Join(mustLoad(t, offline, "tool").Root(), lib.Path)); string(got) != "library" {
+			t.Errorf("damaged in the cache as %q, the file is %q", damaged, got)
+		}
 	}
 	if err := os.Remove(lib.Host); err != nil {
 		t.Fatal(err)
 	}
-	deb := filepath.Join(opts.CacheDir, "debs", lib.Package.SHA256+".deb")
+	deb := opts.path("debs", lib.Package.SHA256+".deb")
 	put(t, deb, "not a package")
 	failLoad(t, offline, "tool", "offline", "libone", "-offline")
 	mustLoad(t, opts, "tool")
@@ -146,17 +149,23 @@ func TestDamagedCache(t *testing.T) {
 func TestDamagedResolution(t *testing.T) {
 	opts := newRepo(t, allDebs()...).options()
 	mustLoad(t, opts, "tool")
-	files, err := filepath.Glob(filepath.Join(opts.CacheDir, "resolutions", "*.json"))
+	files, err := filepath.Glob(opts.path("resolutions", "*.json"))
 	if err != nil || len(files) != 1 {
 		t.Fatal(files, err)
 	}
-	put(t, files[0], "{")
 	offline := opts
 	offline.Offline = true
-	failLoad(t, offline, "tool", "offline", files[0], "-offline")
-	mustLoad(t, opts, "libone")
-	mustLoad(t, opts, "tool")
-	mustLoad(t, offline, "tool")
+	whole, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, damaged := range []string{"{", strings.Replace(string(whole), "Built-Using: libone-src", "Built-Using: libtwo-src", 1)} {
+		put(t, files[0], damaged)
+		failLoad(t, offline, "tool", "offline", files[0], "-offline")
+		mustLoad(t, opts, "libone")
+		mustLoad(t, opts, "tool")
+		mustLoad(t, offline, "tool")
+	}
 }
 
 func TestWrongSignature(t *testing.T) {
@@ -204,7 +213,7 @@ func TestUnmetDependency(t *testing.T) {
 }
 
 func TestNoKeyring(t *testing.T) {
-	opts := Options{CacheDir: t.TempDir(), Mirror: "file:///nowhere/debian", Keyring: "/nowhere/key.gpg"}
+	opts := Options{Cache: newCache(t, t.TempDir()), Mirror: "file:///nowhere/debian", Keyring: "/nowhere/key.gpg"}
 	failLoad(t, opts, "libone", "debian-archive-keyring")
 }
 
@@ -242,7 +251,7 @@ func fakeApt(t *testing.T, script string) Options {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-	return Options{CacheDir: t.TempDir(), Mirror: "file:///nowhere/debian", Keyring: file}
+	return Options{Cache: newCache(t, t.TempDir()), Mirror: "file:///nowhere/debian", Keyring: file}
 }
 
 func TestCancelEndsApt(t *testing.T) {
@@ -282,26 +291,43 @@ func TestAptErrors(t *testing.T) {
 	}
 }
 
-func TestLockWaits(t *testing.T) {
-	opts, err := Options{CacheDir: t.TempDir()}.withDefaults()
+// TestDamagedIndex has a bit of the archive's index change between two builds.
+func TestDamagedIndex(t *testing.T) {
+	opts := newRepo(t, allDebs()...).options()
+	mustLoad(t, opts, "libone")
+	lists, err := filepath.Glob(opts.path("apt", "lists", "*_trixie_*Packages*"))
+	if err != nil || len(lists) != 1 {
+		t.Fatal(lists, err)
+	}
+	whole, err := os.ReadFile(lists[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	unlock, err := lockCache(t.Context(), opts)
+	info, err := os.Stat(lists[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := lockCache(ctx, opts); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("second lock: %v", err)
-	}
-	unlock()
-	again, err := lockCache(t.Context(), opts)
-	if err != nil {
+	damaged := slices.Clone(whole)
+	damaged[len(damaged)/2] ^= 1
+	put(t, lists[0], string(damaged))
+	if err := os.Chtimes(lists[0], info.ModTime(), info.ModTime()); err != nil {
 		t.Fatal(err)
 	}
-	again()
+	mustLoad(t, opts, "thing")
+	if now, err := os.ReadFile(lists[0]); !slices.Equal(now, whole) {
+		t.Errorf("the damaged index is still there: %v", err)
+	}
+}
+
+// TestResolutionIsOfFacts has this package leave out another set of packages than when apt was asked.
+func TestResolutionIsOfFacts(t *testing.T) {
+	opts := newRepo(t, allDebs()...).options()
+	mustLoad(t, opts, "tool")
+	notNeeded["thing"] = "a test"
+	defer delete(notNeeded, "thing")
+	if got, want := packageNames(mustLoad(t, opts, "tool")), []string{"libone", "tool"}; !slices.Equal(got, want) {
+		t.Errorf("packages %v, want %v", got, want)
+	}
 }
 
 func TestPrune(t *testing.T) {
@@ -310,7 +336,7 @@ func TestPrune(t *testing.T) {
 	kept := mustLoad(t, opts, "tool")
 	gone := mustLoad(t, opts, "python3")
 	old := time.Now().Add(-2 * pruneAge)
-	err := filepath.WalkDir(opts.CacheDir, func(p string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(opts.path(), func(p string, d fs.DirEntry, err error) error {
 		if err != nil || d.Type() == fs.ModeSymlink {
 			return err
 		}
@@ -321,10 +347,13 @@ func TestPrune(t *testing.T) {
 	}
 	opts.Refresh = true
 	mustLoad(t, opts, "tool")
-	if !intact(kept.Root(), kept.nodes()) {
-		t.Error("what is in use was removed")
+	for _, p := range kept.Resolution.Packages {
+		if !opts.Cache.Has(unpackedKind, p.SHA256) || checkDeb(opts.deb(p), p) != nil {
+			t.Errorf("%s is in use and was removed", p)
+		}
 	}
-	for _, p := range []string{gone.Root(), filepath.Join(opts.CacheDir, "debs", gone.Resolution.Packages[0].SHA256+".deb")} {
+	unused := gone.Resolution.Packages[0]
+	for _, p := range []string{opts.unpacked(unused, ""), opts.deb(unused)} {
 		if _, err := os.Stat(p); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s is still there: %v", p, err)
 		}

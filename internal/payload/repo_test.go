@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/zerodisc/zerodisc/internal/buildcache"
 )
 
 // repo is a signed archive in a directory, with the layout of Debian's.
@@ -50,7 +52,7 @@ func newRepo(t *testing.T, debs ...testDeb) *repo {
 }
 
 func (r *repo) options() Options {
-	return Options{CacheDir: r.t.TempDir(), Mirror: "file://" + filepath.Join(r.dir, "debian"), Keyring: r.keyring}
+	return Options{Cache: newCache(r.t, r.t.TempDir()), Mirror: "file://" + filepath.Join(r.dir, "debian"), Keyring: r.keyring}
 }
 
 // newKey makes the key that publish signs with.
@@ -69,6 +71,17 @@ func (r *repo) newKey() {
 		os.RemoveAll(home)
 	})
 	r.gpg("--quick-generate-key", "--passphrase", "", "test archive", "rsa2048")
+}
+
+// newCache opens a cache for a test.
+func newCache(t *testing.T, dir string) *buildcache.Cache {
+	t.Helper()
+	cache, err := buildcache.Open(t.Context(), dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cache.Close() })
+	return cache
 }
 
 // export makes the present key the one that Options.Keyring trusts.

@@ -1,21 +1,16 @@
 package payload
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/zerodisc/zerodisc/internal/atomicfile"
+	"github.com/zerodisc/zerodisc/internal/buildcache"
 )
 
 // notNeeded are packages the walk along dependencies stops at: they do their work on an
@@ -36,29 +31,90 @@ var notNeeded = map[string]string{
 	"udev":            "our init has its own",
 }
 
-// saved is a Resolution in the cache, with the options it depends on.
+// saved is what apt said of a suite and its roots, with the options that it depends on. Which packages are needed
+// follows from it.
 type saved struct {
 	Mirror, Keyring string    // as in Options
 	Updated         time.Time // when the index it was made from was fetched
-	Resolution
+	Suite           string
+	Roots           []string
+	Index           string // the index's stanzas of all packages that apt would install
 }
+
+// savedExt is the end of the names of files with such an answer.
+const savedExt = ".json"
 
 // resolve finds the packages roots need. It takes the last answer when that is recent, or when
 // Options.Offline forbids to ask.
 func resolve(ctx context.Context, opts Options, roots []string) (*Resolution, error) {
-	file := opts.path("resolutions", resolutionKey(opts.Suite, roots)+".json")
-	last, err := loadSaved(file)
-	switch {
-	case opts.Offline && errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("offline, and the cache %s has no answer for %s in %s: run mkiso once without -offline",
-			opts.CacheDir, strings.Join(roots, " "), opts.Suite)
-	case opts.Offline && err != nil:
-		return nil, fmt.Errorf("offline: %w: run mkiso once without -offline", err)
-	case opts.Offline:
-		return &last.Resolution, nil
-	case err == nil && last.usable(opts):
-		return &last.Resolution, nil
+	key := resolutionKey(opts.Suite, roots) + savedExt
+	if opts.Offline {
+		return resolveOffline(opts, key, roots)
 	}
+	if opts.Cache.Has(resolutionKind, key) {
+		last, err := loadSaved(opts.Cache.Path(resolutionKind, key))
+		if err == nil && last.usable(opts) {
+			return last.resolution()
+		}
+	}
+	s, err := ask(ctx, opts, roots)
+	if err != nil {
+		return nil, err
+	}
+	res, err := s.resolution()
+	if err != nil {
+		return nil, err
+	}
+	opts.Log.Info("resolved packages", "roots", len(roots), "needed", len(res.Packages), "bytes", res.Size())
+	_, err = opts.Cache.Make(resolutionKind, key, s.write)
+	return res, err
+}
+
+func resolveOffline(opts Options, key string, roots []string) (*Resolution, error) {
+	if !opts.Cache.Has(resolutionKind, key) {
+		return nil, fmt.Errorf("offline, and the cache has no answer, or a damaged one, for %s in %s: %s: "+
+			"run mkiso once without -offline", strings.Join(roots, " "), opts.Suite, opts.Cache.Path(resolutionKind, key))
+	}
+	last, err := loadSaved(opts.Cache.Path(resolutionKind, key))
+	if err != nil {
+		return nil, fmt.Errorf("offline: %w: run mkiso once without -offline", err)
+	}
+	return last.resolution()
+}
+
+// usable tells whether asking apt again could not give another answer.
+func (s *saved) usable(opts Options) bool {
+	same := s.Mirror == opts.Mirror && s.Keyring == opts.Keyring
+	return same && !opts.Refresh && time.Since(s.Updated) < updateInterval
+}
+
+// resolutionKey names what apt says of these roots, with its configuration as it is.
+func resolutionKey(suite string, roots []string) string {
+	return buildcache.Key(append([]string{aptConfig, suite}, roots...)...)
+}
+
+func loadSaved(file string) (*saved, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var s saved
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	return &s, nil
+}
+
+func (s *saved) write(file string) error {
+	raw, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, raw, 0o644)
+}
+
+// ask has apt resolve the roots, with an index that is recent.
+func ask(ctx context.Context, opts Options, roots []string) (*saved, error) {
 	a, err := newAPT(ctx, opts)
 	if err != nil {
 		return nil, err
@@ -71,65 +127,52 @@ func resolve(ctx context.Context, opts Options, roots []string) (*Resolution, er
 	if err != nil {
 		return nil, err
 	}
-	res, err := a.resolve(ctx, opts, roots)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := json.MarshalIndent(saved{opts.Mirror, opts.Keyring, a.updated(), *res}, "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	return res, atomicfile.WriteBytes(file, raw)
-}
-
-// usable tells whether asking apt again could not give another answer.
-func (s *saved) usable(opts Options) bool {
-	same := s.Mirror == opts.Mirror && s.Keyring == opts.Keyring
-	return same && !opts.Refresh && time.Since(s.Updated) < updateInterval
-}
-
-// resolutionKey names the saved resolution of these roots.
-func resolutionKey(suite string, roots []string) string {
-	sum := sha256.Sum256([]byte(suite + "\n" + strings.Join(roots, "\n")))
-	return hex.EncodeToString(sum[:16])
-}
-
-// loadSaved reads a saved resolution; the error is fs.ErrNotExist when there is none.
-func loadSaved(file string) (*saved, error) {
-	raw, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	var s saved
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return nil, fmt.Errorf("read %s: %w", file, err)
-	}
-	if err := s.check(); err != nil {
-		return nil, fmt.Errorf("read %s: %w", file, err)
-	}
-	return &s, nil
-}
-
-// resolve asks apt and leaves out what is not needed.
-func (a *apt) resolve(ctx context.Context, opts Options, roots []string) (*Resolution, error) {
 	chosen, err := a.install(ctx, roots)
 	if err != nil {
 		return nil, err
 	}
-	stanzas, err := a.show(ctx, chosen)
+	index, err := a.run(ctx, call{args: append([]string{"apt-cache", "show"}, chosen...)})
 	if err != nil {
 		return nil, err
 	}
-	res := &Resolution{Suite: opts.Suite, Roots: roots}
-	for _, s := range needed(stanzas, roots) {
-		p, err := packageFromStanza(s)
+	s := &saved{
+		Mirror: opts.Mirror, Keyring: opts.Keyring, Updated: a.updated(),
+		Suite: opts.Suite, Roots: roots, Index: string(index),
+	}
+	stanzas, err := s.stanzas()
+	if err == nil && len(stanzas) != len(chosen) {
+		err = fmt.Errorf("apt-cache show: %d packages instead of %d", len(stanzas), len(chosen))
+	}
+	return s, err
+}
+
+// resolution leaves out what is not needed.
+func (s *saved) resolution() (*Resolution, error) {
+	stanzas, err := s.stanzas()
+	if err != nil {
+		return nil, err
+	}
+	res := &Resolution{Suite: s.Suite, Roots: s.Roots}
+	for _, stanza := range needed(stanzas, s.Roots) {
+		p, err := packageFromStanza(stanza)
 		if err != nil {
 			return nil, err
 		}
 		res.Packages = append(res.Packages, p)
 	}
-	opts.Log.Info("resolved packages", "roots", len(roots), "needed", len(res.Packages), "left out", len(stanzas)-len(res.Packages), "bytes", res.Size())
-	return res, nil
+	return res, res.check()
+}
+
+// stanzas are the index's stanzas of the packages, each once, sorted by name.
+func (s *saved) stanzas() ([]stanza, error) {
+	list, err := parseStanzas(strings.NewReader(s.Index))
+	if err != nil {
+		return nil, fmt.Errorf("read apt-cache show: %w", err)
+	}
+	byName := func(a, b stanza) int { return cmp.Compare(a["package"], b["package"]) }
+	slices.SortStableFunc(list, byName)
+	// A version that two suites carry is shown twice.
+	return slices.CompactFunc(list, func(a, b stanza) bool { return byName(a, b) == 0 }), nil
 }
 
 // install lists "name=version" of all packages that apt would install on an empty system.
@@ -159,26 +202,6 @@ func parseSimulation(out string) ([]string, error) {
 		return nil, fmt.Errorf("apt-get would install nothing")
 	}
 	return chosen, nil
-}
-
-// show returns the index's stanzas of the chosen packages, each once, sorted by name.
-func (a *apt) show(ctx context.Context, chosen []string) ([]stanza, error) {
-	out, err := a.run(ctx, call{args: append([]string{"apt-cache", "show"}, chosen...)})
-	if err != nil {
-		return nil, err
-	}
-	stanzas, err := parseStanzas(bytes.NewReader(out))
-	if err != nil {
-		return nil, fmt.Errorf("read apt-cache show: %w", err)
-	}
-	byName := func(a, b stanza) int { return cmp.Compare(a["package"], b["package"]) }
-	slices.SortStableFunc(stanzas, byName)
-	// A version that two suites carry is shown twice.
-	stanzas = slices.CompactFunc(stanzas, func(a, b stanza) bool { return byName(a, b) == 0 })
-	if len(stanzas) != len(chosen) {
-		return nil, fmt.Errorf("apt-cache show: %d packages instead of %d", len(stanzas), len(chosen))
-	}
-	return stanzas, nil
 }
 
 // needed are the stanzas reachable from roots along Depends and Pre-Depends without going

@@ -5,10 +5,12 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/zerodisc/zerodisc/internal/elfdeps"
@@ -22,13 +24,9 @@ var toolDirs = []string{"/usr/bin", "/usr/sbin"}
 // does the same on every host. Its environment is LC_ALL=C, TZ=UTC, a PATH for what it may start, TMPDIR
 // and SOURCE_DATE_EPOCH, which is the caller's or else 0; append to Cmd.Env to override.
 func (t *Tree) Tool(ctx context.Context, name string, args ...string) (*exec.Cmd, error) {
-	program, err := t.findTool(name)
+	program, closure, err := t.toolFiles(name)
 	if err != nil {
 		return nil, err
-	}
-	closure, err := elfdeps.Closure(t, program)
-	if err != nil {
-		return nil, fmt.Errorf("run %s: %w", name, err)
 	}
 	argv := args
 	command := t.hostPath(program)
@@ -45,6 +43,41 @@ func (t *Tree) Tool(ctx context.Context, name string, args ...string) (*exec.Cmd
 		"SOURCE_DATE_EPOCH=" + cmp.Or(os.Getenv("SOURCE_DATE_EPOCH"), "0"),
 	}
 	return cmd, nil
+}
+
+// ToolPackages are the packages that decide what a tool does: those of the program and of its libraries, sorted.
+func (t *Tree) ToolPackages(name string) ([]Package, error) {
+	program, closure, err := t.toolFiles(name)
+	if err != nil {
+		return nil, err
+	}
+	files := []string{program}
+	for _, lib := range closure.Libraries {
+		files = append(files, lib.Path)
+	}
+	if closure.Interpreter != nil {
+		files = append(files, closure.Interpreter.Path)
+	}
+	byName := map[string]Package{}
+	for _, file := range files {
+		e, err := t.Lookup(file)
+		if err != nil {
+			return nil, err
+		}
+		byName[e.Package.Name] = *e.Package
+	}
+	return slices.SortedFunc(maps.Values(byName), func(a, b Package) int { return cmp.Compare(a.Name, b.Name) }), nil
+}
+
+// toolFiles are the path of a tool and what it is linked against.
+func (t *Tree) toolFiles(name string) (program string, closure *elfdeps.Result, err error) {
+	if program, err = t.findTool(name); err != nil {
+		return "", nil, err
+	}
+	if closure, err = elfdeps.Closure(t, program); err != nil {
+		return "", nil, fmt.Errorf("run %s: %w", name, err)
+	}
+	return program, closure, nil
 }
 
 func (t *Tree) findTool(name string) (string, error) {

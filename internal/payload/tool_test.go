@@ -31,11 +31,13 @@ func TestTool(t *testing.T) {
 	if err != nil || closure.Interpreter == nil {
 		t.Skipf("env is no dynamic program for x86-64: %v", err)
 	}
-	deb := testDeb{"env", "1", "", map[string]string{"usr/bin/env": read(t, env)}}
+	deb := testDeb{"env", "1", "Depends: libs, other\n", map[string]string{"usr/bin/env": read(t, env)}}
+	libs := testDeb{"libs", "1", "", map[string]string{}}
 	for _, lib := range append(closure.Libraries, *closure.Interpreter) {
-		deb.files[usrMerged(lib.Link)[1:]] = read(t, lib.Host)
+		libs.files[usrMerged(lib.Link)[1:]] = read(t, lib.Host)
 	}
-	tree := mustLoad(t, newRepo(t, deb).options(), "env")
+	other := testDeb{"other", "1", "", map[string]string{"usr/share/other": ""}}
+	tree := mustLoad(t, newRepo(t, deb, libs, other).options(), "env")
 
 	t.Setenv("SOURCE_DATE_EPOCH", "1234")
 	t.Setenv("SECRET", "of the host")
@@ -58,6 +60,14 @@ func TestTool(t *testing.T) {
 	}
 	if strings.Contains(string(out), "SECRET") {
 		t.Error("the host's environment is passed on")
+	}
+	var names []string
+	packages, err := tree.ToolPackages("env")
+	for _, p := range packages {
+		names = append(names, p.Name)
+	}
+	if want := []string{"env", "libs"}; !slices.Equal(names, want) || err != nil {
+		t.Errorf("env depends on the packages %q, %v, want %q", names, err, want)
 	}
 	if _, err := tree.Tool(t.Context(), "none"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing tool: %v", err)

@@ -43,12 +43,12 @@ func newTree(opts Options, res *Resolution) (*Tree, error) {
 		if err != nil {
 			return nil, fmt.Errorf("list files of %s: %w", p.Name, err)
 		}
-		if err := t.add(p, opts.unpacked(*p), nodes); err != nil {
+		if err := t.add(p, opts.unpacked(*p, filesDir), nodes); err != nil {
 			return nil, err
 		}
 	}
 	t.sort()
-	root, err := t.materialise(opts)
+	root, err := t.merge(opts.Cache)
 	if err != nil {
 		return nil, fmt.Errorf("merge packages: %w", err)
 	}
@@ -185,6 +185,6 @@ func (t *Tree) Package(name string) (Package, error) {
 }
 
 // Root is a directory of this machine that holds the merged tree, for tools that read whole
-// directories and for os.DirFS. Its files are the cache's own: never modify them. Absolute symbolic
-// links are made relative, so that they stay inside.
+// directories and for os.DirFS; it goes when the cache is closed. Its files are the cache's own: never
+// modify them. Absolute symbolic links are made relative, so that they stay inside.
 func (t *Tree) Root() string { return t.root }

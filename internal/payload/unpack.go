@@ -20,8 +20,6 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/zerodisc/zerodisc/internal/atomicfile"
 )
 
 // node is one file of an unpacked package as its archive describes it.
@@ -32,7 +30,16 @@ type node struct {
 	Link string      `json:"link,omitempty"` // target of a symbolic link
 }
 
-func (o Options) unpacked(p Package) string { return o.path("unpacked", p.SHA256) }
+// An unpacked package is a directory with these two.
+const (
+	filesDir = "files"
+	listName = "list.json" // its nodes
+)
+
+// unpacked is a path in the directory of an unpacked package.
+func (o Options) unpacked(p Package, elem string) string {
+	return o.Cache.Path(unpackedKind, p.SHA256, elem)
+}
 
 // unpackAll unpacks packages, the largest first because it takes as long as all others together.
 func unpackAll(ctx context.Context, opts Options, pkgs []Package) error {
@@ -59,63 +66,37 @@ func unpackAll(ctx context.Context, opts Options, pkgs []Package) error {
 	return group.Wait()
 }
 
-// unpack makes unpacked/SHA256 and, last, the list of its files.
+// unpack puts the package's files into the cache.
 func unpack(ctx context.Context, opts Options, p Package) error {
 	if err := checkDeb(opts.deb(p), p); err != nil {
 		return err
 	}
-	tmp, err := os.MkdirTemp(opts.path("tmp"), "unpack-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(tmp)
-	nodes, err := extractDeb(ctx, opts.deb(p), tmp)
-	if err != nil {
-		return err
-	}
-	dir := opts.unpacked(p)
-	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("remove damaged copy: %w", err)
-	}
-	if err := os.Chmod(tmp, 0o755); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, dir); err != nil {
-		return err
-	}
-	raw, err := json.Marshal(nodes)
-	if err != nil {
-		return err
-	}
-	return atomicfile.WriteBytes(dir+".json", raw)
-}
-
-// isUnpacked tells whether the package's files are there, with the sizes they must have.
-func isUnpacked(opts Options, p Package) bool {
-	nodes, err := readNodes(opts, p)
-	return err == nil && intact(opts.unpacked(p), nodes)
+	_, err := opts.Cache.Make(unpackedKind, p.SHA256, func(dir string) error {
+		files := filepath.Join(dir, filesDir)
+		if err := os.MkdirAll(files, 0o755); err != nil {
+			return err
+		}
+		nodes, err := extractDeb(ctx, opts.deb(p), files)
+		if err != nil {
+			return err
+		}
+		raw, err := json.Marshal(nodes)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(dir, listName), raw, 0o644)
+	})
+	return err
 }
 
 func readNodes(opts Options, p Package) ([]node, error) {
-	raw, err := os.ReadFile(opts.unpacked(p) + ".json")
+	raw, err := os.ReadFile(opts.unpacked(p, listName))
 	if err != nil {
 		return nil, err
 	}
 	var nodes []node
 	err = json.Unmarshal(raw, &nodes)
 	return nodes, err
-}
-
-// intact compares a directory with the list of what must be in it: types, and the sizes
-// of regular files. It finds what a cleaner of old files, a full disk or a crash left behind.
-func intact(dir string, nodes []node) bool {
-	for _, n := range nodes {
-		info, err := os.Lstat(filepath.Join(dir, filepath.FromSlash(n.Path)))
-		if err != nil || info.Mode().Type() != n.Mode.Type() || (n.Mode.IsRegular() && info.Size() != n.Size) {
-			return false
-		}
-	}
-	return true
 }
 
 // extractDeb unpacks the files of a .deb into dir.

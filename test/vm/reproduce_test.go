@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -55,6 +56,19 @@ func (b built) sums(t *testing.T) map[string]string {
 	return sums
 }
 
+// olderGo fetches a Go that is older than the one that go.mod pins and returns the directory of its go command.
+func olderGo(t *testing.T) string {
+	t.Helper()
+	cmd := exec.Command("go", "env", "GOROOT")
+	cmd.Dir = "/" // outside of this module, which would want its own
+	cmd.Env = append(os.Environ(), "GOTOOLCHAIN=go1.26.0")
+	root, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("fetch another Go: %v", err)
+	}
+	return filepath.Join(strings.TrimSpace(string(root)), "bin")
+}
+
 func sum(t *testing.T, name string) string {
 	t.Helper()
 	data, err := os.ReadFile(name)
@@ -65,7 +79,7 @@ func sum(t *testing.T, name string) string {
 }
 
 // TestReproducible builds the sources a second time: in another folder, with nothing compiled, unpacked or
-// compressed before, for another user in another place.
+// compressed before, for another user in another place, who has another Go.
 func TestReproducible(t *testing.T) {
 	t.Parallel()
 	source, err := filepath.Abs(filepath.Join("..", ".."))
@@ -98,7 +112,7 @@ func TestReproducible(t *testing.T) {
 		tool(t, "cp", "-a", filepath.Join(cache, "payload", name), filepath.Join(fresh, "payload"))
 	}
 	second := build(t, clone, fresh, lock, "UMASK=077", "TZ=Pacific/Auckland", "LC_ALL=C.UTF-8", "USER=somebody",
-		"GOCACHE="+filepath.Join(other, "go"))
+		"GOCACHE="+filepath.Join(other, "go"), "PATH="+olderGo(t)+":"+os.Getenv("PATH"), "GOTOOLCHAIN=local", "GOAMD64=v3")
 
 	want, got := first.sums(t), second.sums(t)
 	if len(want) != len(got) {

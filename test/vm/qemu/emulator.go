@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/zerodisc/zerodisc/internal/atomicfile"
+	"github.com/zerodisc/zerodisc/internal/buildcache"
 	"github.com/zerodisc/zerodisc/internal/payload"
 )
 
@@ -47,7 +48,7 @@ var Debian = sync.OnceValues(func() (Emulator, error) {
 	if err != nil {
 		return Emulator{}, err
 	}
-	tree, err := loadEmulator(filepath.Join(root, "build", "cache", "payload"))
+	tree, err := loadEmulator(filepath.Join(root, "build", "cache"))
 	if err != nil {
 		return Emulator{}, fmt.Errorf("get QEMU: %w", err)
 	}
@@ -55,9 +56,14 @@ var Debian = sync.OnceValues(func() (Emulator, error) {
 })
 
 // loadEmulator takes what the cache has, and asks the archive only when it has nothing.
-func loadEmulator(cache string) (*payload.Tree, error) {
+func loadEmulator(dir string) (tree *payload.Tree, err error) {
 	ctx := context.Background()
-	options := payload.Options{CacheDir: cache, Offline: true}
+	cache, err := buildcache.Open(ctx, dir, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, cache.Close()) }()
+	options := payload.Options{Cache: cache, Offline: true}
 	if tree, err := payload.Load(ctx, options, emulatorPackages...); err == nil {
 		return tree, nil
 	}
