@@ -15,12 +15,15 @@ var errGone = errors.New("not in the archive")
 
 const keyHint = "the keyring lacks the archive's key: upgrade the package debian-archive-keyring, or check the mirror"
 
+const signatureHint = "the archive's signature is wrong: do not use this mirror"
+
 // aptHints explain what apt says in words a user can act on.
 var aptHints = []struct{ sign, hint string }{
 	{"NO_PUBKEY", keyHint},
 	{"Missing key", keyHint},
-	{"BADSIG", "the archive's signature is wrong: do not use this mirror"},
-	{"Bad signature", "the archive's signature is wrong: do not use this mirror"},
+	{"BADSIG", signatureHint},
+	{"Bad signature", signatureHint},
+	{"Message has been manipulated", signatureHint}, // sqv, which apt 3 of Debian 13 asks
 	{"does not have a Release file", "check -suite and -mirror; packages are only taken from signed archives"},
 	{"is not signed", "packages are only taken from signed archives: check the mirror"},
 	{"Hash Sum mismatch", "the mirror is being updated, or a proxy damages downloads: try again later, or another -mirror"},
