@@ -5,6 +5,7 @@ package vm
 import (
 	"regexp"
 	"testing"
+	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/test/vm/qemu"
@@ -35,18 +36,24 @@ func (m *VM) checkScript() {
 	}
 }
 
+// consoleLimit is how long it takes, at most, to get into a guest's console or out of it.
+const consoleLimit = 2 * time.Minute
+
 // checkGuestConsole goes to the first guest's console, talks to its shell and comes back. What is typed while
 // xenconsole takes the terminal over, or gives it back, is torn apart: it is typed again.
 func (m *VM) checkGuestConsole(address string) {
 	guest := guests[0]
 	m.FromNow().Enter("xl console " + guest)
 	m.WaitText(regexp.QuoteMeta(address), soon) // the banner
-	m.FromNow().Until("the guest's shell says its name", soon, func() bool {
+	m.FromNow().Until("the guest's shell says its name", consoleLimit, func() bool {
 		m.Enter("hostname")
 		return m.Said(`^(\$ )*` + guest + `\s*$`) // the prompt may come first
 	})
-	m.Until("dom0's shell is back", soon, func() bool {
-		m.Type("\x1d") // Ctrl-]
+	pause := time.Second // Ctrl-] leaves, but only where xenconsole reads it by itself
+	m.Until("dom0's shell is back", consoleLimit, func() bool {
+		pause *= 2
+		m.Type("\x1d")
+		time.Sleep(pause)
 		m.ForgetShell()
 		return m.Shell("hostname") != guest
 	})

@@ -117,6 +117,7 @@ func TestTrouble(t *testing.T) {
 		{"(XEN) Panic on CPU 0:", "Xen"},
 		{"(XEN) Not enough RAM for domain 0 allocation", "Xen"},
 		{"No bootable device.", "firmware"},
+		{"Shell> ", "firmware"},
 		{"error: file `/boot/xen.gz' not found.", "GRUB"},
 		{"error: out of memory.", "GRUB"},
 		{"(d1) [    1.234567] Kernel panic - not syncing: VFS", ""},
@@ -127,10 +128,12 @@ func TestTrouble(t *testing.T) {
 		t.Run(test.line, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			cancel()
-			_, err := logOf(test.line+"\n").WaitEvent(ctx, 0, Query{"msg": "never"})
-			var trouble *Trouble
-			if errors.As(err, &trouble) != (test.who != "") || trouble != nil && trouble.Who != test.who {
-				t.Errorf("error %v, want trouble of %q", err, test.who)
+			for _, end := range []string{"", "\n"} {
+				_, err := logOf(test.line+end).WaitEvent(ctx, 0, Query{"msg": "never"})
+				var trouble *Trouble
+				if errors.As(err, &trouble) != (test.who != "") || trouble != nil && trouble.Who != test.who {
+					t.Errorf("line ended by %q: error %v, want trouble of %q", end, err, test.who)
+				}
 			}
 		})
 	}

@@ -55,6 +55,7 @@ func (l *Log) Write(p []byte) (int, error) {
 			l.clean.reset()
 		}
 	}
+	l.look(l.partial())
 	l.wake()
 	return len(p), nil
 }
@@ -88,6 +89,11 @@ func (l *Log) add(line Line) {
 		return
 	}
 	l.lines = append(l.lines, line)
+	l.look(line)
+}
+
+// look looks for trouble in a line, finished or not: a shell that waits for a person ends none.
+func (l *Log) look(line Line) {
 	if l.trouble == nil {
 		l.trouble = findTrouble(line.Text)
 	}

@@ -145,9 +145,10 @@ func (m Machine) board() string {
 var usual = map[Accel]CPU{TCG: PVOnly, KVM: PVH}
 
 // processors maps accelerator and ability to QEMU's model. Under TCG "max" and the named models
-// crash Xen or the dom0 kernel; qemu64 does not, and TCG emulates SVM with nested paging.
+// crash Xen or the dom0 kernel; qemu64 does not, and TCG emulates SVM with nested paging. Without a source of random
+// numbers OVMF has had no network since 2024 (EDK II's NetworkPkg).
 var processors = map[Accel]map[CPU]string{
-	TCG: {PVH: "qemu64,+svm,+npt", PVOnly: "qemu64"},
+	TCG: {PVH: "qemu64,+rdrand,+svm,+npt", PVOnly: "qemu64,+rdrand"},
 	KVM: {PVH: "host", PVOnly: "host,-svm,-vmx"},
 }
 

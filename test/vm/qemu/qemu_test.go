@@ -19,7 +19,7 @@ const defaults = "-nodefaults -no-user-config -machine pc,max-ram-below-4g=512M 
 
 func TestArgs(t *testing.T) {
 	const (
-		pv     = " -cpu qemu64"
+		pv     = " -cpu qemu64,+rdrand"
 		disc   = " -drive if=none,id=medium,format=raw,file=disc.iso,media=cdrom,readonly=on"
 		cd     = disc + " -device ahci,id=ahci -device ide-cd,bus=ahci.0,drive=medium,bootindex=1"
 		nic    = " -netdev user,id=net0 -device e1000,netdev=net0,mac=52:54:00:12:34:56,romfile="
@@ -32,7 +32,7 @@ func TestArgs(t *testing.T) {
 	}{
 		{"default", Machine{}, defaults + pv + cd + nic + serial},
 		{"IDE", Machine{Medium: IDE}, defaults + pv + disc + " -device ide-cd,drive=medium,bootindex=1" + nic + serial},
-		{"hardware virtualisation", Machine{CPU: PVH}, defaults + " -cpu qemu64,+svm,+npt" + cd + nic + serial},
+		{"hardware virtualisation", Machine{CPU: PVH}, defaults + " -cpu qemu64,+rdrand,+svm,+npt" + cd + nic + serial},
 		{"no NIC", Machine{NICs: []NIC{}}, defaults + pv + cd + " -nic none" + serial},
 		{"two NICs", Machine{NICs: []NIC{{Model: "rtl8139", Net: NoServer}, {}}}, defaults + pv + cd +
 			" -netdev hubport,id=net0,hubid=0 -device rtl8139,netdev=net0,mac=52:54:00:12:34:56,romfile=" +
