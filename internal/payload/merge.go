@@ -7,8 +7,6 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-
-	"github.com/zerodisc/zerodisc/internal/buildcache"
 )
 
 // mergedLinks make the merged directory look like an installed system.
@@ -16,8 +14,8 @@ var mergedLinks = []string{"bin", "sbin", "lib", "lib64"}
 
 // merge makes the merged directory. It is made for each build anew: 7,000 links take 0.1 s, less than to check that
 // an older one has not lost or won any.
-func (t *Tree) merge(cache *buildcache.Cache) (string, error) {
-	dir, err := cache.Temp("merged")
+func (t *Tree) merge(opts Options) (string, error) {
+	dir, err := mergedDir(opts)
 	if err != nil {
 		return "", err
 	}
@@ -32,6 +30,17 @@ func (t *Tree) merge(cache *buildcache.Cache) (string, error) {
 		}
 	}
 	return dir, nil
+}
+
+// mergedDir makes the empty merged directory.
+func mergedDir(opts Options) (string, error) {
+	if opts.Root == "" {
+		return opts.Cache.Temp("merged")
+	}
+	if err := os.RemoveAll(opts.Root); err != nil {
+		return "", err
+	}
+	return opts.Root, os.MkdirAll(opts.Root, 0o755)
 }
 
 // place makes one entry at dst. A file is a second name of the cache's; where the file system

@@ -61,6 +61,9 @@ const DefaultSuite = "trixie"
 // Options says where packages come from and where they are kept. Only Cache is required.
 type Options struct {
 	Cache *buildcache.Cache // the Tree is good until it is closed
+	// Root is a directory on the cache's file system that gets the merged tree, in place of what is there, and keeps
+	// it when the cache is closed. "" for a temporary one.
+	Root string
 
 	// Mirror is the archive's URL, "" for the one in the host's apt sources. Where its path
 	// has an element "debian", security updates come from the same URL with

@@ -48,7 +48,7 @@ func newTree(opts Options, res *Resolution) (*Tree, error) {
 		}
 	}
 	t.sort()
-	root, err := t.merge(opts.Cache)
+	root, err := t.merge(opts)
 	if err != nil {
 		return nil, fmt.Errorf("merge packages: %w", err)
 	}

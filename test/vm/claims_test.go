@@ -89,13 +89,13 @@ func (m *VM) checkMedium() {
 	}
 }
 
-// checkPowerOff asks for power off and checks that the guests are shut down first and that the
+// checkPowerOff asks for power off and checks that the guests that run are shut down first and that the
 // machine then goes off by itself.
-func (m *VM) checkPowerOff(ask func(*VM)) {
+func (m *VM) checkPowerOff(ask func(*VM), running ...string) {
 	m.t.Helper()
 	ask(m.FromNow())
 	m.Wait(`msg=`+boot.MsgEnding, soon)
-	for _, guest := range guests {
+	for _, guest := range running {
 		m.Wait(`msg="guest stopped" guest=`+guest, stopLimit)
 	}
 	m.WaitOff(stopLimit)

@@ -25,7 +25,7 @@ func TestBIOSDisc(t *testing.T) {
 		m.Run("guest console", func(m *VM) { m.checkGuestConsole(addresses[0]) })
 		m.Run("xenconsoled killed", (*VM).checkXenconsoled)
 		m.Run("guest by hand", (*VM).checkByHand)
-		m.Run("power off with guests", func(m *VM) { m.checkPowerOff(typePowerOff) })
+		m.Run("power off with guests", func(m *VM) { m.checkPowerOff(typePowerOff, guests...) })
 	})
 }
 
@@ -84,13 +84,15 @@ func (m *VM) checkXenconsoled() {
 	})
 }
 
-// TestUEFIDisc boots a disc under UEFI and ends it with the power button.
+// TestUEFIDisc boots a disc under UEFI, does by hand what a person may do to guests, and ends it with the power
+// button.
 func TestUEFIDisc(t *testing.T) {
 	t.Parallel()
 	Story(t, qemu.Machine{Firmware: qemu.UEFI, Medium: qemu.CD}, func(m *VM) {
 		addresses := m.waitGuests()
 		m.Run("pages", func(m *VM) { m.checkPages(addresses) })
-		m.Run("power button", func(m *VM) { m.checkPowerOff(pressPowerButton) })
+		m.Run("status agrees with xl", (*VM).checkAgree)
+		m.Run("power button", func(m *VM) { m.checkPowerOff(pressPowerButton, guests[0]) })
 	})
 }
 

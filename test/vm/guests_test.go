@@ -23,7 +23,7 @@ func TestPVHGuests(t *testing.T) {
 		addresses := m.waitGuests()
 		m.Run("pages", func(m *VM) { m.checkPages(addresses) })
 		m.Run("PVH guests", func(m *VM) { m.checkType("pvh") })
-		m.Run("power off with guests", func(m *VM) { m.checkPowerOff(typePowerOff) })
+		m.Run("power off with guests", func(m *VM) { m.checkPowerOff(typePowerOff, guests...) })
 	})
 }
 

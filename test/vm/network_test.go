@@ -26,6 +26,7 @@ func TestNoNIC(t *testing.T) {
 		m.Wait(`msg=ready guests=2`, bootLimit)
 		m.Run("guests run", func(m *VM) { m.checkListed(guests...) })
 		m.Run("stage2 killed", (*VM).checkStage2Killed)
+		m.Run("guest reboots after the crash", (*VM).checkReboot)
 		m.Run("power off after the crash", func(m *VM) {
 			m.Enter("poweroff")
 			m.WaitOff(stopLimit)
@@ -47,6 +48,14 @@ func (m *VM) checkStage2Killed() {
 		m.Errorf("process %s is still stage2", stage2)
 	}
 	m.checkListed(guests...)
+}
+
+// checkReboot reboots the first guest.
+func (m *VM) checkReboot() {
+	m.FromNow().Shell("xl reboot " + guests[0])
+	m.Wait(`msg="guest stopped" guest=`+guests[0], stopLimit)
+	m.Wait(`msg="guest running" guest=`+guests[0], stopLimit)
+	m.agree("after a reboot", map[string]string{guests[0]: "running", guests[1]: "running"})
 }
 
 // TestNoDHCPServer boots on a network where nobody answers: the console says so and the guests

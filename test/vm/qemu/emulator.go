@@ -41,29 +41,40 @@ func Host() Emulator {
 // emulatorPackages are the packages that Debian's emulator is made of.
 var emulatorPackages = []string{"ipxe-qemu", "ovmf", "qemu-system-x86", "seabios"}
 
+// rootFile is the environment's name for the directory that has Debian's QEMU. A test that starts itself in a
+// namespace of its own finds it there: the cache may be in use by then.
+const rootFile = "ZERODISC_QEMU_ROOT"
+
 // Debian returns the QEMU of the release that the disc is made of, so that a machine is the same one on every
-// host. It is downloaded at the first use, 43 MB, and run from the cache by its own loader.
+// host. It is downloaded at the first use, 43 MB, and run by its own loader.
 var Debian = sync.OnceValues(func() (Emulator, error) {
-	root, err := moduleRoot()
+	if root := os.Getenv(rootFile); root != "" {
+		return inRoot(root), nil
+	}
+	module, err := moduleRoot()
 	if err != nil {
 		return Emulator{}, err
 	}
-	tree, err := loadEmulator(filepath.Join(root, "build", "cache"))
+	root := filepath.Join(module, "build", "vm", "qemu")
+	tree, err := loadEmulator(filepath.Join(module, "build", "cache"), root)
+	if err == nil {
+		err = writeScript(tree)
+	}
 	if err != nil {
 		return Emulator{}, fmt.Errorf("get QEMU: %w", err)
 	}
-	return fromTree(tree, filepath.Join(root, "build", "vm", Program))
+	return inRoot(root), os.Setenv(rootFile, root)
 })
 
-// loadEmulator takes what the cache has, and asks the archive only when it has nothing.
-func loadEmulator(dir string) (tree *payload.Tree, err error) {
+// loadEmulator takes what the cache has, and asks the archive only when it has nothing. The merged tree is in root.
+func loadEmulator(dir, root string) (tree *payload.Tree, err error) {
 	ctx := context.Background()
 	cache, err := buildcache.Open(ctx, dir, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, cache.Close()) }()
-	options := payload.Options{Cache: cache, Offline: true}
+	options := payload.Options{Cache: cache, Root: root, Offline: true}
 	if tree, err := payload.Load(ctx, options, emulatorPackages...); err == nil {
 		return tree, nil
 	}
@@ -71,23 +82,29 @@ func loadEmulator(dir string) (tree *payload.Tree, err error) {
 	return payload.Load(ctx, options, emulatorPackages...)
 }
 
-// fromTree returns the emulator in tree, which a script starts: so a command line stays short enough to read. Modules
-// and firmware are where the packages have them, which QEMU finds by itself only below /usr.
-func fromTree(tree *payload.Tree, script string) (Emulator, error) {
+// inRoot is the emulator whose packages are in root.
+func inRoot(root string) Emulator {
+	return Emulator{
+		argv: []string{"sh", filepath.Join(root, Program)}, ovmf: []string{filepath.Join(root, "usr/share/OVMF")},
+	}
+}
+
+// writeScript writes the script at the tree's root that starts the emulator: so a command line stays short enough to
+// read. Modules and firmware are where the packages have them, which QEMU finds by itself only below /usr.
+func writeScript(tree *payload.Tree) error {
 	cmd, err := tree.Tool(context.Background(), Program)
 	if err != nil {
-		return Emulator{}, err
+		return err
 	}
 	usr := filepath.Join(tree.Root(), "usr")
 	argv := append([]string{"exec", "env", "QEMU_MODULE_DIR=" + filepath.Join(usr, "lib/x86_64-linux-gnu/qemu")}, cmd.Args...)
 	for _, dir := range []string{"share/qemu", "share/seabios", "lib/ipxe/qemu"} {
 		argv = append(argv, "-L", filepath.Join(usr, dir))
 	}
-	err = atomicfile.Write(script, func(f *os.File) error {
+	return atomicfile.Write(filepath.Join(tree.Root(), Program), func(f *os.File) error {
 		_, err := fmt.Fprintf(f, "#!/bin/sh\n%s \"$@\"\n", Quote(argv))
 		return err
 	})
-	return Emulator{argv: []string{"sh", script}, ovmf: []string{filepath.Join(usr, "share/OVMF")}}, err
 }
 
 // moduleRoot returns the directory of these sources: the one above the current one that has a go.mod.
