@@ -29,11 +29,11 @@ MACHINES ?= 2
 # Finds Go where PATH does not lead to one that is new enough.
 GO := scripts/with-go go
 
-.PHONY: demo setup iso netboot serve release unit vm test bench clean help
+.PHONY: demo setup iso netboot serve release unit vm vm-full test bench clean help
 
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
-	@echo 'Targets: demo setup iso netboot serve release unit vm test bench clean help'
+	@echo 'Targets: demo setup iso netboot serve release unit vm vm-full test bench clean help'
 
 # Every target that needs a prepared machine asks for setup, which does nothing on one.
 demo: iso
@@ -66,6 +66,10 @@ unit: setup
 
 vm: netboot
 	ZERODISC_ISO='$(abspath $(ISO))' ZERODISC_NETBOOT='$(abspath $(NETBOOT))' ACCEL='$(ACCEL)' $(GO) test -tags vm -parallel '$(MACHINES)' -timeout 60m -count=1 -v -run '$(VM)' ./test/vm
+
+# Before a release: what is too dear for every change.
+vm-full: netboot
+	ZERODISC_ISO='$(abspath $(ISO))' ZERODISC_NETBOOT='$(abspath $(NETBOOT))' ACCEL='$(ACCEL)' $(GO) test -tags 'vm full' -parallel '$(MACHINES)' -timeout 4h -count=1 -v -run '$(VM)' ./test/vm
 
 # In this order also under make -j: the unit tests are quick, the booted ones are not.
 test: setup

@@ -23,16 +23,6 @@ type Medium struct {
 	File   string // path of the ISO file in the file system on Device, "" when Device itself is the medium
 }
 
-// Attrs returns what the console line about the medium says, keys and values in turn. The file's name may be
-// anything; the line's own quotes make it safe.
-func (m Medium) Attrs() []any {
-	attrs := []any{"device", m.Device}
-	if m.File != "" {
-		attrs = append(attrs, "file", m.File)
-	}
-	return attrs
-}
-
 // Finder looks for a medium.
 type Finder struct {
 	ID string // build id, the value of boot.KeyMediumID

@@ -354,16 +354,6 @@ func TestReasonsNameWhatAPersonCanActOn(t *testing.T) {
 	}
 }
 
-func TestAttrsNameTheISOFile(t *testing.T) {
-	if got := len(Medium{Device: "/dev/sr0"}.Attrs()); got != 2 {
-		t.Errorf("a disc has %d attributes, want 2", got)
-	}
-	got := Medium{Device: "/dev/sda1", File: "/isos/z.iso"}.Attrs()
-	if len(got) != 4 || got[1] != "/dev/sda1" || got[2] != "file" || got[3] != "/isos/z.iso" {
-		t.Errorf("an ISO file has the attributes %v", got)
-	}
-}
-
 func FuzzVolumeID(f *testing.F) {
 	f.Add([]byte("\x01CD001\x01\x00"))
 	f.Fuzz(func(t *testing.T, descriptor []byte) {

@@ -1,9 +1,6 @@
 package netcfg
 
-import (
-	"log/slog"
-	"time"
-)
+import "time"
 
 // EventKind says what happened.
 type EventKind int
@@ -31,26 +28,4 @@ type Event struct {
 	Lease     *Lease        // not to be changed
 	Tried     time.Duration // how long a lease has been looked for through this NIC
 	Err       error
-}
-
-// Attrs returns the event's fields for a log line, with the keys that the console lines have:
-// interface, nic, address, gateway, tried and err, as far as they mean something.
-func (e Event) Attrs() []slog.Attr {
-	attrs := []slog.Attr{slog.String("interface", e.Interface)}
-	if e.NIC != "" {
-		attrs = append(attrs, slog.String("nic", e.NIC))
-	}
-	if e.Lease != nil {
-		attrs = append(attrs, slog.String("address", e.Lease.Address.String()))
-		if gateway := e.Lease.Gateway(); gateway.IsValid() {
-			attrs = append(attrs, slog.String("gateway", gateway.String()))
-		}
-	}
-	if e.Tried > 0 {
-		attrs = append(attrs, slog.String("tried", e.Tried.Round(time.Second).String()))
-	}
-	if e.Err != nil {
-		attrs = append(attrs, slog.String("err", e.Err.Error()))
-	}
-	return attrs
 }

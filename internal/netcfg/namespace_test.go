@@ -258,7 +258,7 @@ func manage(t *testing.T, options Options) *events {
 	e := &events{t: t, ch: make(chan Event, 1000)}
 	options.Timing = quick
 	options.Report = func(event Event) {
-		t.Logf("%v %v", event.Kind, event.Attrs())
+		t.Logf("%v %+v", event.Kind, event)
 		e.ch <- event
 	}
 	m := must(NewManager(options))(t)
@@ -281,7 +281,7 @@ func (e *events) await(kind EventKind, passedOver ...EventKind) Event {
 				return event
 			}
 			if !slices.Contains(passedOver, event.Kind) {
-				e.t.Fatalf("got event %v %v while waiting for %v", event.Kind, event.Attrs(), kind)
+				e.t.Fatalf("got event %v %+v while waiting for %v", event.Kind, event, kind)
 			}
 		case <-timeout:
 			e.t.Fatalf("no event %v", kind)

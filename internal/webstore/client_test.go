@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
 	"io"
 	"log"
 	"math/big"
@@ -63,10 +64,7 @@ func failure(t *testing.T, r *run) string {
 	defer cancel()
 	text := ""
 	r.store.Report = func(e Event) {
-		text = e.String()
-		for _, attr := range e.Attrs() {
-			text += " " + attr.Value.String()
-		}
+		text = fmt.Sprint(e.Err, " ", e.Remedy)
 		cancel()
 	}
 	if err := r.store.Run(ctx); err == nil {

@@ -1,10 +1,6 @@
 package webstore
 
-import (
-	"fmt"
-	"log/slog"
-	"time"
-)
+import "time"
 
 // State says how far a store is.
 type State string
@@ -30,41 +26,3 @@ type Event struct {
 	Err     error
 	Remedy  string
 }
-
-// Attrs returns the event's fields for a log line, with the keys that the console lines have.
-func (e Event) Attrs() []slog.Attr {
-	attrs := []slog.Attr{slog.String("state", string(e.State))}
-	switch e.State {
-	case Waiting:
-		return append(attrs, slog.String("err", e.Err.Error()), slog.String("remedy", e.Remedy))
-	case Found:
-		return append(attrs, slog.Int("guests", e.Guests))
-	case Finished:
-		return append(attrs,
-			slog.Int("guests", e.Guests), slog.Int("refused", e.Refused), slog.Int64("ms", e.Took.Milliseconds()))
-	}
-	attrs = append(attrs, slog.String("guest", e.Guest), slog.Int64("done", e.Done))
-	if e.Total > 0 {
-		attrs = append(attrs, slog.Int64("total", e.Total))
-	}
-	return attrs
-}
-
-// String is the event as a report has it.
-func (e Event) String() string {
-	const mib = 1 << 20
-	switch {
-	case e.State == Waiting:
-		return fmt.Sprintf("%v (still trying); %s", e.Err, e.Remedy)
-	case e.State == Found:
-		return fmt.Sprintf("%d guests found", e.Guests)
-	case e.State == Finished:
-		return fmt.Sprintf("%d guests started, %d refused", e.Guests, e.Refused)
-	case e.Total == 0:
-		return fmt.Sprintf("fetching %s, %d MiB", e.Guest, e.Done/mib)
-	}
-	return fmt.Sprintf("fetching %s, %d of %d MiB (%d %%)", e.Guest, e.Done/mib, e.Total/mib, e.percent())
-}
-
-// percent is computed in steps of 1 KiB, so that it cannot overflow.
-func (e Event) percent() int64 { return min(100, (e.Done>>10)*100/max(1, e.Total>>10)) }

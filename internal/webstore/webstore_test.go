@@ -254,8 +254,8 @@ func TestEveryOutcomeIsCounted(t *testing.T) {
 	r.do(t)
 	r.want(t, []string{"tty9"}, "gone/b: the server says 404", "xl refuses it")
 	r.wantFiles(t, content.below("tty9"))
-	if got, want := r.events[len(r.events)-1].String(), "1 guests started, 2 refused"; got != want {
-		t.Errorf("the last event is %q, want %q", got, want)
+	if last := r.events[len(r.events)-1]; last.Guests != 1 || last.Refused != 2 {
+		t.Errorf("the last event is %+v, want 1 guest started, 2 refused", last)
 	}
 }
 
