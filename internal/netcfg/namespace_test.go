@@ -280,7 +280,8 @@ func (e *events) await(kind EventKind, passedOver ...EventKind) Event {
 			if event.Kind == kind {
 				return event
 			}
-			if !slices.Contains(passedOver, event.Kind) {
+			late := kind == EventLease && event.Kind == EventNoLease // on a busy machine, for the quick timing
+			if !late && !slices.Contains(passedOver, event.Kind) {
 				e.t.Fatalf("got event %v %+v while waiting for %v", event.Kind, event, kind)
 			}
 		case <-timeout:
