@@ -12,7 +12,7 @@
 #   SERVE=FLAGS         flags for mkiso serve: -interface NAME, -range FIRST-LAST (none)
 #   MKISO=FLAGS         more flags for mkiso, see go run ./cmd/mkiso -h     (none)
 #   VM=REGEXP           the booted tests to run                             (all)
-#   MACHINES=COUNT      booted tests that run side by side                  (2)
+#   MACHINES=COUNT      booted tests that run side by side                  (1)
 #   N=RUNS              boots per figure of the benchmark                   (5)
 
 MODE  ?= bios
@@ -24,7 +24,7 @@ MKISO ?=
 SERVE ?=
 N     ?= 5
 VM    ?= .
-MACHINES ?= 2
+MACHINES ?= 1
 
 # Finds Go where PATH does not lead to one that is new enough.
 GO := scripts/with-go go

@@ -14,7 +14,7 @@ import (
 // TestBIOSDisc is the demo: a disc in a BIOS machine of the old kind, and everything that a person would try there.
 func TestBIOSDisc(t *testing.T) {
 	t.Parallel()
-	Story(t, qemu.Machine{Firmware: qemu.BIOS, Medium: qemu.IDE, CPUs: 2}, func(m *VM) {
+	Story(t, qemu.Machine{Firmware: qemu.BIOS, Medium: qemu.IDE}, func(m *VM) {
 		addresses := m.waitGuests()
 		m.Run("each line once", (*VM).checkOneLineEach)
 		m.Run("pages", func(m *VM) { m.checkPages(addresses) })

@@ -19,7 +19,7 @@ import (
 // the newer board.
 func TestPVHGuests(t *testing.T) {
 	t.Parallel()
-	Story(t, qemu.Machine{CPU: qemu.PVH, CPUs: 2, Medium: qemu.NVMe, Firmware: qemu.UEFI, Board: "q35"}, func(m *VM) {
+	Story(t, qemu.Machine{CPU: qemu.PVH, Medium: qemu.NVMe, Firmware: qemu.UEFI, Board: "q35"}, func(m *VM) {
 		addresses := m.waitGuests()
 		m.Run("pages", func(m *VM) { m.checkPages(addresses) })
 		m.Run("PVH guests", func(m *VM) { m.checkType("pvh") })

@@ -51,8 +51,8 @@ func Netboot() string {
 	return filepath.Join(buildDir, "netboot")
 }
 
-// Start powers a machine on and cuts its power when the test ends. It boots the image under test, and has one
-// processor, unless it says otherwise.
+// Start powers a machine on and cuts its power when the test ends. It boots the image under test
+// unless it names another.
 func Start(t *testing.T, m qemu.Machine) *VM {
 	t.Helper()
 	return start(m, &story{t: t})
@@ -64,7 +64,6 @@ func start(m qemu.Machine, s *story) *VM {
 	if m.ISO == "" {
 		m.ISO = Image()
 	}
-	m.CPUs = max(m.CPUs, 1)
 	var err error
 	if m.Emulator, err = qemu.Debian(); err != nil {
 		t.Fatal(err)
