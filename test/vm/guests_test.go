@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -98,9 +97,7 @@ func buildWithGuests(t *testing.T) string {
 		}
 	}
 	iso := filepath.Join(t.TempDir(), "broken-guests.iso")
-	mkiso := exec.Command("go", "run", "./cmd/mkiso", "-offline", "-guests", store, "-o", iso)
-	mkiso.Dir = filepath.Join("..", "..")
-	if out, err := mkiso.CombinedOutput(); err != nil {
+	if out, err := mkiso(t, "-offline", "-guests", store, "-o", iso); err != nil {
 		t.Fatalf("build an image with broken guests: %v\n%s", err, out)
 	}
 	damage(t, iso)

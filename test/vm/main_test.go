@@ -9,21 +9,37 @@ import (
 	"testing"
 )
 
-// TestMain keeps the list of the machines that the emulator broke, and shows it at the end.
+// scratch is a directory for what several tests of this process use.
+var scratch string
+
 func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// run runs the tests. It keeps the list of the machines that the emulator broke, and shows it at the end.
+func run(m *testing.M) (code int, err error) {
+	if scratch, err = os.MkdirTemp("", "zerodisc-vm-"); err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(scratch)
 	if os.Getenv(brokenFile) != "" { // a test in a namespace of its own
-		os.Exit(m.Run())
+		return m.Run(), nil
 	}
 	list, err := newBrokenList()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		return 1, err
 	}
-	code := m.Run()
-	if text, err := os.ReadFile(list); err != nil || len(text) > 0 {
+	code = m.Run()
+	text, err := os.ReadFile(list)
+	if len(text) > 0 {
 		fmt.Printf("THE EMULATOR BROKE (%d are forgiven in a run):\n%s", maxBroken, text)
 	}
-	os.Exit(code)
+	return code, err
 }
 
 // newBrokenList makes the empty list and tells this process and its children where it is.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -167,8 +166,10 @@ type served struct {
 
 func startServer(t *testing.T, tap, pool string) *served {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "mkiso")
-	tool(t, "go", "build", "-o", program, "../../cmd/mkiso")
+	program, err := mkisoProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := &served{process: exec.CommandContext(context.Background(), program, "serve", "-dir", Netboot(), "-interface", tap, "-range", pool)}
 	s.process.Stdout, s.process.Stderr = &s.said, &s.said
 	if err := s.process.Start(); err != nil {

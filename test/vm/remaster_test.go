@@ -13,16 +13,30 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/test/vm/qemu"
 )
 
-// mkiso runs mkiso from the sources and returns what it says.
+// mkisoProgram is mkiso, compiled from the sources once in a process.
+var mkisoProgram = sync.OnceValues(func() (string, error) {
+	program := filepath.Join(scratch, "mkiso")
+	if out, err := exec.Command("go", "build", "-o", program, "../../cmd/mkiso").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build mkiso: %w\n%s", err, out)
+	}
+	return program, nil
+})
+
+// mkiso runs mkiso and returns what it says.
 func mkiso(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	cmd := exec.Command("go", append([]string{"run", "./cmd/mkiso"}, args...)...)
+	program, err := mkisoProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, args...)
 	cmd.Dir = filepath.Join("..", "..")
 	out, err := cmd.CombinedOutput()
 	return string(out), err
