@@ -24,6 +24,7 @@ func (m *VM) checkAgree() {
 	m.FromNow().Shell("xl reboot " + first)
 	m.Wait(fmt.Sprintf(`msg=%q guest=%s`, boot.MsgGuestStopped, first), stopLimit)
 	m.Wait(fmt.Sprintf(`msg=%q guest=%s`, boot.MsgGuestRunning, first), stopLimit)
+	m.Wait(fmt.Sprintf(`msg=%q guest=%s`, boot.MsgGuestAddress, first), addressLimit)
 	m.agree("after a reboot", map[string]string{first: "running", second: "running"})
 
 	m.Shell("xl pause " + second)
@@ -35,7 +36,6 @@ func (m *VM) checkAgree() {
 	m.FromNow().Shell("xl destroy web")
 	m.Wait(fmt.Sprintf(`msg=%q guest=web`, boot.MsgGuestStopped), stopLimit)
 	m.agree("killed", map[string]string{first: "running"})
-	m.Wait(fmt.Sprintf(`msg=%q guest=%s`, boot.MsgGuestAddress, first), addressLimit)
 }
 
 // agree waits until xl list and status both say that the guests are in these states.

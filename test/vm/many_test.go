@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -122,9 +121,7 @@ on_crash = "restart"
 		}
 	}
 	iso := filepath.Join(t.TempDir(), "many-guests.iso")
-	mkiso := exec.Command("go", "run", "./cmd/mkiso", "-offline", "-guests", store, "-o", iso)
-	mkiso.Dir = filepath.Join("..", "..")
-	if out, err := mkiso.CombinedOutput(); err != nil {
+	if out, err := mkiso(t, "-offline", "-guests", store, "-o", iso); err != nil {
 		t.Fatalf("build an image with many guests: %v\n%s", err, out)
 	}
 	return iso
