@@ -247,8 +247,8 @@ func TestNICAppearsAndGoes(t *testing.T) {
 		e.await(EventNIC)
 		e.await(EventLease)
 		check(t, netlink.LinkDel(must(netlink.LinkByName("eth0"))(t)))
-		e.await(EventLost)
-		e.await(EventNoNIC)
+		e.await(EventLost, EventProblem) // who is just looking at the NIC finds it gone
+		e.await(EventNoNIC, EventProblem)
 		if got := addresses(t, bridgeName); got != "" {
 			t.Errorf("addresses %v", got)
 		}
@@ -339,8 +339,8 @@ func TestInterfaceWithoutBridge(t *testing.T) {
 			t.Errorf("addresses %v", got)
 		}
 		check(t, netlink.LinkDel(must(netlink.LinkByName("eth0"))(t)))
-		e.await(EventLost)
-		e.await(EventNoNIC)
+		e.await(EventLost, EventProblem)
+		e.await(EventNoNIC, EventProblem)
 	})
 }
 

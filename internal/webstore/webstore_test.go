@@ -163,10 +163,21 @@ func (r *run) console() []string {
 	var lines []string
 	for _, e := range r.events {
 		if !e.Quiet {
-			lines = append(lines, fmt.Sprint(e.State, " ", e))
+			lines = append(lines, line(e))
 		}
 	}
 	return lines
+}
+
+// line is an event in short.
+func line(e Event) string {
+	switch e.State {
+	case Waiting:
+		return fmt.Sprint(e.State, " ", e.Err, " ", e.Remedy)
+	case Fetching:
+		return fmt.Sprintf("%s %s, %d of %d", e.State, e.Guest, e.Done, e.Total)
+	}
+	return string(e.State)
 }
 
 // want checks which guests were started and refused; a refusal is matched by a part of its text.
@@ -358,7 +369,7 @@ func TestSilentServer(t *testing.T) {
 	r.wantFiles(t, content.below("tty8", "tty9"))
 	lines := r.console()
 	if len(lines) != 4 || !strings.Contains(lines[1], errSilent.Error()) ||
-		!strings.HasPrefix(lines[2], "fetching fetching tty8") {
+		!strings.HasPrefix(lines[2], "fetching tty8") {
 		t.Errorf("told %q, want found, waiting, fetching, finished", lines)
 	}
 }

@@ -17,6 +17,13 @@ var guests = []string{"tty1", "tty2"}
 func (m *VM) waitGuests() []string {
 	m.t.Helper()
 	m.Wait(`msg=ready guests=2`, bootLimit)
+	return m.waitAddresses()
+}
+
+// waitAddresses waits until every guest on the disc runs and has an address, and returns the addresses in the
+// order of guests.
+func (m *VM) waitAddresses() []string {
+	m.t.Helper()
 	var addresses []string
 	for _, guest := range guests {
 		m.Wait(`msg="guest running" guest=`+guest, soon)
