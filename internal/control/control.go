@@ -79,9 +79,8 @@ func (c *Controller) look(ctx context.Context) {
 	c.State.Tell(host.Listed{Asked: asked, Domains: domains})
 }
 
-// Start admits guests, makes the domains of those that fit, and returns how many run once each is made or was
-// refused. origin stands for a guest's file where a person should read another place, as for one that
-// was fetched; it may be nil.
+// Start admits guests, makes the domains of those that fit, in their order, and returns how many run once each is
+// made or was refused.
 func (c *Controller) Start(ctx context.Context, found []*guests.Guest) (running int) {
 	results := make(chan bool)
 	lives := c.admit(ctx, found)

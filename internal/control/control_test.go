@@ -770,3 +770,26 @@ func TestResume(t *testing.T) {
 		w.is("d", host.Stopped, 0, "a", "b")
 	})
 }
+
+// What nobody leads on is not kept: the name of a guest that its own xl was rebooting, the memory of one whose
+// configuration cannot be understood any more.
+func TestResumeOfWhatCannotBeLedOn(t *testing.T) {
+	live(t, func(w *world) {
+		const config = "name = 'odd'\nuuid = 'u2'\ntype = 'pv'\non_crash = 'rename-restart'\n"
+		if err := os.WriteFile(filepath.Join(w.Dir, "odd.cfg"), []byte(config), 0o644); err != nil {
+			w.t.Fatal(err)
+		}
+		w.add(&domain{name: "odd", uuid: "u2", state: "-b----", kib: 96 * mib})
+		w.Resume(w.t.Context(), &host.Snapshot{Guests: []host.Guest{
+			{Name: "hand", UUID: "u1", Phase: host.Restarting},
+			{Name: "odd", UUID: "u2", Phase: host.Running, Domid: 1, Managed: true},
+		}})
+		w.settle(time.Second)
+		if w.State.Snapshot().Live("hand") != nil {
+			w.t.Error("a guest that nobody leads on keeps its name")
+		}
+		if g := w.is("odd", host.Running, 1); g.Managed {
+			w.t.Errorf("%+v", g)
+		}
+	})
+}

@@ -13,8 +13,8 @@ import (
 // knows them again, and leads on the lives of those that were managed.
 func (c *Controller) Resume(ctx context.Context, left *host.Snapshot) {
 	for _, g := range left.Guests {
-		if !g.Phase.Live() || g.UUID == "" {
-			continue
+		if !g.Phase.Live() || g.UUID == "" || !g.Managed && g.Domid == 0 {
+			continue // also one that its own xl is about to make anew: it is seen when it comes
 		}
 		l, err := c.restore(&g)
 		if err != nil {
@@ -51,7 +51,10 @@ func (c *Controller) restore(g *host.Guest) (*life, error) {
 			continue
 		}
 		p, err := readPolicy(spec)
-		return &life{Controller: c, spec: spec, policy: p, file: file, memory: c.Ledger.Adopt(g.Name, g.NeedKiB)}, err
+		if err != nil {
+			return nil, err
+		}
+		return &life{Controller: c, spec: spec, policy: p, file: file, memory: c.Ledger.Adopt(g.Name, g.NeedKiB)}, nil
 	}
 	return nil, os.ErrNotExist
 }

@@ -12,7 +12,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 )
@@ -146,16 +145,4 @@ func (l *Ledger) close(a *account) {
 func (l *Ledger) wake() {
 	close(l.settled)
 	l.settled = make(chan struct{})
-}
-
-// owners lists who has an account, for tests.
-func (l *Ledger) owners() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var names []string
-	for a := range maps.Keys(l.accounts) {
-		names = append(names, a.owner)
-	}
-	slices.Sort(names)
-	return names
 }

@@ -39,6 +39,18 @@ func (m *machine) ledger() *Ledger {
 
 const mib = 1 << 10
 
+// owners lists who has an account.
+func (l *Ledger) owners() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var names []string
+	for a := range l.accounts {
+		names = append(names, a.owner)
+	}
+	slices.Sort(names)
+	return names
+}
+
 func admitOne(t *testing.T, l *Ledger, owner string, kib int64) *Guest {
 	t.Helper()
 	answers, err := l.Admit(t.Context(), []Want{{owner, kib}})

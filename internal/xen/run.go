@@ -20,7 +20,7 @@ import (
 type Runner func(ctx context.Context, program string, args ...string) (stdout, stderr []byte, err error)
 
 // killDelay is what a program has between SIGTERM, when its context ends, and SIGKILL; also
-// the time to wait for its output while a child of it (xl's monitor) still holds the pipe.
+// the time to wait for its output while a child of it still holds the pipe.
 const killDelay = 2 * time.Second
 
 // Exec is the Runner that runs programs. It returns some seconds after ctx ends at the latest, even when the
