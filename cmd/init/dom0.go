@@ -71,7 +71,10 @@ func (d *dom0) boot(ctx context.Context) {
 		{Name: "devices", Run: d.findDevices, Remedy: "devices that came late are still taken; see dmesg"},
 		{Name: "xen", Run: d.startXen, Remedy: "boot an entry of the menu that starts Xen; see xl dmesg"},
 		{Name: "network", Run: d.startNetwork, Remedy: "guests with a vif are refused; see ip link"},
-		{Name: "media", Run: d.findMedium, Remedy: "put the boot medium back in and reboot, or xl create a guest from another disk"},
+		{
+			Name: "media", Run: d.findMedium,
+			Remedy: "put the boot medium back in and reboot, or xl create a guest from another disk",
+		},
 		{Name: "guests", Run: d.startGuests, Remedy: "xl create FILE.cfg starts a guest by hand"},
 	})
 	if ctx.Err() != nil {
@@ -100,7 +103,15 @@ func (d *dom0) startXen(ctx context.Context) error {
 		Xen: d.xen.Version, CPUs: d.xen.CPUs, TotalKiB: d.xen.TotalKiB, GuestType: string(guestType(d.xen)),
 	})
 	d.owners = owners
+	go d.preferDom0(ctx)
 	return nil
+}
+
+// preferDom0 gives dom0 its share of the processors. With a scheduler that the user chose it is what that gives it.
+func (d *dom0) preferDom0(ctx context.Context) {
+	if err := d.owners.toolstack.PreferDom0(ctx); err != nil {
+		d.log.Debug("dom0's share of the processors", "err", err)
+	}
 }
 
 // startDaemons starts Xen's daemons.
@@ -158,11 +169,15 @@ func (d *dom0) watchNeighbours(ctx context.Context) {
 	}
 }
 
+// heardPause is the shortest time between two addresses that are heard of one guest, which may send thousands a
+// second. One that comes too soon is taken when it is heard again.
+const heardPause = time.Second
+
 // heard takes an address that was heard on the bridge, where it is news and the frame came in by the guest's own
 // vif: anyone can spoof ARP.
 func (d *dom0) heard(mac net.HardwareAddr, address netip.Addr) {
 	g := d.state.Snapshot().ByMAC(mac.String())
-	if g == nil || g.Heard == address {
+	if g == nil || g.Heard == address || time.Since(g.HeardAt) < heardPause {
 		return
 	}
 	port, err := netcfg.Bridge{Name: d.bridge}.PortOf(mac)

@@ -65,7 +65,7 @@ func newLedger(toolstack *xen.Toolstack, state *host.State) *memory.Ledger {
 // observe keeps the state in step with xenstore, and gives every domain its seed.
 func (o *owners) observe(ctx context.Context) {
 	observer := xen.Observer{
-		Store: o.store, Tell: o.state.Tell, Changed: o.controller.Changed,
+		Store: o.store, Tell: o.state.Tell, Changed: o.controller.Changed, Log: o.log,
 		Came: func(domid int, uuid string) { go o.giveSeed(ctx, domid, uuid) },
 	}
 	if err := observer.Run(ctx); ctx.Err() == nil {

@@ -108,7 +108,7 @@ func (c *Controller) Refuse(err *guests.Error) {
 // The contexts of Run and Start have ended before: nothing is made or restarted any more.
 func End(ctx context.Context, toolstack *xen.Toolstack, deadline time.Duration, tell func(host.Fact)) error {
 	return toolstack.ShutdownAll(ctx, deadline, func(e xen.Ended) {
-		tell(host.Ended{Domid: e.Domain.Domid, Name: e.Domain.Name, Forced: e.Forced})
+		tell(host.Ended{Domid: e.Domain.Domid, Name: e.Domain.Name, Forced: e.Forced, Err: e.Err})
 	})
 }
 
@@ -190,7 +190,8 @@ func (c *Controller) taken(spec *guests.Resolved, others []*life) error {
 		fault.Remedy = "give one of them another name"
 		return fault
 	case startedAs(now, spec.Name) != nil:
-		fault.Problem = "the guest " + quote(startedAs(now, spec.Name).Name) + " was started as " + quote(spec.Name) + " and runs"
+		fault.Problem = "the guest " + quote(startedAs(now, spec.Name).Name) +
+			" was started as " + quote(spec.Name) + " and runs"
 		fault.Remedy = "give this one another name"
 		return fault
 	case hasUUID(now, spec.UUID):

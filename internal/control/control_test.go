@@ -72,10 +72,13 @@ func newWorld(t *testing.T) *world {
 		GiveUp:    func(context.Context, int64) (int64, error) { return 0, nil },
 	}, func(e []memory.Entry) { w.entries = e })
 	w.Controller = New(Config{
-		Xen: toolstack, State: state, Ledger: w.ledger, Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Xen: toolstack, State: state, Ledger: w.ledger, Dir: t.TempDir(),
+		Log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Machine: func() guests.Machine { return guests.Machine{Seed: "seed"} },
 	})
-	observer := xen.Observer{Store: client, Tell: state.Tell, Came: func(int, string) {}, Changed: w.Changed}
+	observer := xen.Observer{
+		Store: client, Tell: state.Tell, Came: func(int, string) {}, Changed: w.Changed, Log: w.Log,
+	}
 	go func() { _ = observer.Run(t.Context()) }()
 	go w.Run(t.Context())
 	return w
@@ -335,7 +338,8 @@ func TestRebootKeepsNameAndMemory(t *testing.T) {
 		}
 		w.settle(5 * time.Second)
 		g := w.is("a", host.Running, 2, "a")
-		if g.Restarts != 1 || !strings.Contains(strings.Join(w.State.Snapshot().Host.Problems, " "), `the name "a" runs already`) {
+		problems := strings.Join(w.State.Snapshot().Host.Problems, " ")
+		if g.Restarts != 1 || !strings.Contains(problems, `the name "a" runs already`) {
 			t.Errorf("%+v %+v", g, w.State.Snapshot().Host)
 		}
 		if c := w.is("c", host.Refused, 0, "a"); !strings.Contains(c.Problem, "not enough memory") {
@@ -370,6 +374,48 @@ func TestCreationFailsWhileTheOldDomainLingers(t *testing.T) {
 		w.is("a", host.Failed, 0)
 		if len(w.domains) != 0 {
 			t.Errorf("the half-made domain was left: %q", w.calls)
+		}
+	})
+}
+
+// What spoils a guest's restart may pass: it is tried again, and keeps its name and its memory meanwhile.
+func TestRestartIsTriedAgain(t *testing.T) {
+	live(t, func(w *world) {
+		w.free = 150 * mib
+		w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "")})
+		w.settle(time.Minute)
+		left := 2
+		w.create = func(context.Context, *domain) error {
+			if left--; left >= 0 {
+				return errors.New("signal: killed")
+			}
+			return nil
+		}
+		w.ends(1, "---sr-")
+		w.settle(2 * time.Second)
+		if g := w.is("a", host.Restarting, 0, "a"); !strings.Contains(g.Problem, "signal: killed") {
+			t.Errorf("%+v", g)
+		}
+		w.settle(time.Minute)
+		if g := w.is("a", host.Running, 4, "a"); g.Restarts != 1 || g.Problem != "" || len(w.domains) != 1 {
+			t.Errorf("%+v, domains %v", g, w.domains)
+		}
+	})
+}
+
+// A person makes a guest by hand while its restart is being tried: what they made stays.
+func TestMadeByHandBetweenTwoTries(t *testing.T) {
+	live(t, func(w *world) {
+		w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "")})
+		w.settle(time.Minute)
+		w.create = func(context.Context, *domain) error { return errors.New("signal: killed") }
+		w.ends(1, "---sr-")
+		w.settle(2 * time.Second)
+		g := w.is("a", host.Restarting, 0, "a")
+		w.add(&domain{name: "a", uuid: g.UUID, state: "-b----", kib: 96 * mib})
+		w.settle(time.Minute)
+		if g := w.is("a", host.Running, 3); g.Managed || w.called("create") != 2 {
+			t.Errorf("%+v, calls %q", g, w.calls)
 		}
 	})
 }
@@ -707,7 +753,8 @@ func TestStartAgainAfterAFailure(t *testing.T) {
 func TestUnknownPolicy(t *testing.T) {
 	live(t, func(w *world) {
 		w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "on_crash = 'rename-restart'\n")})
-		if g := w.is("a", host.Refused, 0); !strings.Contains(g.Problem, "g.cfg:3:12") || !strings.Contains(g.Problem, "preserve") {
+		g := w.is("a", host.Refused, 0)
+		if !strings.Contains(g.Problem, "g.cfg:3:12") || !strings.Contains(g.Problem, "preserve") {
 			t.Errorf("%+v", g)
 		}
 	})
@@ -739,7 +786,9 @@ func TestEndWhileCreating(t *testing.T) {
 func TestResume(t *testing.T) {
 	live(t, func(w *world) {
 		ctx, crash := context.WithCancel(w.t.Context())
-		w.Start(ctx, []*guests.Guest{w.guest("a", ""), w.guest("b", "on_crash = 'restart'\n"), w.guest("c", ""), w.guest("d", "")})
+		w.Start(ctx, []*guests.Guest{
+			w.guest("a", ""), w.guest("b", "on_crash = 'restart'\n"), w.guest("c", ""), w.guest("d", ""),
+		})
 		w.add(&domain{name: "hand", uuid: "00000000-0000-0000-0000-000000000001", state: "-b----", kib: 96 * mib})
 		w.settle(time.Second)
 		left := w.State.Snapshot()
@@ -755,7 +804,9 @@ func TestResume(t *testing.T) {
 		}, func(e []memory.Entry) { w.entries = e })
 		c := New(Config{Xen: w.Xen, State: w.State, Ledger: w.ledger, Dir: w.Dir, Log: w.Log})
 		go c.Run(w.t.Context())
-		observer := xen.Observer{Store: w.server.Client(w.t), Tell: w.State.Tell, Came: func(int, string) {}, Changed: c.Changed}
+		observer := xen.Observer{
+			Store: w.server.Client(w.t), Tell: w.State.Tell, Came: func(int, string) {}, Changed: c.Changed, Log: w.Log,
+		}
 		go func() { _ = observer.Run(w.t.Context()) }()
 		c.Resume(w.t.Context(), left)
 		w.settle(time.Minute)

@@ -46,10 +46,11 @@ func (l *life) run(ctx context.Context, turn <-chan struct{}, next chan<- struct
 		err = l.create(ctx)
 		done()
 	}
-	l.refuse(ctx, err)
 	if err == nil {
 		result <- true
 		l.goOn(ctx)
+	} else {
+		l.giveUp(ctx, err)
 	}
 	l.State.Tell(host.Unmanaged{UUID: l.spec.UUID})
 	if err != nil {
@@ -62,18 +63,43 @@ func (l *life) goOn(ctx context.Context) {
 	for {
 		began := time.Now()
 		reason, domid := l.awaitEnd(ctx)
-		if ctx.Err() != nil || !l.ended(ctx, reason, domid) || !l.rest(ctx, time.Since(began), reason, domid) {
+		if ctx.Err() != nil || !l.ended(ctx, reason, domid) || !l.rest(ctx, time.Since(began), reason) {
 			return
 		}
-		if err := l.createAgain(ctx); err != nil {
-			l.refuse(ctx, err)
+		if !l.createAgain(ctx) {
 			return
 		}
 	}
 }
 
-// createAgain makes the guest's domain when there is a place.
-func (l *life) createAgain(ctx context.Context) error {
+// tries is how often a guest's next domain is tried. What spoils a creation often passes: dom0 was short of
+// memory, or a device was still the last domain's.
+const tries = 5
+
+// createAgain makes the guest's next domain, and says whether it has. Nothing of those that failed is left.
+func (l *life) createAgain(ctx context.Context) bool {
+	for try := 1; ; try++ {
+		err := l.createInTurn(ctx)
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		if try == tries || l.destroyLeft(ctx) != nil {
+			l.giveUp(ctx, err)
+			return false
+		}
+		l.memory.Vacate()
+		l.phase(host.Restarting, err.Error())
+		if !l.pause(ctx, time.Second<<try) {
+			return false
+		}
+	}
+}
+
+// createInTurn makes the guest's domain when there is a place.
+func (l *life) createInTurn(ctx context.Context) error {
 	done, err := l.memory.Create(ctx, creations())
 	if err != nil {
 		return err
@@ -82,31 +108,29 @@ func (l *life) createAgain(ctx context.Context) error {
 	return l.create(ctx)
 }
 
-// refuse tells why the guest's domain could not be made.
-func (l *life) refuse(ctx context.Context, err error) {
-	if err != nil && ctx.Err() == nil {
+// giveUp ends the life of a guest whose domain could not be made, unless it ends with ctx anyway.
+func (l *life) giveUp(ctx context.Context, err error) {
+	if ctx.Err() == nil {
+		l.cleanUp(ctx)
 		l.State.Tell(host.GuestRefused{Name: l.spec.Name, Origin: l.spec.File, UUID: l.spec.UUID, Err: err})
 	}
 }
 
-// create makes the guest's domain. After a failure nothing of it is left, or somebody goes on trying.
+// create makes the guest's domain. A failure may leave something of it.
 func (l *life) create(ctx context.Context) error {
 	start := time.Now()
 	l.State.Tell(host.GuestPhase{UUID: l.spec.UUID, Phase: host.Creating})
-	err := l.make(ctx)
-	if err == nil {
-		var domid int
-		if domid, err = l.find(ctx); err == nil {
-			l.memory.Settle()
-			l.State.Tell(host.Created{UUID: l.spec.UUID, Domid: domid, Took: time.Since(start)})
-			l.Changed() // it may have ended before anybody knew its number
-			return nil
-		}
+	if err := l.make(ctx); err != nil {
+		return err
 	}
-	if ctx.Err() == nil {
-		l.cleanUp(ctx)
+	domid, err := l.find(ctx)
+	if err != nil {
+		return err
 	}
-	return err
+	l.memory.Settle()
+	l.State.Tell(host.Created{UUID: l.spec.UUID, Domid: domid, Took: time.Since(start)})
+	l.Changed() // it may have ended before anybody knew its number
+	return nil
 }
 
 // make writes the configuration under the name that the guest has now, and has xl create the domain.
@@ -307,21 +331,25 @@ func (l *life) takeDown(ctx context.Context, domid int) {
 }
 
 // rest waits before the next life of a guest that ends again and again, and says whether there is to be
-// one: somebody may make the guest by hand meanwhile, and has it then. A guest that has lived long enough is
-// made anew at once, unless it has crashed. last is the number of the domain that it had.
-func (l *life) rest(ctx context.Context, lived time.Duration, reason host.Reason, last int) bool {
+// one. A guest that has lived long enough is made anew at once, unless it has crashed.
+func (l *life) rest(ctx context.Context, lived time.Duration, reason host.Reason) bool {
 	if lived >= shortLife {
 		l.quick = 0
 	} else {
 		l.quick++
 	}
-	pause := time.Duration(0)
-	if l.quick > 1 || reason == host.Crash {
-		pause = min(longestPause, time.Second<<min(l.quick, 10))
+	if l.quick <= 1 && reason != host.Crash {
+		return l.pause(ctx, 0)
 	}
-	pausing, cancel := context.WithTimeout(ctx, pause)
+	return l.pause(ctx, min(longestPause, time.Second<<min(l.quick, 10)))
+}
+
+// pause waits so long before the guest's domain is made, and says whether that is still to be done: somebody may
+// make the guest by hand meanwhile, and has it then.
+func (l *life) pause(ctx context.Context, limit time.Duration) bool {
+	pausing, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	if l.until(pausing, func(g *host.Guest) bool { return !gone(g) && g.Domid != last }) {
+	if l.until(pausing, func(g *host.Guest) bool { return g != nil && g.Phase == host.Running }) {
 		l.memory.Release()
 		return false
 	}

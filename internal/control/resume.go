@@ -69,9 +69,7 @@ func (l *life) resume(ctx context.Context, made bool) {
 	}
 	_ = l.destroyLeft(ctx) // of a creation that nobody finished
 	l.memory.Vacate()
-	err := l.createAgain(ctx)
-	l.refuse(ctx, err)
-	if err == nil {
+	if l.createAgain(ctx) {
 		l.goOn(ctx)
 	}
 }

@@ -30,9 +30,10 @@ type (
 
 	// GuestEnded says that a guest's domain is gone.
 	GuestEnded struct {
-		Name   string
-		Domid  int
-		Forced *bool // at the end of the machine: it had to be destroyed
+		Name    string
+		Domid   int
+		Forced  *bool // at the end of the machine: it had to be destroyed
+		Problem string
 	}
 
 	// GuestRestarts says why a guest is made anew.

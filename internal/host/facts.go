@@ -153,11 +153,12 @@ type (
 	// Unmanaged is a guest that the controller has left.
 	Unmanaged struct{ UUID string }
 
-	// Ended is a domain that was ended with the machine.
+	// Ended is a domain that was ended with the machine. Err says why it had to be forced, or could not be ended.
 	Ended struct {
 		Domid  int
 		Name   string
 		Forced bool
+		Err    error
 	}
 )
 

@@ -74,7 +74,10 @@ type Guest struct {
 	Restarts int        `json:",omitempty"`
 	Problem  string     `json:",omitempty"` // why it does not run, or why it was restarted last
 
-	given uint64 // number of the snapshot in which it got its domain
+	HeardAt time.Time `json:",omitzero"` // when Heard became what it is
+
+	twinOf string // the UUID of a guest that has none of its own, because another one has it
+	given  uint64 // number of the snapshot in which it got its domain
 }
 
 // Address is where the guest can be reached, invalid while that is unknown. Anyone can spoof ARP, so the

@@ -21,7 +21,8 @@ func address(n byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, n}) }
 
 func spec(name string, n int) *guests.Resolved {
 	return &guests.Resolved{
-		Guest: &guests.Guest{Name: name, File: "/store/" + name + ".cfg"}, UUID: uuid(n), Type: guests.PV, MACs: []string{mac},
+		Guest: &guests.Guest{Name: name, File: "/store/" + name + ".cfg"},
+		UUID:  uuid(n), Type: guests.PV, MACs: []string{mac},
 		Memory: guests.Memory{RAM: 96 << 10, MaxRAM: 96 << 10, VCPUs: 1, Shadow: -1},
 	}
 }
@@ -101,7 +102,8 @@ func TestCreatedGuest(t *testing.T) {
 // What a guest said before anybody knew that it runs is told when it does.
 func TestAddressBeforeTheGuestIsKnownToRun(t *testing.T) {
 	s := begin(t).tell(Planned{spec("web", 1)}, GuestPhase{UUID: uuid(1), Phase: Creating},
-		Came{Domid: 3, UUID: uuid(1), Name: "web"}, Said{Domid: 3, Address: address(5)}, Created{UUID: uuid(1), Domid: 3})
+		Came{Domid: 3, UUID: uuid(1), Name: "web"}, Said{Domid: 3, Address: address(5)},
+		Created{UUID: uuid(1), Domid: 3})
 	s.expect(t, "web runs as 3; web at 10.0.0.5", "web running 3 10.0.0.5")
 }
 
@@ -151,9 +153,10 @@ func TestGuestsMadeByHand(t *testing.T) {
 	if g := s.Snapshot().ByMAC(mac); g != nil {
 		t.Errorf("%+v has a MAC that nobody has", g)
 	}
-	s.tell(Plugged{Domid: 7, MACs: []string{mac}}, Heard{Domid: 7, MAC: mac, Address: address(9)}, Named{Domid: 7, Name: "other"})
+	s.tell(Plugged{Domid: 7, MACs: []string{mac}}, Heard{Domid: 7, MAC: mac, Address: address(9)},
+		Named{Domid: 7, Name: "other"})
 	s.expect(t, "mine at 10.0.0.9", "other running 7 10.0.0.9")
-	// xl reboots it: the new domain may be seen before the old one's end.
+	// xl migrates it to this host: the new domain comes before the old one's end.
 	s.tell(Came{Domid: 8, UUID: uuid(7), Name: "other"}, Gone{7})
 	s.expect(t, "other runs as 8; other ended as 7", "other running 8 invalid IP")
 	s.tell(Gone{8})
@@ -161,6 +164,33 @@ func TestGuestsMadeByHand(t *testing.T) {
 	// Another guest with the name of one that has ended takes its line.
 	s.tell(Came{Domid: 9, UUID: uuid(9), Name: "other"})
 	s.expect(t, "other runs as 9", "other running 9 invalid IP")
+}
+
+// Two domains with one UUID, the second made by hand, are two guests: what happens to one is not the other's.
+func TestTwins(t *testing.T) {
+	s := begin(t).create("web", 1, 1).tell(Came{Domid: 2, UUID: uuid(1), Name: "copy"})
+	s.expect(t, "web runs as 1; copy runs as 2", "copy running 2 invalid IP", "web running 1 invalid IP")
+	s.tell(Said{Domid: 1, Address: address(5)}, Said{Domid: 2, Address: address(6)})
+	s.expect(t, "web at 10.0.0.5; copy at 10.0.0.6", "copy running 2 10.0.0.6", "web running 1 10.0.0.5")
+	if g := s.Snapshot().ByUUID(uuid(1)); g.Name != "web" {
+		t.Errorf("the UUID is that of %+v", g)
+	}
+	s.tell(GuestPhase{UUID: uuid(1), Phase: Restarting}, Gone{1})
+	s.expect(t, "web restarts; web ended as 1", "copy running 2 10.0.0.6", "web restarting 0 invalid IP")
+	s.tell(Gone{2})
+	s.expect(t, "copy ended as 2", "copy stopped 0 invalid IP", "web restarting 0 invalid IP")
+}
+
+// What nobody can have as an address is none.
+func TestAddressesThatAreNone(t *testing.T) {
+	s := begin(t).create("web", 1, 1)
+	for _, a := range []string{"0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"} {
+		s.tell(Said{Domid: 1, Address: netip.MustParseAddr(a)},
+			Heard{Domid: 1, MAC: mac, Address: netip.MustParseAddr(a)})
+	}
+	s.expect(t, "web runs as 1", "web running 1 invalid IP")
+	s.tell(Said{Domid: 1, Address: netip.MustParseAddr("169.254.7.7")})
+	s.expect(t, "web at 169.254.7.7", "web running 1 169.254.7.7")
 }
 
 // A guest that is started takes the line of one of its name that has ended, whoever made that.
@@ -186,14 +216,16 @@ func TestRefusal(t *testing.T) {
 	// xl refuses it, and something of its domain stays for a while.
 	s.tell(GuestPhase{UUID: uuid(2), Phase: Creating}, Came{Domid: 2, UUID: uuid(2), Name: "big"},
 		GuestRefused{Name: "big", UUID: uuid(2), Err: errors.New("no kernel")}, Gone{2})
-	if g := s.Snapshot().ByUUID(uuid(2)); g.Phase != Failed || g.Problem != "no kernel" || g.Domid != 0 || s.Snapshot().Running() != 1 {
+	if g := s.Snapshot().ByUUID(uuid(2)); g.Phase != Failed || g.Problem != "no kernel" || g.Domid != 0 ||
+		s.Snapshot().Running() != 1 {
 		t.Errorf("%+v", g)
 	}
 }
 
 // The end of a domain that never ran is no news after its refusal.
 func TestEndOfAHalfMadeDomain(t *testing.T) {
-	s := begin(t).tell(Planned{spec("web", 1)}, GuestPhase{UUID: uuid(1), Phase: Creating}, Came{Domid: 3, UUID: uuid(1), Name: "web"},
+	s := begin(t).tell(Planned{spec("web", 1)}, GuestPhase{UUID: uuid(1), Phase: Creating},
+		Came{Domid: 3, UUID: uuid(1), Name: "web"},
 		GuestRefused{Name: "web", UUID: uuid(1), Err: errors.New("xl hung")}, Gone{3})
 	s.expect(t, "web not started: xl hung", "web failed 0 invalid IP")
 }
@@ -246,7 +278,11 @@ func TestCrashedGuest(t *testing.T) {
 func TestEnding(t *testing.T) {
 	s := begin(t).create("web", 1, 1).create("db", 2, 2)
 	s.events()
-	s.tell(Ending{"poweroff"}, Gone{1}, Ended{Domid: 1, Name: "web"}, Ended{Domid: 2, Name: "db", Forced: true}, Gone{2})
+	s.tell(Ending{"poweroff"}, Gone{1}, Ended{Domid: 1, Name: "web"},
+		Ended{Domid: 2, Name: "db", Forced: true, Err: errors.New("it is\npaused")}, Gone{2})
+	if g := s.Snapshot().ByUUID(uuid(2)); g.Phase != Stopped || g.Problem != `it is\npaused` {
+		t.Errorf("%+v", g)
+	}
 	events := (<-s.updates).Events
 	if len(events) != 3 || events[0] != (Ending{"poweroff"}) {
 		t.Fatalf("%v", events)
@@ -259,22 +295,26 @@ func TestEnding(t *testing.T) {
 }
 
 func TestHostFacts(t *testing.T) {
-	s := begin(t).tell(Machine{Xen: "4.20"}, Stage{Name: "a", Problem: "x\x1b"}, Daemon{Name: "z"}, Daemon{Name: "b", Failed: true, Problem: "died"},
-		Daemon{Name: "z", PID: 3}, Store{URL: "u", State: "found"}, Store{URL: "u", State: "fetching", Quiet: true},
+	s := begin(t).tell(Machine{Xen: "4.20"}, Stage{Name: "a", Problem: "x\x1b"},
+		Daemon{Name: "z"}, Daemon{Name: "b", Failed: true, Problem: "died"}, Daemon{Name: "z", PID: 3},
+		Store{URL: "u", State: "found"}, Store{URL: "u", State: "fetching", Quiet: true},
 		Problem{"p"}, Problem{"p"}, Reserved{{Owner: "web"}}, Ready{}, Ready{Guests: NoGuests})
 	h := s.Snapshot().Host
-	if h.Stages[0].Problem != `x\x1b` || len(h.Daemons) != 2 || h.Daemons[1].PID != 3 || h.Stores[0].State != "fetching" ||
-		fmt.Sprint(h.Problems) != "[died p]" || h.Memory[0].Owner != "web" || !h.Ready {
+	if h.Stages[0].Problem != `x\x1b` || len(h.Daemons) != 2 || h.Daemons[1].PID != 3 ||
+		h.Stores[0].State != "fetching" || fmt.Sprint(h.Problems) != "[died p]" ||
+		h.Memory[0].Owner != "web" || !h.Ready {
 		t.Errorf("%+v", h)
 	}
-	if got, want := s.events(), "host.Stage; host.Daemon; host.Daemon; host.Daemon; host.Store; host.Ready; host.Ready"; got != want {
+	want := "host.Stage; host.Daemon; host.Daemon; host.Daemon; host.Store; host.Ready; host.Ready"
+	if got := s.events(); got != want {
 		t.Errorf("events %s", got)
 	}
 }
 
 // Another process goes on where this one was.
 func TestResumed(t *testing.T) {
-	old := begin(t).create("web", 1, 3).tell(Said{Domid: 3, Address: address(5)}, Daemon{Name: "a"}, Problem{"p"}).Snapshot()
+	old := begin(t).create("web", 1, 3).
+		tell(Said{Domid: 3, Address: address(5)}, Daemon{Name: "a"}, Problem{"p"}).Snapshot()
 	s := begin(t).tell(ResumedHost{old.Host}, Resumed{old.Guests[0]})
 	s.expect(t, "", "web running 3 10.0.0.5")
 	if h := s.Snapshot().Host; len(h.Daemons) != 1 || len(h.Problems) != 1 {
@@ -293,7 +333,8 @@ func TestSlowSubscriber(t *testing.T) {
 	}
 	update := <-s.updates
 	if update.Number != s.Snapshot().Number || len(update.Events) != maxEvents || update.Lost != 10 {
-		t.Errorf("number %d of %d, %d events, %d lost", update.Number, s.Snapshot().Number, len(update.Events), update.Lost)
+		t.Errorf("number %d of %d, %d events, %d lost",
+			update.Number, s.Snapshot().Number, len(update.Events), update.Lost)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/zerodisc/zerodisc/internal/printable"
@@ -25,6 +26,9 @@ func newModel(version string) *model {
 
 // refusedKey is the key of a guest without a UUID.
 func refusedKey(name string) string { return "refused " + name }
+
+// twinKey is the key of a guest whose UUID another one has.
+func twinKey(domid int) string { return "domain " + strconv.Itoa(domid) }
 
 func (m *model) tell(e Event) { m.events = append(m.events, e) }
 
@@ -212,7 +216,9 @@ func (f GuestPhase) apply(m *model) {
 	}
 	problem := printable.Line(f.Problem)
 	if f.Phase == Restarting && g.Phase != Restarting {
-		g.Restarts++
+		if g.Phase != Creating { // the same restart once more
+			g.Restarts++
+		}
 		m.tell(GuestRestarts{Name: g.Name, Problem: problem})
 	}
 	m.enter(g, f.Phase, problem)
@@ -223,7 +229,7 @@ func (f Created) apply(m *model) {
 	if g == nil {
 		return
 	}
-	m.give(g, f.Domid)
+	m.give(f.UUID, f.Domid)
 	g.Problem = ""
 	m.enter(g, Running, "")
 	m.tell(GuestRan{Name: g.Name, Domid: f.Domid, Took: f.Took, Type: g.Type})
@@ -231,12 +237,12 @@ func (f Created) apply(m *model) {
 }
 
 // give gives a guest a domain, which is a new one when it had another.
-func (m *model) give(g *Guest, domid int) {
-	if g.Domid != domid {
+func (m *model) give(key string, domid int) {
+	if g := m.guests[key]; g.Domid != domid {
 		g.leave()
 		g.Domid, g.given = domid, m.number
 	}
-	m.domains[domid] = g.UUID
+	m.domains[domid] = key
 }
 
 // leave takes from a guest what belonged to its domain.
@@ -248,16 +254,19 @@ func (f Came) apply(m *model) {
 	if _, known := m.domains[f.Domid]; known {
 		return
 	}
-	name := printable.Line(f.Name)
-	g := m.guests[f.UUID]
+	name, key, guest := printable.Line(f.Name), f.UUID, Guest{UUID: f.UUID}
+	if m.hasDomain(key) {
+		key, guest = twinKey(f.Domid), Guest{twinOf: f.UUID}
+	}
+	g := m.guests[key]
 	if g == nil {
 		m.dropEnded(name)
 		m.forgetOldest()
-		g = &Guest{Name: name, UUID: f.UUID}
-		m.guests[f.UUID] = g
+		guest.Name, g = name, &guest
+		m.guests[key] = g
 	}
 	ours := g.Phase == Creating
-	m.give(g, f.Domid)
+	m.give(key, f.Domid)
 	if ours {
 		return // it runs when the controller says so
 	}
@@ -267,6 +276,12 @@ func (f Came) apply(m *model) {
 	g.Problem = ""
 	m.enter(g, Running, "")
 	m.tell(GuestRan{Name: g.Name, Domid: f.Domid})
+}
+
+// hasDomain says whether a guest has a domain and is not about to get another one.
+func (m *model) hasDomain(key string) bool {
+	g := m.guests[key]
+	return g != nil && g.Domid != 0 && g.Phase != Creating
 }
 
 // guest returns the guest of a domain, nil where it is not the guest's present one.
@@ -302,14 +317,34 @@ func (f Gone) apply(m *model) {
 	if m.host.Ending == "" && ran {
 		m.tell(GuestEnded{Name: g.Name, Domid: f.Domid})
 	}
+	if current && !g.Managed && g.UUID != "" {
+		m.pass(g.UUID)
+	}
+}
+
+// pass gives the UUID of a guest that has ended to one that had to do without: a person made it from the same
+// configuration, or it is the same guest at the end of its migration on this host.
+func (m *model) pass(uuid string) {
+	for key, g := range m.guests {
+		if g.twinOf == uuid {
+			delete(m.guests, key)
+			g.UUID, g.twinOf = uuid, ""
+			m.guests[uuid], m.domains[g.Domid] = g, uuid
+			return
+		}
+	}
 }
 
 func (f Ended) apply(m *model) {
 	name := printable.Line(f.Name)
-	if g := m.guest(f.Domid); g != nil {
-		m.enter(g, Stopped, "")
+	problem := ""
+	if f.Err != nil {
+		problem = printable.Line(f.Err.Error())
 	}
-	m.tell(GuestEnded{Name: name, Domid: f.Domid, Forced: &f.Forced})
+	if g := m.guest(f.Domid); g != nil {
+		m.enter(g, Stopped, problem)
+	}
+	m.tell(GuestEnded{Name: name, Domid: f.Domid, Forced: &f.Forced, Problem: problem})
 }
 
 func (f Listed) apply(m *model) {
@@ -348,7 +383,7 @@ func (f Plugged) apply(m *model) {
 
 func (f Said) apply(m *model) {
 	g := m.guest(f.Domid)
-	if g == nil {
+	if g == nil || f.Address.IsValid() && !reachable(f.Address) {
 		return
 	}
 	before := g.told()
@@ -357,12 +392,15 @@ func (f Said) apply(m *model) {
 }
 
 func (f Heard) apply(m *model) {
-	if g := m.guest(f.Domid); g != nil && slices.Contains(g.MACs, f.MAC) {
+	if g := m.guest(f.Domid); g != nil && slices.Contains(g.MACs, f.MAC) && reachable(f.Address) {
 		before := g.told()
-		g.Heard = f.Address
+		g.Heard, g.HeardAt = f.Address, time.Now()
 		m.address(g, before)
 	}
 }
+
+// reachable says whether a host can have that address on a network.
+func reachable(a netip.Addr) bool { return a.IsGlobalUnicast() || a.IsLinkLocalUnicast() }
 
 // told is the address that views know: none before they know that the guest runs.
 func (g *Guest) told() netip.Addr {

@@ -127,6 +127,9 @@ func (l *Lines) guestLine(event host.Event) (level slog.Level, message string, a
 		if e.Forced != nil {
 			attrs = append(attrs, "forced", *e.Forced)
 		}
+		if e.Problem != "" {
+			attrs = append(attrs, "err", e.Problem)
+		}
 		return slog.LevelInfo, boot.MsgGuestStopped, attrs
 	case host.GuestRestarts:
 		if e.Problem != "" {

@@ -21,7 +21,9 @@ func TestText(t *testing.T) {
 		Host: host.Host{
 			Version: "1.0",
 			Machine: host.Machine{Xen: "4.20", CPUs: 2, TotalKiB: 1 << 20, GuestType: "pv"},
-			Network: host.Network{Kind: host.Lease, Interface: "xenbr0", NIC: "eth0", Address: netip.MustParsePrefix("10.0.2.15/24")},
+			Network: host.Network{
+				Kind: host.Lease, Interface: "xenbr0", NIC: "eth0", Address: netip.MustParsePrefix("10.0.2.15/24"),
+			},
 			Stores: []host.Store{
 				{URL: "http://a/", State: "fetching", Guest: "web", Done: 70 << 20, Total: 200 << 20},
 				{URL: "http://b/", State: "waiting", Problem: "no route", Remedy: "look"},
@@ -60,7 +62,8 @@ zerodisc 1.0
 	if got := Text(s); got != want {
 		t.Errorf("report:\n%s\nwant:\n%s", got, want)
 	}
-	want = "\nzerodisc 2\n  network: waiting for an address\n  no guests\n  xl list | xl create FILE.cfg | status | poweroff\n\n"
+	want = "\nzerodisc 2\n  network: waiting for an address\n  no guests\n" +
+		"  xl list | xl create FILE.cfg | status | poweroff\n\n"
 	if got := Text(&host.Snapshot{Host: host.Host{Version: "2"}}); got != want {
 		t.Errorf("report:\n%s\nwant:\n%s", got, want)
 	}
@@ -74,31 +77,47 @@ func TestLines(t *testing.T) {
 		want  string
 	}{
 		{host.Stage{Name: "media", Took: time.Second}, `level=INFO msg=stage name=media ms=1000`},
-		{host.Stage{Name: "media", Problem: "gone", Remedy: "look"}, `level=ERROR msg=stage name=media ms=0 err=gone remedy=look`},
+		{host.Stage{Name: "media", Problem: "gone", Remedy: "look"},
+			`level=ERROR msg=stage name=media ms=0 err=gone remedy=look`},
 		{host.Medium{Device: "/dev/sr0", Mount: "/m"}, `level=INFO msg="boot medium" device=/dev/sr0 mount=/m`},
-		{host.Medium{Device: "/dev/sda1", File: "z.iso", Mount: "/m"}, `msg="boot medium" device=/dev/sda1 file=z.iso mount=/m`},
-		{host.Network{Kind: host.Lease, Interface: "xenbr0", NIC: "eth0", Address: netip.MustParsePrefix("10.0.2.15/24"), Gateway: netip.MustParseAddr("10.0.2.2")},
-			`level=INFO msg="host address" interface=xenbr0 nic=eth0 address=10.0.2.15/24 gateway=10.0.2.2`},
+		{host.Medium{Device: "/dev/sda1", File: "z.iso", Mount: "/m"},
+			`msg="boot medium" device=/dev/sda1 file=z.iso mount=/m`},
+		{host.Network{
+			Kind: host.Lease, Interface: "xenbr0", NIC: "eth0",
+			Address: netip.MustParsePrefix("10.0.2.15/24"), Gateway: netip.MustParseAddr("10.0.2.2"),
+		}, `level=INFO msg="host address" interface=xenbr0 nic=eth0 address=10.0.2.15/24 gateway=10.0.2.2`},
 		{host.Network{Kind: host.NoLease, Interface: "xenbr0", NIC: "eth0", Tried: time.Minute, Problem: "silence"},
 			`level=WARN msg="no DHCP lease" interface=xenbr0 nic=eth0 tried=1m0s err=silence`},
-		{host.Network{Kind: host.NoNIC, Interface: "xenbr0", Problem: "none"}, `level=WARN msg="no network card" interface=xenbr0 err=none`},
-		{host.Daemon{Name: "xenconsoled", Phase: "waiting", Problem: "killed"}, `level=WARN msg=daemon name=xenconsoled state=waiting pid=0 err=killed`},
-		{host.Daemon{Name: "xenconsoled", Phase: "running", PID: 7, Restarts: 1}, `level=WARN msg=daemon name=xenconsoled state=running pid=7 err=""`},
-		{host.Store{URL: "u", State: "waiting", Problem: "no route", Remedy: "look"}, `level=WARN msg="guest store" url=u state=waiting err="no route" remedy=look`},
+		{host.Network{Kind: host.NoNIC, Interface: "xenbr0", Problem: "none"},
+			`level=WARN msg="no network card" interface=xenbr0 err=none`},
+		{host.Daemon{Name: "xenconsoled", Phase: "waiting", Problem: "killed"},
+			`level=WARN msg=daemon name=xenconsoled state=waiting pid=0 err=killed`},
+		{host.Daemon{Name: "xenconsoled", Phase: "running", PID: 7, Restarts: 1},
+			`level=WARN msg=daemon name=xenconsoled state=running pid=7 err=""`},
+		{host.Store{URL: "u", State: "waiting", Problem: "no route", Remedy: "look"},
+			`level=WARN msg="guest store" url=u state=waiting err="no route" remedy=look`},
 		{host.Store{URL: "u", State: "found", Guests: 2}, `level=INFO msg="guest store" url=u state=found guests=2`},
-		{host.Store{URL: "u", State: "fetching", Guest: "web", Done: 1, Total: 2}, `msg="guest store" url=u state=fetching guest=web done=1 total=2`},
-		{host.Store{URL: "u", State: "fetching", Guest: "web", Done: 1}, `msg="guest store" url=u state=fetching guest=web done=1`},
-		{host.Store{URL: "u", State: "finished", Guests: 1, Refused: 1, Took: time.Second}, `msg="guest store" url=u state=finished guests=1 refused=1 ms=1000`},
+		{host.Store{URL: "u", State: "fetching", Guest: "web", Done: 1, Total: 2},
+			`msg="guest store" url=u state=fetching guest=web done=1 total=2`},
+		{host.Store{URL: "u", State: "fetching", Guest: "web", Done: 1},
+			`msg="guest store" url=u state=fetching guest=web done=1`},
+		{host.Store{URL: "u", State: "finished", Guests: 1, Refused: 1, Took: time.Second},
+			`msg="guest store" url=u state=finished guests=1 refused=1 ms=1000`},
 		{host.Ready{Guests: 2, Took: time.Second}, `level=INFO msg=ready guests=2 ms=1000`},
 		{host.Ready{Guests: host.NoGuests, Took: time.Second}, `level=INFO msg=ready ms=1000`},
 		{host.Ending{Action: "poweroff"}, `level=INFO msg=ending action=poweroff`},
-		{host.GuestRan{Name: "a", Domid: 1, Took: time.Second, Type: "pv"}, `level=INFO msg="guest running" guest=a domid=1 ms=1000 type=pv`},
+		{host.GuestRan{Name: "a", Domid: 1, Took: time.Second, Type: "pv"},
+			`level=INFO msg="guest running" guest=a domid=1 ms=1000 type=pv`},
 		{host.GuestRan{Name: "a", Domid: 1}, `level=INFO msg="guest running" guest=a domid=1`},
-		{host.GuestAddressed{Name: "a", Address: netip.MustParseAddr("10.0.0.1")}, `level=INFO msg="guest address" guest=a address=10.0.0.1`},
-		{host.GuestNotStarted{Name: "a", Origin: "f", Problem: "p"}, `level=ERROR msg="guest refused" guest=a file=f err=p`},
+		{host.GuestAddressed{Name: "a", Address: netip.MustParseAddr("10.0.0.1")},
+			`level=INFO msg="guest address" guest=a address=10.0.0.1`},
+		{host.GuestNotStarted{Name: "a", Origin: "f", Problem: "p"},
+			`level=ERROR msg="guest refused" guest=a file=f err=p`},
 		{host.GuestEnded{Name: "a", Domid: 1}, `level=INFO msg="guest stopped" guest=a domid=1`},
-		{host.GuestEnded{Name: "a", Domid: 1, Forced: &yes}, `level=INFO msg="guest stopped" guest=a domid=1 forced=true`},
-		{host.GuestRestarts{Name: "a", Problem: "it crashed"}, `level=WARN msg="guest restarts" guest=a err="it crashed"`},
+		{host.GuestEnded{Name: "a", Domid: 1, Forced: &yes, Problem: "it is paused"},
+			`level=INFO msg="guest stopped" guest=a domid=1 forced=true err="it is paused"`},
+		{host.GuestRestarts{Name: "a", Problem: "it crashed"},
+			`level=WARN msg="guest restarts" guest=a err="it crashed"`},
 		{host.GuestRestarts{Name: "a"}, ""},
 	} {
 		l, out := lines()
@@ -119,7 +138,8 @@ func TestAddressesAreWrittenSoOften(t *testing.T) {
 	l, out := lines()
 	tell := func(domid, times int) {
 		for range times {
-			l.write(host.Update{Snapshot: &host.Snapshot{}, Events: []host.Event{host.GuestAddressed{Name: "a", Domid: domid}}})
+			event := host.GuestAddressed{Name: "a", Domid: domid}
+			l.write(host.Update{Snapshot: &host.Snapshot{}, Events: []host.Event{event}})
 		}
 	}
 	tell(1, 2*maxAddresses)

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/netip"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/host"
@@ -29,9 +31,11 @@ type Observer struct {
 	Came func(domid int, uuid string)
 	// Changed is called when a domain may have shut down, which only the hypervisor knows.
 	Changed func()
+	Log     *slog.Logger // for debugging
 
 	watcher *xenstore.Watcher
 	domains map[int]*observed
+	late    <-chan time.Time // when addresses are looked at that changed too soon; nil while there are none
 }
 
 // observed is what was told of a domain.
@@ -40,7 +44,13 @@ type observed struct {
 	said    string
 	macs    []string
 	watches []string
+	looked  time.Time // at its address
+	late    bool      // its address has changed since, too soon after that look
 }
+
+// addressPause is the shortest time between two looks at one domain's address, which the domain may change
+// thousands of times a second.
+const addressPause = 500 * time.Millisecond
 
 // Run observes until ctx ends or the connection is lost.
 func (o *Observer) Run(ctx context.Context) error {
@@ -51,17 +61,25 @@ func (o *Observer) Run(ctx context.Context) error {
 	defer watcher.Close(context.WithoutCancel(ctx))
 	o.watcher, o.domains = watcher, map[int]*observed{}
 	for {
+		var err error
 		select {
 		case event, ok := <-watcher.Events():
 			if !ok {
 				return fmt.Errorf("observe domains: %w", o.Store.Err())
 			}
-			if err := o.handle(ctx, event); err != nil {
-				return fmt.Errorf("observe domains: %w", err)
-			}
+			err = o.handle(ctx, event)
+		case <-o.late:
+			err = o.lookLate(ctx)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		if err == nil {
+			continue
+		}
+		if ctx.Err() != nil || o.Store.Err() != nil {
+			return fmt.Errorf("observe domains: %w", err)
+		}
+		o.Log.Debug("observe domains", "err", err) // one domain's trouble is not the others'
 	}
 }
 
@@ -106,6 +124,7 @@ func (o *Observer) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var failures []error
 	for domid, domain := range o.domains {
 		if slices.Contains(domids, domid) {
 			continue
@@ -113,19 +132,15 @@ func (o *Observer) follow(ctx context.Context) error {
 		delete(o.domains, domid)
 		o.Tell(host.Gone{Domid: domid})
 		for _, watched := range domain.watches {
-			if err := o.watcher.Remove(ctx, watched); err != nil {
-				return err
-			}
+			failures = append(failures, o.watcher.Remove(ctx, watched))
 		}
 	}
 	for _, domid := range domids {
 		if o.domains[domid] == nil {
-			if err := o.begin(ctx, domid); err != nil {
-				return err
-			}
+			failures = append(failures, o.begin(ctx, domid))
 		}
 	}
-	return nil
+	return errors.Join(failures...)
 }
 
 // begin follows a domain. A directory without an identity is no domain, or none yet.
@@ -176,8 +191,33 @@ func (o *Observer) lookName(ctx context.Context, domid int, domain *observed) er
 	return nil
 }
 
-// lookAddress reads the address that a domain says it has. What is no IPv4 address is none.
+// lookAddress reads the address that a domain says it has, now or when it is time again.
 func (o *Observer) lookAddress(ctx context.Context, domid int, domain *observed) error {
+	if time.Since(domain.looked) >= addressPause {
+		return o.readAddress(ctx, domid, domain)
+	}
+	domain.late = true
+	if o.late == nil {
+		o.late = time.After(addressPause)
+	}
+	return nil
+}
+
+// lookLate reads the addresses that had changed too soon.
+func (o *Observer) lookLate(ctx context.Context) error {
+	o.late = nil
+	var failures []error
+	for domid, domain := range o.domains {
+		if domain.late {
+			failures = append(failures, o.readAddress(ctx, domid, domain))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// readAddress reads the address that a domain says it has. What is no IPv4 address is none.
+func (o *Observer) readAddress(ctx context.Context, domid int, domain *observed) error {
+	domain.looked, domain.late = time.Now(), false
 	text, _, err := o.read(ctx, home(domid)+"/"+boot.XenstoreAddress)
 	if err != nil || text == domain.said {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"sync"
@@ -34,6 +35,7 @@ func observe(t *testing.T, names ...string) *observation {
 			defer o.mu.Unlock()
 			o.changed++
 		},
+		Log: slog.New(slog.DiscardHandler),
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -141,9 +143,58 @@ func TestObserverTakesMACsFromTheBackends(t *testing.T) {
 	o.await("Plugged {Domid:1 MACs:[00:16:3e:00:00:67]}")
 }
 
+// A domain that changes its address all the time is looked at now and then, and its last address counts.
+func TestAddressFlood(t *testing.T) {
+	o := observe(t, "noisy", "quiet")
+	o.await(append(came(1, "noisy"), came(2, "quiet")...)...)
+	o.x.server.Set(addressKey(2), "10.0.2.16")
+	o.await(said(2, "10.0.2.16"))
+	begin := time.Now()
+	for n := range 2000 {
+		o.x.server.Set(addressKey(1), fmt.Sprintf("10.1.%d.%d", n/250, 1+n%250))
+	}
+	for range 1000 {
+		o.mu.Lock()
+		told := len(o.facts)
+		last := told > 0 && o.facts[told-1] == said(1, "10.1.7.250")
+		o.mu.Unlock()
+		if most := 2 + int(time.Since(begin)/addressPause); told > most {
+			t.Fatalf("%d of 2000 addresses were told, want at most %d", told, most)
+		}
+		if last {
+			o.mu.Lock()
+			o.facts = nil
+			o.mu.Unlock()
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("the last address was not told")
+}
+
+// What the store refuses of one domain is no reason to lose sight of the others.
+func TestOneDomainsTrouble(t *testing.T) {
+	o := observe(t, "a")
+	o.await(came(1, "a")...)
+	o.x.server.Refuse(home(2)+"/vm", "EACCES")
+	o.x.add(2, "odd")
+	o.x.add(3, "c")
+	o.x.server.Fire("@introduceDomain")
+	o.await(came(3, "c")...)
+	o.x.server.Refuse(addressKey(1), "EIO")
+	o.x.server.Set(addressKey(1), "10.0.2.16")
+	o.x.server.Set(addressKey(3), "10.0.2.17")
+	o.await(said(3, "10.0.2.17"))
+}
+
 func TestObserverEndsWithConnection(t *testing.T) {
 	x := newFakeXL()
-	o := Observer{Store: x.server.Client(t), Tell: func(host.Fact) {}, Changed: func() {}}
+	o := Observer{
+		Store:   x.server.Client(t),
+		Tell:    func(host.Fact) {},
+		Changed: func() {},
+		Log:     slog.New(slog.DiscardHandler),
+	}
 	time.AfterFunc(20*time.Millisecond, x.server.Disconnect)
 	if err := o.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "closed") {
 		t.Error(err)

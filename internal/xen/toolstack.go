@@ -37,7 +37,9 @@ type Toolstack struct {
 
 // NewToolstack returns a Toolstack; run is Exec outside tests.
 func NewToolstack(run Runner, store *xenstore.Client) *Toolstack {
-	return &Toolstack{run: run, store: store, slots: make(chan struct{}, maxCommands), gone: goneTimeout, pause: lookPause}
+	return &Toolstack{
+		run: run, store: store, slots: make(chan struct{}, maxCommands), gone: goneTimeout, pause: lookPause,
+	}
 }
 
 // xl runs a command of xl that is quick and returns what it printed.
@@ -72,6 +74,16 @@ func (x *Toolstack) Create(ctx context.Context, config string) error {
 		return fmt.Errorf("create domain from %s: %w", config, programError(stderr, err))
 	}
 	return nil
+}
+
+// dom0Weight is dom0's share of the processors where there are too few for all, beside 256 of each guest: what
+// makes, ends and connects guests must not wait for those that are busy.
+const dom0Weight = 4096
+
+// PreferDom0 gives dom0 its share of the processors, with Xen's usual scheduler.
+func (x *Toolstack) PreferDom0(ctx context.Context) error {
+	_, err := x.xl(ctx, "sched-credit2", "-d", "0", "-w", strconv.Itoa(dom0Weight))
+	return err
 }
 
 // Shutdown asks a domain to shut itself down: its kernel, or by the power button's event where that has no
