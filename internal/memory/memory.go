@@ -82,7 +82,8 @@ type NoRoom struct {
 // Error has figures that never look as if it fitted: needs round up and what is free rounds down.
 func (e *NoRoom) Error() string {
 	const mib = 1 << 10
-	return fmt.Sprintf("it takes %d MiB of %s's memory, where %d MiB are free for it", (e.NeedKiB+mib-1)/mib, e.Pool, e.FreeKiB/mib)
+	return fmt.Sprintf("it takes %d MiB of %s's memory, where %d MiB are free for it",
+		(e.NeedKiB+mib-1)/mib, e.Pool, e.FreeKiB/mib)
 }
 
 // pending sums up what is reserved of dom0's and of Xen's memory and not taken. The caller holds l.mu.

@@ -68,8 +68,8 @@ func TestAdmitInOrder(t *testing.T) {
 		t.Fatal(err, answers)
 	}
 	var full *NoRoom
-	// dom0 could spare 24 MiB beyond what it keeps.
-	if !errors.As(answers[1].Err, &full) || full.FreeKiB != 124*mib || full.NeedKiB != 150*mib {
+	// dom0 could spare 24 MiB beyond what it keeps, 4 of them for what the guests cost it.
+	if !errors.As(answers[1].Err, &full) || full.FreeKiB != 120*mib || full.NeedKiB != 150*mib {
 		t.Errorf("b: %v", answers[1].Err)
 	}
 	if m.asked != 1 || m.dom0 != 120*mib {
@@ -128,6 +128,18 @@ func TestDom0GivesUpWhatItCanSpare(t *testing.T) {
 	answers, err := m.ledger().Admit(t.Context(), []Want{{"a", 150 * mib}})
 	if err != nil || answers[0].Err == nil || m.dom0 != 175*mib {
 		t.Errorf("%v %v, dom0 has %d KiB", err, answers, m.dom0)
+	}
+}
+
+// What guests cost dom0 while they run is not given up for them.
+func TestDom0KeepsWhatGuestsCostIt(t *testing.T) {
+	m := &machine{xen: 100 * mib, dom0: KeepKiB + 100*mib}
+	answers, err := m.ledger().Admit(t.Context(), []Want{{"a", 100 * mib}, {"b", 90 * mib}, {"c", 10*mib - 2*RunKiB}})
+	if err != nil || answers[0].Err != nil || answers[1].Err != nil || answers[2].Err == nil {
+		t.Errorf("%v %v", err, answers)
+	}
+	if left := m.dom0 - KeepKiB; left < 2*RunKiB {
+		t.Errorf("dom0 has %d KiB for two guests", left)
 	}
 }
 
@@ -206,7 +218,8 @@ func TestFiles(t *testing.T) {
 	}
 	other := l.Files("other")
 	var full *NoRoom
-	if err := other.Grow(5 << 20); !errors.As(err, &full) || full.FreeKiB != 4*mib || !strings.Contains(err.Error(), "5 MiB of dom0's memory") {
+	if err := other.Grow(5 << 20); !errors.As(err, &full) || full.FreeKiB != 4*mib ||
+		!strings.Contains(err.Error(), "5 MiB of dom0's memory") {
 		t.Errorf("%v", err)
 	}
 	if err := other.Ensure(1); err != nil { // a step is 1 MiB
