@@ -101,7 +101,10 @@ func TestPrint(t *testing.T) {
 		{initStart: 11, bothAddresses: 23, stagePrefix + "devices": 500},
 		{initStart: 12, bothAddresses: 22, stagePrefix + "devices": 300},
 	}
-	result := Result{Image: "disc.iso", Accel: "tcg", Mode: "bios", Bytes: []Size{{"image", 37000000}}, Figures: summarize(samples), SmallestMiB: 384}
+	result := Result{
+		Image: "disc.iso", Accel: "tcg", Mode: "bios", Bytes: []Size{{"image", 37000000}},
+		Figures: summarize(samples), SmallestMiB: 384,
+	}
 	var out strings.Builder
 	result.Print(&out)
 	for _, want := range []string{"disc.iso", "37000000", "11.0 s", "22.0 s", "400.0 ms", "300.0", "384 MiB"} {

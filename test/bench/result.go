@@ -103,7 +103,8 @@ func (r Result) Print(w io.Writer) {
 	fmt.Fprintln(t, "\t\t\t\t\n\tmedian\tleast\tmost\t")
 	for _, f := range r.Figures {
 		if len(f.Runs) > 0 {
-			fmt.Fprintf(t, "%s\t%.1f %s\t%.1f\t%.1f\t\n", f.Name, f.Median, f.Unit, slices.Min(f.Runs), slices.Max(f.Runs))
+			fmt.Fprintf(t, "%s\t%.1f %s\t%.1f\t%.1f\t\n",
+				f.Name, f.Median, f.Unit, slices.Min(f.Runs), slices.Max(f.Runs))
 		}
 	}
 	if r.SmallestMiB > 0 {

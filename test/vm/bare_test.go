@@ -12,8 +12,8 @@ import (
 	"github.com/zerodisc/zerodisc/test/vm/qemu"
 )
 
-// withoutXen is a machine that boots iso into Linux without Xen. It has one processor: there is nothing to do for a second
-// one, and "Oops: int3" cannot come (see breakages).
+// withoutXen is a machine that boots iso into Linux without Xen. It has one processor: there is nothing to do for a
+// second one, and "Oops: int3" cannot come (see breakages).
 func withoutXen(iso string) qemu.Machine { return qemu.Machine{ISO: iso, CPUs: 1} }
 
 // The menu's entries without Xen are started as the default of a remastered disc.

@@ -27,6 +27,18 @@ func TestBreakage(t *testing.T) {
 	}
 }
 
+// A guest that ends by its own fault has its own instruction in Xen's dump.
+func TestEmulatorEnded(t *testing.T) {
+	for rip, want := range map[string]int{"e008:[<ffff82d040215abd>]": 1, "0010:[<ffffffff81000000>]": 0} {
+		log := console.NewLog()
+		_, _ = log.Write([]byte("(XEN) *** Dumping Dom1 vcpu#0 state: ***\n(XEN) RIP:    " + rip + "\n" +
+			"level=INFO msg=ready guests=1\n(XEN) RFLAGS: 0000000000000246   CONTEXT: hvm guest (d1v0)\n"))
+		if got := emulatorEnded(log); got != want {
+			t.Errorf("%s: the emulator ended %d guests, want %d", rip, got, want)
+		}
+	}
+}
+
 func TestNoteBroken(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "broken.txt")
 	if err := os.WriteFile(list, nil, 0o644); err != nil {

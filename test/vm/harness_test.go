@@ -106,7 +106,8 @@ func TestHarnessBeginsAgain(t *testing.T) {
 			m.Errorf("the story goes on in a broken machine")
 		})
 		broken++
-		if said, err := os.ReadFile(list); err != nil || strings.Count(string(said), t.Name()+": ") != broken || machines != 2 {
+		said, err := os.ReadFile(list)
+		if err != nil || strings.Count(string(said), t.Name()+": ") != broken || machines != 2 {
 			t.Errorf("%d machines, and the list is %q, %v", machines, said, err)
 		}
 	}

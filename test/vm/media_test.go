@@ -65,7 +65,8 @@ func loopbackDisk(t *testing.T) string {
 		tool(t, "mmd", "-i", partition, "::"+name)
 	}
 	for at, from := range map[string]string{
-		"EFI/BOOT/BOOTX64.EFI": program, "boot/grub/grub.cfg": config, mark: filepath.Join(dir, "mark"), "isos/my zerodisc.iso": image,
+		"EFI/BOOT/BOOTX64.EFI": program, "boot/grub/grub.cfg": config,
+		mark: filepath.Join(dir, "mark"), "isos/my zerodisc.iso": image,
 	} {
 		tool(t, "mcopy", "-i", partition, from, "::"+at)
 	}

@@ -82,7 +82,9 @@ func TestNetboot(t *testing.T) {
 		machine qemu.Machine
 	}{
 		{"PXE BIOS", qemu.Machine{BootFile: "pxe-bios.0"}},
-		{"PXE UEFI", qemu.Machine{BootFile: "pxe-uefi.efi", Firmware: qemu.UEFI, NICs: []qemu.NIC{{Model: "virtio-net-pci"}}}},
+		{"PXE UEFI", qemu.Machine{
+			BootFile: "pxe-uefi.efi", Firmware: qemu.UEFI, NICs: []qemu.NIC{{Model: "virtio-net-pci"}},
+		}},
 		{"iPXE BIOS", qemu.Machine{BootFile: "boot.ipxe"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -170,7 +172,8 @@ func startServer(t *testing.T, tap, pool string) *served {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &served{process: exec.CommandContext(context.Background(), program, "serve", "-dir", Netboot(), "-interface", tap, "-range", pool)}
+	s := &served{process: exec.CommandContext(context.Background(), program,
+		"serve", "-dir", Netboot(), "-interface", tap, "-range", pool)}
 	s.process.Stdout, s.process.Stderr = &s.said, &s.said
 	if err := s.process.Start(); err != nil {
 		t.Fatal(err)

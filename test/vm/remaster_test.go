@@ -106,7 +106,8 @@ func TestRemastered(t *testing.T) {
 	t.Parallel()
 	iso := remaster(t, storeSettings(t), guestDir(t, t.TempDir(), "third"))
 	machine := qemu.Machine{
-		ISO: withLaterPartition(t, iso), Medium: qemu.USB, Firmware: qemu.UEFI, Board: "q35", NICs: []qemu.NIC{{Model: "virtio-net-pci"}},
+		ISO: withLaterPartition(t, iso), Medium: qemu.USB, Firmware: qemu.UEFI, Board: "q35",
+		NICs: []qemu.NIC{{Model: "virtio-net-pci"}},
 	}
 	Story(t, machine, func(m *VM) {
 		m.Wait(`msg=ready guests=3`, bootLimit)

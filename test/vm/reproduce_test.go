@@ -112,7 +112,8 @@ func TestReproducible(t *testing.T) {
 		tool(t, "cp", "-a", filepath.Join(cache, "payload", name), filepath.Join(fresh, "payload"))
 	}
 	second := build(t, clone, fresh, lock, "UMASK=077", "TZ=Pacific/Auckland", "LC_ALL=C.UTF-8", "USER=somebody",
-		"GOCACHE="+filepath.Join(other, "go"), "PATH="+olderGo(t)+":"+os.Getenv("PATH"), "GOTOOLCHAIN=local", "GOAMD64=v3")
+		"GOCACHE="+filepath.Join(other, "go"), "PATH="+olderGo(t)+":"+os.Getenv("PATH"),
+		"GOTOOLCHAIN=local", "GOAMD64=v3")
 
 	want, got := first.sums(t), second.sums(t)
 	if len(want) != len(got) {
@@ -127,7 +128,8 @@ func TestReproducible(t *testing.T) {
 		return
 	}
 	for _, name := range []string{"SHA256SUMS", "BUILT"} {
-		a, b := tool(t, "isoinfo", "-i", first.iso, "-R", "-x", "/"+name), tool(t, "isoinfo", "-i", second.iso, "-R", "-x", "/"+name)
+		a := tool(t, "isoinfo", "-i", first.iso, "-R", "-x", "/"+name)
+		b := tool(t, "isoinfo", "-i", second.iso, "-R", "-x", "/"+name)
 		lines := map[string]bool{}
 		for line := range bytes.Lines([]byte(a)) {
 			lines[string(line)] = true

@@ -13,7 +13,7 @@ import (
 const (
 	bootLimit    = 240 * time.Second // init to ready
 	addressLimit = 120 * time.Second // ready to a guest's address
-	stopLimit    = 150 * time.Second // a request to power off, with guests, to power off; after 60 s guests are destroyed
+	stopLimit    = 150 * time.Second // request to power off, with guests, to power off; after 60 s they are destroyed
 	shellLimit   = 60 * time.Second  // a command in the shell
 	soon         = 30 * time.Second  // an answer of a host that is up
 )

@@ -68,11 +68,14 @@ func TestEvents(t *testing.T) {
 		{"kernel message in the middle of a value, more after it",
 			"level=INFO msg=\"guest ru[   12.345678] a: b\r\n[   12.345679] c\r\nnning\" guest=tty1 domid=1\r\n",
 			[]map[string]string{running}},
-		{"kernel message after the last key", "level=INFO msg=ready guests=2 ms=9120(XEN) d1 x\nlevel=INFO msg=\"guest running\" guest=tty1 domid=1\n",
+		{"kernel message after the last key",
+			"level=INFO msg=ready guests=2 ms=9120(XEN) d1 x\nlevel=INFO msg=\"guest running\" guest=tty1 domid=1\n",
 			[]map[string]string{ready, running}},
-		{"kernel message after the last key, and nothing more", "level=INFO msg=ready guests=2 ms=9120(XEN) uart x\r\n\r\r\n",
+		{"kernel message after the last key, and nothing more",
+			"level=INFO msg=ready guests=2 ms=9120(XEN) uart x\r\n\r\r\n",
 			[]map[string]string{ready}},
-		{"kernel message after the last key, end not seen", "level=INFO msg=ready guests=2 ms=9120(XEN) uart x\r\n\r\r", nil},
+		{"kernel message after the last key, end not seen",
+			"level=INFO msg=ready guests=2 ms=9120(XEN) uart x\r\n\r\r", nil},
 		{"stops at what is no pair", "level=INFO msg=ready guests=2 ms=9120 # ls\n", []map[string]string{ready}},
 		{"unfinished quote", "level=INFO msg=\"rea\n", nil},
 		{"no msg", "level=INFO name=x\n", nil},
@@ -83,7 +86,8 @@ func TestEvents(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got := logOf(test.stream).Events(0, Query{})
-			if !slices.EqualFunc(got, test.want, func(e Event, want map[string]string) bool { return maps.Equal(e.Fields, want) }) {
+			equal := func(e Event, want map[string]string) bool { return maps.Equal(e.Fields, want) }
+			if !slices.EqualFunc(got, test.want, equal) {
 				t.Errorf("events of %q:\n%v, want\n%v", test.stream, got, test.want)
 			}
 		})
@@ -91,7 +95,8 @@ func TestEvents(t *testing.T) {
 }
 
 func TestMilliseconds(t *testing.T) {
-	if d, err := (Event{Fields: map[string]string{"ms": "412"}}).Milliseconds(); err != nil || d != 412*time.Millisecond {
+	d, err := (Event{Fields: map[string]string{"ms": "412"}}).Milliseconds()
+	if err != nil || d != 412*time.Millisecond {
 		t.Errorf("ms=412: %v, %v", d, err)
 	}
 	if _, err := (Event{}).Milliseconds(); err == nil {
@@ -210,7 +215,8 @@ func FuzzLog(f *testing.F) {
 			t.Errorf("cut at %d: other lines", cut)
 		}
 		for _, line := range lines {
-			if line == "" || strings.ContainsFunc(line, func(r rune) bool { return r < 0x20 && r != '\t' || r == 0x7f }) {
+			unprintable := func(r rune) bool { return r < 0x20 && r != '\t' || r == 0x7f }
+			if line == "" || strings.ContainsFunc(line, unprintable) {
 				t.Errorf("line %q", line)
 			}
 		}

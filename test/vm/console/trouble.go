@@ -21,9 +21,11 @@ var troubles = []struct {
 	line *regexp.Regexp
 }{
 	{"firmware", regexp.MustCompile(`No bootable device|No bootable option or device was found|^Shell> `)},
-	{"GRUB", regexp.MustCompile(`^error: .*(not found|no such|out of memory|not loaded|unknown)|Failed to boot both default and fallback|^grub rescue>`)},
+	{"GRUB", regexp.MustCompile(`^error: .*(not found|no such|out of memory|not loaded|unknown)` +
+		`|Failed to boot both default and fallback|^grub rescue>`)},
 	{"Xen", regexp.MustCompile(`Panic on CPU \d|Not enough RAM for domain 0|Xen BUG at |Could not construct domain 0`)},
-	{"dom0's kernel", regexp.MustCompile(`Kernel panic - not syncing|allocation is too small for kernel image|Attempted to kill init`)},
+	{"dom0's kernel", regexp.MustCompile(`Kernel panic - not syncing|allocation is too small for kernel image` +
+		`|Attempted to kill init`)},
 }
 
 var guestPrefix = regexp.MustCompile(`^\(d[1-9]\d*\) `)

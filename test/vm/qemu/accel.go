@@ -19,14 +19,19 @@ const (
 	KVM Accel = "kvm" // by the host's processor
 )
 
-// args returns the QEMU arguments for the accelerator.
-func (a Accel) args() []string {
+// The translation cache has to hold Xen, dom0 and the guests, each of which has its kernel at another place: with
+// 12 MiB everything after Xen takes twice as long, and with 128 twenty guests never got anywhere.
+const (
+	minCacheMiB = 128
+	cacheShare  = 4 // of the machine's memory: a machine that has more runs more guests
+)
+
+// args returns the QEMU arguments for the accelerator of a machine with that much memory.
+func (a Accel) args(memoryMiB int) []string {
 	if a == KVM {
 		return []string{"-accel", "kvm"}
 	}
-	// A translation cache (MiB) that holds Xen, dom0 and the guests: with 12 MiB everything after
-	// Xen takes twice as long.
-	return []string{"-accel", "tcg,thread=multi,tb-size=128"}
+	return []string{"-accel", fmt.Sprintf("tcg,thread=multi,tb-size=%d", max(minCacheMiB, memoryMiB/cacheShare))}
 }
 
 // ParseAccel turns "auto", "tcg" or "kvm" (or "", which is auto) into an accelerator; auto is KVM
@@ -79,7 +84,7 @@ func canOpen(device string) bool {
 func (e Emulator) firmwareTime(accel Accel, limit time.Duration) (time.Duration, bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	cmd := e.Command(ctx, append(accel.args(),
+	cmd := e.Command(ctx, append(accel.args(0),
 		"-nodefaults", "-no-user-config", "-m", "64", "-display", "none",
 		"-chardev", "stdio,id=log", "-device", "isa-debugcon,iobase=0x402,chardev=log")...)
 	out, err := cmd.StdoutPipe()

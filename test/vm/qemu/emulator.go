@@ -35,7 +35,10 @@ func (e Emulator) Command(ctx context.Context, options ...string) *exec.Cmd {
 
 // Host is the QEMU that is installed on this machine. It may have a window, which Debian packs separately.
 func Host() Emulator {
-	return Emulator{argv: []string{Program}, ovmf: []string{"/usr/share/OVMF", "/usr/share/edk2/x64", "/usr/share/edk2/ovmf"}}
+	return Emulator{
+		argv: []string{Program},
+		ovmf: []string{"/usr/share/OVMF", "/usr/share/edk2/x64", "/usr/share/edk2/ovmf"},
+	}
 }
 
 // emulatorPackages are the packages that Debian's emulator is made of.
@@ -97,7 +100,8 @@ func writeScript(tree *payload.Tree) error {
 		return err
 	}
 	usr := filepath.Join(tree.Root(), "usr")
-	argv := append([]string{"exec", "env", "QEMU_MODULE_DIR=" + filepath.Join(usr, "lib/x86_64-linux-gnu/qemu")}, cmd.Args...)
+	modules := filepath.Join(usr, "lib/x86_64-linux-gnu/qemu")
+	argv := append([]string{"exec", "env", "QEMU_MODULE_DIR=" + modules}, cmd.Args...)
 	for _, dir := range []string{"share/qemu", "share/seabios", "lib/ipxe/qemu"} {
 		argv = append(argv, "-L", filepath.Join(usr, dir))
 	}

@@ -30,7 +30,8 @@ func TestEmulatorCommand(t *testing.T) {
 	argv := append(make([]string, 0, 8), "sh", "script")
 	e := Emulator{argv: argv}
 	first := e.Command(t.Context(), "-m", "64").Args
-	if second := e.Command(t.Context(), "-smp", "2").Args; !slices.Equal(second, []string{"sh", "script", "-smp", "2"}) {
+	second := e.Command(t.Context(), "-smp", "2").Args
+	if !slices.Equal(second, []string{"sh", "script", "-smp", "2"}) {
 		t.Errorf("second command %q", second)
 	}
 	if want := []string{"sh", "script", "-m", "64"}; !slices.Equal(first, want) {

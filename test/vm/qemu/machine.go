@@ -130,9 +130,9 @@ func (m Machine) args(f files) ([]string, error) {
 // lowMemoryMiB is how much of a machine's memory is below 4 GiB.
 const lowMemoryMiB = 512
 
-// board returns the board with its memory split in two, as PCs with more than 4 GiB have it. That also
-// makes emulation faster: GRUB's code, translated and run, stays marked in the memory it was in, and each write to such a
-// page is slow. Below 4 GiB that is where Xen has its heap: unpacking dom0's kernel took 15 s in place of 3.
+// board returns the board with its memory split in two, as PCs with more than 4 GiB have it. That also makes emulation
+// faster: GRUB's code, translated and run, stays marked in the memory it was in, and each write to such a page is slow.
+// Below 4 GiB that is where Xen has its heap: unpacking dom0's kernel took 15 s in place of 3.
 func (m Machine) board() string {
 	if m.MemoryMiB <= lowMemoryMiB {
 		return m.Board
@@ -157,7 +157,7 @@ func (m Machine) cpu(files) ([]string, error) {
 	if !ok {
 		return nil, fmt.Errorf("no processor for accelerator %q and CPU %q", m.Accel, m.CPU)
 	}
-	return append(m.Accel.args(), "-cpu", model), nil
+	return append(m.Accel.args(m.MemoryMiB), "-cpu", model), nil
 }
 
 func (m Machine) firmware(f files) ([]string, error) {
@@ -181,7 +181,10 @@ func (m Machine) medium(f files) ([]string, error) {
 	case PXE:
 		return nil, nil
 	case HTTP: // OVMF would ask by PXE first
-		return []string{"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n", "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n"}, nil
+		return []string{
+			"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n",
+			"-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n",
+		}, nil
 	}
 	devices, ok := media[m.Medium]
 	if !ok {
@@ -225,7 +228,8 @@ func (m Machine) network(f files) ([]string, error) {
 			}
 		}
 		args = append(args, "-netdev", backend,
-			"-device", fmt.Sprintf("%s,netdev=net%d,mac=52:54:00:12:34:%02x%s", orDefault(nic.Model, "e1000"), i, 0x56+i, boot))
+			"-device", fmt.Sprintf("%s,netdev=net%d,mac=52:54:00:12:34:%02x%s",
+				orDefault(nic.Model, "e1000"), i, 0x56+i, boot))
 	}
 	return args, nil
 }

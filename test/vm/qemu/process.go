@@ -175,7 +175,9 @@ func (p *Process) Crashed() bool {
 		return false
 	}
 	signal := status.Sys().(syscall.WaitStatus).Signal()
-	return slices.Contains([]syscall.Signal{syscall.SIGSEGV, syscall.SIGABRT, syscall.SIGBUS, syscall.SIGILL, syscall.SIGFPE}, signal)
+	return slices.Contains([]syscall.Signal{
+		syscall.SIGSEGV, syscall.SIGABRT, syscall.SIGBUS, syscall.SIGILL, syscall.SIGFPE,
+	}, signal)
 }
 
 // Signal sends QEMU a signal.

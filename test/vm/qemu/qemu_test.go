@@ -15,7 +15,8 @@ import (
 
 var someFiles = files{code: "code.fd", vars: "vars.fd", medium: "disc.iso"}
 
-const defaults = "-nodefaults -no-user-config -machine pc,max-ram-below-4g=512M -m 1024 -smp 2 -vga std -accel tcg,thread=multi,tb-size=128"
+const defaults = "-nodefaults -no-user-config -machine pc,max-ram-below-4g=512M -m 1024 -smp 2" +
+	" -vga std -accel tcg,thread=multi,tb-size=256"
 
 func TestArgs(t *testing.T) {
 	const (
@@ -38,21 +39,34 @@ func TestArgs(t *testing.T) {
 			" -netdev hubport,id=net0,hubid=0 -device rtl8139,netdev=net0,mac=52:54:00:12:34:56,romfile=" +
 			" -netdev user,id=net1 -device e1000,netdev=net1,mac=52:54:00:12:34:57,romfile=" + serial},
 		{"UEFI, stick", Machine{Firmware: UEFI, Medium: USB}, defaults + pv +
-			" -drive if=pflash,unit=0,format=raw,readonly=on,file=code.fd -drive if=pflash,unit=1,format=raw,file=vars.fd" +
-			" -drive if=none,id=medium,format=raw,file=disc.iso -device qemu-xhci -device usb-storage,drive=medium,bootindex=1" + nic + serial},
+			" -drive if=pflash,unit=0,format=raw,readonly=on,file=code.fd" +
+			" -drive if=pflash,unit=1,format=raw,file=vars.fd" +
+			" -drive if=none,id=medium,format=raw,file=disc.iso" +
+			" -device qemu-xhci -device usb-storage,drive=medium,bootindex=1" +
+			nic + serial},
 		{"AHCI", Machine{Medium: SATA}, defaults + pv +
-			" -drive if=none,id=medium,format=raw,file=disc.iso -device ahci,id=ahci -device ide-hd,bus=ahci.0,drive=medium,bootindex=1" + nic + serial},
+			" -drive if=none,id=medium,format=raw,file=disc.iso" +
+			" -device ahci,id=ahci -device ide-hd,bus=ahci.0,drive=medium,bootindex=1" +
+			nic + serial},
 		{"NVMe", Machine{Medium: NVMe}, defaults + pv +
-			" -drive if=none,id=medium,format=raw,file=disc.iso -device nvme,serial=zerodisc,drive=medium,bootindex=1" + nic + serial},
-		{"demo", Machine{Terminal: true, Window: true, Forwards: []Forward{{8016, "10.0.2.16", 80}}}, defaults + pv + cd +
-			" -netdev user,id=net0,hostfwd=tcp:127.0.0.1:8016-10.0.2.16:80 -device e1000,netdev=net0,mac=52:54:00:12:34:56,romfile= -serial mon:stdio"},
+			" -drive if=none,id=medium,format=raw,file=disc.iso" +
+			" -device nvme,serial=zerodisc,drive=medium,bootindex=1" +
+			nic + serial},
+		{"demo", Machine{Terminal: true, Window: true, Forwards: []Forward{{8016, "10.0.2.16", 80}}},
+			defaults + pv + cd +
+				" -netdev user,id=net0,hostfwd=tcp:127.0.0.1:8016-10.0.2.16:80" +
+				" -device e1000,netdev=net0,mac=52:54:00:12:34:56,romfile= -serial mon:stdio"},
 		{"PXE", Machine{Medium: PXE, BootFile: "a.0"}, defaults + pv +
-			" -netdev user,id=net0,tftp=disc.iso,bootfile=a.0 -device e1000,netdev=net0,mac=52:54:00:12:34:56,bootindex=1" + serial},
-		{"HTTP", Machine{Medium: HTTP, Firmware: UEFI, NICs: []NIC{{Model: "virtio-net-pci", Net: Tap("tap0")}}}, defaults + pv +
-			" -drive if=pflash,unit=0,format=raw,readonly=on,file=code.fd -drive if=pflash,unit=1,format=raw,file=vars.fd" +
-			" -fw_cfg name=opt/org.tianocore/IPv4PXESupport,string=n -fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=n" +
-			" -netdev tap,id=net0,ifname=tap0,script=no,downscript=no" +
-			" -device virtio-net-pci,netdev=net0,mac=52:54:00:12:34:56,bootindex=1,romfile=" + serial},
+			" -netdev user,id=net0,tftp=disc.iso,bootfile=a.0" +
+			" -device e1000,netdev=net0,mac=52:54:00:12:34:56,bootindex=1" + serial},
+		{"HTTP", Machine{Medium: HTTP, Firmware: UEFI, NICs: []NIC{{Model: "virtio-net-pci", Net: Tap("tap0")}}},
+			defaults + pv +
+				" -drive if=pflash,unit=0,format=raw,readonly=on,file=code.fd" +
+				" -drive if=pflash,unit=1,format=raw,file=vars.fd" +
+				" -fw_cfg name=opt/org.tianocore/IPv4PXESupport,string=n" +
+				" -fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=n" +
+				" -netdev tap,id=net0,ifname=tap0,script=no,downscript=no" +
+				" -device virtio-net-pci,netdev=net0,mac=52:54:00:12:34:56,bootindex=1,romfile=" + serial},
 		{"KVM", Machine{Accel: KVM, Board: "q35", MemoryMiB: 512, CPUs: 1},
 			"-nodefaults -no-user-config -machine q35 -m 512 -smp 1 -vga std -accel kvm -cpu host" + cd + nic + serial},
 	}
@@ -68,7 +82,8 @@ func TestArgs(t *testing.T) {
 
 func TestArgsRefuseWhatIsUnknown(t *testing.T) {
 	for _, m := range []Machine{
-		{Firmware: "coreboot"}, {Medium: "floppy"}, {CPU: "z80"}, {Accel: "hvf"}, {NICs: []NIC{{Net: "carrier pigeon"}}},
+		{Firmware: "coreboot"}, {Medium: "floppy"}, {CPU: "z80"}, {Accel: "hvf"},
+		{NICs: []NIC{{Net: "carrier pigeon"}}},
 	} {
 		if args, err := m.args(someFiles); err == nil {
 			t.Errorf("%+v was accepted: %q", m, args)
@@ -153,7 +168,8 @@ func TestPrepareCopiesTheStick(t *testing.T) {
 	if info, err := os.Stat(f.medium); err != nil || f.medium == iso || info.Size() != DiskSize {
 		t.Errorf("stick %s: %v, %v", f.medium, info, err)
 	}
-	if _, err := (Machine{ISO: filepath.Join(dir, "missing.iso")}).prepare(dir); err == nil || !strings.Contains(err.Error(), "make iso") {
+	_, err = (Machine{ISO: filepath.Join(dir, "missing.iso")}).prepare(dir)
+	if err == nil || !strings.Contains(err.Error(), "make iso") {
 		t.Errorf("missing image: %v", err)
 	}
 }

@@ -118,7 +118,8 @@ func (p *Process) Forward(ctx context.Context, nic int, address string, port int
 		return "", err
 	}
 	rule := Forward{HostPort: free, Address: address, Port: port}.rule()
-	out, err := p.QMP("human-monitor-command", map[string]any{"command-line": fmt.Sprintf("hostfwd_add net%d %s", nic, rule)})
+	add := fmt.Sprintf("hostfwd_add net%d %s", nic, rule)
+	out, err := p.QMP("human-monitor-command", map[string]any{"command-line": add})
 	if err != nil {
 		return "", err
 	}

@@ -7,8 +7,10 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	m, accel, printOnly, err := parse([]string{"-mode", "uefi", "-medium", "usb", "-mem", "512", "-accel", "tcg", "-print"})
-	if err != nil || !printOnly || m.Firmware != qemu.UEFI || m.Medium != qemu.USB || m.MemoryMiB != 512 || accel != "tcg" {
+	arguments := []string{"-mode", "uefi", "-medium", "usb", "-mem", "512", "-accel", "tcg", "-print"}
+	m, accel, printOnly, err := parse(arguments)
+	if err != nil || !printOnly || m.Firmware != qemu.UEFI ||
+		m.Medium != qemu.USB || m.MemoryMiB != 512 || accel != "tcg" {
 		t.Errorf("parse: %+v, %v, %v", m, printOnly, err)
 	}
 }
