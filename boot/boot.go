@@ -16,8 +16,9 @@ const (
 	MediumInitrd = "boot/initrd.img"
 	MediumGRUB   = "boot/grub/grub.cfg"
 	MediumGuests = "guests"
-	// MediumIDDir holds one empty file named after the build id, so that GRUB and dom0 find
-	// the medium they were started from and not another zerodisc that is plugged in.
+	// MediumIDDir holds an empty file named after the medium id, so that GRUB and dom0 find the medium they were
+	// started from and not another zerodisc that is plugged in. The medium id is the build id; mkiso add gives its
+	// disc one with a suffix, and a file of its own.
 	MediumIDDir = "boot/id"
 	// MediumSums has the SHA-256 sums of all other files, as sha256sum(1) writes them; MediumStructure
 	// that of everything which is no file's (package internal/iso9660).

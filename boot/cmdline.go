@@ -9,7 +9,7 @@ import (
 // Keys of the kernel command line that dom0's init understands. docs/kernel-parameters.md says
 // what each does; a test holds that page to this list.
 const (
-	KeyMediumID  = "zerodisc.id"            // build id of the medium to look for
+	KeyMediumID  = "zerodisc.id"            // medium id: see MediumIDDir
 	KeyAutostart = "zerodisc.autostart"     // "no": start no guest
 	KeyDebug     = "zerodisc.debug"         // log at debug level on the console
 	KeyBridge    = "zerodisc.bridge"        // name of the bridge, xenbr0 unless given
@@ -17,14 +17,17 @@ const (
 	KeyGuest     = "zerodisc.guest"         // this is a demo guest, not dom0
 	KeyRescue    = "zerodisc.rescue"        // a rescue shell without Xen and network services
 	KeyCheck     = "zerodisc.check"         // check every file of the medium, without Xen
-	KeyISOFile   = "zerodisc.iso"           // path, in its file system, of the ISO file that the machine was started from
+	KeyISOFile   = "zerodisc.iso"           // path, in its file system, of the ISO file the machine was started from
 	KeyGuests    = "zerodisc.guests"        // URLs of guest stores on web servers, separated by commas
 	KeyGuestsSum = "zerodisc.guests-sha256" // SHA-256 of each one's SHA256SUMS
 	KeyHostname  = "zerodisc.hostname"      // dom0's host name; else the DHCP server's, else "zerodisc"
 )
 
 // Keys lists every key above.
-var Keys = []string{KeyMediumID, KeyAutostart, KeyDebug, KeyBridge, KeyBootIf, KeyHostname, KeyGuest, KeyRescue, KeyCheck, KeyISOFile, KeyGuests, KeyGuestsSum}
+var Keys = []string{
+	KeyMediumID, KeyAutostart, KeyDebug, KeyBridge, KeyBootIf, KeyHostname,
+	KeyGuest, KeyRescue, KeyCheck, KeyISOFile, KeyGuests, KeyGuestsSum,
+}
 
 // Known says whether key is one of Keys.
 func Known(key string) bool { return slices.Contains(Keys, key) }

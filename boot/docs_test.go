@@ -4,13 +4,16 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // constants returns the string constants of a file of this package whose names begin with prefix.
@@ -98,14 +101,16 @@ func TestConsoleLinesAreDocumented(t *testing.T) {
 // Packages of one side that the other must not import.
 var (
 	buildSide = []string{
-		"initramfs", "grub", "internal/disc", "internal/payload", "internal/iso9660", "internal/fat", "internal/elfdeps",
-		"internal/bom", "internal/release", "internal/remaster", "internal/guestdir", "internal/netserve", "internal/progress", "internal/atomicfile",
-		"internal/output", "internal/sourcedate",
+		"initramfs", "grub", "internal/atomicfile", "internal/bom", "internal/buildcache", "internal/disc",
+		"internal/elfdeps", "internal/fat", "internal/guestdir", "internal/iso9660", "internal/netserve",
+		"internal/output", "internal/payload", "internal/progress", "internal/release", "internal/remaster",
+		"internal/sourcedate", "internal/toolchain",
 	}
 	runSide = []string{
-		"internal/pid1", "internal/stage", "internal/console", "internal/namespace", "internal/media", "internal/power", "internal/report",
-		"internal/loopdev", "internal/uevent", "internal/netcfg", "internal/xen", "internal/xenstore", "internal/supervise", "internal/hotplug",
-		"internal/webstore", "internal/checksum",
+		"internal/boundedlog", "internal/checksum", "internal/console", "internal/control", "internal/host",
+		"internal/hotplug", "internal/loopdev", "internal/media", "internal/memory", "internal/namespace",
+		"internal/netcfg", "internal/oom", "internal/pid1", "internal/power", "internal/report", "internal/stage",
+		"internal/supervise", "internal/uevent", "internal/webstore", "internal/xen", "internal/xenstore",
 	}
 )
 
@@ -161,5 +166,35 @@ func TestHackingNamesWhatThereIs(t *testing.T) {
 		if !regexp.MustCompile(`(?m)^(func (\([^)]*\) )?|type |var )` + name[1] + `\b`).Match(source) {
 			t.Errorf("%s has no %s", name[2], name[1])
 		}
+	}
+}
+
+// maxColumns is how wide a line of code may be, with tabs of tabWidth: two files fit side by side.
+const maxColumns, tabWidth = 120, 4
+
+func TestLinesFit(t *testing.T) {
+	files := 0
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "build" || d.Name() == ".git") {
+			return fs.SkipDir
+		}
+		if filepath.Ext(path) != ".go" {
+			return nil
+		}
+		files++
+		text, err := os.ReadFile(path)
+		for i, line := range strings.Split(string(text), "\n") {
+			columns := utf8.RuneCountInString(line) + (tabWidth-1)*strings.Count(line, "\t")
+			if columns > maxColumns {
+				t.Errorf("%s:%d has %d columns, the limit is %d", path, i+1, columns, maxColumns)
+			}
+		}
+		return err
+	})
+	if err != nil || files < 100 {
+		t.Errorf("%d files were read: %v", files, err)
 	}
 }

@@ -23,7 +23,8 @@ func needPayload(t *testing.T) string {
 	t.Helper()
 	payload := os.Getenv(payloadVariable)
 	if payload == "" {
-		t.Skipf("%s does not name a directory with the unpacked Debian packages grub-common, grub-pc-bin, grub-efi-amd64-bin", payloadVariable)
+		t.Skipf("%s does not name a directory with the unpacked Debian packages "+
+			"grub-common, grub-pc-bin, grub-efi-amd64-bin", payloadVariable)
 	}
 	return payload
 }
@@ -112,9 +113,12 @@ func TestPartitionTables(t *testing.T) {
 		want    []string
 		never   []string
 	}{
-		{[]string{"sgdisk", "-v", "-p", name}, "gdisk", []string{"No problems found", "EF00", "EFI system partition"}, []string{"aution", "arning"}},
-		{[]string{"fdisk", "-l", name}, "fdisk", []string{"Disklabel type: gpt", "EFI System"}, []string{"PMBR size", "corrupt", "align"}},
-		{[]string{"xorriso", "-abort_on", "WARNING", "-indev", name, "-report_el_torito", "plain", "-report_system_area", "plain"}, "xorriso",
+		{[]string{"sgdisk", "-v", "-p", name}, "gdisk",
+			[]string{"No problems found", "EF00", "EFI system partition"}, []string{"aution", "arning"}},
+		{[]string{"fdisk", "-l", name}, "fdisk",
+			[]string{"Disklabel type: gpt", "EFI System"}, []string{"PMBR size", "corrupt", "align"}},
+		{[]string{"xorriso", "-abort_on", "WARNING", "-indev", name,
+			"-report_el_torito", "plain", "-report_system_area", "plain"}, "xorriso",
 			[]string{"BIOS  y   none", "UEFI  y   none", "grub2-mbr", "GPT",
 				"boot-info-table", "grub2-boot-info", "El Torito img path :   1  /boot/grub/bios.img"}, nil},
 	} {
@@ -258,7 +262,8 @@ func TestBuildNamesWhatIsMissing(t *testing.T) {
 		{"usr/lib/grub/i386-pc/kernel.img", "grub-pc-bin"},
 	} {
 		_, err := Build(t.Context(), payload, "1")
-		if err == nil || !strings.Contains(err.Error(), step.missing) || !strings.Contains(err.Error(), "package "+step.pkg) {
+		if err == nil || !strings.Contains(err.Error(), step.missing) ||
+			!strings.Contains(err.Error(), "package "+step.pkg) {
 			t.Errorf("error %v, want %s and package %s", err, step.missing, step.pkg)
 		}
 		have(step.missing)

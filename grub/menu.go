@@ -37,7 +37,8 @@ const trouble = "trouble"
 
 // startable are the entries that may be made the default, with their place in the menus as GRUB writes it.
 var startable = map[string]string{
-	"demo": "demo", "no-autostart": "no-autostart", "verbose": trouble + ">verbose", "safe": trouble + ">safe", "no-acpi": trouble + ">no-acpi",
+	"demo": "demo", "no-autostart": "no-autostart",
+	"verbose": trouble + ">verbose", "safe": trouble + ">safe", "no-acpi": trouble + ">no-acpi",
 	"bare": "bare", "rescue": "rescue", "check": "check", "memtest": "memtest", "ipxe": "ipxe", "local": "local",
 }
 
@@ -84,28 +85,41 @@ func (m Menu) entries(xen, linux []string) []entry {
 	loud := slices.DeleteFunc(slices.Clone(linux), quiet)
 	console := func(word string) bool { return strings.HasPrefix(word, "console=") }
 	bare := slices.Concat(slices.DeleteFunc(slices.Clone(linux), console), bareConsoles)
-	withoutACPI := m.withXen("no-acpi", m.Title+" without ACPI", "For firmware with broken tables: one processor, no power button.",
+	withoutACPI := m.withXen("no-acpi", m.Title+" without ACPI",
+		"For firmware with broken tables: one processor, no power button.",
 		with(xen, noACPI...), with(linux, noACPI...))
 	withoutACPI.On = onBIOS // UEFI tells of the machine's devices by ACPI only
 	list := []entry{
-		m.withXen("demo", m.Title+" demo", "Xen, and the guests on this medium, which start by themselves.", xen, linux),
-		m.withXen("no-autostart", m.Title+" without starting guests", "Xen and a root shell. xl create FILE starts a guest.",
+		m.withXen("demo", m.Title+" demo",
+			"Xen, and the guests on this medium, which start by themselves.", xen, linux),
+		m.withXen("no-autostart", m.Title+" without starting guests",
+			"Xen and a root shell. xl create FILE starts a guest.",
 			xen, with(linux, boot.KeyAutostart+"=no")),
-		{ID: trouble, Title: "Troubleshooting: verbose, safe settings, without ACPI", Help: "More ways to start Xen, in a menu of its own. Escape leads back.", Sub: []entry{
-			m.withXen("verbose", m.Title+", verbose", "The demo with all messages of Xen and the kernel, to look into a fault.",
-				with(xen, verboseXen...), with(loud, "loglevel=7", boot.KeyDebug)),
-			m.withXen("safe", m.Title+", safe settings", "For machines on which the demo hangs or the screen stays black.",
-				with(xen, safeXen...), with(linux, safeLinux...)),
-			withoutACPI,
-		}},
-		m.withoutXen("bare", "The demo's guest on the bare machine, without Xen", "The guest's shell and page on this machine itself, nothing beside it.",
+		{
+			ID: trouble, Title: "Troubleshooting: verbose, safe settings, without ACPI",
+			Help: "More ways to start Xen, in a menu of its own. Escape leads back.",
+			Sub: []entry{
+				m.withXen("verbose", m.Title+", verbose",
+					"The demo with all messages of Xen and the kernel, to look into a fault.",
+					with(xen, verboseXen...), with(loud, "loglevel=7", boot.KeyDebug)),
+				m.withXen("safe", m.Title+", safe settings",
+					"For machines on which the demo hangs or the screen stays black.",
+					with(xen, safeXen...), with(linux, safeLinux...)),
+				withoutACPI,
+			},
+		},
+		m.withoutXen("bare", "The demo's guest on the bare machine, without Xen",
+			"The guest's shell and page on this machine itself, nothing beside it.",
 			with(bare, boot.KeyGuest)),
-		m.withoutXen("rescue", "Rescue shell, without Xen and network services", "All drivers, a root shell. Only this medium is mounted, nothing listens.",
+		m.withoutXen("rescue", "Rescue shell, without Xen and network services",
+			"All drivers, a root shell. Only this medium is mounted, nothing listens.",
 			with(bare, boot.KeyRescue)),
 	}
 	list = append(list, memtest)
 	if !m.Netboot {
-		check := m.withoutXen("check", "Check this medium", "Compares every file with its SHA-256 sum before anything of it runs.", with(bare, boot.KeyCheck))
+		check := m.withoutXen("check", "Check this medium",
+			"Compares every file with its SHA-256 sum before anything of it runs.",
+			with(bare, boot.KeyCheck))
 		check.Boot = slices.Concat(checkCommands, check.Boot)
 		list = append(list, check, ipxe)
 		if m.Installer {
@@ -143,7 +157,8 @@ var (
 		},
 	}
 	ipxe = entry{
-		ID: "ipxe", Title: "Start from the network (iPXE)", Help: "iPXE asks the network what to start. Ctrl-B gives its shell.",
+		ID: "ipxe", Title: "Start from the network (iPXE)",
+		Help: "iPXE asks the network what to start. Ctrl-B gives its shell.",
 		Boot: []string{
 			`if [ "$grub_platform" = efi ]; then`,
 			`  chainloader "$base/` + boot.MediumIPXEEFI + `"`,
@@ -153,7 +168,8 @@ var (
 		},
 	}
 	localBIOS = entry{
-		ID: "local", Title: "Start from the first local disk", Help: "Leaves this medium and starts what is installed on the machine.", On: onBIOS,
+		ID: "local", Title: "Start from the first local disk",
+		Help: "Leaves this medium and starts what is installed on the machine.", On: onBIOS,
 		Boot: []string{
 			"# A stick that the BIOS started from is its first disk.",
 			`set disk=hd0`,
@@ -166,11 +182,13 @@ var (
 		},
 	}
 	localEFI = entry{
-		ID: "local", Title: "Start from the first local disk", Help: "Leaves this medium: the firmware goes on with its next boot entry.", On: onEFI,
+		ID: "local", Title: "Start from the first local disk",
+		Help: "Leaves this medium: the firmware goes on with its next boot entry.", On: onEFI,
 		Boot: []string{"exit 1"},
 	}
 	installer = entry{
-		ID: "installer", Title: "Install Debian on this machine", Help: "Debian's own installer. It asks before it changes a disk.",
+		ID: "installer", Title: "Install Debian on this machine",
+		Help: "Debian's own installer. It asks before it changes a disk.",
 		Boot: []string{
 			`echo 'Loading the installer ...'`,
 			`linux "$base/` + boot.MediumInstaller + `/linux" console=tty0`,
@@ -178,7 +196,8 @@ var (
 		},
 	}
 	setup = entry{
-		ID: "setup", Title: "Firmware setup", Help: "Restarts into the settings of the machine's firmware.", On: onEFI, If: "fwsetup --is-supported",
+		ID: "setup", Title: "Firmware setup",
+		Help: "Restarts into the settings of the machine's firmware.", On: onEFI, If: "fwsetup --is-supported",
 		Boot: []string{"fwsetup"},
 	}
 	powerOff = entry{ID: "poweroff", Title: "Power off", Help: "Switches the machine off.", Boot: []string{"halt"}}

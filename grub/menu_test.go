@@ -129,7 +129,9 @@ func TestMenuRefusals(t *testing.T) {
 		{"not UTF-8", "cannot hand on", func(m *Menu) { m.Cmdline = "\xff" }},
 		{"open quote", "not closed", func(m *Menu) { m.Cmdline = `a="b` }},
 		{"too long", "shorten", func(m *Menu) { m.Cmdline = strings.Repeat("long ", 205) }},
-		{"too long when verbose", "verbose", func(m *Menu) { m.XenCmdline = strings.Repeat("x", maxCmdline-settingsRoom-5) }},
+		{"too long when verbose", "verbose", func(m *Menu) {
+			m.XenCmdline = strings.Repeat("x", maxCmdline-settingsRoom-5)
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			menu := testMenu()

@@ -61,7 +61,8 @@ unset fw_path
 
 // findTree finds everything beside this GRUB, wherever that is. Where a DHCP server named the file, it was by
 // TFTP. iPXE hands on the address that boot.ipxe was loaded from as if it were the directory there.
-const findTree = `if regexp --set=1:protocol --set=2:server --set=3:directory '^\(.*\)(http|https|tftp):/+([^/]+)(.*)$' "$loaded_from"; then
+const findTree = `if regexp --set=1:protocol --set=2:server --set=3:directory ` +
+	`'^\(.*\)(http|https|tftp):/+([^/]+)(.*)$' "$loaded_from"; then
   if [ "$protocol" = https ]; then
     echo "GRUB cannot load from https://$server$directory: start boot.ipxe from http:// or tftp://"
     sleep --verbose 30
@@ -92,7 +93,8 @@ var (
 	}
 	efiNet = target{
 		name: "GRUB for PXE on UEFI", directory: "x86_64-efi", format: "x86_64-efi", pkg: "grub-efi-amd64-bin",
-		modules: slices.Concat([]string{"efinet"}, efiModules, netModules, coreModules), early: earlyNet, menu: findTree,
+		modules: slices.Concat([]string{"efinet"}, efiModules, netModules, coreModules),
+		early:   earlyNet, menu: findTree,
 	}
 )
 
@@ -179,7 +181,8 @@ func (t target) builtIn(dir, buildID string) ([]string, error) {
 func writeMenuDisk(name, menu string) error {
 	var disk bytes.Buffer
 	out := tar.NewWriter(&disk)
-	if err := out.WriteHeader(&tar.Header{Name: boot.MediumGRUB, Mode: 0o644, Size: int64(len(menu)), Format: tar.FormatUSTAR}); err != nil {
+	header := &tar.Header{Name: boot.MediumGRUB, Mode: 0o644, Size: int64(len(menu)), Format: tar.FormatUSTAR}
+	if err := out.WriteHeader(header); err != nil {
 		return err
 	}
 	if _, err := io.WriteString(out, menu); err != nil {

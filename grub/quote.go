@@ -39,8 +39,8 @@ func unfit(r rune) bool {
 	return r == '\\' || r == '\'' || r == unicode.ReplacementChar || unicode.IsControl(r)
 }
 
-// checkLength refuses a command line that Xen would cut once a disc's settings are added. GRUB joins the words with a space and
-// puts two quotes around one that has a space in it.
+// checkLength refuses a command line that Xen would cut once a disc's settings are added. GRUB joins the words with
+// a space and puts two quotes around one that has a space in it.
 func checkLength(what string, list []string) error {
 	length := len(strings.Join(list, " "))
 	for _, word := range list {
@@ -49,7 +49,8 @@ func checkLength(what string, list []string) error {
 		}
 	}
 	if length > maxCmdline-settingsRoom {
-		return fmt.Errorf("%s: has %d bytes, at most %d leave room for the settings of the disc; shorten it", what, length, maxCmdline-settingsRoom)
+		return fmt.Errorf("%s: has %d bytes, at most %d leave room for the settings of the disc; shorten it",
+			what, length, maxCmdline-settingsRoom)
 	}
 	return nil
 }

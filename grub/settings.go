@@ -137,7 +137,8 @@ func checkAddition(value string) error {
 	isSpace := func(r rune) bool { return strings.ContainsRune(settingSpace, r) }
 	for word := range strings.FieldsFuncSeq(value, isSpace) {
 		if !addition.MatchString(word) {
-			return fmt.Errorf(`the menu cannot hand on %q; leave out quotes, \, $, *, ?, [, ] and what is not ASCII`, word)
+			return fmt.Errorf(
+				`the menu cannot hand on %q; leave out quotes, \, $, *, ?, [, ] and what is not ASCII`, word)
 		}
 	}
 	if len(value) > settingsRoom {
@@ -178,8 +179,8 @@ set medium_id={{.ID}}
 {{end}}{{with .Default}}set default={{place . | quote}}
 {{end}}{{end}}`))
 
-// Config is boot/grub/settings.cfg, which the menu reads: the settings, and the build id by which dom0 finds
-// this medium.
+// Config is boot/grub/settings.cfg, which the menu reads: the settings, and the medium id by which dom0
+// finds this medium.
 func (s Settings) Config(mediumID string) ([]byte, error) {
 	if err := checkBuildID(mediumID); err != nil {
 		return nil, err
@@ -192,7 +193,8 @@ func (s Settings) Config(mediumID string) ([]byte, error) {
 // SettingsTemplate is the settings.txt of a disc that was built without any: every setting, in comments.
 func SettingsTemplate() []byte {
 	var b bytes.Buffer
-	b.WriteString("# Settings of this disc. mkiso add IN.iso -config FILE -o OUT.iso makes a disc with others.\n# A line is NAME = VALUE.\n")
+	b.WriteString("# Settings of this disc. mkiso add IN.iso -config FILE -o OUT.iso makes a disc with others.\n" +
+		"# A line is NAME = VALUE.\n")
 	for _, setting := range settingNames {
 		fmt.Fprintf(&b, "\n# %s\n#%s = %s\n", setting.help, setting.name, setting.example)
 	}

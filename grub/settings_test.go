@@ -8,7 +8,11 @@ import (
 )
 
 func TestSettingsGolden(t *testing.T) {
-	s, err := ParseSettings("x", strings.NewReader(" # a comment\n\ncmdline = zerodisc.hostname=rack7 a=b#c\nxen-cmdline=dom0_mem=1G\n timeout = -1\ndefault = rescue\n"))
+	s, err := ParseSettings("x", strings.NewReader(" # a comment\n\n"+
+		"cmdline = zerodisc.hostname=rack7 a=b#c\n"+
+		"xen-cmdline=dom0_mem=1G\n"+
+		" timeout = -1\n"+
+		"default = rescue\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +68,8 @@ func TestSettingsRefusals(t *testing.T) {
 		{"cmdline = päd", "leave out quotes"},
 		{"cmdline = " + strings.Repeat("x", settingsRoom+1), "room is for"},
 	} {
-		if _, err := ParseSettings("f", strings.NewReader(test.text)); err == nil || !strings.Contains(err.Error(), test.want) {
+		_, err := ParseSettings("f", strings.NewReader(test.text))
+		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%q: error %v, want one with %q", test.text, err, test.want)
 		}
 	}

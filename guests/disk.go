@@ -87,7 +87,8 @@ var (
 // set gives the parameter called key a value.
 func (d *disk) set(key, value string) error {
 	if allowed, ok := diskValues[key]; ok && !slices.Contains(allowed, value) {
-		return faultf("write "+strings.TrimPrefix(strings.Join(allowed, ", "), ", "), "%q is not a value of %s", value, key)
+		return faultf("write "+strings.TrimPrefix(strings.Join(allowed, ", "), ", "),
+			"%q is not a value of %s", value, key)
 	}
 	if key == "format" && value == "" {
 		value = "raw"
@@ -410,8 +411,9 @@ func (r *resolver) disk(d *disk, pos Pos) error {
 		return err
 	}
 	if d.isWritable() && r.isReadOnly(d.target) {
-		return r.config().errorf(pos, "write ro in place of rw and have the guest mount it read-only, or serve the guest "+
-			"from a web server (zerodisc.guests=URL), whose files are in memory",
+		return r.config().errorf(pos,
+			"write ro in place of rw and have the guest mount it read-only, or serve the guest "+
+				"from a web server (zerodisc.guests=URL), whose files are in memory",
 			"disk %s is to be writable, and the medium cannot be written to: %s", d.vdev, d.target)
 	}
 	return nil

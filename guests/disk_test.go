@@ -26,10 +26,11 @@ var diskCases = map[string]string{
 	"a:b.img,raw,xvda":                               "vdev=xvda,format=raw,target=a:b.img",
 	",hdc:cdrom,r":                                   "vdev=hdc,format=empty,access=r,devtype=cdrom,target=",
 	"vdev=hdc,cdrom":                                 "vdev=hdc,devtype=cdrom",
-	"iscsi:iqn.2001-05.com.example:disk,xvda,w":      "vdev=xvda,access=w,script=block-iscsi,target=iqn.2001-05.com.example:disk",
-	"script=block-nbd,vdev=xvda,target=host:port":    "vdev=xvda,script=block-nbd,target=host:port",
-	"backend=storage,vdev=xvda,target=vol1":          "vdev=xvda,backend=storage,target=vol1",
-	"a,raw,xvda,direct-io-safe,no-discard,w":         "vdev=xvda,format=raw,access=w,direct-io-safe,no-discard,target=a",
+	"iscsi:iqn.2001-05.com.example:disk,xvda,w": "vdev=xvda,access=w,script=block-iscsi," +
+		"target=iqn.2001-05.com.example:disk",
+	"script=block-nbd,vdev=xvda,target=host:port": "vdev=xvda,script=block-nbd,target=host:port",
+	"backend=storage,vdev=xvda,target=vol1":       "vdev=xvda,backend=storage,target=vol1",
+	"a,raw,xvda,direct-io-safe,no-discard,w":      "vdev=xvda,format=raw,access=w,direct-io-safe,no-discard,target=a",
 }
 
 func TestDisk(t *testing.T) {
@@ -87,8 +88,10 @@ func TestDiskErrors(t *testing.T) {
 // TestVdevNumber compares with the numbers of xen-vbd-interface(7).
 func TestVdevNumber(t *testing.T) {
 	for name, want := range map[string]int{
-		"xvda": 51712, "xvda1": 51713, "xvdp15": 51967, "xvda16": 1<<28 | 16, "xvdq": 1<<28 | 16<<8, "xvdaa1": 1<<28 | 26<<8 | 1,
-		"hda": 768, "hdb1": 833, "hdc": 5632, "hdd": 5696, "sda": 2048, "sdp15": 2303, "d0p1": 51713, "51713": 51713, "0xca01": 51713,
+		"xvda": 51712, "xvda1": 51713, "xvdp15": 51967,
+		"xvda16": 1<<28 | 16, "xvdq": 1<<28 | 16<<8, "xvdaa1": 1<<28 | 26<<8 | 1,
+		"hda": 768, "hdb1": 833, "hdc": 5632, "hdd": 5696, "sda": 2048, "sdp15": 2303,
+		"d0p1": 51713, "51713": 51713, "0xca01": 51713,
 	} {
 		if got, ok := vdevNumber(name); !ok || got != want {
 			t.Errorf("%s: got %d, %t, want %d", name, got, ok, want)
@@ -126,8 +129,9 @@ func TestWritableDisk(t *testing.T) {
 		for _, at := range []struct{ elsewhere, want bool }{{false, test.onMachine}, {true, test.onDisc}} {
 			host.Elsewhere = at.elsewhere
 			_, err := guest.Resolve(host)
-			refused := err != nil && strings.Contains(err.Error(), "g.cfg:2:7: disk xvda is to be writable, and the medium cannot be written to: "+
-				guest.Dir+"/disk.img; write ro in place of rw")
+			refused := err != nil && strings.Contains(err.Error(),
+				"g.cfg:2:7: disk xvda is to be writable, and the medium cannot be written to: "+
+					guest.Dir+"/disk.img; write ro in place of rw")
 			if refused != at.want || err != nil && !refused {
 				t.Errorf("%q, elsewhere %t: got %v", test.disk, at.elsewhere, err)
 			}
@@ -142,7 +146,8 @@ func TestWritableDisk(t *testing.T) {
 // FuzzDisk holds parseDisk to: no panic, and a disk that is read back as it was written.
 func FuzzDisk(f *testing.F) {
 	for _, spec := range []string{
-		"disk.img,raw,xvda,w", "format=raw, vdev=xvda, target=a,b", "tap:aio:y.img,xvda1:disk,w", ",hdc:cdrom,r", "raw:,hdc:cdrom,r", "nbd:x,", "a:", "=,",
+		"disk.img,raw,xvda,w", "format=raw, vdev=xvda, target=a,b", "tap:aio:y.img,xvda1:disk,w",
+		",hdc:cdrom,r", "raw:,hdc:cdrom,r", "nbd:x,", "a:", "=,",
 		"a,raw,xvda,devtype=cdrom,devtype=disk", "vdev=xvda,target=end,,", "a,,d0p1", "iscsi:x,0x1,w,colo",
 	} {
 		f.Add(spec)

@@ -46,12 +46,23 @@ func TestLoad(t *testing.T) {
 		{"capitals", map[string]string{"g/A.CFG": ""}, "g", ""},
 		{"hidden file", map[string]string{"g/a.cfg": "", "g/._a.cfg": "\x00"}, "g", ""},
 		{"directory called cfg", map[string]string{"g/a.cfg": "", "g/b.cfg/": ""}, "g", ""},
-		{"none", map[string]string{"g/README": ""}, "", "DIR: there is no *.cfg in this guest directory; add one, or remove the directory"},
-		{"several", map[string]string{"g/a.cfg": "", "g/b.cfg": ""}, "", "DIR: there are several configurations: a.cfg, b.cfg; keep one *.cfg, and give each further guest a directory of its own"},
-		{"syntax", map[string]string{"g/a.cfg": "a=\n"}, "", "DIR/a.cfg:1:3: expected a value, found the end of the line; give a string in quotes, a number or a [ list ]"},
-		{"number as name", map[string]string{"g/a.cfg": "\nname = 17"}, "", `DIR/a.cfg:2:8: "17" cannot be a guest's name: it is a number, which xl takes for a domain id; choose another name`},
-		{"slash in the name", map[string]string{"g/a.cfg": "name = '../x'"}, "", `DIR/a.cfg:1:8: "../x" cannot be a guest's name: it holds a slash or a character that cannot be printed; choose another name`},
-		{"list as name", map[string]string{"g/a.cfg": "name = ['x']"}, "", `DIR/a.cfg:1:8: name is a list but has to be a single value; write name = "VALUE" without brackets`},
+		{"none", map[string]string{"g/README": ""}, "",
+			"DIR: there is no *.cfg in this guest directory; add one, or remove the directory"},
+		{"several", map[string]string{"g/a.cfg": "", "g/b.cfg": ""}, "",
+			"DIR: there are several configurations: a.cfg, b.cfg; " +
+				"keep one *.cfg, and give each further guest a directory of its own"},
+		{"syntax", map[string]string{"g/a.cfg": "a=\n"}, "",
+			"DIR/a.cfg:1:3: expected a value, found the end of the line; " +
+				"give a string in quotes, a number or a [ list ]"},
+		{"number as name", map[string]string{"g/a.cfg": "\nname = 17"}, "",
+			`DIR/a.cfg:2:8: "17" cannot be a guest's name: it is a number, which xl takes for a domain id; ` +
+				"choose another name"},
+		{"slash in the name", map[string]string{"g/a.cfg": "name = '../x'"}, "",
+			`DIR/a.cfg:1:8: "../x" cannot be a guest's name: ` +
+				"it holds a slash or a character that cannot be printed; choose another name"},
+		{"list as name", map[string]string{"g/a.cfg": "name = ['x']"}, "",
+			"DIR/a.cfg:1:8: name is a list but has to be a single value; " +
+				`write name = "VALUE" without brackets`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := filepath.Join(tree(t, test.files), "g")

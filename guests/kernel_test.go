@@ -134,9 +134,11 @@ func TestKernelChoosesType(t *testing.T) {
 		"both":             {pvhKernel, "", PVH, ""},
 		"unknown":          {nil, "", PVH, ""},
 		"PV only, said so": {pvKernel, "type='pv'", PV, ""},
-		"PV only, as PVH":  {pvKernel, "type='pvh'", "", `g.cfg:2:6: the kernel cannot run as PVH: it has no entry point for it among its Xen notes; write type = "pv"`},
-		"both, as PVH":     {pvhKernel, "type='pvh'", PVH, ""},
-		"a boot loader's":  {pvKernel, "bootloader='/dev/null'", PVH, ""},
+		"PV only, as PVH": {pvKernel, "type='pvh'", "",
+			"g.cfg:2:6: the kernel cannot run as PVH: it has no entry point for it among its Xen notes; " +
+				`write type = "pv"`},
+		"both, as PVH":    {pvhKernel, "type='pvh'", PVH, ""},
+		"a boot loader's": {pvKernel, "bootloader='/dev/null'", PVH, ""},
 	} {
 		guest := guestWith(t, "kernel='vmlinuz'\n"+test.source)
 		if err := os.WriteFile(filepath.Join(guest.Dir, "vmlinuz"), test.kernel, 0o644); err != nil {
@@ -172,7 +174,10 @@ func TestDebianKernel(t *testing.T) {
 
 // FuzzKernel holds runsAsPVH to: no panic, whatever a guest's kernel is.
 func FuzzKernel(f *testing.F) {
-	for _, kernel := range [][]byte{pvKernel, pvhKernel, elfKernel(32, phys32), gzipped(pvKernel), kernelsOld, bzImageOf("6.1", gzipped(pvhKernel))} {
+	for _, kernel := range [][]byte{
+		pvKernel, pvhKernel, elfKernel(32, phys32), gzipped(pvKernel), kernelsOld,
+		bzImageOf("6.1", gzipped(pvhKernel)),
+	} {
 		f.Add(kernel)
 	}
 	f.Fuzz(func(t *testing.T, kernel []byte) {

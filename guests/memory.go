@@ -106,8 +106,8 @@ func Overhead(guest Type, m Memory) int64 {
 
 func roundUp(n, unit int64) int64 { return (n + unit - 1) / unit * unit }
 
-// TooBig is the refusal, in figures, of a guest that needs more than freeKiB, which Xen has left after dom0. Needs round up and what is free rounds down, so that
-// the two never look as if the guest fitted.
+// TooBig is the refusal, in figures, of a guest that needs more than freeKiB, which Xen has left after dom0. Needs
+// round up and what is free rounds down, so that the two never look as if the guest fitted.
 func (d *Resolved) TooBig(freeKiB int64) *Error {
 	need, free := d.NeedKiB(), max(freeKiB, 0)
 	fault := d.Complete.errorf(d.Memory.Pos, d.memoryRemedy(free),

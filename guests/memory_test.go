@@ -30,7 +30,8 @@ func TestMemory(t *testing.T) {
 		}
 		needPV, need := (m.RAM+Overhead(PV, m))/mib, (m.RAM+Overhead(PVH, m))/mib
 		if needPV != test.needPV || need != test.need {
-			t.Errorf("%q: needs %d as PV and %d as PVH, want %d and %d", test.source, needPV, need, test.needPV, test.need)
+			t.Errorf("%q: needs %d as PV and %d as PVH, want %d and %d",
+				test.source, needPV, need, test.needPV, test.need)
 		}
 	}
 }

@@ -64,7 +64,8 @@ func (r *resolver) framebuffer() error {
 	at := r.config().Lookup("vnc").Value.Pos
 	switch {
 	case r.domain.Type == PVH:
-		return r.config().errorf(at, `remove vnc, or write type = "pv"`, "PVH guests have no framebuffer, which vnc is for")
+		return r.config().errorf(at, `remove vnc, or write type = "pv"`,
+			"PVH guests have no framebuffer, which vnc is for")
 	case r.machine.DeviceModel == "":
 		return r.config().errorf(at, "remove vnc; xl console reaches the guest's console",
 			"vnc needs a device model (QEMU), which is not on this disc")

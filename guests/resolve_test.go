@@ -55,7 +55,8 @@ func TestResolveGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if again := mustParse(t, string(domain.Bytes())); !reflect.DeepEqual(plainSettings(again), plainSettings(domain.Complete)) {
+			again := mustParse(t, string(domain.Bytes()))
+			if !reflect.DeepEqual(plainSettings(again), plainSettings(domain.Complete)) {
 				t.Errorf("read back as %v", again)
 			}
 			got := strings.ReplaceAll(string(domain.Bytes()), filepath.Dir(guest.Dir), "ROOT")
@@ -106,7 +107,8 @@ func TestType(t *testing.T) {
 		{"firmware='pvgrub64'", true, "", "", "g.cfg:2:10: there is a kernel and a firmware; keep one of them"},
 		{"vnc=0", true, "", PVH, ""},
 		{"vnc=1", true, "/qemu", PV, ""},
-		{"vnc=1", true, "", "", "g.cfg:2:5: vnc needs a device model (QEMU), which is not on this disc; remove vnc; xl console"},
+		{"vnc=1", true, "", "",
+			"g.cfg:2:5: vnc needs a device model (QEMU), which is not on this disc; remove vnc; xl console"},
 		{"type='pvh';vnc=1", true, "/qemu", "", "g.cfg:2:16: PVH guests have no framebuffer, which vnc is for"},
 		{"type='pv'", true, "", PV, ""},
 		{"type='pvh'", true, "", PVH, ""},
@@ -114,7 +116,9 @@ func TestType(t *testing.T) {
 		{"type='hvm'", true, "/qemu", HVM, ""},
 		{"builder='hvm'", true, "/qemu", HVM, ""},
 		{"type='hvm';builder='hvm'", true, "/qemu", HVM, ""},
-		{"type='pvh'", false, "", "", "g.cfg:2:6: PVH guests need hardware virtualisation, which this machine does not offer; switch on VT-x or AMD-V"},
+		{"type='pvh'", false, "", "",
+			"g.cfg:2:6: PVH guests need hardware virtualisation, which this machine does not offer; " +
+				"switch on VT-x or AMD-V"},
 		{"type='hvm'", false, "/qemu", "", "g.cfg:2:6: HVM guests need hardware virtualisation"},
 		{"builder='hvm'", false, "/qemu", "", "g.cfg:2:9: HVM guests need hardware virtualisation"},
 		{"builder='hvm'", false, "", "", "g.cfg:2:9: HVM guests need an emulated PC (QEMU), which is not on this disc"},
@@ -141,40 +145,78 @@ func TestType(t *testing.T) {
 
 // TestRefusals pins the text a person reads, DIR for the guest's directory.
 func TestRefusals(t *testing.T) {
+	const (
+		putFile = "; put the file there or correct the name"
+		noQEMU  = " needs a device model (QEMU), which is not on this disc"
+		convert = "; convert the image once with qemu-img convert -O raw OLD NEW.img and write NEW.img,raw,VDEV"
+	)
 	for _, test := range []struct{ source, want string }{
 		{"memory=96", `DIR/g.cfg: there is no kernel; write kernel = "FILE", or kernel = "dom0" for dom0's own kernel`},
-		{"kernel='bzImage'", "DIR/g.cfg:1:8: kernel is missing: there is no file DIR/bzImage; put the file there or correct the name"},
-		{"kernel='/gone/bzImage'", "DIR/g.cfg:1:8: kernel is missing: there is no file /gone/bzImage; put the file there or correct the name"},
+		{"kernel='bzImage'", "DIR/g.cfg:1:8: kernel is missing: there is no file DIR/bzImage" + putFile},
+		{"kernel='/gone/bzImage'", "DIR/g.cfg:1:8: kernel is missing: there is no file /gone/bzImage" + putFile},
 		{"kernel=''", "DIR/g.cfg:1:8: kernel names no file; name a file, or remove it"},
 		{"kernel='sub'", "DIR/g.cfg:1:8: kernel names a directory: DIR/sub; name a file"},
-		{"kernel='vmlinuz/x'", "DIR/g.cfg:1:8: kernel cannot be used: stat DIR/vmlinuz/x: not a directory; check the medium it is on"},
-		{"kernel='vmlinuz'\nramdisk='../initrd'", "DIR/g.cfg:2:9: ramdisk is missing: there is no file ROOT/initrd; put the file there or correct the name"},
-		{"bootloader='pygrub'", `DIR/g.cfg:1:12: the boot loader "pygrub" is not on this disc; copy the kernel and the initrd out of the guest's disk and name them as kernel and ramdisk`},
-		{"bootloader='/usr/bin/pygrub'", "DIR/g.cfg:1:12: bootloader is missing: there is no file /usr/bin/pygrub; put the file there or correct the name"},
-		{"kernel='vmlinuz'\ndisk=['disk.img,raw,xvda',\n'swap.img,raw,xvdb']", "DIR/g.cfg:3:1: disk xvdb is missing: there is no file DIR/swap.img; put the file there or correct the name"},
-		{"kernel='vmlinuz'\ndisk=['disk.qcow2,qcow2,xvda']", "DIR/g.cfg:2:7: the disk format qcow2 needs a device model (QEMU), which is not on this disc; convert the image once with qemu-img convert -O raw OLD NEW.img and write NEW.img,raw,VDEV"},
-		{"kernel='vmlinuz'\ndisk=['vhd:disk.vhd,xvda,w']", "DIR/g.cfg:2:7: the disk format vhd needs a device model (QEMU), which is not on this disc; convert the image once with qemu-img convert -O raw OLD NEW.img and write NEW.img,raw,VDEV"},
-		{"kernel='vmlinuz'\ndisk=['backendtype=qdisk,vdev=xvda,target=disk.img']", "DIR/g.cfg:2:7: the disk backend qdisk needs a device model (QEMU), which is not on this disc; convert the image once with qemu-img convert -O raw OLD NEW.img and write NEW.img,raw,VDEV"},
-		{"kernel='vmlinuz'\ndisk=['disk.img,xvda,w']", `DIR/g.cfg:2:7: disk "disk.img,xvda,w": "xvda" is not a value of format; write raw, qcow, qcow2, vhd, qed, empty`},
-		{"kernel='vmlinuz'\ndisk='disk.img,raw,xvda'", "DIR/g.cfg:2:6: disk is a single value but has to be a list; write disk = [ '...' ]"},
-		{"kernel='vmlinuz'\nvif=''", "DIR/g.cfg:2:5: vif is a single value but has to be a list; write vif = [ '...' ]"},
-		{"kernel='vmlinuz'\nvif=[['mac=x']]", "DIR/g.cfg:2:6: vif holds a list inside the list; write vif = [ '...', '...' ]"},
-		{"kernel='vmlinuz'\nvfb=['vnc=1']", "DIR/g.cfg:2:6: vfb needs a device model (QEMU), which is not on this disc; remove vfb; xl console reaches the guest's console"},
-		{"firmware='pvgrub64'", `DIR/g.cfg:1:10: the boot loader "pvgrub64" is not on this disc; name a kernel and a ramdisk in place of it`},
-		{"kernel='vmlinuz'\np9=['tag=x,path=/srv,type=xen_9pfsd']", "DIR/g.cfg:2:5: p9 needs a device model (QEMU) or xen-9pfsd, which is not on this disc; remove p9; give the guest a disk"},
-		{"kernel='vmlinuz'\nusbctrl=['version=2']", "DIR/g.cfg:2:10: usbctrl needs a device model (QEMU), which is not on this disc; remove usbctrl"},
-		{"kernel='vmlinuz'\nvkb=['backend-type=linux']", "DIR/g.cfg:2:6: vkb needs a device model (QEMU), which is not on this disc; remove vkb"},
-		{"kernel='vmlinuz'\nvsnd=[['card,short-name=x','pcm']]", "DIR/g.cfg:2:7: vsnd needs a sound backend (snd_be), which is not on this disc; remove vsnd"},
-		{"kernel='vmlinuz'\nvdispl=['backend=0,connectors=a:1x1']", "DIR/g.cfg:2:9: vdispl needs a display backend (displ_be), which is not on this disc; remove vdispl"},
-		{"kernel='vmlinuz'\npvshim=1", `DIR/g.cfg:2:8: pvshim needs xen-shim, which is not on this disc; write type = "pv" in place of it, or name a file with pvshim_path`},
-		{"kernel='vmlinuz'\ndisk=['iscsi:iqn.x,xvda,w']", "DIR/g.cfg:2:7: disk xvda needs the script block-iscsi, which is not on this disc; remove it; the only script here is block"},
-		{"kernel='vmlinuz'\ndisk=['script=block-rbd,vdev=xvda,target=x']", "DIR/g.cfg:2:7: disk xvda needs the script block-rbd, which is not on this disc; remove it; the only script here is block"},
-		{"kernel='vmlinuz'\non_crash='stop'", `DIR/g.cfg:2:10: xl does not know on_crash = "stop"; write destroy, restart, rename-restart, preserve, coredump-destroy, coredump-restart, soft-reset`},
+		{"kernel='vmlinuz/x'",
+			"DIR/g.cfg:1:8: kernel cannot be used: stat DIR/vmlinuz/x: not a directory; check the medium it is on"},
+		{"kernel='vmlinuz'\nramdisk='../initrd'",
+			"DIR/g.cfg:2:9: ramdisk is missing: there is no file ROOT/initrd" + putFile},
+		{"bootloader='pygrub'",
+			`DIR/g.cfg:1:12: the boot loader "pygrub" is not on this disc; ` +
+				"copy the kernel and the initrd out of the guest's disk and name them as kernel and ramdisk"},
+		{"bootloader='/usr/bin/pygrub'",
+			"DIR/g.cfg:1:12: bootloader is missing: there is no file /usr/bin/pygrub" + putFile},
+		{"kernel='vmlinuz'\ndisk=['disk.img,raw,xvda',\n'swap.img,raw,xvdb']",
+			"DIR/g.cfg:3:1: disk xvdb is missing: there is no file DIR/swap.img" + putFile},
+		{"kernel='vmlinuz'\ndisk=['disk.qcow2,qcow2,xvda']",
+			"DIR/g.cfg:2:7: the disk format qcow2" + noQEMU + convert},
+		{"kernel='vmlinuz'\ndisk=['vhd:disk.vhd,xvda,w']",
+			"DIR/g.cfg:2:7: the disk format vhd" + noQEMU + convert},
+		{"kernel='vmlinuz'\ndisk=['backendtype=qdisk,vdev=xvda,target=disk.img']",
+			"DIR/g.cfg:2:7: the disk backend qdisk" + noQEMU + convert},
+		{"kernel='vmlinuz'\ndisk=['disk.img,xvda,w']",
+			`DIR/g.cfg:2:7: disk "disk.img,xvda,w": "xvda" is not a value of format; ` +
+				"write raw, qcow, qcow2, vhd, qed, empty"},
+		{"kernel='vmlinuz'\ndisk='disk.img,raw,xvda'",
+			"DIR/g.cfg:2:6: disk is a single value but has to be a list; write disk = [ '...' ]"},
+		{"kernel='vmlinuz'\nvif=''",
+			"DIR/g.cfg:2:5: vif is a single value but has to be a list; write vif = [ '...' ]"},
+		{"kernel='vmlinuz'\nvif=[['mac=x']]",
+			"DIR/g.cfg:2:6: vif holds a list inside the list; write vif = [ '...', '...' ]"},
+		{"kernel='vmlinuz'\nvfb=['vnc=1']",
+			"DIR/g.cfg:2:6: vfb" + noQEMU + "; remove vfb; xl console reaches the guest's console"},
+		{"firmware='pvgrub64'",
+			`DIR/g.cfg:1:10: the boot loader "pvgrub64" is not on this disc; ` +
+				"name a kernel and a ramdisk in place of it"},
+		{"kernel='vmlinuz'\np9=['tag=x,path=/srv,type=xen_9pfsd']",
+			"DIR/g.cfg:2:5: p9 needs a device model (QEMU) or xen-9pfsd, which is not on this disc; " +
+				"remove p9; give the guest a disk"},
+		{"kernel='vmlinuz'\nusbctrl=['version=2']", "DIR/g.cfg:2:10: usbctrl" + noQEMU + "; remove usbctrl"},
+		{"kernel='vmlinuz'\nvkb=['backend-type=linux']", "DIR/g.cfg:2:6: vkb" + noQEMU + "; remove vkb"},
+		{"kernel='vmlinuz'\nvsnd=[['card,short-name=x','pcm']]",
+			"DIR/g.cfg:2:7: vsnd needs a sound backend (snd_be), which is not on this disc; remove vsnd"},
+		{"kernel='vmlinuz'\nvdispl=['backend=0,connectors=a:1x1']",
+			"DIR/g.cfg:2:9: vdispl needs a display backend (displ_be), which is not on this disc; remove vdispl"},
+		{"kernel='vmlinuz'\npvshim=1",
+			"DIR/g.cfg:2:8: pvshim needs xen-shim, which is not on this disc; " +
+				`write type = "pv" in place of it, or name a file with pvshim_path`},
+		{"kernel='vmlinuz'\ndisk=['iscsi:iqn.x,xvda,w']",
+			"DIR/g.cfg:2:7: disk xvda needs the script block-iscsi, which is not on this disc; " +
+				"remove it; the only script here is block"},
+		{"kernel='vmlinuz'\ndisk=['script=block-rbd,vdev=xvda,target=x']",
+			"DIR/g.cfg:2:7: disk xvda needs the script block-rbd, which is not on this disc; " +
+				"remove it; the only script here is block"},
+		{"kernel='vmlinuz'\non_crash='stop'",
+			`DIR/g.cfg:2:10: xl does not know on_crash = "stop"; ` +
+				"write destroy, restart, rename-restart, preserve, coredump-destroy, coredump-restart, soft-reset"},
 		{"kernel='vmlinuz'\ntype='pv'\ntimer_mode=1", "DIR/g.cfg:3:12: PV guests have no timer_mode; remove it"},
-		{"kernel='vmlinuz'\nmemory='96M'", `DIR/g.cfg:2:8: memory = "96M" is not a number; write memory = NUMBER (0x... is hexadecimal, a leading 0 octal)`},
+		{"kernel='vmlinuz'\nmemory='96M'",
+			`DIR/g.cfg:2:8: memory = "96M" is not a number; ` +
+				"write memory = NUMBER (0x... is hexadecimal, a leading 0 octal)"},
 		{"kernel='vmlinuz'\nmemory=0", "DIR/g.cfg:2:8: memory = 0 is out of bounds; give a number from 1 to 16777216"},
-		{"kernel='vmlinuz'\nmemory=512\nmaxmem=256", "DIR/g.cfg:2:8: maxmem is less than memory; raise maxmem or remove it"},
-		{"kernel='vmlinuz'\nvcpus=4\nmaxvcpus=2", "DIR/g.cfg:3:10: maxvcpus is less than vcpus; raise maxvcpus or remove it"},
+		{"kernel='vmlinuz'\nmemory=512\nmaxmem=256",
+			"DIR/g.cfg:2:8: maxmem is less than memory; raise maxmem or remove it"},
+		{"kernel='vmlinuz'\nvcpus=4\nmaxvcpus=2",
+			"DIR/g.cfg:3:10: maxvcpus is less than vcpus; raise maxvcpus or remove it"},
 	} {
 		guest := guestWith(t, test.source)
 		_, err := guest.Resolve(machine(guest))
@@ -196,13 +238,18 @@ func TestRefusals(t *testing.T) {
 // What a disc is made of is the guest's directory: what lies beside it exists where the disc is made, not
 // where it runs.
 func TestElsewhere(t *testing.T) {
-	const remedy = "; put the file into the guest's directory"
+	const (
+		outside = " lies outside of the guest's directory, which is all that goes onto the disc: "
+		remedy  = "; put the file into the guest's directory"
+	)
 	for _, test := range []struct{ source, want string }{
-		{"kernel='../dom0/vmlinuz'", "DIR/g.cfg:1:8: kernel lies outside of the guest's directory, which is all that goes onto the disc: ../dom0/vmlinuz" + remedy},
-		{"kernel='sub/../../g/vmlinuz'", "DIR/g.cfg:1:8: kernel lies outside of the guest's directory, which is all that goes onto the disc: sub/../../g/vmlinuz" + remedy},
-		{"kernel='dom0'\ndisk=['../g/disk.img,raw,xvda']", "DIR/g.cfg:2:7: disk xvda lies outside of the guest's directory, which is all that goes onto the disc: ../g/disk.img" + remedy},
-		{"kernel='../gone'", "DIR/g.cfg:1:8: kernel lies outside of the guest's directory, which is all that goes onto the disc: ../gone" + remedy},
-		{"kernel='gone'", "DIR/g.cfg:1:8: kernel is missing: there is no file DIR/gone; put the file there or correct the name"},
+		{"kernel='../dom0/vmlinuz'", "DIR/g.cfg:1:8: kernel" + outside + "../dom0/vmlinuz" + remedy},
+		{"kernel='sub/../../g/vmlinuz'", "DIR/g.cfg:1:8: kernel" + outside + "sub/../../g/vmlinuz" + remedy},
+		{"kernel='dom0'\ndisk=['../g/disk.img,raw,xvda']",
+			"DIR/g.cfg:2:7: disk xvda" + outside + "../g/disk.img" + remedy},
+		{"kernel='../gone'", "DIR/g.cfg:1:8: kernel" + outside + "../gone" + remedy},
+		{"kernel='gone'",
+			"DIR/g.cfg:1:8: kernel is missing: there is no file DIR/gone; put the file there or correct the name"},
 		{"kernel='sub/../vmlinuz'; ramdisk='./initrd.img'; disk=['/srv/gone.img,raw,xvda','phy:vg/lv,xvdb,w']", ""},
 	} {
 		guest := guestWith(t, test.source)
@@ -225,7 +272,8 @@ func TestElsewhere(t *testing.T) {
 
 func TestNoDom0Kernel(t *testing.T) {
 	guest := guestWith(t, "kernel='dom0'")
-	if _, err := guest.Resolve(Machine{}); err == nil || !strings.Contains(err.Error(), "g.cfg:1:8: dom0's kernel is not available") {
+	_, err := guest.Resolve(Machine{})
+	if err == nil || !strings.Contains(err.Error(), "g.cfg:1:8: dom0's kernel is not available") {
 		t.Errorf("got %v", err)
 	}
 }

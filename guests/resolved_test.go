@@ -20,7 +20,9 @@ func TestRestore(t *testing.T) {
 		!reflect.DeepEqual(back.Complete.Render(), made.Complete.Render()) {
 		t.Errorf("got %+v, want %+v", back, made)
 	}
-	for _, text := range []string{"", "name = 'a'", "name =", "name = ['a']", "name = 'a'\nuuid = 'u'\ntype = 'pv'\nmemory = 'x'"} {
+	for _, text := range []string{
+		"", "name = 'a'", "name =", "name = ['a']", "name = 'a'\nuuid = 'u'\ntype = 'pv'\nmemory = 'x'",
+	} {
 		if _, err := Restore("/run/a.cfg", []byte(text)); err == nil || !strings.Contains(err.Error(), "/run/a.cfg") {
 			t.Errorf("%q: %v", text, err)
 		}

@@ -50,8 +50,8 @@ var reaching = []struct {
 	}, nil},
 	{"makes the guest a domain that serves devices to others", nil, []string{"driver_domain"}},
 	{"opens a display or a network port in dom0", []string{
-		"vfb", "vnclisten", "vncpasswd", "vncdisplay", "display", "xauthority", "spiceport", "spicetls_port", "spicehost",
-		"spicepasswd", "spice_image_compression", "spice_streaming_video",
+		"vfb", "vnclisten", "vncpasswd", "vncdisplay", "display", "xauthority",
+		"spiceport", "spicetls_port", "spicehost", "spicepasswd", "spice_image_compression", "spice_streaming_video",
 	}, []string{
 		"vnc", "vncunused", "sdl", "opengl", "spice", "spicedisable_ticketing", "spiceagent_mouse", "spicevdagent",
 		"spice_clipboard_sharing", "spiceusbredirection",
@@ -104,7 +104,8 @@ func (r *resolver) trust() error {
 		why, isSwitch := reachOf(setting.Name)
 		switch {
 		case why == "":
-			return r.untrusted(setting.Value.Pos, "remove it", "%s is not a setting that this version knows", setting.Name)
+			return r.untrusted(setting.Value.Pos, "remove it",
+				"%s is not a setting that this version knows", setting.Name)
 		case isSwitch && isOff(setting.Value), setting.Value.Kind == List && len(setting.Value.List) == 0:
 		default:
 			return r.untrusted(setting.Value.Pos, "remove it", "%s %s", setting.Name, why)

@@ -15,17 +15,25 @@ import (
 func TestUntrusted(t *testing.T) {
 	program := "/bin/sh"
 	for _, test := range []struct{ source, want string }{
-		{"bootloader='" + program + "'", "DIR/g.cfg:2:12: bootloader names a program that runs in dom0, or tells it what to do, and the guest's store is not trusted; " +
-			"remove it, or pin the list of the store, if you trust who wrote it, with zerodisc.guests-sha256"},
-		{"disk=['phy:/dev/sda,xvda,w']", "DIR/g.cfg:2:7: disk xvda is outside of the guest's directory: /dev/sda, and the guest's store is not trusted; put the file into the guest's directory, or pin"},
+		{"bootloader='" + program + "'",
+			"DIR/g.cfg:2:12: bootloader names a program that runs in dom0, or tells it what to do, " +
+				"and the guest's store is not trusted; " +
+				"remove it, or pin the list of the store, if you trust who wrote it, with zerodisc.guests-sha256"},
+		{"disk=['phy:/dev/sda,xvda,w']",
+			"DIR/g.cfg:2:7: disk xvda is outside of the guest's directory: /dev/sda, " +
+				"and the guest's store is not trusted; put the file into the guest's directory, or pin"},
 		{"disk=['phy:sda,xvda,w']", "disk xvda is outside of the guest's directory: /dev/sda"},
 		{"disk=['/dev/sda,raw,xvda,r']", "disk xvda is outside of the guest's directory: /dev/sda"},
 		{"disk=['../../../../dev/null,raw,xvda,r']", "disk xvda is outside of the guest's directory"},
 		{"disk=['out.img,raw,xvda,r']", "disk xvda is outside of the guest's directory: ROOT/boot/vmlinuz-guest"},
-		{"disk=['sub/up/boot/vmlinuz-guest,raw,xvda,r']", "disk xvda is outside of the guest's directory: ROOT/boot/vmlinuz-guest"},
-		{"disk=['disk.img,raw,xvda,r,script=" + program + "']", "disk xvda: script=" + program + " reaches beyond the guest"},
+		{"disk=['sub/up/boot/vmlinuz-guest,raw,xvda,r']",
+			"disk xvda is outside of the guest's directory: ROOT/boot/vmlinuz-guest"},
+		{"disk=['disk.img,raw,xvda,r,script=" + program + "']",
+			"disk xvda: script=" + program + " reaches beyond the guest"},
 		{"disk=['backend=web,vdev=xvda,target=x']", "disk xvda: backend=web reaches beyond the guest"},
-		{"vif=['script=" + program + "']", "g.cfg:2:6: vif: script=" + program + " reaches beyond the guest, and the guest's store is not trusted; remove it, or pin"},
+		{"vif=['script=" + program + "']",
+			"g.cfg:2:6: vif: script=" + program + " reaches beyond the guest, " +
+				"and the guest's store is not trusted; remove it, or pin"},
 		{"vif=['bridge=management']", "vif: bridge=management reaches beyond the guest"},
 		{"vif=['backend=router']", "vif: backend=router reaches beyond the guest"},
 		{"vif=['vifname=eth0']", "vif: vifname=eth0 reaches beyond the guest"},
@@ -81,7 +89,8 @@ func TestUntrustedIsTheDefault(t *testing.T) {
 func TestUntrustedOrdinary(t *testing.T) {
 	for _, source := range []string{
 		"kernel='dom0'; ramdisk='initrd.img'; extra='console=hvc0'; vif=['']; on_crash='restart'; cap=50",
-		"kernel='vmlinuz'; disk=['file:disk.img,xvda,w','install.iso,,xvdb,cdrom','sub/../disk.img,raw,xvdc']; root='/dev/xvda'",
+		"kernel='vmlinuz'; disk=['file:disk.img,xvda,w','install.iso,,xvdb,cdrom','sub/../disk.img,raw,xvdc']; " +
+			"root='/dev/xvda'",
 		"kernel='./vmlinuz'; vif=['bridge=br7,ip=10.0.0.1,rate=1MB/s,model=e1000','bridge=,script=vif-bridge']",
 		"kernel='vmlinuz'; vnc=0; sdl=0; nestedhvm='0'; pci=[]; vfb=[]; usbdev=[]",
 	} {
@@ -107,7 +116,8 @@ func TestUntrustedLinkedDirectory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := linked.Resolve(machine(guest)); err == nil || !strings.Contains(err.Error(), "kernel is outside of the guest's directory") {
+	_, err = linked.Resolve(machine(guest))
+	if err == nil || !strings.Contains(err.Error(), "kernel is outside of the guest's directory") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -146,8 +156,9 @@ func TestXLManual(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Parameters inside a setting's value look alike.
-	inside := regexp.MustCompile(`^((bios|system|baseboard|enclosure|battery)_.*|oem|security_model|vdistances|pnode|size|tag|path|` +
-		`backend|version|ports|port|hostbus|hostaddr|controller|connection|connectors|transport|grant_usage|strategy|policy|width|height)$`)
+	inside := regexp.MustCompile(`^((bios|system|baseboard|enclosure|battery)_.*|` +
+		`oem|security_model|vdistances|pnode|size|tag|path|backend|version|ports|port|hostbus|hostaddr|` +
+		`controller|connection|connectors|transport|grant_usage|strategy|policy|width|height)$`)
 	items := regexp.MustCompile(`(?m)^\.IP "?\\fB([a-z0-9_\\]+)=`).FindAllStringSubmatch(string(page), -1)
 	judged := 0
 	for _, item := range items {

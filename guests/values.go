@@ -34,8 +34,9 @@ var (
 var (
 	uuidForm   = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 	ioportForm = regexp.MustCompile(`^(0[xX])?[0-9a-fA-F]{1,8}(-(0[xX])?[0-9a-fA-F]{1,8})?$`)
-	iomemForm  = regexp.MustCompile(`^ *(0[xX])?[0-9a-fA-F]{1,16}, *(0[xX])?[0-9a-fA-F]{1,16}(@ *(0[xX])?[0-9a-fA-F]{1,16})?$`)
-	irqForm    = regexp.MustCompile(`^ *[0-9]{1,9}$`)
+	iomemForm  = regexp.MustCompile(`^ *(0[xX])?[0-9a-fA-F]{1,16}, *(0[xX])?[0-9a-fA-F]{1,16}` +
+		`(@ *(0[xX])?[0-9a-fA-F]{1,16})?$`)
+	irqForm = regexp.MustCompile(`^ *[0-9]{1,9}$`)
 )
 
 var rules = []rule{

@@ -36,7 +36,8 @@ var vifValues = map[string]func(value string) error{
 	"mtu":     func(value string) error { return checkNumber(value, minMTU, maxMTU) },
 	"vifname": checkIfname,
 	"vlan": func(string) error {
-		return faultf("remove it; VLANs are for a bridge of their own", "VLANs are not supported by this disc's vif-bridge")
+		return faultf("remove it; VLANs are for a bridge of their own",
+			"VLANs are not supported by this disc's vif-bridge")
 	},
 }
 
@@ -95,7 +96,8 @@ func parseMAC(text string) (string, error) {
 	for octet := range strings.SplitSeq(octets, ":") {
 		n, err := strconv.ParseUint(octet, 16, 8)
 		if err != nil {
-			return "", faultf(form, "mac=%s is not a MAC address: %q is not a hexadecimal number from 00 to ff", text, octet)
+			return "", faultf(form,
+				"mac=%s is not a MAC address: %q is not a hexadecimal number from 00 to ff", text, octet)
 		}
 		mac = append(mac, byte(n))
 	}

@@ -38,7 +38,8 @@ var vifCases = []struct{ spec, want, mac string }{
 	{"ip=10.0.0.1, bridge=lan ,", "ip=10.0.0.1,bridge=lan ,mac=" + made, made},
 	{"model=e1000,", "model=e1000,bridge=br7,mac=" + made, made},
 	{"trusted", "trusted,bridge=br7,mac=" + made, made},
-	{"script=vif-bridge,rate=10Mb/s@20ms,mtu=9000,devid=3,vifname=web0", "script=vif-bridge,rate=10Mb/s@20ms,mtu=9000,devid=3,vifname=web0,bridge=br7,mac=" + made, made},
+	{"script=vif-bridge,rate=10Mb/s@20ms,mtu=9000,devid=3,vifname=web0",
+		"script=vif-bridge,rate=10Mb/s@20ms,mtu=9000,devid=3,vifname=web0,bridge=br7,mac=" + made, made},
 	{"type=netfront,handle=3", "type=netfront,handle=3,bridge=br7,mac=" + made, made}, // which xl skips
 }
 
@@ -53,7 +54,8 @@ func TestVif(t *testing.T) {
 
 // vifErrors are network interfaces that are refused, each with a part of the message.
 var vifErrors = map[string]string{
-	"mac=00:16:3e:aa:bb:gg":    `g.cfg:2:6: vif "mac=00:16:3e:aa:bb:gg": mac=00:16:3e:aa:bb:gg is not a MAC address: "gg" is not a hexadecimal number from 00 to ff; write it like 00:16:3e:01:02:03`,
+	"mac=00:16:3e:aa:bb:gg": `g.cfg:2:6: vif "mac=00:16:3e:aa:bb:gg": mac=00:16:3e:aa:bb:gg is not a MAC address: ` +
+		`"gg" is not a hexadecimal number from 00 to ff; write it like 00:16:3e:01:02:03`,
 	"mac=00:16:3e:aa:bb":       "it has 5 octets in place of 6",
 	"mac=00:16:3e:aa:bb:cc:dd": "it has 7 octets in place of 6",
 	"mac=00::3e:aa:bb:cc":      `"" is not a hexadecimal number`,
@@ -72,9 +74,10 @@ var vifErrors = map[string]string{
 	"vlan=7":                   "VLANs are not supported",
 	"vifname=a-name-too-long-": "choose one of at most 15 characters",
 	"type=ioemu":               "PVH guests have no emulated network interfaces",
-	"script=vif-openvswitch":   "vif needs the script vif-openvswitch, which is not on this disc; remove it; the only script here is vif-bridge",
-	"script=/gone/vif":         "the script of vif is missing: there is no file /gone/vif",
-	"bridge=a\\nb":             "a line break or another control character",
+	"script=vif-openvswitch": "vif needs the script vif-openvswitch, which is not on this disc; " +
+		"remove it; the only script here is vif-bridge",
+	"script=/gone/vif": "the script of vif is missing: there is no file /gone/vif",
+	"bridge=a\\nb":     "a line break or another control character",
 }
 
 func TestVifErrors(t *testing.T) {
@@ -83,14 +86,17 @@ func TestVifErrors(t *testing.T) {
 			t.Errorf("%q: got %q\nwant %q", spec, refusal, want)
 		}
 	}
-	if _, _, refusal := vifOf(t, "devid=1", ""); !strings.Contains(refusal, "its devid, 1, is that of another interface") {
+	_, _, refusal := vifOf(t, "devid=1", "")
+	if !strings.Contains(refusal, "its devid, 1, is that of another interface") {
 		t.Errorf("got %q", refusal)
 	}
 }
 
 // FuzzVif holds parseVif to: no panic, and one MAC address in the form that Linux prints.
 func FuzzVif(f *testing.F) {
-	for _, spec := range []string{"", "mac=0:1:2:3:4:5", "bridge=x, mac=00-16-3E-00-00-01 ", "rate=1MB/s@3m", "mac=0:0:0:0:0:0,devid=0x1"} {
+	for _, spec := range []string{
+		"", "mac=0:1:2:3:4:5", "bridge=x, mac=00-16-3E-00-00-01 ", "rate=1MB/s@3m", "mac=0:0:0:0:0:0,devid=0x1",
+	} {
 		f.Add(spec)
 	}
 	f.Fuzz(func(t *testing.T, spec string) {

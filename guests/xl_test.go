@@ -39,11 +39,14 @@ func findXL(t *testing.T) xl {
 		t.Fatal(err)
 	}
 	stub := filepath.Join(t.TempDir(), "xenstub.so")
-	compile := exec.Command(gcc, "-shared", "-fPIC", "-nostdlib", "-fno-stack-protector", "-O1", "-o", stub, "testdata/xl/xenstub.c")
+	compile := exec.Command(gcc, "-shared", "-fPIC", "-nostdlib", "-fno-stack-protector", "-O1",
+		"-o", stub, "testdata/xl/xenstub.c")
 	if out, err := compile.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", compile, err, out)
 	}
-	x := xl{[]string{filepath.Join(libraries, "ld-linux-x86-64.so.2"), "--library-path", libraries, "--preload", stub, program}}
+	x := xl{[]string{
+		filepath.Join(libraries, "ld-linux-x86-64.so.2"), "--library-path", libraries, "--preload", stub, program,
+	}}
 	if _, err := x.read(t, "name='x'; kernel='/vmlinuz'; memory=96"); err != nil {
 		t.Fatal("xl does not take the least configuration:", err)
 	}
@@ -102,10 +105,16 @@ var onlyHere = map[string]string{
 	",raw,xvda": "libxl: failed to stat", "vdev=xvda,target=a\nscript=/bin/x": "its script would run",
 	"mac=00::3e:aa:bb:cc": "xl goes on with half an address", "mac=": "likewise", "mac=00:16:3e:aa:bb": "likewise",
 	"mac=001:16:3e:aa:bb:100": "likewise", "mac=00:16:3e:aa:bb:gg": "likewise", "mac=00:16:3e:aa:bb:cc:dd": "likewise",
-	"mac=01:00:5e:00:00:01": "Linux: not a valid address", "type=ioemu": "libxl: trying to create PV or PVH guest with an emulated interface",
-	"mtu=20": "vif-bridge: out of bounds", "vlan=7": "vif-bridge: ignored", "vifname=a-name-too-long-": "vif-bridge: longer than 15 characters",
-	"script=vif-openvswitch": "not on the disc", "script=/gone/vif": "there is no such file", `bridge=a\nb`: "no name",
-	"ioports=['com1']": "xl takes port c", "pci='03:00.0'": "xl skips what is no list",
+	"mac=01:00:5e:00:00:01":    "Linux: not a valid address",
+	"type=ioemu":               "libxl: trying to create PV or PVH guest with an emulated interface",
+	"mtu=20":                   "vif-bridge: out of bounds",
+	"vlan=7":                   "vif-bridge: ignored",
+	"vifname=a-name-too-long-": "vif-bridge: longer than 15 characters",
+	"script=vif-openvswitch":   "not on the disc",
+	"script=/gone/vif":         "there is no such file",
+	`bridge=a\nb`:              "no name",
+	"ioports=['com1']":         "xl takes port c",
+	"pci='03:00.0'":            "xl skips what is no list",
 }
 
 // TestXLDisks compares with xl how disks are read: as they are written, and as this package writes them.
@@ -134,8 +143,9 @@ func TestXLDisks(t *testing.T) {
 // taken here: whatever a configuration says, xl must read in it what was judged here.
 func compareRandomDisks(t *testing.T, x xl) {
 	parts := []string{
-		"raw:", "file:", "phy:", "tap:aio:", "vhd:", "nbd:", "a.img", "/dev/sda", "raw", "qcow2", "empty", "xvda", "hdc:cdrom", "sda1", "w", "r", "ro",
-		"cdrom", "devtype=cdrom", "devtype=disk", "format=raw", "format=vhd", "vdev=xvdb", "vdev=", "access=rw", "access=r", "script=block-x",
+		"raw:", "file:", "phy:", "tap:aio:", "vhd:", "nbd:", "a.img", "/dev/sda", "raw", "qcow2", "empty",
+		"xvda", "hdc:cdrom", "sda1", "w", "r", "ro", "cdrom", "devtype=cdrom", "devtype=disk",
+		"format=raw", "format=vhd", "vdev=xvdb", "vdev=", "access=rw", "access=r", "script=block-x",
 		"backend=2", "backendtype=phy", "direct-io-safe", "discard", "trusted", "grant_usage=1", "specification=xen",
 		"target=/x,y=z", "target=", ":", "", " ", "\t", ",", ",", ",", ",", ",", ",", ",", ",",
 	}
@@ -264,8 +274,9 @@ func TestXLResolve(t *testing.T) {
 		for _, nic := range config.Nics {
 			macs = append(macs, nic["mac"].(string))
 		}
-		if config.Create.Name != guest.Name || config.Create.Type != string(domain.Type) || config.Build.Kernel != kernel.Text ||
-			config.Build.Ramdisk != ramdisk.Text || !slices.Equal(macs, domain.MACs) {
+		if config.Create.Name != guest.Name || config.Create.Type != string(domain.Type) ||
+			config.Build.Kernel != kernel.Text || config.Build.Ramdisk != ramdisk.Text ||
+			!slices.Equal(macs, domain.MACs) {
 			t.Errorf("%s: xl reads %+v, want %+v", file, config, domain)
 		}
 		// Where the file says nothing xl leaves the default to libxl.

@@ -32,7 +32,8 @@ func listTar(t *testing.T, r io.Reader) []string {
 		if h.Uid != 0 || h.Gid != 0 || h.ModTime.Unix() > 0 {
 			t.Errorf("%s: owner %d:%d, date %v", h.Name, h.Uid, h.Gid, h.ModTime)
 		}
-		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%c %o %s %s%s", h.Typeflag, h.Mode, h.Name, h.Linkname, content)))
+		line := fmt.Sprintf("%c %o %s %s%s", h.Typeflag, h.Mode, h.Name, h.Linkname, content)
+		lines = append(lines, strings.TrimSpace(line))
 	}
 }
 
@@ -91,7 +92,8 @@ func TestTree(t *testing.T) {
 	if err := a.WriteTar(&out); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := listTar(t, &out), []string{"5 755 at/", "5 755 at/dir/", "0 644 at/dir/data", "0 755 at/program"}; !slices.Equal(got, want) {
+	want := []string{"5 755 at/", "5 755 at/dir/", "0 644 at/dir/data", "0 755 at/program"}
+	if got := listTar(t, &out); !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }

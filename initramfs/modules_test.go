@@ -23,11 +23,16 @@ func fakeModule(modinfo string) []byte {
 	sections := []elf.Section64{
 		{},
 		{Name: 1, Type: uint32(elf.SHT_PROGBITS), Off: uint64(headerSize), Size: uint64(len(info)), Addralign: 1},
-		{Name: 10, Type: uint32(elf.SHT_STRTAB), Off: uint64(headerSize + len(info)), Size: uint64(len(names)), Addralign: 1},
+		{
+			Name: 10, Type: uint32(elf.SHT_STRTAB), Off: uint64(headerSize + len(info)),
+			Size: uint64(len(names)), Addralign: 1,
+		},
 	}
 	header := elf.Header64{
-		Ident: [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
-		Type:  uint16(elf.ET_REL), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT),
+		Ident: [elf.EI_NIDENT]byte{
+			0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT),
+		},
+		Type: uint16(elf.ET_REL), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT),
 		Shoff: uint64(headerSize + len(info) + len(names)), Ehsize: uint16(headerSize),
 		Shentsize: uint16(binary.Size(elf.Section64{})), Shnum: uint16(len(sections)), Shstrndx: 2,
 	}
@@ -40,17 +45,19 @@ func fakeModule(modinfo string) []byte {
 
 // fakeKernel is a kernel's directory of modules: .modinfo by path.
 var fakeKernel = map[string]string{
-	"kernel/drivers/net/ethernet/intel/e1000e/e1000e": "name=e1000e | depends=ptp | alias=pci:v00008086d000010D3* | firmware=intel/e1000e.bin",
-	"kernel/drivers/net/ethernet/8390/ne2k-pci":       "name=ne2k_pci | depends=8390 | alias=pci:v000010ECd00008029*",
-	"kernel/drivers/net/ethernet/8390/8390":           "name=8390",
-	"kernel/drivers/net/ethernet/mega/huge":           "name=huge",
-	"kernel/drivers/ptp/ptp":                          "name=ptp | depends=pps_core",
-	"kernel/drivers/pps/pps_core":                     "name=pps_core",
-	"kernel/fs/ext4/ext4":                             "name=ext4 | depends=jbd2 | softdep=pre: crypto-crc32c | alias=fs-ext4",
-	"kernel/fs/jbd2/jbd2":                             "name=jbd2 | softdep=post: extra nowhere",
-	"kernel/fs/extra":                                 "name=extra",
-	"kernel/crypto/crc32c_generic":                    "name=crc32c_generic | alias=crypto-crc32c",
-	"kernel/sound/snd":                                "name=snd",
+	"kernel/drivers/net/ethernet/intel/e1000e/e1000e": "name=e1000e | depends=ptp | " +
+		"alias=pci:v00008086d000010D3* | firmware=intel/e1000e.bin",
+	"kernel/drivers/net/ethernet/8390/ne2k-pci": "name=ne2k_pci | depends=8390 | alias=pci:v000010ECd00008029*",
+	"kernel/drivers/net/ethernet/8390/8390":     "name=8390",
+	"kernel/drivers/net/ethernet/mega/huge":     "name=huge",
+	"kernel/drivers/ptp/ptp":                    "name=ptp | depends=pps_core",
+	"kernel/drivers/pps/pps_core":               "name=pps_core",
+	"kernel/fs/ext4/ext4": "name=ext4 | depends=jbd2 | " +
+		"softdep=pre: crypto-crc32c | alias=fs-ext4",
+	"kernel/fs/jbd2/jbd2":          "name=jbd2 | softdep=post: extra nowhere",
+	"kernel/fs/extra":              "name=extra",
+	"kernel/crypto/crc32c_generic": "name=crc32c_generic | alias=crypto-crc32c",
+	"kernel/sound/snd":             "name=snd",
 }
 
 // writeFakeKernel writes the directory the way Debian's packages have it.
@@ -115,7 +122,8 @@ func TestSelectModules(t *testing.T) {
 	}
 	want := []string{
 		"ethernet:8390()", "filesystems:crc32c_generic()", "ethernet:e1000e(pps_core,ptp)", "filesystems:ext4(jbd2)",
-		"filesystems:extra()", "filesystems:jbd2()", "ethernet:ne2k_pci(8390)", "ethernet:pps_core()", "ethernet:ptp(pps_core)",
+		"filesystems:extra()", "filesystems:jbd2()", "ethernet:ne2k_pci(8390)", "ethernet:pps_core()",
+		"ethernet:ptp(pps_core)",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)

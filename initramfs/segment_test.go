@@ -42,7 +42,9 @@ func TestImageKey(t *testing.T) {
 // TestModulesKey wants the code that strips the modules to be a part of their key.
 func TestModulesKey(t *testing.T) {
 	key := modulesKey("code", "kernel")
-	for _, other := range []string{modulesKey("another", "kernel"), modulesKey("code", "newer"), modulesKey("kernel", "code")} {
+	for _, other := range []string{
+		modulesKey("another", "kernel"), modulesKey("code", "newer"), modulesKey("kernel", "code"),
+	} {
 		if other == key {
 			t.Errorf("the key of two sets of modules is %s", key)
 		}

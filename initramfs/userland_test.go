@@ -103,7 +103,8 @@ func TestUserlandModules(t *testing.T) {
 			t.Errorf("no licence in %s", m.Dir)
 		}
 	}
-	if m := found["github.com/peterh/liner"]; !slices.Contains(m.Licences, "COPYING") || !strings.HasPrefix(m.Version, "v") {
+	m := found["github.com/peterh/liner"]
+	if !slices.Contains(m.Licences, "COPYING") || !strings.HasPrefix(m.Version, "v") {
 		t.Errorf("the shell's line editor: %+v", m)
 	}
 	if m, ok := found["github.com/charmbracelet/bubbletea"]; ok {

@@ -120,7 +120,9 @@ func (b *bareGuest) use(ctx context.Context, bootMAC net.HardwareAddr, nic netcf
 
 // nextNIC returns the NIC to try after current, which may be the same.
 func nextNIC(bootMAC net.HardwareAddr, current netcfg.NIC, settled bool) (netcfg.NIC, bool) {
-	return netcfg.Situation{NICs: raisedNICs(), Boot: bootMAC, Current: current.Index, Settled: settled, Impatient: true}.Choose()
+	return netcfg.Situation{
+		NICs: raisedNICs(), Boot: bootMAC, Current: current.Index, Settled: settled, Impatient: true,
+	}.Choose()
 }
 
 // raisedNICs lists the machine's wired NICs, set up so that their carriers show. A NIC that cannot be set
@@ -140,7 +142,9 @@ func raisedNICs() []netcfg.NIC {
 				_ = netlink.LinkSetUp(link)
 			}
 		}
-		nics = append(nics, netcfg.NIC{Name: i.Name, Index: i.Index, MAC: i.HardwareAddr, Carrier: i.Flags&net.FlagRunning != 0})
+		nics = append(nics, netcfg.NIC{
+			Name: i.Name, Index: i.Index, MAC: i.HardwareAddr, Carrier: i.Flags&net.FlagRunning != 0,
+		})
 	}
 	return nics
 }

@@ -17,13 +17,25 @@ func TestVerdict(t *testing.T) {
 		want   []string
 		not    string
 	}{
-		"good":      {checksum.Result{Files: 78, Bytes: 39.2e6}, nil, []string{"is good", "78 files", "39.2 MB"}, "Not in"},
-		"damaged":   {checksum.Result{Files: 78, Damaged: 2}, nil, []string{"DAMAGED", "78 files, 2 are not"}, "good"},
-		"no list":   {checksum.Result{}, errors.New("no list SHA256SUMS"), []string{"could not be checked", "no list SHA256SUMS"}, "good"},
-		"escapes":   {checksum.Result{}, errors.New("open \x1b[2Ja"), []string{`open \x1b[2Ja`}, "\x1b"},
-		"more so":   {checksum.Result{Unlisted: []string{"\x1b[2Ja"}}, nil, []string{`"\x1b[2Ja"`}, "\x1b"},
-		"one more":  {checksum.Result{Files: 1, Unlisted: many[:1]}, nil, []string{"is good", `not checked: "a".`}, "more"},
-		"many more": {checksum.Result{Files: 1, Unlisted: many}, nil, []string{`"a", "b", "c", "d", "e" and 2 more`}, `"f"`},
+		"good": {
+			checksum.Result{Files: 78, Bytes: 39.2e6}, nil,
+			[]string{"is good", "78 files", "39.2 MB"}, "Not in",
+		},
+		"damaged": {checksum.Result{Files: 78, Damaged: 2}, nil, []string{"DAMAGED", "78 files, 2 are not"}, "good"},
+		"no list": {
+			checksum.Result{}, errors.New("no list SHA256SUMS"),
+			[]string{"could not be checked", "no list SHA256SUMS"}, "good",
+		},
+		"escapes": {checksum.Result{}, errors.New("open \x1b[2Ja"), []string{`open \x1b[2Ja`}, "\x1b"},
+		"more so": {checksum.Result{Unlisted: []string{"\x1b[2Ja"}}, nil, []string{`"\x1b[2Ja"`}, "\x1b"},
+		"one more": {
+			checksum.Result{Files: 1, Unlisted: many[:1]}, nil,
+			[]string{"is good", `not checked: "a".`}, "more",
+		},
+		"many more": {
+			checksum.Result{Files: 1, Unlisted: many}, nil,
+			[]string{`"a", "b", "c", "d", "e" and 2 more`}, `"f"`,
+		},
 	} {
 		got := verdict(test.result, test.err)
 		for _, want := range test.want {

@@ -117,7 +117,9 @@ func addEntropy(seed []byte) error {
 	pool := binary.NativeEndian.AppendUint32(nil, uint32(len(seed)*8)) // struct rand_pool_info: bits, bytes, the bytes
 	pool = binary.NativeEndian.AppendUint32(pool, uint32(len(seed)))
 	pool = append(pool, seed...)
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, random.Fd(), unix.RNDADDENTROPY, uintptr(unsafe.Pointer(&pool[0]))); errno != 0 {
+	if _, _, errno := unix.Syscall(
+		unix.SYS_IOCTL, random.Fd(), unix.RNDADDENTROPY, uintptr(unsafe.Pointer(&pool[0])),
+	); errno != 0 {
 		return fmt.Errorf("add entropy: %w", errno)
 	}
 	return nil
@@ -209,7 +211,8 @@ func memoryUse(meminfo string) string {
 var page = template.Must(template.New("page").Parse(`<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{{.Name}}</title>
-<style>body{font:18px/1.5 system-ui,sans-serif;max-width:32em;margin:3em auto;padding:0 1em}td{padding-right:2em}</style>
+<style>body{font:18px/1.5 system-ui,sans-serif;max-width:32em;margin:3em auto;padding:0 1em}` +
+	`td{padding-right:2em}</style>
 <h1>{{.Name}}</h1>
 <p>{{.About}}
 <table>

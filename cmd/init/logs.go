@@ -18,7 +18,8 @@ const (
 )
 
 // foreignLogs are the logs of Xen's programs: the xl that watches a guest which was made by hand writes one, for as
-// long as the guest lives and reboots, QEMU another. Together they stay below half of what their file system has room for, 8 MiB.
+// long as the guest lives and reboots, QEMU another. Together they stay below half of what their file system has
+// room for, 8 MiB.
 var foreignLogs = boundedlog.Directory{
 	Path: "/var/log", MaxFile: 256 << 10, MaxTotal: 4 << 20, MaxFiles: 1000, Every: 10 * time.Second,
 }

@@ -15,7 +15,11 @@ var starts = regexp.MustCompile(`(\bcmd|\bexec\.Command(Context)?\([^\n]*\))\.(R
 // TestProgramsAreStartedUnprotected holds this program's packages to oom.Start: what os/exec starts by itself
 // would inherit stage2's standing with the out-of-memory killer.
 func TestProgramsAreStartedUnprotected(t *testing.T) {
-	for code, want := range map[string]bool{"err := cmd.Run()": true, `exec.Command("a", b()).Output()`: true, "oom.Run(cmd)": false} {
+	for code, want := range map[string]bool{
+		"err := cmd.Run()":                true,
+		`exec.Command("a", b()).Output()`: true,
+		"oom.Run(cmd)":                    false,
+	} {
 		if starts.MatchString(code) != want {
 			t.Fatalf("the pattern finds %q: %v", code, !want)
 		}

@@ -17,7 +17,8 @@ func TestDiskLine(t *testing.T) {
 		want             string
 	}{
 		{disks.Device{Name: "sda", Bytes: 500e9, Model: "Model"}, "", "", "  sda             500.0 GB  Model\n"},
-		{disks.Device{Name: "sda1", Bytes: 21e6, Partition: true, Label: "EFI"}, `vfat "BOOT"`, "", "    sda1           21.0 MB  vfat \"BOOT\"  (partition \"EFI\")\n"},
+		{disks.Device{Name: "sda1", Bytes: 21e6, Partition: true, Label: "EFI"}, `vfat "BOOT"`, "",
+			"    sda1           21.0 MB  vfat \"BOOT\"  (partition \"EFI\")\n"},
 		{disks.Device{Name: "nvme0n1", Bytes: 4e12}, "", "", "  nvme0n1           4.0 TB\n"},
 		{disks.Device{Name: "sr0", Bytes: 39e6}, "", "/media/boot", "  sr0              39.0 MB  at /media/boot\n"},
 		{disks.Device{Name: "sr1", Bytes: 1 << 30, Model: "Drive"}, "", "", "  sr1                       Drive\n"},

@@ -28,14 +28,18 @@ func TestSecondRequest(t *testing.T) {
 		called    time.Duration // when untilAsked returns
 		insisted  time.Duration // 0: never
 	}{
-		"one":                               {0, []time.Duration{0}, 0, 0},
-		"held down":                         {0, []time.Duration{0, time.Second, 1900 * time.Millisecond}, 0, 0},
-		"while guests shut down":            {0, []time.Duration{0, 20 * time.Second, time.Minute}, 0, 20 * time.Second},
-		"while a boot is called off":        {8 * time.Second, []time.Duration{0, 3 * time.Second}, 3 * time.Second, 3 * time.Second},
-		"held down at a boot called off":    {8 * time.Second, []time.Duration{0, time.Second}, 8 * time.Second, 0},
-		"boot that does not end":            {time.Hour, []time.Duration{0}, bootEnd, 0},
-		"after a boot that does not end":    {time.Hour, []time.Duration{0, 11 * time.Second}, bootEnd, 11 * time.Second},
-		"more often than requests has room": {0, []time.Duration{0, 3e9, 4e9, 4e9, 4e9, 4e9, 4e9, 4e9, 4e9, 4e9, 4e9, 4e9, 4e9}, 0, 3 * time.Second},
+		"one":                    {0, []time.Duration{0}, 0, 0},
+		"held down":              {0, []time.Duration{0, time.Second, 1900 * time.Millisecond}, 0, 0},
+		"while guests shut down": {0, []time.Duration{0, 20 * time.Second, time.Minute}, 0, 20 * time.Second},
+		"while a boot is called off": {
+			8 * time.Second, []time.Duration{0, 3 * time.Second}, 3 * time.Second, 3 * time.Second,
+		},
+		"held down at a boot called off": {8 * time.Second, []time.Duration{0, time.Second}, 8 * time.Second, 0},
+		"boot that does not end":         {time.Hour, []time.Duration{0}, bootEnd, 0},
+		"after a boot that does not end": {time.Hour, []time.Duration{0, 11 * time.Second}, bootEnd, 11 * time.Second},
+		"more often than requests has room": {
+			0, []time.Duration{0, 3e9, 4e9, 4e9, 4e9, 4e9, 4e9, 4e9, 4e9, 4e9, 4e9, 4e9, 4e9}, 0, 3 * time.Second,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -28,9 +28,12 @@ func testInput() Input {
 			{Name: "libstdc++6", Version: "14.2.0-19", Arch: "amd64", Size: 1, SHA256: sum, Sources: []payload.Source{
 				{Name: "gcc-14", Version: "14.2.0-19"},
 			}},
-			{Name: "linux-image-amd64", Version: "6.12-1", Arch: "amd64", Size: 1, SHA256: sum, Sources: []payload.Source{
-				{Name: "linux-signed-amd64", Version: "6.12+1"}, {Name: "linux", Version: "6.12-1"},
-			}},
+			{
+				Name: "linux-image-amd64", Version: "6.12-1", Arch: "amd64", Size: 1, SHA256: sum,
+				Sources: []payload.Source{
+					{Name: "linux-signed-amd64", Version: "6.12+1"}, {Name: "linux", Version: "6.12-1"},
+				},
+			},
 			{Name: "zlib1g", Version: "1:1.3~rc1", Arch: "amd64", Size: 1, SHA256: sum, Sources: []payload.Source{
 				{Name: "zlib1g", Version: "1:1.3~rc1"},
 			}},
@@ -159,7 +162,8 @@ func TestLicences(t *testing.T) {
 		{[]string{"Expat", "MIT", "GPL-2 or MIT"}, `id:MIT name:MIT name:GPL-2 or MIT`},
 		{[]string{"GPL-2 with Linux-syscall-note exception"}, `name:GPL-2 with Linux-syscall-note exception`},
 		{[]string{"GPL-2 or"}, `name:GPL-2 or`},
-		{[]string{"LGPL-2.1", "LGPL-2.0+", "AGPL-3"}, `expression:AGPL-3.0-only AND LGPL-2.0-or-later AND LGPL-2.1-only`},
+		{[]string{"LGPL-2.1", "LGPL-2.0+", "AGPL-3"},
+			`expression:AGPL-3.0-only AND LGPL-2.0-or-later AND LGPL-2.1-only`},
 		{[]string{"GPL-2.1"}, `name:GPL-2.1`},
 	} {
 		raw, err := json.Marshal(licences(test.declared))
@@ -167,7 +171,8 @@ func TestLicences(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := strings.NewReplacer(
-			`{"license":`, "", `,"acknowledgement":"declared"`, "", `[`, "", `]`, "", `{`, "", `}`, "", `"`, "", ",", " ",
+			`{"license":`, "", `,"acknowledgement":"declared"`, "",
+			`[`, "", `]`, "", `{`, "", `}`, "", `"`, "", ",", " ",
 		).Replace(string(raw))
 		if got != test.want {
 			t.Errorf("%q is %s, want %s", test.declared, got, test.want)

@@ -145,7 +145,8 @@ func TestLogAtItsLimitOnAFullFileSystem(t *testing.T) {
 			_, _ = log.Write(line)
 		}
 		_, _ = log.Write([]byte("last\n"))
-		if text := read(t, log.name); !strings.HasSuffix(text, "\nlast\n") || len(text) > 32<<10 || strings.Contains(text, "lost") {
+		text := read(t, log.name)
+		if !strings.HasSuffix(text, "\nlast\n") || len(text) > 32<<10 || strings.Contains(text, "lost") {
 			t.Errorf("%d bytes, ending with %q", len(text), text[max(0, len(text)-20):])
 		}
 	})

@@ -81,7 +81,8 @@ func check(t *testing.T, medium fs.FS) (Result, map[string]error) {
 
 func TestGoodMedium(t *testing.T) {
 	result, damaged := check(t, medium())
-	if want := int64(6 + 3*blockSize/6*6); result.Files != 3 || result.Bytes != want || len(damaged) != 0 || len(result.Unlisted) != 0 {
+	want := int64(6 + 3*blockSize/6*6)
+	if result.Files != 3 || result.Bytes != want || len(damaged) != 0 || len(result.Unlisted) != 0 {
 		t.Errorf("result %+v (want 3 files, %d bytes), damaged %v", result, want, damaged)
 	}
 }
@@ -114,8 +115,8 @@ func TestReadErrorsDoNotStopTheRest(t *testing.T) {
 	m := medium()
 	m["boot/vmlinuz"].Data[0] ^= 1
 	_, damaged := check(t, unreadable{m, []string{"boot/initrd.img", "guests/a"}})
-	if len(damaged) != 3 || !errors.Is(damaged["boot/initrd.img"], syscall.EIO) || !errors.Is(damaged["guests/a"], syscall.EIO) ||
-		!errors.Is(damaged["boot/vmlinuz"], errContents) {
+	if len(damaged) != 3 || !errors.Is(damaged["boot/initrd.img"], syscall.EIO) ||
+		!errors.Is(damaged["guests/a"], syscall.EIO) || !errors.Is(damaged["boot/vmlinuz"], errContents) {
 		t.Errorf("damaged %v", damaged)
 	}
 }
@@ -133,10 +134,12 @@ func TestListOfNoUse(t *testing.T) {
 		list *fstest.MapFile
 		want string
 	}{
-		"missing":         {nil, "has no list SHA256SUMS"},
-		"empty":           {&fstest.MapFile{}, "it is empty"},
-		"damaged":         {&fstest.MapFile{Data: []byte("x")}, "line 1"},
-		"leads elsewhere": {&fstest.MapFile{Data: fmt.Appendf(nil, "%x  ../etc/passwd\n", sha256.Sum256(nil))}, "../etc/passwd"},
+		"missing": {nil, "has no list SHA256SUMS"},
+		"empty":   {&fstest.MapFile{}, "it is empty"},
+		"damaged": {&fstest.MapFile{Data: []byte("x")}, "line 1"},
+		"leads elsewhere": {
+			&fstest.MapFile{Data: fmt.Appendf(nil, "%x  ../etc/passwd\n", sha256.Sum256(nil))}, "../etc/passwd",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := medium()
@@ -186,7 +189,10 @@ func TestSilentMediumIsGivenUp(t *testing.T) {
 		end := make(chan struct{})
 		t.Cleanup(func() { close(end) })
 		silent := stuck{medium(), name, end}
-		c := Checker{Medium: silent, Patience: 100 * time.Millisecond, Damaged: func(string, error) { t.Error("told after the end") }}
+		c := Checker{
+			Medium: silent, Patience: 100 * time.Millisecond,
+			Damaged: func(string, error) { t.Error("told after the end") },
+		}
 		if _, err := c.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "has not answered for 100ms") {
 			t.Errorf("%s: error %v", name, err)
 		}
@@ -226,12 +232,16 @@ func TestProgressLine(t *testing.T) {
 		{Progress{}, wide, "  0%  0.0 of 0.0 MB    0.0 MB/s              "},
 		{Progress{0, 39e6, time.Second, "a"}, wide, "  0%  0.0 of 39.0 MB    0.0 MB/s              a"},
 		{Progress{0, 39e6, time.Minute, "a"}, wide, "  0%  0.0 of 39.0 MB    0.0 MB/s              a"},
-		{Progress{19.5e6, 39e6, 10 * time.Second, "boot/initrd.img"}, wide, " 50%  19.5 of 39.0 MB    1.9 MB/s   0:10 left  boot/initrd.img"},
+		{Progress{19.5e6, 39e6, 10 * time.Second, "boot/initrd.img"}, wide,
+			" 50%  19.5 of 39.0 MB    1.9 MB/s   0:10 left  boot/initrd.img"},
 		{Progress{38999999, 39e6, 10 * time.Second, "a"}, wide, " 99%  39.0 of 39.0 MB    3.9 MB/s   0:00 left  a"},
 		{Progress{39e6, 39e6, 0, "a"}, wide, "100%  39.0 of 39.0 MB    0.0 MB/s              a"},
-		{Progress{1e9, 9e9, 100 * time.Second, "guests/with/a/long/name/disk.img"}, 64, " 11%  1000.0 of 9000.0 MB   10.0 MB/s  13:20 left  ...e/disk.img"},
-		{Progress{0, 1, 0, "a\x1b]0;x\a\x1b[2J"}, wide, `  0%  0.0 of 0.0 MB    0.0 MB/s              a\x1b]0;x\a\x1b[2J`},
-		{Progress{1e9, 9e9, 100 * time.Second, "guests/a"}, 10, " 11%  1000.0 of 9000.0 MB   10.0 MB/s  13:20 left  ..."},
+		{Progress{1e9, 9e9, 100 * time.Second, "guests/with/a/long/name/disk.img"}, 64,
+			" 11%  1000.0 of 9000.0 MB   10.0 MB/s  13:20 left  ...e/disk.img"},
+		{Progress{0, 1, 0, "a\x1b]0;x\a\x1b[2J"}, wide,
+			`  0%  0.0 of 0.0 MB    0.0 MB/s              a\x1b]0;x\a\x1b[2J`},
+		{Progress{1e9, 9e9, 100 * time.Second, "guests/a"}, 10,
+			" 11%  1000.0 of 9000.0 MB   10.0 MB/s  13:20 left  ..."},
 	} {
 		if got := test.p.Line(test.width); got != test.want {
 			t.Errorf("%+v in %d:\n%q, want\n%q", test.p, test.width, got, test.want)

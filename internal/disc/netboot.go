@@ -200,7 +200,8 @@ func (p plan) netTexts(ctx context.Context, made parts, menu grub.Menu) ([]iso96
 }
 
 // netReadme is the tree's README.
-var netReadme = template.Must(template.New("README").Parse(`{{.Title}}, build {{.BuildID}}: to start machines from the network
+var netReadme = template.Must(template.New("README").Parse(
+	`{{.Title}}, build {{.BuildID}}: to start machines from the network
 
 Serve this directory by TFTP, or by HTTP, or both, and tell machines what to load first:
 

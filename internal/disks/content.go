@@ -35,7 +35,8 @@ var formats = []format{
 	{kind: "exfat", magicAt: 3, magic: "EXFAT   "},
 	{kind: "xfs", magicAt: 0, magic: "XFSB", labelAt: 108, size: 12},
 	{kind: "squashfs", magicAt: 0, magic: "hsqs"},
-	{kind: "ext4", magicAt: 1024 + 56, magic: "\x53\xef", labelAt: 1024 + 120, size: 16}, // ext2 and ext3 too: its driver mounts them
+	// ext2 and ext3 too: its driver mounts them.
+	{kind: "ext4", magicAt: 1024 + 56, magic: "\x53\xef", labelAt: 1024 + 120, size: 16},
 	{kind: "f2fs", magicAt: 1024, magic: "\x10\x20\xf5\xf2"},
 	{kind: "btrfs", magicAt: 64<<10 + 64, magic: "_BHRfS_M", labelAt: 64<<10 + 299, size: 256},
 	{kind: "swap", magicAt: 4096 - 10, magic: "SWAPSPACE2", labelAt: 1024 + 28, size: 16},

@@ -68,9 +68,11 @@ func TestIdentify(t *testing.T) {
 		{image(whole, map[int]string{54: "FAT16   ", 43: "NO NAME    "}), Content{"vfat", ""}},
 		{image(whole, map[int]string{3: "NTFS    "}), Content{"ntfs", ""}},
 		{image(whole, map[int]string{0: "XFSB", 108: "twelve chars"}), Content{"xfs", "twelve chars"}},
-		{image(whole, map[int]string{65600: "_BHRfS_M", 65835: strings.Repeat("b", 256)}), Content{"btrfs", strings.Repeat("b", 256)}},
+		{image(whole, map[int]string{65600: "_BHRfS_M", 65835: strings.Repeat("b", 256)}),
+			Content{"btrfs", strings.Repeat("b", 256)}},
 		{image(whole, map[int]string{4086: "SWAPSPACE2"}), Content{"swap", ""}},
-		{image(whole, map[int]string{32769: "CD001", 32808: "ZERODISC                        "}), Content{"iso9660", "ZERODISC"}},
+		{image(whole, map[int]string{32769: "CD001", 32808: "ZERODISC                        "}),
+			Content{"iso9660", "ZERODISC"}},
 		{image(whole, map[int]string{0: "LUKS\xba\xbe"}), Content{"crypto_LUKS", ""}},
 		{image(whole, map[int]string{1080: "\x53\xef", 1144: "\x1b[2J\xff"}), Content{"ext4", `\x1b[2J\xff`}},
 	} {

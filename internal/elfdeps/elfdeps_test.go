@@ -109,8 +109,10 @@ func newTree(t *testing.T, objects map[string]object, links map[string]string) t
 
 func TestClosure(t *testing.T) {
 	tr := newTree(t, map[string]object{
-		"/usr/bin/a":                       {interp: loader, needed: []string{"liba.so.1", "libc.so.6"}},
-		"/usr/bin/b":                       {interp: loader, needed: []string{"libpriv.so", "libc.so.6"}, runpath: "/none:$ORIGIN/../lib/b"},
+		"/usr/bin/a": {interp: loader, needed: []string{"liba.so.1", "libc.so.6"}},
+		"/usr/bin/b": {
+			interp: loader, needed: []string{"libpriv.so", "libc.so.6"}, runpath: "/none:$ORIGIN/../lib/b",
+		},
 		"/usr/bin/static":                  {},
 		multiarch + "liba.so.1.2":          {needed: []string{"libc.so.6", "libloop.so"}},
 		multiarch + "libloop.so":           {needed: []string{"liba.so.1"}},
@@ -133,11 +135,14 @@ func TestClosure(t *testing.T) {
 			t.Errorf("liba is %+v", lib)
 		}
 	}
-	want := []string{"/usr/lib/b/libpriv.so", multiarch + "liba.so.1", multiarch + "libc.so.6", multiarch + "libloop.so"}
+	want := []string{
+		"/usr/lib/b/libpriv.so", multiarch + "liba.so.1", multiarch + "libc.so.6", multiarch + "libloop.so",
+	}
 	if !slices.Equal(links, want) {
 		t.Errorf("libraries %v, want %v", links, want)
 	}
-	if got.Interpreter == nil || got.Interpreter.Link != loader || got.Interpreter.Path != multiarch+"ld-linux-x86-64.so.2" {
+	if got.Interpreter == nil || got.Interpreter.Link != loader ||
+		got.Interpreter.Path != multiarch+"ld-linux-x86-64.so.2" {
 		t.Errorf("loader %+v", got.Interpreter)
 	}
 }
@@ -159,7 +164,9 @@ func TestSearchPath(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			test.program.needed = []string{"libA.so"}
 			test.libA.needed = []string{"libB.so"}
-			tr := newTree(t, map[string]object{"/opt/prog": test.program, "/opt/lib/libA.so": test.libA, "/opt/lib/libB.so": {}}, nil)
+			tr := newTree(t, map[string]object{
+				"/opt/prog": test.program, "/opt/lib/libA.so": test.libA, "/opt/lib/libB.so": {},
+			}, nil)
 			got, err := Closure(tr, "/opt/prog")
 			if !test.found {
 				checkMissing(t, err, "/opt/lib/libA.so", "libB.so")

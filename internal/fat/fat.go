@@ -51,7 +51,8 @@ type Image struct {
 // FAT16 beyond. A name that is not 8.3 or an image over 128 MiB is an error that names it.
 func (img Image) Bytes() ([]byte, error) {
 	if year := img.ModTime.UTC().Year(); year < 1980 || year > 2107 {
-		return nil, fmt.Errorf("date FAT image %s: FAT holds the years 1980 to 2107", img.ModTime.UTC().Format(time.DateOnly))
+		return nil, fmt.Errorf("date FAT image %s: FAT holds the years 1980 to 2107",
+			img.ModTime.UTC().Format(time.DateOnly))
 	}
 	label, err := labelName(img.Label)
 	if err != nil {
@@ -109,7 +110,8 @@ func (v *volume) entries(dir *node, self int) []byte {
 	for _, child := range dir.children {
 		if child.directory {
 			first := v.reserve((2 + len(child.children)) * entrySize)
-			dots := append(v.entry(shortName("."), attrDirectory, first, 0), v.entry(shortName(".."), attrDirectory, self, 0)...)
+			dots := append(v.entry(shortName("."), attrDirectory, first, 0),
+				v.entry(shortName(".."), attrDirectory, self, 0)...)
 			v.fill(first, append(dots, v.entries(child, first)...))
 			list = append(list, v.entry(child.short, attrDirectory, first, 0)...)
 			continue

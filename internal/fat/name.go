@@ -18,7 +18,8 @@ func parseName(name string) (short [11]byte, err error) {
 // labelName is a volume label as a directory entry has it.
 func labelName(label string) (short [11]byte, err error) {
 	if label == "" || len(label) > len(short) || !plain(label) {
-		return short, fmt.Errorf("FAT volume label %q: want 1 to %d capital letters, digits, '_' and '-'", label, len(short))
+		return short, fmt.Errorf("FAT volume label %q: want 1 to %d capital letters, digits, '_' and '-'",
+			label, len(short))
 	}
 	return shortName(label), nil
 }

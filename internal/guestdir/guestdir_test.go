@@ -51,7 +51,8 @@ func TestTake(t *testing.T) {
 		{"name of a demo guest", map[string]string{"a": good + "name = \"tty2\""}, false,
 			[]string{"a.cfg: the name \"tty2\" is that of a guest of the demo; give it another name"}},
 		{"directory of a demo guest", map[string]string{"tty1": good + "name = \"mine\""}, false,
-			[]string{"tty1.cfg: its directory's place on the disc, /guests/tty1, is taken by the demo; rename the directory"}},
+			[]string{"tty1.cfg: its directory's place on the disc, /guests/tty1, is taken by the demo; " +
+				"rename the directory"}},
 		{"not on the disc", map[string]string{"a": "kernel = \"../b/b.cfg\"", "b": good}, false,
 			[]string{"a.cfg:1:10: kernel lies outside of the guest's directory"}},
 		{"twice", map[string]string{"a": good}, true, []string{"the name \"a\" is taken"}},
@@ -123,7 +124,8 @@ func TestTakenFiles(t *testing.T) {
 	if err := os.Symlink(dir, filepath.Join(dir, "a/link")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Take([]string{dir}, Present{}); err == nil || !strings.Contains(err.Error(), "link: not a regular file") {
+	_, err := Take([]string{dir}, Present{})
+	if err == nil || !strings.Contains(err.Error(), "link: not a regular file") {
 		t.Errorf("a link to a directory: %v", err)
 	}
 	if _, err := Take([]string{dir + ".none"}, Present{}); err == nil {

@@ -40,7 +40,8 @@ func TestBlockAdd(t *testing.T) {
 		{"device", "/dev/sda1", "w", "8:1", "/dev/sda1", "-", "connected", ""},
 		{"short name", "sda1", "r", "8:1", "/dev/sda1", "-", "connected", ""},
 		{"file", "/img/disk", "w", "7:a", "/dev/loop10", "/dev/loop10", "connected", "attach /img/disk readonly=false"},
-		{"read-only file", "/img/disk", "r", "7:a", "/dev/loop10", "/dev/loop10", "connected", "attach /img/disk readonly=true"},
+		{"read-only file", "/img/disk", "r", "7:a", "/dev/loop10", "/dev/loop10", "connected",
+			"attach /img/disk readonly=true"},
 		{"empty CD drive", "", "r", "-", "-", "-", "connected", ""},
 	}
 	for _, test := range tests {
@@ -50,7 +51,8 @@ func TestBlockAdd(t *testing.T) {
 				t.Fatal(err)
 			}
 			for key, want := range map[string]string{
-				"physical-device": test.number, "physical-device-path": test.device, "node": test.node, "hotplug-status": test.status,
+				"physical-device": test.number, "physical-device-path": test.device,
+				"node": test.node, "hotplug-status": test.status,
 			} {
 				if got := value(server, vbdPath+"/"+key); got != want {
 					t.Errorf("%s %q, want %q", key, got, want)
@@ -90,7 +92,10 @@ func isoOnDisk(_ *xenstoretest.Server, h *host) {
 	h.media["/other/z.iso"] = Medium{Path: "/other/z.iso", Device: unix.Mkdev(8, 17), Inode: 12}
 	h.loop(0, "/dev/sda1")
 	h.loop(1, "/media/.iso-host/z.iso")
-	h.mounts = []Mount{{Number: Number{7, 0}, Dir: "/media/.iso-host", ReadOnly: true}, {Number: Number{7, 1}, Dir: "/media/boot", ReadOnly: true}}
+	h.mounts = []Mount{
+		{Number: Number{7, 0}, Dir: "/media/.iso-host", ReadOnly: true},
+		{Number: Number{7, 1}, Dir: "/media/boot", ReadOnly: true},
+	}
 }
 
 // logicalVolumes makes two of sda1.
@@ -107,12 +112,20 @@ func TestSharing(t *testing.T) {
 		setup              func(*xenstoretest.Server, *host)
 		want               string // empty: allowed
 	}{
-		{"other guest writes", "/dev/sda1", "w", func(s *xenstoretest.Server, _ *host) { otherGuest(s, "8:1", "w") }, "/dev/sda1 is used by guest two (writable)"},
-		{"other guest reads", "/dev/sda1", "w", func(s *xenstoretest.Server, _ *host) { otherGuest(s, "8:1", "r") }, "used by guest two (read-only)"},
-		{"reader beside writer", "/dev/sda1", "r", func(s *xenstoretest.Server, _ *host) { otherGuest(s, "8:1", "w") }, "cannot be given to another guest (read-only)"},
+		{"other guest writes", "/dev/sda1", "w", func(s *xenstoretest.Server, _ *host) {
+			otherGuest(s, "8:1", "w")
+		}, "/dev/sda1 is used by guest two (writable)"},
+		{"other guest reads", "/dev/sda1", "w", func(s *xenstoretest.Server, _ *host) {
+			otherGuest(s, "8:1", "r")
+		}, "used by guest two (read-only)"},
+		{"reader beside writer", "/dev/sda1", "r", func(s *xenstoretest.Server, _ *host) {
+			otherGuest(s, "8:1", "w")
+		}, "cannot be given to another guest (read-only)"},
 		{"two readers", "/dev/sda1", "r", func(s *xenstoretest.Server, _ *host) { otherGuest(s, "8:1", "r") }, ""},
 		{"other device", "/dev/sda1", "w", func(s *xenstoretest.Server, _ *host) { otherGuest(s, "8:11", "w") }, ""},
-		{"disk of a partition in use", "/dev/sda", "w", func(s *xenstoretest.Server, _ *host) { otherGuest(s, "8:1", "w") }, "/dev/sda is used by guest two"},
+		{"disk of a partition in use", "/dev/sda", "w", func(s *xenstoretest.Server, _ *host) {
+			otherGuest(s, "8:1", "w")
+		}, "/dev/sda is used by guest two"},
 		{"unchecked", "/dev/sda1", "w!", func(s *xenstoretest.Server, _ *host) { otherGuest(s, "8:1", "w") }, ""},
 		{"restarting guest", "/dev/sda1", "w", func(s *xenstoretest.Server, _ *host) {
 			otherGuest(s, "8:1", "w")
@@ -128,15 +141,19 @@ func TestSharing(t *testing.T) {
 		{"mounted, both read-only", "/dev/sda1", "r", func(_ *xenstoretest.Server, h *host) {
 			h.mounts = []Mount{{Number: Number{8, 1}, Dir: "/media/boot", ReadOnly: true}}
 		}, ""},
-		{"partition mounted", "/dev/sda", "r", func(_ *xenstoretest.Server, h *host) { h.mounts = []Mount{{Number: Number{8, 1}, Dir: "/mnt"}} }, "/dev/sda is mounted on /mnt"},
+		{"partition mounted", "/dev/sda", "r", func(_ *xenstoretest.Server, h *host) {
+			h.mounts = []Mount{{Number: Number{8, 1}, Dir: "/mnt"}}
+		}, "/dev/sda is mounted on /mnt"},
 		{"file in use", "/img/disk", "w", func(s *xenstoretest.Server, h *host) {
 			h.loop(10, "/img/disk")
 			otherGuest(s, "7:a", "r")
 		}, "/img/disk is used by guest two"},
-		{"disk of the boot ISO", "/dev/sda", "w", isoOnDisk, "/dev/sda is mounted on /media/.iso-host in dom0 (read-only)"},
+		{"disk of the boot ISO", "/dev/sda", "w", isoOnDisk,
+			"/dev/sda is mounted on /media/.iso-host in dom0 (read-only)"},
 		{"partition of the boot ISO", "/dev/sda1", "w", isoOnDisk, "/dev/sda1 is mounted on /media/.iso-host"},
 		{"disk of the boot ISO, to read", "/dev/sda", "r", isoOnDisk, ""},
-		{"the boot ISO itself, mounted once more", "/mnt/z.iso", "w", isoOnDisk, "/mnt/z.iso is mounted on /media/boot"},
+		{"the boot ISO itself, mounted once more", "/mnt/z.iso", "w", isoOnDisk,
+			"/mnt/z.iso is mounted on /media/boot"},
 		{"file with the ISO's inode on another disk", "/other/z.iso", "w", isoOnDisk, ""},
 		{"partition beside that of the boot ISO", "/dev/sda2", "w", isoOnDisk, ""},
 		{"disk of a logical volume in use", "/dev/sda", "w", func(s *xenstoretest.Server, h *host) {
@@ -164,8 +181,12 @@ func TestSharing(t *testing.T) {
 			h.media["/mnt/z.iso"] = Medium{Path: "/mnt/z.iso", Device: unix.Mkdev(8, 1), Inode: 12}
 			h.mounts = []Mount{{Number: Number{8, 1}, Dir: "/mnt"}}
 		}, ""},
-		{"swap space", "/dev/sda1", "w", func(_ *xenstoretest.Server, h *host) { h.claimed = map[string]bool{"/dev/sda1": true} }, "used by dom0's kernel"},
-		{"claimed, to read", "/dev/sda1", "r", func(_ *xenstoretest.Server, h *host) { h.claimed = map[string]bool{"/dev/sda1": true} }, ""},
+		{"swap space", "/dev/sda1", "w", func(_ *xenstoretest.Server, h *host) {
+			h.claimed = map[string]bool{"/dev/sda1": true}
+		}, "used by dom0's kernel"},
+		{"claimed, to read", "/dev/sda1", "r", func(_ *xenstoretest.Server, h *host) {
+			h.claimed = map[string]bool{"/dev/sda1": true}
+		}, ""},
 		{"file of a forgotten loop device", "/img/disk", "w", func(s *xenstoretest.Server, h *host) {
 			h.loop(10, "/img/disk")
 		}, ""},
@@ -195,7 +216,8 @@ func TestBlockFailures(t *testing.T) {
 	t.Run("given up", func(t *testing.T) {
 		server, h := vbdServer("/img/disk", "w"), newHost()
 		server.Set(vbdPath+"/state", "6")
-		if err := run(t, server, h, "block", vbdPath, "add"); err == nil || !strings.Contains(err.Error(), "given up") || len(h.loops) > 0 {
+		err := run(t, server, h, "block", vbdPath, "add")
+		if err == nil || !strings.Contains(err.Error(), "given up") || len(h.loops) > 0 {
 			t.Errorf("%v, loops %v", err, h.loops)
 		}
 	})
@@ -229,11 +251,16 @@ func TestParseMountInfo(t *testing.T) {
 		"22 1 0:2 / / rw - rootfs none rw\n" +
 			"36 22 11:0 / /media/boot ro,relatime shared:1 master:2 - iso9660 /dev/sr0 ro,nojoliet\n" +
 			"37 22 8:17 /sub /mnt\\040x ro - ext4 /dev/sdb1 rw\n"))
-	want := []Mount{{Number{0, 2}, "none", "/", false}, {Number{11, 0}, "/dev/sr0", "/media/boot", true}, {Number{8, 17}, "/dev/sdb1", "/mnt\\040x", false}}
+	want := []Mount{
+		{Number{0, 2}, "none", "/", false},
+		{Number{11, 0}, "/dev/sr0", "/media/boot", true},
+		{Number{8, 17}, "/dev/sdb1", "/mnt\\040x", false},
+	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := parseMountInfo(strings.NewReader("22 1 x:2 / / rw - rootfs none rw\n")); err == nil || !strings.Contains(err.Error(), "line 1") {
+	_, err = parseMountInfo(strings.NewReader("22 1 x:2 / / rw - rootfs none rw\n"))
+	if err == nil || !strings.Contains(err.Error(), "line 1") {
 		t.Error(err)
 	}
 }
@@ -250,10 +277,12 @@ func TestRelatives(t *testing.T) {
 		"devices/sda/dev": "8:0\n", "devices/sda/sda1/dev": "8:1\n", "devices/sda/sda1/partition": "1\n",
 		"devices/sda/sda2/dev": "8:2\n", "devices/sda/sda2/partition": "2\n", "devices/sda/queue/x": "",
 		"devices/sda/device/dev":            "241:0\n", // of an NVMe disk: a character device
-		"devices/sda/sda2/holders/dm-0/dev": "253:0\n", "devices/dm-0/slaves/sda2/dev": "8:2\n", "devices/dm-0/dev": "253:0\n",
+		"devices/sda/sda2/holders/dm-0/dev": "253:0\n", "devices/dm-0/slaves/sda2/dev": "8:2\n",
+		"devices/dm-0/dev": "253:0\n",
 	} {
 		file = filepath.Join(sys, file)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
+		err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644))
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -294,7 +323,8 @@ func TestLoopDevice(t *testing.T) {
 	if !loop.Block || loop.Number.Major != 7 {
 		t.Errorf("loop device %+v", loop)
 	}
-	if numbers, _, err := carriers(kernelDisks{}, file); err != nil || !reflect.DeepEqual(numbers, []Number{loop.Number}) {
+	numbers, _, err := carriers(kernelDisks{}, file)
+	if err != nil || !reflect.DeepEqual(numbers, []Number{loop.Number}) {
 		t.Errorf("carriers of the file: %v, %v", numbers, err)
 	}
 	for range 2 {
@@ -311,7 +341,8 @@ func TestLoopDevice(t *testing.T) {
 func attachOrSkip(t *testing.T, path string) Medium {
 	t.Helper()
 	device, err := kernelDisks{}.Attach(path, true)
-	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ENODEV) {
+	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) ||
+		errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ENODEV) {
 		t.Skip(err)
 	}
 	if err != nil {
@@ -378,7 +409,8 @@ func TestLockIsNotWaitedForWithoutEnd(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := lockFile(ctx, name); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "another guest's disk") {
+	_, err = lockFile(ctx, name)
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "another guest's disk") {
 		t.Errorf("lock that is held: %v", err)
 	}
 	unlock()

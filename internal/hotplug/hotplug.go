@@ -57,7 +57,8 @@ type System struct {
 // that libxl gave, and returns the exit status. attachPort is netcfg.AttachPort. An error goes to
 // xenstore, from where xl prints it, or to stderr if that fails.
 func Main(
-	script string, args []string, getenv func(string) string, attachPort func(bridge, ifname string) error, stderr io.Writer,
+	script string, args []string, getenv func(string) string,
+	attachPort func(bridge, ifname string) error, stderr io.Writer,
 ) int {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()

@@ -44,7 +44,8 @@ func lockFile(ctx context.Context, name string) (unlock func(), err error) {
 		case <-time.After(lockPoll):
 		case <-ctx.Done():
 			file.Close()
-			return nil, fmt.Errorf("another guest's disk is being set up and does not get ready (a dying disk?); see dmesg: %w",
+			return nil, fmt.Errorf(
+				"another guest's disk is being set up and does not get ready (a dying disk?); see dmesg: %w",
 				ctx.Err())
 		}
 	}

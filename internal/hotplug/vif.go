@@ -66,7 +66,9 @@ func rename(ctx context.Context, store Store, links Links, r request) (string, e
 		return name, nil
 	}
 	if err := links.Rename(r.device, name); err != nil {
-		return "", fmt.Errorf("rename %s as vifname=%s asks (is the name taken, or longer than 15 characters?): %w", r.device, name, err)
+		return "", fmt.Errorf(
+			"rename %s as vifname=%s asks (is the name taken, or longer than 15 characters?): %w",
+			r.device, name, err)
 	}
 	return name, nil
 }

@@ -11,7 +11,9 @@ const vifPath = "/local/domain/0/backend/vif/1/0"
 
 func vifServer(more map[string]string) *xenstoretest.Server {
 	server := xenstoretest.New()
-	server.SetAll(vifPath, map[string]string{"state": "2", "frontend": "/local/domain/1/device/vif/0", "bridge": "xenbr0"})
+	server.SetAll(vifPath, map[string]string{
+		"state": "2", "frontend": "/local/domain/1/device/vif/0", "bridge": "xenbr0",
+	})
 	server.SetAll(vifPath, more)
 	return server
 }
@@ -26,11 +28,16 @@ func TestVif(t *testing.T) {
 		status string
 		mtu    string
 	}{
-		{"online", online, nil, "wait vif1.0; port xenbr0 vif1.0; mtu xenbr0; set mtu vif1.0 1500", "connected", "1500"},
-		{"own MTU", online, map[string]string{"mtu": "9000", "bridge": "br1"}, "wait vif1.0; port br1 vif1.0; set mtu vif1.0 9000", "connected", "9000"},
-		{"own name", online, map[string]string{"vifname": "web"}, "wait vif1.0; rename vif1.0 web; port xenbr0 web; mtu xenbr0; set mtu web 1500", "connected", "1500"},
+		{"online", online, nil,
+			"wait vif1.0; port xenbr0 vif1.0; mtu xenbr0; set mtu vif1.0 1500", "connected", "1500"},
+		{"own MTU", online, map[string]string{"mtu": "9000", "bridge": "br1"},
+			"wait vif1.0; port br1 vif1.0; set mtu vif1.0 9000", "connected", "9000"},
+		{"own name", online, map[string]string{"vifname": "web"},
+			"wait vif1.0; rename vif1.0 web; port xenbr0 web; mtu xenbr0; set mtu web 1500", "connected", "1500"},
 		{"tap", tap, nil, "wait vif1.0-emu; port xenbr0 vif1.0-emu; mtu xenbr0; set mtu vif1.0-emu 1500", "-", "-"},
-		{"tap with own name", tap, map[string]string{"vifname": "web"}, "wait vif1.0-emu; rename vif1.0-emu web-emu; port xenbr0 web-emu; mtu xenbr0; set mtu web-emu 1500", "-", "-"},
+		{"tap with own name", tap, map[string]string{"vifname": "web"},
+			"wait vif1.0-emu; rename vif1.0-emu web-emu; port xenbr0 web-emu; mtu xenbr0; set mtu web-emu 1500",
+			"-", "-"},
 		{"offline", "offline type_if=vif", nil, "", "-", "-"},
 		{"tap removed", "remove type_if=tap", nil, "", "-", "-"},
 	}
@@ -63,7 +70,8 @@ func TestVifFailureReachesXenstore(t *testing.T) {
 		{"no bridge", "port xenbr0 vif1.0", nil, "no luck"},
 		{"no MTU", "mtu xenbr0", nil, "MTU of bridge xenbr0: no luck"},
 		{"name taken", "rename vif1.0 web", map[string]string{"vifname": "web"}, "is the name taken"},
-		{"bad MTU", "", map[string]string{"mtu": "big"}, `mtu="big" in the guest's vif: want a number from 68 to 65517`},
+		{"bad MTU", "", map[string]string{"mtu": "big"},
+			`mtu="big" in the guest's vif: want a number from 68 to 65517`},
 	}
 	for _, test := range tests {
 		server, h := vifServer(test.store), newHost()
@@ -105,7 +113,8 @@ func TestParseRequestErrors(t *testing.T) {
 		{"unknown action", []string{"up"}, whole, `unknown action "up"`},
 		{"unknown argument", []string{"online", "type_if=veth"}, whole, `unknown argument "type_if=veth"`},
 		{"no path", []string{"online"}, map[string]string{"vif": "vif1.0"}, "XENBUS_PATH is not set"},
-		{"bad path", []string{"online"}, map[string]string{"vif": "vif1.0", "XENBUS_PATH": "backend/vif/x/0"}, "is not .../TYPE/DOMID/DEVICE"},
+		{"bad path", []string{"online"}, map[string]string{"vif": "vif1.0", "XENBUS_PATH": "backend/vif/x/0"},
+			"is not .../TYPE/DOMID/DEVICE"},
 		{"no interface", []string{"online"}, map[string]string{"XENBUS_PATH": "backend/vif/1/0"}, "vif is not set"},
 		{"tap without interface", []string{"add", "type_if=tap"}, whole, "INTERFACE is not set"},
 	}

@@ -20,7 +20,9 @@ type FileSum struct {
 // regular file, sorted by path, and the sum that Image.Structure has, under an empty path. What cannot
 // be read spoils the sums that it belongs to and no others. progress, when not nil, is told the bytes
 // read so far and in all. The only error is that of a context that ended.
-func (d *Disc) Sums(ctx context.Context, progress func(read, total int64)) (files []FileSum, structure FileSum, err error) {
+func (d *Disc) Sums(ctx context.Context, progress func(read, total int64)) (
+	files []FileSum, structure FileSum, err error,
+) {
 	s := newSweep(d)
 	if err := s.read(ctx, d, progress); err != nil {
 		return nil, structure, err

@@ -101,7 +101,8 @@ func (img *Image) check() error {
 		return err
 	}
 	if year := img.ModTime.UTC().Year(); year < 1970 || year > 2155 {
-		return fmt.Errorf("date the image %s: ISO 9660 holds the years 1970 to 2155", img.ModTime.UTC().Format(time.DateOnly))
+		return fmt.Errorf("date the image %s: ISO 9660 holds the years 1970 to 2155",
+			img.ModTime.UTC().Format(time.DateOnly))
 	}
 	for _, file := range img.Files {
 		if err := checkFile(file); err != nil {
@@ -147,7 +148,8 @@ func checkFile(file File) error {
 	}
 	for name := range strings.SplitSeq(file.Path, "/") {
 		if len(name) > MaxName {
-			return fmt.Errorf("file %q: the name %q has %d bytes, at most %d fit; shorten it", file.Path, name, len(name), MaxName)
+			return fmt.Errorf("file %q: the name %q has %d bytes, at most %d fit; shorten it",
+				file.Path, name, len(name), MaxName)
 		}
 	}
 	if err := checkDepth(file.Path); err != nil {
@@ -174,7 +176,8 @@ func checkSlice(name string, content, whole *Content) error {
 		return fmt.Errorf("%s: starts at byte %d of another file, no multiple of %d", name, content.offset, SectorSize)
 	}
 	if content.offset < 0 || content.offset > whole.Size-content.Size {
-		return fmt.Errorf("%s: is %d bytes from byte %d on of another file, which has %d", name, content.Size, content.offset, whole.Size)
+		return fmt.Errorf("%s: is %d bytes from byte %d on of another file, which has %d",
+			name, content.Size, content.offset, whole.Size)
 	}
 	return nil
 }
@@ -188,7 +191,8 @@ func checkBoot(image BootImage) error {
 		return fmt.Errorf("%s: is empty", image.name())
 	}
 	if image.LoadSectors == 0 && image.Content.Size > math.MaxUint16*bootSector {
-		return fmt.Errorf("%s: has %d bytes, firmware loads at most %d", image.name(), image.Content.Size, math.MaxUint16*bootSector)
+		return fmt.Errorf("%s: has %d bytes, firmware loads at most %d",
+			image.name(), image.Content.Size, math.MaxUint16*bootSector)
 	}
 	return nil
 }

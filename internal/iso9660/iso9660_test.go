@@ -29,7 +29,8 @@ func sampleFiles() []File {
 	files := []File{
 		text("README"), text("boot/grub/grub.cfg"), text("boot/xen.gz"), text(".disk/info"),
 		text("a/b/c/d/e/f/g/h/i/j/deep.txt"), text("names/MixedCase.Name.tar.gz"), text("names/umlaut-äöü"),
-		text("names/case"), text("names/CASE"), text("names/a+b"), text("names/a-b"), text("names/sub"), text("names/sub.d/x"),
+		text("names/case"), text("names/CASE"), text("names/a+b"), text("names/a-b"),
+		text("names/sub"), text("names/sub.d/x"),
 		text("names/" + strings.Repeat("n", MaxName)), text("names/" + strings.Repeat("n", MaxName-1) + "m"),
 		{Path: "empty", Content: Bytes(nil)},
 		{Path: "bin/tool", Content: shared, Executable: true}, {Path: "bin/same", Content: shared},
@@ -89,7 +90,8 @@ func TestSameBytesTwice(t *testing.T) {
 func TestSums(t *testing.T) {
 	img := sample()
 	_, sums := build(t, img)
-	if len(sums) != len(img.Files) || !slices.IsSortedFunc(sums, func(a, b Sum) int { return strings.Compare(a.Path, b.Path) }) {
+	byPath := func(a, b Sum) int { return strings.Compare(a.Path, b.Path) }
+	if len(sums) != len(img.Files) || !slices.IsSortedFunc(sums, byPath) {
 		t.Fatalf("%d sums for %d files, sorted by path wanted", len(sums), len(img.Files))
 	}
 	want := sha256.Sum256([]byte("shared"))
@@ -103,7 +105,8 @@ func TestSums(t *testing.T) {
 func TestSharedContentHasOneExtent(t *testing.T) {
 	shared := Bytes(make([]byte, 10*SectorSize))
 	one := &Image{VolumeID: "X", ModTime: modTime, Files: []File{{Path: "a", Content: shared}}}
-	two := &Image{VolumeID: "X", ModTime: modTime, Files: []File{{Path: "a", Content: shared}, {Path: "b", Content: shared}}}
+	two := &Image{VolumeID: "X", ModTime: modTime,
+		Files: []File{{Path: "a", Content: shared}, {Path: "b", Content: shared}}}
 	first, _ := build(t, one)
 	second, _ := build(t, two)
 	if len(first) != len(second) {
@@ -114,7 +117,8 @@ func TestSharedContentHasOneExtent(t *testing.T) {
 func TestTailLiesInItsWhole(t *testing.T) {
 	whole := zeroContent(10 * SectorSize)
 	tail := whole.Tail(3 * SectorSize)
-	img := &Image{VolumeID: "X", ModTime: modTime, Files: []File{{Path: "tail", Content: tail}, {Path: "whole", Content: whole}}}
+	img := &Image{VolumeID: "X", ModTime: modTime,
+		Files: []File{{Path: "tail", Content: tail}, {Path: "whole", Content: whole}}}
 	l, err := img.Layout()
 	if err != nil {
 		t.Fatal(err)
@@ -274,18 +278,24 @@ func TestRefusals(t *testing.T) {
 		{"file then directory", `"a/b": "a" is a file too`, files("a", "a/b")},
 		{"directory then file", "also as a directory", files("a/b", "a")},
 		{"no content", "no content", &Image{VolumeID: "X", ModTime: modTime, Files: []File{{Path: "a"}}}},
-		{"negative size", "-1 bytes", &Image{VolumeID: "X", ModTime: modTime, Files: []File{{Path: "a", Content: sized(-1, 0)}}}},
+		{"negative size", "-1 bytes",
+			&Image{VolumeID: "X", ModTime: modTime, Files: []File{{Path: "a", Content: sized(-1, 0)}}}},
 		{"too big", "huge: 9895604649984 bytes do not fit", huge},
 		{"too many directories", "at most 65535", crowded},
 		{"no label", "volume label", &Image{ModTime: modTime}},
 		{"long label", "have 33", &Image{VolumeID: strings.Repeat("L", 33), ModTime: modTime}},
 		{"label with a space", "not a letter", &Image{VolumeID: "A B", ModTime: modTime}},
 		{"date", "1970", &Image{VolumeID: "X"}},
-		{"slice between sectors", "starts at byte 5 of another file", &Image{VolumeID: "X", ModTime: modTime, Files: []File{{Path: "a", Content: content.Slice(5, 0)}}}},
-		{"slice over the end", "is 2 bytes from byte 0 on of another file, which has 1", &Image{VolumeID: "X", ModTime: modTime, Files: []File{{Path: "a", Content: content.Slice(0, 2)}}}},
-		{"slice of nothing", "part of a file that is not in the image", &Image{VolumeID: "X", ModTime: modTime, Files: []File{{Path: "a", Content: content.Slice(0, 1)}}}},
-		{"list of sums given twice", `"a": given twice`, &Image{VolumeID: "X", ModTime: modTime, Sums: "a", Files: []File{{Path: "a", Content: content}}}},
-		{"boot image without a sum", "is no file of the image", &Image{VolumeID: "X", ModTime: modTime, Sums: "s", Boot: []BootImage{{Platform: BIOS, Content: content}}}},
+		{"slice between sectors", "starts at byte 5 of another file",
+			&Image{VolumeID: "X", ModTime: modTime, Files: []File{{Path: "a", Content: content.Slice(5, 0)}}}},
+		{"slice over the end", "is 2 bytes from byte 0 on of another file, which has 1",
+			&Image{VolumeID: "X", ModTime: modTime, Files: []File{{Path: "a", Content: content.Slice(0, 2)}}}},
+		{"slice of nothing", "part of a file that is not in the image",
+			&Image{VolumeID: "X", ModTime: modTime, Files: []File{{Path: "a", Content: content.Slice(0, 1)}}}},
+		{"list of sums given twice", `"a": given twice`,
+			&Image{VolumeID: "X", ModTime: modTime, Sums: "a", Files: []File{{Path: "a", Content: content}}}},
+		{"boot image without a sum", "is no file of the image",
+			&Image{VolumeID: "X", ModTime: modTime, Sums: "s", Boot: []BootImage{{Platform: BIOS, Content: content}}}},
 		{"big boot image", "firmware loads at most", boot(32 << 20)},
 		{"empty boot image", "empty", boot(0)},
 	} {
@@ -350,10 +360,16 @@ func zeroContent(size int64) *Content {
 func TestIdentifiersDiffer(t *testing.T) {
 	names := newUniquifier()
 	var got []string
-	for _, name := range []string{"CASE", "case", "a.b.c", "a_b.c", ".x", "dir.d", "no ext.", strings.Repeat("n", 40), strings.Repeat("n", 41), "x." + strings.Repeat("e", 20)} {
+	for _, name := range []string{
+		"CASE", "case", "a.b.c", "a_b.c", ".x", "dir.d", "no ext.",
+		strings.Repeat("n", 40), strings.Repeat("n", 41), "x." + strings.Repeat("e", 20),
+	} {
 		got = append(got, names.identify(name, name == "dir.d").String())
 	}
-	want := []string{"CASE", "CASE_1", "A_B.C", "A_B_1.C", "_X", "DIR_D", "NO_EXT", strings.Repeat("N", 30), strings.Repeat("N", 28) + "_1", "X.EEEEEEEE"}
+	want := []string{
+		"CASE", "CASE_1", "A_B.C", "A_B_1.C", "_X", "DIR_D", "NO_EXT",
+		strings.Repeat("N", 30), strings.Repeat("N", 28) + "_1", "X.EEEEEEEE",
+	}
 	if !slices.Equal(got, want) {
 		t.Errorf("identifiers\n%q, want\n%q", got, want)
 	}

@@ -47,9 +47,6 @@ type Layout struct {
 	structure *Content // the file of Image.Structure; nil without
 }
 
-// Sectors is the size of the image in sectors of SectorSize.
-func (l *Layout) Sectors() uint32 { return l.sectors }
-
 // Size is the size of the image in bytes.
 func (l *Layout) Size() int64 { return int64(l.sectors) * SectorSize }
 

@@ -62,7 +62,9 @@ func (d *Disc) Over(r io.ReaderAt) *Disc {
 
 // Lookup returns the file with the given path, or nil.
 func (d *Disc) Lookup(path string) *DiscFile {
-	i, ok := slices.BinarySearchFunc(d.Files, path, func(f DiscFile, path string) int { return cmp.Compare(f.Path, path) })
+	i, ok := slices.BinarySearchFunc(d.Files, path, func(f DiscFile, path string) int {
+		return cmp.Compare(f.Path, path)
+	})
 	if !ok {
 		return nil
 	}

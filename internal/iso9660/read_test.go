@@ -93,7 +93,9 @@ func TestOpenXorriso(t *testing.T) {
 		t.Fatal(err)
 	}
 	disc := openBytes(t, b)
-	compare(t, discContents(t, disc), map[string]string{"a.txt": "a", "link": "", "Dir.d/" + long: "b", "Dir.d/" + long[1:]: "c"})
+	compare(t, discContents(t, disc), map[string]string{
+		"a.txt": "a", "link": "", "Dir.d/" + long: "b", "Dir.d/" + long[1:]: "c",
+	})
 	if disc.VolumeID != "other" || !disc.Lookup("link").Irregular || disc.Lookup("a.txt").Irregular {
 		t.Errorf("label %q, or the link is a file", disc.VolumeID)
 	}
@@ -120,7 +122,8 @@ func TestDiscSums(t *testing.T) {
 		t.Errorf("read the sums\n%v, written were\n%v", read, written)
 	}
 	want, err := FormatSums(others)
-	if got := discContents(t, disc); err != nil || got[img.Sums] != string(want) || got[img.Structure] != string(StructureText(structure.SHA256)) {
+	if got := discContents(t, disc); err != nil || got[img.Sums] != string(want) ||
+		got[img.Structure] != string(StructureText(structure.SHA256)) {
 		t.Errorf("the disc's own files are\n%s%s%v", got[img.Sums], got[img.Structure], err)
 	}
 	end := disc.Lookup(img.Sums).Extents[0].end()
@@ -239,10 +242,22 @@ func TestOpenRefuses(t *testing.T) {
 		{"no end", "have no end", func(b []byte) []byte {
 			return slices.Concat(b[:pvd], bytes.Repeat(b[pvd:pvd+SectorSize], 100), b)
 		}},
-		{"block size", "its blocks have 512 bytes", func(b []byte) []byte { little.PutUint16(b[pvd+128:], 512); return b }},
-		{"root outside", `directory "/", sector 4294967295`, func(b []byte) []byte { little.PutUint32(b[pvd+158:], 1<<32-1); return b }},
-		{"extent outside", `file "d/a", sector 4294967295: 400 bytes`, func(b []byte) []byte { little.PutUint32(b[record+2:], 1<<32-1); return b }},
-		{"size outside", `file "d/a", sector`, func(b []byte) []byte { little.PutUint32(b[record+10:], 1<<32-1); return b }},
+		{"block size", "its blocks have 512 bytes", func(b []byte) []byte {
+			little.PutUint16(b[pvd+128:], 512)
+			return b
+		}},
+		{"root outside", `directory "/", sector 4294967295`, func(b []byte) []byte {
+			little.PutUint32(b[pvd+158:], 1<<32-1)
+			return b
+		}},
+		{"extent outside", `file "d/a", sector 4294967295: 400 bytes`, func(b []byte) []byte {
+			little.PutUint32(b[record+2:], 1<<32-1)
+			return b
+		}},
+		{"size outside", `file "d/a", sector`, func(b []byte) []byte {
+			little.PutUint32(b[record+10:], 1<<32-1)
+			return b
+		}},
 		{"loop", "the directories form a loop", func(b []byte) []byte {
 			b[record+25] |= flagDirectory
 			copy(b[record+2:record+18], b[pvd+158:pvd+174])
@@ -262,8 +277,14 @@ func TestOpenRefuses(t *testing.T) {
 			copy(b[at:], continuation(20, SectorSize+1))
 			return b
 		}},
-		{"catalog outside", "boot catalog: sector 99999", func(b []byte) []byte { little.PutUint32(b[lbaBootRecord*SectorSize+71:], 99999); return b }},
-		{"catalog", "its validation entry is damaged", func(b []byte) []byte { b[lbaCatalog*SectorSize+4]++; return b }},
+		{"catalog outside", "boot catalog: sector 99999", func(b []byte) []byte {
+			little.PutUint32(b[lbaBootRecord*SectorSize+71:], 99999)
+			return b
+		}},
+		{"catalog", "its validation entry is damaged", func(b []byte) []byte {
+			b[lbaCatalog*SectorSize+4]++
+			return b
+		}},
 		{"boot image outside", "the boot image at sector 16777215", func(b []byte) []byte {
 			little.PutUint32(b[lbaCatalog*SectorSize+40:], 1<<24-1)
 			return b
@@ -282,8 +303,8 @@ func TestOpenRefuses(t *testing.T) {
 // FuzzOpen reads damaged discs to their ends.
 func FuzzOpen(f *testing.F) {
 	var b bytes.Buffer
-	img := &Image{VolumeID: "X", ModTime: modTime, Files: []File{text("d/a"), text("b"), {Path: "e", Content: Bytes(nil)}},
-		Sums: "SHA256SUMS", Structure: "STRUCTURE"}
+	img := &Image{VolumeID: "X", ModTime: modTime, Sums: "SHA256SUMS", Structure: "STRUCTURE",
+		Files: []File{text("d/a"), text("b"), {Path: "e", Content: Bytes(nil)}}}
 	if _, err := img.Write(f.Context(), &b, nil); err != nil {
 		f.Fatal(err)
 	}

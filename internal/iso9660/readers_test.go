@@ -249,7 +249,8 @@ func TestMultiExtent(t *testing.T) {
 		t.Fatal(err)
 	}
 	first, second := disc.Lookup("big"), disc.Lookup("slice")
-	if len(first.Extents) != 1 || first.Size != size || len(second.Extents) != 1 || second.Size != 4<<30 || second.Extents[0].LBA != first.Extents[0].LBA+1 {
+	if len(first.Extents) != 1 || first.Size != size || len(second.Extents) != 1 || second.Size != 4<<30 ||
+		second.Extents[0].LBA != first.Extents[0].LBA+1 {
 		t.Errorf("our reader sees %+v and %+v", first, second)
 	}
 	iso := path.Join(t.TempDir(), "big.iso")
@@ -259,7 +260,8 @@ func TestMultiExtent(t *testing.T) {
 	if err := os.Truncate(iso, sink.size); err != nil { // sparse: the rest is zeros anyway
 		t.Fatal(err)
 	}
-	if out := hostTool(t, "xorriso", "-abort_on", "WARNING", "-indev", iso, "-lsl", "/"); !strings.Contains(out, " 4294979641 ") {
+	out := hostTool(t, "xorriso", "-abort_on", "WARNING", "-indev", iso, "-lsl", "/")
+	if !strings.Contains(out, " 4294979641 ") {
 		t.Errorf("xorriso does not see the size %d:\n%s", size, out)
 	}
 }

@@ -92,7 +92,8 @@ func (w *walk) child(list []dirRecord, dir string, depth int) ([]dirRecord, erro
 	if first.flags&flagDirectory != 0 {
 		return list[1:], w.directory(first.extent, path, depth+1)
 	}
-	f := DiscFile{Path: path, Executable: first.mode&0o111 != 0, Irregular: first.mode != 0 && first.mode&modeType != modeRegular}
+	f := DiscFile{Path: path, Executable: first.mode&0o111 != 0,
+		Irregular: first.mode != 0 && first.mode&modeType != modeRegular}
 	for {
 		r := list[0]
 		list = list[1:]
@@ -117,7 +118,8 @@ func childPath(dir, name string) (string, error) {
 	if dir != "" {
 		path = dir + "/" + name
 	}
-	if strings.Contains(name, "/") || strings.ContainsRune(name, 0) || path == "." || !fs.ValidPath(strings.ToValidUTF8(path, "_")) {
+	if strings.Contains(name, "/") || strings.ContainsRune(name, 0) || path == "." ||
+		!fs.ValidPath(strings.ToValidUTF8(path, "_")) {
 		return "", fmt.Errorf("%q is no name of a file", name)
 	}
 	return path, checkDepth(path)

@@ -224,9 +224,6 @@ func (x *Index) Builtin(name string) bool {
 	return ok
 }
 
-// Len is the number of loadable modules.
-func (x *Index) Len() int { return len(x.modules) }
-
 // Resolve returns the modules that name stands for: the module called so, else those with an
 // alias that matches, in link order. Known is true, too, where all of them are built in and
 // nothing has to be loaded.

@@ -65,8 +65,10 @@ func moduleFile(sections ...[2]string) []byte {
 	})
 	body.WriteString(names)
 	header := elf.Header64{
-		Ident: [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
-		Type:  uint16(elf.ET_REL), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT),
+		Ident: [elf.EI_NIDENT]byte{
+			0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT),
+		},
+		Type: uint16(elf.ET_REL), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT),
 		Shoff: uint64(body.Len()), Ehsize: uint16(headerBytes), Shentsize: uint16(sectionBytes),
 		Shnum: uint16(len(headers)), Shstrndx: uint16(len(headers) - 1),
 	}

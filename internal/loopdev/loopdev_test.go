@@ -78,7 +78,8 @@ func TestMountTakesItsLoopDeviceAlong(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer loop.Close()
-	if info, err := unix.IoctlLoopGetStatus64(int(loop.Fd())); err == nil && strings.Contains(unix.ByteSliceToString(info.File_name[:]), image.Name()) {
+	if info, err := unix.IoctlLoopGetStatus64(int(loop.Fd())); err == nil &&
+		strings.Contains(unix.ByteSliceToString(info.File_name[:]), image.Name()) {
 		t.Errorf("%s still has its file after the unmount", device)
 	}
 }

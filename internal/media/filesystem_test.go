@@ -32,10 +32,14 @@ var samples = map[string]bytesAt{
 	"ext4":                 {1024 + 0x18: "\x02\x00\x00\x00", 1024 + 0x38: "\x53\xef", 1024 + 0x4c: "\x01\x00\x00\x00"},
 	"btrfs":                {0x10040: "_BHRfS_M"},
 	"f2fs":                 {1024: "\x10\x20\xf5\xf2"},
-	"vfat":                 {0: "\xeb\x58\x90mkfs.fat\x00\x02\x08\x20\x00\x02\x00\x00\x00\x00\xf8\x00\x00", 36: "\x00\x04\x00\x00", 510: "\x55\xaa"},
-	"iso9660":              {32768: "\x01CD001\x01"},
-	"udf":                  {32768: "\x00BEA01\x01", 32768 + 2048: "\x00NSR03\x01", 32768 + 4096: "\x00TEA01\x01"},
-	"swap":                 {4086: "SWAPSPACE2"},
+	"vfat": {
+		0:   "\xeb\x58\x90mkfs.fat\x00\x02\x08\x20\x00\x02\x00\x00\x00\x00\xf8\x00\x00",
+		36:  "\x00\x04\x00\x00",
+		510: "\x55\xaa",
+	},
+	"iso9660": {32768: "\x01CD001\x01"},
+	"udf":     {32768: "\x00BEA01\x01", 32768 + 2048: "\x00NSR03\x01", 32768 + 4096: "\x00TEA01\x01"},
+	"swap":    {4086: "SWAPSPACE2"},
 }
 
 func TestDetectKnowsEveryRow(t *testing.T) {
@@ -76,11 +80,14 @@ func TestDetectOnDisksWithHistory(t *testing.T) {
 		{"ext4 that was btrfs", both("btrfs", "ext4"), "ext4"},
 		{"ext4's signature by chance", bytesAt{1024 + 0x18: "\x07\x00\x00\x00", 1024 + 0x38: "\x53\xef"}, ""},
 		{"LUKS on what was ext4", both("ext4", "LUKS, encrypted"), "LUKS, encrypted"},
-		{"ext2 that a boot loader lies on", bytesAt{0: samples["vfat"][0], 36: samples["vfat"][36], 1024 + 0x38: "\x53\xef"}, "ext4"},
+		{"ext2 that a boot loader lies on",
+			bytesAt{0: samples["vfat"][0], 36: samples["vfat"][36], 1024 + 0x38: "\x53\xef"}, "ext4"},
 		{"UDF with blocks of 4 KiB", bytesAt{32768: "\x00BEA01\x01", 32768 + 4096: "\x00NSR02\x01"}, "udf"},
-		{"a DVD of both kinds", bytesAt{32768: "\x01CD001", 34816: "\xffCD001", 36864: "\x00BEA01", 38912: "\x00NSR02"}, "iso9660"},
+		{"a DVD of both kinds",
+			bytesAt{32768: "\x01CD001", 34816: "\xffCD001", 36864: "\x00BEA01", 38912: "\x00NSR02"}, "iso9660"},
 		{"RAID with its superblock at the start", bytesAt{0: mdMagic}, "RAID"},
-		{"FAT with clusters of 3 sectors", bytesAt{0: strings.Replace(samples["vfat"][0], "\x08\x20", "\x03\x20", 1), 36: "\x00\x04"}, ""},
+		{"FAT with clusters of 3 sectors",
+			bytesAt{0: strings.Replace(samples["vfat"][0], "\x08\x20", "\x03\x20", 1), 36: "\x00\x04"}, ""},
 	} {
 		got, err := detect([]byte(header(test.disk)))
 		if got.name != test.want || (err == nil) != (test.want != "") {
@@ -123,7 +130,8 @@ func TestDetectRealFileSystems(t *testing.T) {
 			if err := os.Truncate(image, test.size<<20); err != nil {
 				t.Fatal(err)
 			}
-			if out, err := exec.Command(test.command[0], append(test.command[1:], image)...).CombinedOutput(); err != nil {
+			mkfs := exec.Command(test.command[0], append(test.command[1:], image)...)
+			if out, err := mkfs.CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
 			head, err := readHead(image)

@@ -31,11 +31,15 @@ func TestFindTheISOFile(t *testing.T) {
 		want  string
 	}{
 		{"in the root", "", map[string][]byte{"zerodisc.iso": ours}, "/zerodisc.iso"},
-		{"in a directory, capitals", "", map[string][]byte{"Users/ann/Downloads/ZERODISC.ISO": ours}, "/Users/ann/Downloads/ZERODISC.ISO"},
-		{"beside others", "", map[string][]byte{"a.iso": other, "b.iso": older, "isos/c.iso": ours, "short.iso": []byte("x"), "dir.iso/x": nil}, "/isos/c.iso"},
+		{"in a directory, capitals", "",
+			map[string][]byte{"Users/ann/Downloads/ZERODISC.ISO": ours}, "/Users/ann/Downloads/ZERODISC.ISO"},
+		{"beside others", "", map[string][]byte{
+			"a.iso": other, "b.iso": older, "isos/c.iso": ours, "short.iso": []byte("x"), "dir.iso/x": nil,
+		}, "/isos/c.iso"},
 		{"too deep", "", map[string][]byte{"1/2/3/4/zerodisc.iso": ours}, ""},
 		{"too deep, but named", "/1/2/3/4/z.iso", map[string][]byte{"1/2/3/4/z.iso": ours}, "/1/2/3/4/z.iso"},
-		{"named, without .iso", "boot/zerodisc.img", map[string][]byte{"boot/zerodisc.img": ours, "a.iso": ours}, "/boot/zerodisc.img"},
+		{"named, without .iso", "boot/zerodisc.img",
+			map[string][]byte{"boot/zerodisc.img": ours, "a.iso": ours}, "/boot/zerodisc.img"},
 		{"named, moved since", "/old.iso", map[string][]byte{"isos/new.iso": ours}, "/isos/new.iso"},
 		{"named outside", "/../../z.iso", map[string][]byte{"z.iso": ours}, "/z.iso"},
 		{"named nothing", "/", map[string][]byte{"z.iso": ours}, "/z.iso"},
@@ -66,7 +70,9 @@ func TestTheErrorSaysWhatWasSearched(t *testing.T) {
 	other, broken, unknown := file(t, fatImage()), file(t, fatImage()), file(t, make([]byte, headSize))
 	locked, empty := file(t, []byte(header(samples["LUKS, encrypted"]))), file(t, fatImage())
 	f, mounts := newFinder(t, map[string]fs.FS{
-		other: tree(map[string][]byte{"debian.iso": discImage("DEBIAN", ""), "isos/old.iso": discImage(boot.VolumeID, "b1")}),
+		other: tree(map[string][]byte{
+			"debian.iso": discImage("DEBIAN", ""), "isos/old.iso": discImage(boot.VolumeID, "b1"),
+		}),
 		empty: tree(nil),
 	}, other, broken, unknown, locked, empty)
 	_, err := find(t, f)
@@ -95,7 +101,8 @@ func TestTheErrorSaysWhatWasSearched(t *testing.T) {
 // A device that is the medium goes before a file system that was listed earlier.
 func TestADiscGoesBeforeAFile(t *testing.T) {
 	disk, disc := file(t, fatImage()), file(t, discImage(boot.VolumeID, "b2"))
-	f, _ := newFinder(t, map[string]fs.FS{disk: tree(map[string][]byte{"z.iso": discImage(boot.VolumeID, "b2")})}, disk, disc)
+	files := tree(map[string][]byte{"z.iso": discImage(boot.VolumeID, "b2")})
+	f, _ := newFinder(t, map[string]fs.FS{disk: files}, disk, disc)
 	if got, err := find(t, f); err != nil || got != (Medium{Device: disc}) {
 		t.Errorf("Find = %v, %v, want the disc %s", got, err, disc)
 	}
@@ -137,14 +144,17 @@ func TestNamesInErrorsArePrintable(t *testing.T) {
 		return mounts.iso(image, dir)
 	}
 	_, err := find(t, f)
-	if err == nil || strings.ContainsAny(err.Error(), "\x1b\a") || !strings.Contains(err.Error(), `/a\x1b[2J.iso: input/output error`) {
+	if err == nil || strings.ContainsAny(err.Error(), "\x1b\a") ||
+		!strings.Contains(err.Error(), `/a\x1b[2J.iso: input/output error`) {
 		t.Errorf("Find = %q", err)
 	}
 }
 
 func TestListISOsNearestFirst(t *testing.T) {
 	files := fstest.MapFS{}
-	for _, name := range []string{"b/c/z.iso", "b/a.iso", "z.ISO", "a.txt", "Windows/x.iso", "b/usr/y.iso", "usr/share/x.iso", "1/2/3/4/x.iso"} {
+	for _, name := range []string{
+		"b/c/z.iso", "b/a.iso", "z.ISO", "a.txt", "Windows/x.iso", "b/usr/y.iso", "usr/share/x.iso", "1/2/3/4/x.iso",
+	} {
 		files[name] = &fstest.MapFile{Mode: 0o644}
 	}
 	got, err := listISOs(t.Context(), files)

@@ -25,7 +25,7 @@ type Medium struct {
 
 // Finder looks for a medium.
 type Finder struct {
-	ID string // build id, the value of boot.KeyMediumID
+	ID string // medium id, the value of boot.KeyMediumID
 	// ISOFile is the path of the ISO file in its file system, the value of boot.KeyISOFile; "" where
 	// the boot loader did not give it.
 	ISOFile string

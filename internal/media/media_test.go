@@ -117,7 +117,8 @@ func find(t *testing.T, f *Finder) (Medium, error) {
 }
 
 func TestFindTakesOnlyTheMediumOfThisBuild(t *testing.T) {
-	foreign, older, ours := file(t, discImage("DEBIAN", "")), file(t, discImage(boot.VolumeID, "b1")), file(t, discImage(boot.VolumeID, "b2"))
+	foreign := file(t, discImage("DEBIAN", ""))
+	older, ours := file(t, discImage(boot.VolumeID, "b1")), file(t, discImage(boot.VolumeID, "b2"))
 	f, mounts := newFinder(t, nil, "/dev/does-not-exist", foreign, older)
 	_, err := find(t, f)
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "another zerodisc build") {
@@ -184,12 +185,17 @@ func TestWhenFileSystemsAreSearched(t *testing.T) {
 		{"nothing changes", "", nil, nil, 2 * time.Second},
 		{"a stick comes late", "", nil, []time.Duration{1500 * time.Millisecond}, 3500 * time.Millisecond},
 		{"a drive is slow", "", reading, nil, 15 * time.Second},
-		{"a contact is loose", "", nil, []time.Duration{1e9, 2e9, 3e9, 4e9, 5e9, 6e9, 7e9, 8e9, 9e9, 10e9, 11e9, 12e9, 13e9, 14e9}, 15 * time.Second},
+		{"a contact is loose", "", nil, []time.Duration{
+			1e9, 2e9, 3e9, 4e9, 5e9, 6e9, 7e9, 8e9, 9e9, 10e9, 11e9, 12e9, 13e9, 14e9,
+		}, 15 * time.Second},
 		{"the boot loader named a file", "/a.iso", reading, nil, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := &search{Finder: New("b2", test.isoFile, nil), start: time.Now(), changed: time.Now(), devices: test.devices}
+				s := &search{
+					Finder: New("b2", test.isoFile, nil),
+					start:  time.Now(), changed: time.Now(), devices: test.devices,
+				}
 				for !s.due() {
 					time.Sleep(100 * time.Millisecond)
 					if len(test.changes) > 0 && time.Since(s.start) >= test.changes[0] {
@@ -226,7 +232,9 @@ func hang(t *testing.T) func() {
 
 // A disk that is dying keeps whoever mounts it in the kernel for minutes.
 func TestFindEndsInTime(t *testing.T) {
-	for name, image := range map[string][]byte{"the medium": discImage(boot.VolumeID, "b2"), "a file system": fatImage()} {
+	for name, image := range map[string][]byte{
+		"the medium": discImage(boot.VolumeID, "b2"), "a file system": fatImage(),
+	} {
 		t.Run(name, func(t *testing.T) {
 			f, _ := newFinder(t, nil, file(t, image))
 			f.Patience = time.Hour
@@ -275,12 +283,14 @@ func TestFindDoesNotWaitForADyingDisk(t *testing.T) {
 		dying, disk := file(t, fatImage()), file(t, fatImage())
 		f, mounts := newFinder(t, map[string]fs.FS{disk: tree(map[string][]byte{"z.iso": ours})}, dying, disk)
 		f.Patience = time.Millisecond
-		inKernel, dirs := hang(t), make(chan string, 2)
+		inKernel, hangs, dirs := hang(t), make(chan struct{}), make(chan string, 2)
 		f.MountHost = func(device, dir string, kind fileSystem) error {
 			dirs <- dir
 			if device == dying {
+				close(hangs)
 				inKernel()
 			}
+			<-hangs // however late a busy machine begins with the first
 			return mounts.host(device, dir, kind)
 		}
 		got, err := f.Find(t.Context(), filepath.Join(t.TempDir(), "medium"))
@@ -296,7 +306,8 @@ func TestFindDoesNotWaitForADyingDisk(t *testing.T) {
 // What hung in a mount when Find ended comes back with the medium: nobody wants it any more.
 func TestMountThatComesTooLateIsTakenBack(t *testing.T) {
 	disk := file(t, fatImage())
-	f, mounts := newFinder(t, map[string]fs.FS{disk: tree(map[string][]byte{"z.iso": discImage(boot.VolumeID, "b2")})}, disk)
+	files := tree(map[string][]byte{"z.iso": discImage(boot.VolumeID, "b2")})
+	f, mounts := newFinder(t, map[string]fs.FS{disk: files}, disk)
 	comesBack := make(chan struct{})
 	f.MountISO = func(image *os.File, dir string) error {
 		<-comesBack
@@ -341,13 +352,16 @@ func TestFileSystemsAreLeftAlone(t *testing.T) {
 func TestReasonsNameWhatAPersonCanActOn(t *testing.T) {
 	s := &search{
 		devices: map[string]error{
-			"/dev/sr0": errNoDisc, "/dev/sda": errNotOurs, "/dev/sda1": errNotOurs, "/dev/sda2": errNotOurs, "/dev/sdb": errOtherID,
+			"/dev/sr0": errNoDisc, "/dev/sda": errNotOurs, "/dev/sda1": errNotOurs, "/dev/sda2": errNotOurs,
+			"/dev/sdb": errOtherID,
 		},
 		searched: map[string]error{
-			"/dev/sda": errUnknown, "/dev/sda1": notAmong(2, errTooMany), "/dev/sda2": errors.New("LUKS, encrypted, not searched"),
+			"/dev/sda": errUnknown, "/dev/sda1": notAmong(2, errTooMany),
+			"/dev/sda2": errors.New("LUKS, encrypted, not searched"),
 		},
 	}
-	const want = " (/dev/sda1: none of its ISO files (2) is the medium; only the first 20000 names were looked at, say where it is with zerodisc.iso=PATH)" +
+	const want = " (/dev/sda1: none of its ISO files (2) is the medium;" +
+		" only the first 20000 names were looked at, say where it is with zerodisc.iso=PATH)" +
 		" (/dev/sda2: LUKS, encrypted, not searched) (/dev/sdb: another zerodisc build) (/dev/sr0: no disc)"
 	if got := s.reasons(); got != want {
 		t.Errorf("reasons:\n%s\nwant\n%s", got, want)

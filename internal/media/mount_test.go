@@ -32,7 +32,9 @@ func TestNothingIsWritten(t *testing.T) {
 		{"btrfs", 128, []string{"mkfs.btrfs", "-q", "-f"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			testns.RunAsRoot(t, syscall.CLONE_NEWNS, func(t *testing.T) { nothingIsWritten(t, test.name, test.size, test.make) })
+			testns.RunAsRoot(t, syscall.CLONE_NEWNS, func(t *testing.T) {
+				nothingIsWritten(t, test.name, test.size, test.make)
+			})
 		})
 	}
 }

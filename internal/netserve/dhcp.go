@@ -90,7 +90,8 @@ func (d *dhcpServer) handle(r incoming) {
 			"has an address from the DHCP server %s: serve without a range, or stop that", d.rival)
 	}
 	if d.pool == nil && d.waiting.isOver(r.DHCPv4, now) {
-		d.events.event(client, "DHCP", "still asks: no DHCP server seems to give it an address; give a -range if there is none here")
+		d.events.event(client, "DHCP",
+			"still asks: no DHCP server seems to give it an address; give a -range if there is none here")
 	}
 }
 

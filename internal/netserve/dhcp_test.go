@@ -73,14 +73,22 @@ func TestProxyDecision(t *testing.T) {
 		{"UEFI", message(booting(uefi, 7)), portDHCP, "pxe-uefi.efi", "PXEClient", false},
 		{"UEFI as 9", message(booting(uefi, 9)), portDHCP, "pxe-uefi.efi", "PXEClient", false},
 		{"UEFI on 4011", message(booting(uefi, 7), request), portProxy, "pxe-uefi.efi", "PXEClient", false},
-		{"UEFI on 4011, server named", message(booting(uefi, 7), request, ours), portProxy, "pxe-uefi.efi", "PXEClient", false},
+		{"UEFI on 4011, server named", message(booting(uefi, 7), request, ours),
+			portProxy, "pxe-uefi.efi", "PXEClient", false},
 		{"one of several architectures", message(booting(uefi, 6, 7)), portDHCP, "pxe-uefi.efi", "PXEClient", false},
-		{"HTTP Boot", message(booting("HTTPClient:Arch:00016:UNDI:003001", 16)), portDHCP, "http://192.168.7.1:8080/pxe-uefi.efi", "HTTPClient", false},
-		{"iPXE on BIOS", message(booting(bios, 0), ipxe), portDHCP, "http://192.168.7.1:8080/boot.ipxe", "PXEClient", true},
-		{"iPXE on UEFI", message(booting(uefi, 7), ipxe), portDHCP, "http://192.168.7.1:8080/boot.ipxe", "PXEClient", true},
-		{"iPXE with HTTP", message(booting(bios, 0), ipxe, with(optionIPXE, 19, 1, 1)), portDHCP, "http://192.168.7.1:8080/boot.ipxe", "PXEClient", true},
-		{"iPXE without HTTP", message(booting(bios, 0), ipxe, with(optionIPXE, 18, 1, 1)), portDHCP, "boot.ipxe", "PXEClient", true},
-		{"user class of RFC 3004", message(booting(bios, 0), with(dhcpv4.OptionUserClassInformation, 4, 'i', 'P', 'X', 'E')), portDHCP, "http://192.168.7.1:8080/boot.ipxe", "PXEClient", true},
+		{"HTTP Boot", message(booting("HTTPClient:Arch:00016:UNDI:003001", 16)),
+			portDHCP, "http://192.168.7.1:8080/pxe-uefi.efi", "HTTPClient", false},
+		{"iPXE on BIOS", message(booting(bios, 0), ipxe),
+			portDHCP, "http://192.168.7.1:8080/boot.ipxe", "PXEClient", true},
+		{"iPXE on UEFI", message(booting(uefi, 7), ipxe),
+			portDHCP, "http://192.168.7.1:8080/boot.ipxe", "PXEClient", true},
+		{"iPXE with HTTP", message(booting(bios, 0), ipxe, with(optionIPXE, 19, 1, 1)),
+			portDHCP, "http://192.168.7.1:8080/boot.ipxe", "PXEClient", true},
+		{"iPXE without HTTP", message(booting(bios, 0), ipxe, with(optionIPXE, 18, 1, 1)),
+			portDHCP, "boot.ipxe", "PXEClient", true},
+		{"user class of RFC 3004",
+			message(booting(bios, 0), with(dhcpv4.OptionUserClassInformation, 4, 'i', 'P', 'X', 'E')),
+			portDHCP, "http://192.168.7.1:8080/boot.ipxe", "PXEClient", true},
 
 		{"no boot client", message(), portDHCP, "", "", false},
 		{"another vendor class", message(booting("MSFT 5.0", 0)), portDHCP, "", "", false},
@@ -88,11 +96,14 @@ func TestProxyDecision(t *testing.T) {
 		{"ARM by HTTP", message(booting("HTTPClient:Arch:00019", 19)), portDHCP, "", "", false},
 		{"request for an address", message(booting(bios, 0), request), portDHCP, "", "", false},
 		{"request to another server", message(booting(bios, 0), request, theirs), portProxy, "", "", false},
-		{"siaddr of another server", message(booting(bios, 0), request, dhcpv4.WithServerIP(net.IPv4(192, 168, 7, 254))), portProxy, "", "", false},
+		{"siaddr of another server",
+			message(booting(bios, 0), request, dhcpv4.WithServerIP(net.IPv4(192, 168, 7, 254))),
+			portProxy, "", "", false},
 		{"DISCOVER on 4011", message(booting(bios, 0)), portProxy, "", "", false},
 		{"no boot client on 4011", message(request), portProxy, "", "", false},
 		{"by a relay", message(booting(bios, 0), dhcpv4.WithGatewayIP(net.IPv4(10, 0, 0, 1))), portDHCP, "", "", false},
-		{"a reply", message(booting(bios, 0), func(m *dhcpv4.DHCPv4) { m.OpCode = dhcpv4.OpcodeBootReply }), portDHCP, "", "", false},
+		{"a reply", message(booting(bios, 0), func(m *dhcpv4.DHCPv4) { m.OpCode = dhcpv4.OpcodeBootReply }),
+			portDHCP, "", "", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			reply := newTestServer(t, "").decide(c.message, c.port, testMoment).reply
@@ -103,7 +114,8 @@ func TestProxyDecision(t *testing.T) {
 				return
 			}
 			if reply.BootFileName != c.file || reply.ClassIdentifier() != c.class {
-				t.Errorf("got file %q and class %q, want %q and %q", reply.BootFileName, reply.ClassIdentifier(), c.file, c.class)
+				t.Errorf("got file %q and class %q, want %q and %q",
+					reply.BootFileName, reply.ClassIdentifier(), c.file, c.class)
 			}
 			if got := reply.Options.Has(dhcpv4.OptionVendorSpecificInformation); got != c.vendor {
 				t.Errorf("option 43 is there: %v, want %v", got, c.vendor)
@@ -125,7 +137,8 @@ func checkProxyReply(t *testing.T, m, reply *dhcpv4.DHCPv4) {
 		t.Errorf("a %v for a %v", reply.MessageType(), m.MessageType())
 	case !unspecified(reply.YourIPAddr) || reply.Options.Has(dhcpv4.OptionIPAddressLeaseTime):
 		t.Error("it offers an address")
-	case !reply.ServerIPAddr.Equal(self) || !reply.ServerIdentifier().Equal(self) || reply.ServerHostName != self.String():
+	case !reply.ServerIPAddr.Equal(self) || !reply.ServerIdentifier().Equal(self) ||
+		reply.ServerHostName != self.String():
 		t.Errorf("servers are %v, %v, %q", reply.ServerIPAddr, reply.ServerIdentifier(), reply.ServerHostName)
 	case reply.TransactionID != m.TransactionID || !bytes.Equal(reply.ClientHWAddr, m.ClientHWAddr):
 		t.Error("transaction or client differ")
@@ -144,9 +157,11 @@ func from(last byte) dhcpv4.Modifier {
 
 // TestLeases is a story: the messages come one after the other.
 func TestLeases(t *testing.T) {
-	release, decline := dhcpv4.WithMessageType(dhcpv4.MessageTypeRelease), dhcpv4.WithMessageType(dhcpv4.MessageTypeDecline)
+	release := dhcpv4.WithMessageType(dhcpv4.MessageTypeRelease)
+	decline := dhcpv4.WithMessageType(dhcpv4.MessageTypeDecline)
 	holding := func(address string) dhcpv4.Modifier { return dhcpv4.WithClientIP(net.ParseIP(address)) }
-	const none, offer, grant, refuse = dhcpv4.MessageTypeNone, dhcpv4.MessageTypeOffer, dhcpv4.MessageTypeAck, dhcpv4.MessageTypeNak
+	const none, offer = dhcpv4.MessageTypeNone, dhcpv4.MessageTypeOffer
+	const grant, refuse = dhcpv4.MessageTypeAck, dhcpv4.MessageTypeNak
 	server := newTestServer(t, "192.168.7.100-192.168.7.101")
 	for _, c := range []struct {
 		name    string
@@ -160,7 +175,8 @@ func TestLeases(t *testing.T) {
 		{"first takes it", message(from(1), request, ours, requested("192.168.7.100")), 0, grant, "192.168.7.100"},
 		{"second wants first's", message(from(2), requested("192.168.7.100")), 0, offer, "192.168.7.101"},
 		{"second takes first's", message(from(2), request, ours, requested("192.168.7.100")), 0, refuse, ""},
-		{"second takes its own", message(from(2), request, ours, requested("192.168.7.101")), 0, grant, "192.168.7.101"},
+		{"second takes its own", message(from(2), request, ours, requested("192.168.7.101")), 0,
+			grant, "192.168.7.101"},
 		{"third", message(from(3)), 0, none, ""},
 		{"second renews", message(from(2), request, holding("192.168.7.101")), 0, grant, "192.168.7.101"},
 		{"second finds it in use", message(from(2), decline, ours, requested("192.168.7.101")), 0, none, ""},
@@ -179,7 +195,8 @@ func TestLeases(t *testing.T) {
 			refuse, ""},
 		{"fourth reboots with one of no range", message(from(4), request, requested("192.168.7.9")),
 			2 * leaseTime, refuse, ""},
-		{"fifth comes from another network", message(from(5), request, requested("10.0.0.5")), 2 * leaseTime, refuse, ""},
+		{"fifth comes from another network", message(from(5), request, requested("10.0.0.5")), 2 * leaseTime,
+			refuse, ""},
 		{"fifth, another server's, reboots", message(from(5), request, requested("192.168.7.9")), 2 * leaseTime,
 			none, ""},
 		{"fifth, another server's, rebinds", message(from(5), request, holding("192.168.7.9")), 2 * leaseTime,
@@ -215,7 +232,8 @@ func TestLeaseForBootClient(t *testing.T) {
 	} {
 		reply := server.decide(message(booting(c.class, c.arch)), portDHCP, testMoment).reply
 		if reply.BootFileName != c.file || reply.ClassIdentifier() != c.reply || unspecified(reply.YourIPAddr) {
-			t.Errorf("%s %d: got file %q, class %q, address %v", c.class, c.arch, reply.BootFileName, reply.ClassIdentifier(), reply.YourIPAddr)
+			t.Errorf("%s %d: got file %q, class %q, address %v",
+				c.class, c.arch, reply.BootFileName, reply.ClassIdentifier(), reply.YourIPAddr)
 		}
 	}
 }
@@ -272,7 +290,8 @@ func TestPatience(t *testing.T) {
 	}{
 		{message(pxe), 0, false}, {message(pxe), 4, false}, {message(pxe), 12, false},
 		{message(pxe, request, theirs), 13, false}, // it got one
-		{message(pxe), 14, false}, {message(pxe), 18, false}, {message(pxe), 26, false}, {message(pxe), 42, true}, {message(pxe), 43, false},
+		{message(pxe), 14, false}, {message(pxe), 18, false}, {message(pxe), 26, false},
+		{message(pxe), 42, true}, {message(pxe), 43, false},
 		{message(pxe), 200, false}, {message(), 201, false},
 	} {
 		if got := p.isOver(c.message, testMoment.Add(time.Duration(c.seconds)*time.Second)); got != c.over {
@@ -299,7 +318,8 @@ func TestSeesRival(t *testing.T) {
 func FuzzDecide(f *testing.F) {
 	for _, m := range []*dhcpv4.DHCPv4{
 		message(), message(booting("PXEClient:Arch:00000:UNDI:002001", 0)), message(booting("HTTPClient", 16), request),
-		message(booting("PXEClient", 7), ipxe, request, with(optionIPXE, 19, 1, 1)), message(request, requested("192.168.7.100")),
+		message(booting("PXEClient", 7), ipxe, request, with(optionIPXE, 19, 1, 1)),
+		message(request, requested("192.168.7.100")),
 	} {
 		f.Add(m.ToBytes())
 	}
@@ -322,7 +342,8 @@ func FuzzDecide(f *testing.F) {
 					t.Fatalf("the reply cannot be read: %v", err)
 				}
 				address := toAddr(again.YourIPAddr)
-				if again.OpCode != dhcpv4.OpcodeBootReply || !address.IsUnspecified() && !(server.pool != nil && server.pool.contains(address)) {
+				if again.OpCode != dhcpv4.OpcodeBootReply ||
+					!address.IsUnspecified() && !(server.pool != nil && server.pool.contains(address)) {
 					t.Fatalf("odd reply %s", again.Summary())
 				}
 			}

@@ -66,10 +66,12 @@ func chooseNamed(present []iface, name string) (iface, error) {
 	case !nic.Broadcast:
 		return iface{}, fmt.Errorf("interface %s: no PC can be connected to it; there are %s", name, list(present))
 	case !nic.Up:
-		return iface{}, fmt.Errorf("interface %s is down: 'sudo ip link set %s up', and give it an IPv4 address", name, name)
+		return iface{}, fmt.Errorf("interface %s is down: 'sudo ip link set %s up', and give it an IPv4 address",
+			name, name)
 	case !nic.Address.IsValid():
-		return iface{}, fmt.Errorf("interface %s has no IPv4 address: give it one, as in 'sudo ip addr add 192.168.7.1/24 dev %s'; "+
-			"on a cable without a DHCP server a range as well, as in 192.168.7.100-192.168.7.200", name, name)
+		return iface{}, fmt.Errorf(
+			"interface %s has no IPv4 address: give it one, as in 'sudo ip addr add 192.168.7.1/24 dev %s'; "+
+				"on a cable without a DHCP server a range as well, as in 192.168.7.100-192.168.7.200", name, name)
 	default:
 		return nic, nil
 	}

@@ -26,7 +26,8 @@ func TestChoose(t *testing.T) {
 		{[]iface{lo, eth0, docker0, bare, down}, "", "eth0", nil},
 		{[]iface{lo, docker0}, "", "docker0", nil},
 		{[]iface{lo, eth0, docker0}, "docker0", "docker0", nil},
-		{[]iface{lo, eth0, wlan0, docker0}, "", "", []string{"several", "eth0 (192.168.7.1/24), wlan0 (192.168.7.1/24)"}},
+		{[]iface{lo, eth0, wlan0, docker0}, "", "",
+			[]string{"several", "eth0 (192.168.7.1/24), wlan0 (192.168.7.1/24)"}},
 		{[]iface{lo, bare, down}, "", "", []string{"eth1 (no IPv4 address), eth2 (down)"}},
 		{[]iface{lo}, "", "", []string{"there are none"}},
 		{[]iface{lo, eth0, bare}, "eth7", "", []string{"eth7 does not exist", "eth0 (192.168.7.1/24), eth1"}},
@@ -78,7 +79,8 @@ func TestExplain(t *testing.T) {
 		{errors.ErrUnsupported, "UDP", portDHCP, "Linux only"},
 		{syscall.ENODEV, "UDP", portDHCP, "listen on UDP port 67 of eth0"},
 	} {
-		if got := explain(c.err, c.protocol, c.port, "eth0"); !strings.Contains(got.Error(), c.part) || !errors.Is(got, c.err) {
+		got := explain(c.err, c.protocol, c.port, "eth0")
+		if !strings.Contains(got.Error(), c.part) || !errors.Is(got, c.err) {
 			t.Errorf("%v: got %q", c.err, got)
 		}
 	}

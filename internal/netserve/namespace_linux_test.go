@@ -198,13 +198,15 @@ func (p *pc) checkProxy(out *output) {
 	t := p.t
 	uefi := booting("PXEClient:Arch:00007:UNDI:003016", iana.EFI_X86_64)
 	offer := must(p.dhcpClient().DiscoverOffer(context.Background(), uefi))(t)
-	if offer.BootFileName != fileUEFI || !offer.ServerIPAddr.Equal(net.ParseIP(serverAddress)) || !unspecified(offer.YourIPAddr) {
+	if offer.BootFileName != fileUEFI || !offer.ServerIPAddr.Equal(net.ParseIP(serverAddress)) ||
+		!unspecified(offer.YourIPAddr) {
 		t.Errorf("got the offer %s", offer.Summary())
 	}
 	out.await(t, p.mac.String(), "UEFI asks", fileUEFI)
 
 	conn := p.dial("udp4", pcAddress+":4011", serverAddress+":4011")
-	must(conn.Write(message(uefi, request, dhcpv4.WithHwAddr(p.mac), dhcpv4.WithClientIP(net.ParseIP(pcAddress))).ToBytes()))(t)
+	ask := message(uefi, request, dhcpv4.WithHwAddr(p.mac), dhcpv4.WithClientIP(net.ParseIP(pcAddress)))
+	must(conn.Write(ask.ToBytes()))(t)
 	buffer := make([]byte, 1500)
 	n := must(conn.Read(buffer))(t)
 	ack := must(dhcpv4.FromBytes(buffer[:n]))(t)
@@ -298,9 +300,10 @@ func (p *pc) checkTFTP(out *output, big []byte) {
 
 func (p *pc) checkHTTP(out *output, big []byte) {
 	t := p.t
-	client := http.Client{Transport: &http.Transport{DialContext: func(_ context.Context, _, address string) (net.Conn, error) {
+	dial := func(_ context.Context, _, address string) (net.Conn, error) {
 		return p.dial("tcp4", "", address), nil
-	}}}
+	}
+	client := http.Client{Transport: &http.Transport{DialContext: dial}}
 	defer client.CloseIdleConnections()
 	for _, c := range []struct {
 		method, path, bytes string
@@ -381,10 +384,13 @@ func (p *pc) checkOneGet(from string, want []byte) {
 func TestLeasesOnACable(t *testing.T) {
 	inNamespace(t, func(t *testing.T) {
 		pc := plugCable(t, "")
-		out := startServing(t, Options{Dir: newTree(t, nil), Interface: "serve0", HTTPPort: 8088, Range: "192.0.2.100-192.0.2.110"})
+		out := startServing(t, Options{
+			Dir: newTree(t, nil), Interface: "serve0", HTTPPort: 8088, Range: "192.0.2.100-192.0.2.110",
+		})
 		out.await(t, "http://192.0.2.1:8088/")
 		lease := must(pc.dhcpClient().Request(context.Background(), booting("PXEClient", iana.INTEL_X86PC), ipxe))(t)
-		if got := lease.ACK; !got.YourIPAddr.Equal(net.ParseIP("192.0.2.100")) || got.BootFileName != "http://192.0.2.1:8088/boot.ipxe" {
+		if got := lease.ACK; !got.YourIPAddr.Equal(net.ParseIP("192.0.2.100")) ||
+			got.BootFileName != "http://192.0.2.1:8088/boot.ipxe" {
 			t.Errorf("got %s", got.Summary())
 		}
 		out.await(t, pc.mac.String(), "iPXE on BIOS asks", "leased 192.0.2.100", "boot.ipxe")

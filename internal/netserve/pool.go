@@ -44,7 +44,8 @@ func parseRange(text string, network netip.Prefix) (*pool, error) {
 	inside := network.Contains(first) && first != network.Masked().Addr() &&
 		network.Contains(last) && network.Contains(last.Next()) // else it is the broadcast address
 	if !inside || last.Less(first) {
-		return nil, fmt.Errorf("range %s: want a lower and a higher address within the interface's network %s", text, network.Masked())
+		return nil, fmt.Errorf("range %s: want a lower and a higher address within the interface's network %s",
+			text, network.Masked())
 	}
 	return &pool{first: first, last: last, self: network.Addr(), leases: map[netip.Addr]lease{}}, nil
 }

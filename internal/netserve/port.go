@@ -36,11 +36,13 @@ func explainAt(err error, where string, port int) error {
 		if holder == "" {
 			return fmt.Errorf("%s: another program has it: name another port: %w", where, err)
 		}
-		return fmt.Errorf("%s: another program has it, probably %s: stop it for the time being ('sudo ss -lunp sport = :%d' shows which one it is): %w",
+		return fmt.Errorf("%s: another program has it, probably %s: stop it for the time being "+
+			"('sudo ss -lunp sport = :%d' shows which one it is): %w",
 			where, holder, port, err)
 	case errors.Is(err, fs.ErrPermission):
 		program, _ := os.Executable()
-		return fmt.Errorf("%s: no permission: run this with sudo, or once 'sudo setcap cap_net_bind_service,cap_net_raw+ep %s': %w",
+		return fmt.Errorf("%s: no permission: run this with sudo, "+
+			"or once 'sudo setcap cap_net_bind_service,cap_net_raw+ep %s': %w",
 			where, program, err)
 	case errors.Is(err, errors.ErrUnsupported):
 		return fmt.Errorf("%s: this works on Linux only: %w", where, err)

@@ -21,7 +21,8 @@ func newReporter(out io.Writer) *reporter { return &reporter{out: out, now: time
 
 // event writes a line: when, who, by which protocol, what.
 func (r *reporter) event(who, protocol, format string, args ...any) {
-	line := fmt.Sprintf("%s  %-17s  %-4s  %s\n", r.now().Format(time.TimeOnly), who, protocol, fmt.Sprintf(format, args...))
+	said := fmt.Sprintf(format, args...)
+	line := fmt.Sprintf("%s  %-17s  %-4s  %s\n", r.now().Format(time.TimeOnly), who, protocol, said)
 	r.print(line)
 }
 

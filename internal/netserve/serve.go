@@ -182,7 +182,8 @@ func aloneOn(ctx context.Context, nic iface, pool *pool) error {
 		return explainAt(err, "look for another DHCP server on "+nic.Name, 0)
 	}
 	if other != "" {
-		return fmt.Errorf("interface %s: the DHCP server %s gives addresses there already: serve without a range", nic.Name, other)
+		return fmt.Errorf("interface %s: the DHCP server %s gives addresses there already: serve without a range",
+			nic.Name, other)
 	}
 	return nil
 }

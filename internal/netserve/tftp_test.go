@@ -14,9 +14,12 @@ func TestParsePacket(t *testing.T) {
 		want       packet
 	}{
 		{"plain", "\x00\x01f\x00octet\x00", readRequest{"f", "octet", nil}},
-		{"options", "\x00\x01f\x00OCTET\x00blkSize\x001400\x00tsize\x000\x00", readRequest{"f", "octet", []option{{"blksize", "1400"}, {"tsize", "0"}}}},
-		{"padded", "\x00\x01f\x00octet\x00tsize\x000\x00\x00\x00\x00", readRequest{"f", "octet", []option{{"tsize", "0"}}}},
-		{"last option cut", "\x00\x01f\x00octet\x00tsize\x000\x00blksize", readRequest{"f", "octet", []option{{"tsize", "0"}}}},
+		{"options", "\x00\x01f\x00OCTET\x00blkSize\x001400\x00tsize\x000\x00",
+			readRequest{"f", "octet", []option{{"blksize", "1400"}, {"tsize", "0"}}}},
+		{"padded", "\x00\x01f\x00octet\x00tsize\x000\x00\x00\x00\x00",
+			readRequest{"f", "octet", []option{{"tsize", "0"}}}},
+		{"last option cut", "\x00\x01f\x00octet\x00tsize\x000\x00blksize",
+			readRequest{"f", "octet", []option{{"tsize", "0"}}}},
 		{"write", "\x00\x02f\x00octet\x00", writeRequest{}},
 		{"ack", "\x00\x04\x01\x02", ack(0x102)},
 		{"error", "\x00\x05\x00\x08no\x00", failure{8, "no"}},
@@ -44,9 +47,11 @@ func TestNegotiate(t *testing.T) {
 		acked  []option
 	}{
 		{"nothing", nil, terms{512, 1, 0}, nil},
-		{"everything", []option{{"tsize", "0"}, {"blksize", "1400"}, {"windowsize", "16"}, {"timeout", "3"}}, terms{1400, 16, 3},
+		{"everything", []option{{"tsize", "0"}, {"blksize", "1400"}, {"windowsize", "16"}, {"timeout", "3"}},
+			terms{1400, 16, 3},
 			[]option{{"tsize", "1000"}, {"blksize", "1400"}, {"windowsize", "16"}, {"timeout", "3"}}},
-		{"more than fits", []option{{"blksize", "65464"}, {"windowsize", "65535"}}, terms{1468, maxWindow, 0}, []option{{"blksize", "1468"}, {"windowsize", "64"}}},
+		{"more than fits", []option{{"blksize", "65464"}, {"windowsize", "65535"}},
+			terms{1468, maxWindow, 0}, []option{{"blksize", "1468"}, {"windowsize", "64"}}},
 		{"too small", []option{{"blksize", "7"}, {"windowsize", "0"}, {"timeout", "0"}}, terms{512, 1, 0}, nil},
 		{"too large", []option{{"timeout", "256"}}, terms{512, 1, 0}, nil},
 		{"longer than this server waits", []option{{"timeout", "255"}}, terms{512, 1, 0}, nil},
@@ -66,7 +71,8 @@ func newTree(t testing.TB, big []byte) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "netboot")
 	files := map[string][]byte{
-		fileBIOS: []byte("bios"), fileUEFI: []byte("uefi"), fileUNDI: []byte("undi"), fileIPXE: []byte("#!ipxe\n"), "boot/big": big, "../secret": []byte("secret"),
+		fileBIOS: []byte("bios"), fileUEFI: []byte("uefi"), fileUNDI: []byte("undi"), fileIPXE: []byte("#!ipxe\n"),
+		"boot/big": big, "../secret": []byte("secret"),
 	}
 	for name, data := range files {
 		name = filepath.Join(dir, name)
@@ -91,7 +97,8 @@ func TestOpenFile(t *testing.T) {
 	defer tree.Close()
 	for name, found := range map[string]bool{
 		"pxe-bios.0": true, "/pxe-bios.0": true, "//boot//big": true, `\boot\big`: true, "./boot/../boot/big": true,
-		"../secret": false, "/../secret": false, `..\secret`: false, "link": false, "boot": false, "": false, "/": false, "absent": false, "boot/big/": true,
+		"../secret": false, "/../secret": false, `..\secret`: false, "link": false, "boot": false,
+		"": false, "/": false, "absent": false, "boot/big/": true,
 	} {
 		file, _, err := openFile(tree, name)
 		if (err == nil) != found {
@@ -124,7 +131,8 @@ func TestOpenTreeTellsWhatToDo(t *testing.T) {
 
 func FuzzParsePacket(f *testing.F) {
 	for _, data := range []string{
-		"\x00\x01f\x00octet\x00", "\x00\x01../secret\x00netascii\x00blksize\x001400\x00windowsize\x0016\x00tsize\x000\x00timeout\x003\x00",
+		"\x00\x01f\x00octet\x00",
+		"\x00\x01../secret\x00netascii\x00blksize\x001400\x00windowsize\x0016\x00tsize\x000\x00timeout\x003\x00",
 		"\x00\x04\x01\x02", "\x00\x05\x00\x00\x1b[2J\x00",
 	} {
 		f.Add([]byte(data))
@@ -143,7 +151,8 @@ func FuzzParsePacket(f *testing.F) {
 			return
 		}
 		agreed, options := negotiate(request.options, 1000, 1500)
-		if agreed.blockSize < minBlock || agreed.blockSize > 1468 || agreed.windowSize < 1 || agreed.windowSize > maxWindow || len(options) > 4 {
+		if agreed.blockSize < minBlock || agreed.blockSize > 1468 ||
+			agreed.windowSize < 1 || agreed.windowSize > maxWindow || len(options) > 4 {
 			t.Fatalf("agreed on %+v, %v", agreed, options)
 		}
 		if file, info, err := openFile(tree, request.name); err == nil {

@@ -16,8 +16,12 @@ func TestTransferEnds(t *testing.T) {
 		then func(client net.PacketConn, server net.Addr)
 		want func(error) bool
 	}{
-		{"client ends it", func(client net.PacketConn, server net.Addr) { client.WriteTo(errorPacket(0, "enough"), server) },
-			func(err error) bool { var f failure; return errors.As(err, &f) && f.message == "enough" }},
+		{"client ends it", func(client net.PacketConn, server net.Addr) {
+			client.WriteTo(errorPacket(0, "enough"), server)
+		}, func(err error) bool {
+			var f failure
+			return errors.As(err, &f) && f.message == "enough"
+		}},
 		{"client goes away", func(client net.PacketConn, _ net.Addr) { client.Close() },
 			func(err error) bool { return errors.Is(err, errGone) }},
 		{"client has all", func(client net.PacketConn, server net.Addr) {
@@ -90,8 +94,10 @@ func TestFetchString(t *testing.T) {
 		want  string
 	}{
 		{fetch{"boot/xen", 3_100_000, 3_100_000, 500 * time.Millisecond, nil}, "boot/xen  3.1 MB in 0.5 s, 6.2 MB/s"},
-		{fetch{"boot/xen", 1000, 3_100_000, 20 * time.Millisecond, nil}, "boot/xen  1.0 kB of 3.1 MB in 20 ms, 0.1 MB/s"},
-		{fetch{"boot/xen", 1000, 3_100_000, time.Second, errGone}, "boot/xen not complete, 1.0 kB of 3.1 MB: the client gave up, or cannot be reached"},
+		{fetch{"boot/xen", 1000, 3_100_000, 20 * time.Millisecond, nil},
+			"boot/xen  1.0 kB of 3.1 MB in 20 ms, 0.1 MB/s"},
+		{fetch{"boot/xen", 1000, 3_100_000, time.Second, errGone},
+			"boot/xen not complete, 1.0 kB of 3.1 MB: the client gave up, or cannot be reached"},
 		{fetch{"\x1b[2J\x9b", 0, -1, 0, errNotServed}, `\x1b[2J\x9b not sent: no such file`},
 	} {
 		if got := c.fetch.String(); got != c.want {

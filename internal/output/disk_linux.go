@@ -83,7 +83,8 @@ func (f File) OnDisk(name string) bool {
 func isMountPoint(dir string) bool {
 	var st unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, dir, 0, 0, &st)
-	return err == nil && st.Attributes_mask&unix.STATX_ATTR_MOUNT_ROOT != 0 && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+	const root = unix.STATX_ATTR_MOUNT_ROOT
+	return err == nil && st.Attributes_mask&root != 0 && st.Attributes&root != 0
 }
 
 // inSysfs is the directory of a block device in sysfs; "" for what is none.

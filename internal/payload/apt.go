@@ -124,7 +124,8 @@ func (a *apt) write(ctx context.Context) error {
 
 // aptDirs are what apt warns about when it does not find them.
 var aptDirs = []string{
-	"apt.conf.d", "sources.list.d", "preferences.d", "auth.conf.d", "trusted.gpg.d", "lists/partial", "archives/partial",
+	"apt.conf.d", "sources.list.d", "preferences.d", "auth.conf.d", "trusted.gpg.d",
+	"lists/partial", "archives/partial",
 }
 
 func (a *apt) makeDirs() error {

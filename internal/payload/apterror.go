@@ -26,10 +26,12 @@ var aptHints = []struct{ sign, hint string }{
 	{"Message has been manipulated", signatureHint}, // sqv, which apt 3 of Debian 13 asks
 	{"does not have a Release file", "check -suite and -mirror; packages are only taken from signed archives"},
 	{"is not signed", "packages are only taken from signed archives: check the mirror"},
-	{"Hash Sum mismatch", "the mirror is being updated, or a proxy damages downloads: try again later, or another -mirror"},
+	{"Hash Sum mismatch",
+		"the mirror is being updated, or a proxy damages downloads: try again later, or another -mirror"},
 	{"Temporary failure resolving", "no network: use -offline if the cache was filled before"},
 	{"Could not connect", "mirror not reachable: use -offline if the cache was filled before, or another -mirror"},
-	{"Error reading from server", "the mirror broke off: try again, complete packages are kept, or use another -mirror"},
+	{"Error reading from server",
+		"the mirror broke off: try again, complete packages are kept, or use another -mirror"},
 	{"Connection timed out", "the mirror does not answer: try again later or use another -mirror"},
 	{"Could not resolve", "no network: use -offline if the cache was filled before"},
 }

@@ -88,7 +88,10 @@ func TestPackageCheck(t *testing.T) {
 }
 
 func TestParseSimulation(t *testing.T) {
-	out := "NOTE: x\nInst libc6 (2.41-12 Debian:13.1/stable [amd64])\nInst a (1:1 Debian:13.1/stable, Debian-Security:13 [all]) []\nConf libc6 (2.41-12)\n"
+	out := "NOTE: x\n" +
+		"Inst libc6 (2.41-12 Debian:13.1/stable [amd64])\n" +
+		"Inst a (1:1 Debian:13.1/stable, Debian-Security:13 [all]) []\n" +
+		"Conf libc6 (2.41-12)\n"
 	got, err := parseSimulation(out)
 	if err != nil || !reflect.DeepEqual(got, []string{"libc6=2.41-12", "a=1:1"}) {
 		t.Errorf("got %v, %v", got, err)

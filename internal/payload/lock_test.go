@@ -109,7 +109,8 @@ func TestLockOfAnotherBuild(t *testing.T) {
 	opts := lockOptions(t, r)
 	mustLoad(t, opts, "thing")
 	failLoad(t, opts, "libone", opts.LockFile, "made without libone", "delete it")
-	if _, err := Load(t.Context(), opts, "thing", "libone"); err == nil || !strings.Contains(err.Error(), "made without libone") {
+	_, err := Load(t.Context(), opts, "thing", "libone")
+	if err == nil || !strings.Contains(err.Error(), "made without libone") {
 		t.Errorf("one root more: %v", err)
 	}
 	more := lockOptions(t, r)
@@ -131,7 +132,8 @@ func TestLockIsKeptInCache(t *testing.T) {
 	mustLoad(t, unlocked, "thing") // the resolution that named 0.1 is gone
 	mustLoad(t, opts, "thing")
 	old := time.Now().Add(-2 * pruneAge)
-	for _, file := range []string{"debs/" + locked.Resolution.Packages[0].SHA256 + ".deb", "unpacked/" + locked.Resolution.Packages[0].SHA256 + ".sums"} {
+	sum := locked.Resolution.Packages[0].SHA256
+	for _, file := range []string{"debs/" + sum + ".deb", "unpacked/" + sum + ".sums"} {
 		if err := os.Chtimes(opts.path(file), old, old); err != nil {
 			t.Fatal(err)
 		}

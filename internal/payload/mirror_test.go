@@ -50,7 +50,8 @@ func TestMirrorsOfSources(t *testing.T) {
 			"deb http://b/debian/ bookworm main contrib # comment\n" +
 			"deb http://b/debian-security bookworm-security main\n"
 		cloud = "Types: deb\nURIs: mirror+file:///etc/apt/mirrors/debian.list\nSuites: trixie\nComponents: main\n\n" +
-			"Types: deb\nURIs: mirror+file:///etc/apt/mirrors/debian-security.list\nSuites: trixie-security\nComponents: main\n"
+			"Types: deb\nURIs: mirror+file:///etc/apt/mirrors/debian-security.list\n" +
+			"Suites: trixie-security\nComponents: main\n"
 		off = "Enabled: no\nTypes: deb\nURIs: http://a/debian\nSuites: trixie\nComponents: main\n"
 	)
 	tests := []struct {
@@ -61,7 +62,9 @@ func TestMirrorsOfSources(t *testing.T) {
 		{"sources.list", oneLine, mirrors{"http://b/debian", "http://b/debian-security"}},
 		{"sources.list.d/x.list", oneLine, mirrors{"http://b/debian", "http://b/debian-security"}},
 		{"sources.list.d/x.list.disabled", oneLine, mirrors{}},
-		{"sources.list.d/cloud.sources", cloud, mirrors{"mirror+file:///etc/apt/mirrors/debian.list", "mirror+file:///etc/apt/mirrors/debian-security.list"}},
+		{"sources.list.d/cloud.sources", cloud, mirrors{
+			"mirror+file:///etc/apt/mirrors/debian.list", "mirror+file:///etc/apt/mirrors/debian-security.list",
+		}},
 		{"sources.list.d/off.sources", off, mirrors{}},
 		{"sources.list", "deb http://u/ubuntu noble main\n", mirrors{}},
 	}

@@ -40,7 +40,8 @@ func TestNetwork(t *testing.T) {
 		t.Fatalf("xl: %v, %v", xen, err)
 	}
 	bin := path.Dir(xen[0].Path)
-	closure, err := elfdeps.Closure(tree, path.Join(bin, "xl"), path.Join(bin, "xenstored"), path.Join(bin, "xenconsoled"))
+	closure, err := elfdeps.Closure(tree,
+		path.Join(bin, "xl"), path.Join(bin, "xenstored"), path.Join(bin, "xenconsoled"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,9 @@ import (
 )
 
 var (
-	debTool = testDeb{"tool", "1:2.0-1", "Source: suite (2.0)\nBuilt-Using: libone-src (= 1.0)\nDepends: libone (>= 1), python3:any, virtual-thing\n", map[string]string{
+	debTool = testDeb{"tool", "1:2.0-1", "Source: suite (2.0)\n" +
+		"Built-Using: libone-src (= 1.0)\n" +
+		"Depends: libone (>= 1), python3:any, virtual-thing\n", map[string]string{
 		"usr/bin/tool":          "tool",
 		"usr/bin/alias":         "-> tool",
 		"usr/bin/twin":          "=> usr/bin/tool",
@@ -21,9 +23,11 @@ var (
 		"usr/share/tool/libs":   "-> /lib/one",
 	}}
 	debLib    = testDeb{"libone", "1.0", "", map[string]string{"lib/one/libone.so.1": "library"}}
-	debPython = testDeb{"python3", "3.13", "Multi-Arch: allowed\nDepends: libpython\n", map[string]string{"usr/bin/python3": "snake"}}
-	debPyLib  = testDeb{"libpython", "3.13", "", map[string]string{"usr/lib/libpython": "snake"}}
-	debThing  = testDeb{"thing", "0.1", "Provides: virtual-thing (= 1)\n", map[string]string{"usr/lib/one/thing": "thing"}}
+	debPython = testDeb{"python3", "3.13", "Multi-Arch: allowed\nDepends: libpython\n",
+		map[string]string{"usr/bin/python3": "snake"}}
+	debPyLib = testDeb{"libpython", "3.13", "", map[string]string{"usr/lib/libpython": "snake"}}
+	debThing = testDeb{"thing", "0.1", "Provides: virtual-thing (= 1)\n",
+		map[string]string{"usr/lib/one/thing": "thing"}}
 )
 
 func allDebs() []testDeb { return []testDeb{debTool, debLib, debPython, debPyLib, debThing} }
@@ -69,7 +73,8 @@ func TestLoad(t *testing.T) {
 		t.Errorf("packages %v, want %v", got, want)
 	}
 	tool, err := tree.Package("tool")
-	if err != nil || tool.Version != "1:2.0-1" || !slices.Equal(tool.Sources, []Source{{"suite", "2.0"}, {"libone-src", "1.0"}}) {
+	if err != nil || tool.Version != "1:2.0-1" ||
+		!slices.Equal(tool.Sources, []Source{{"suite", "2.0"}, {"libone-src", "1.0"}}) {
 		t.Errorf("tool is %+v, %v", tool, err)
 	}
 	for path, want := range map[string]string{
@@ -130,7 +135,8 @@ func TestDamagedCache(t *testing.T) {
 
 	for _, damaged := range []string{"short", "libfary", "librarian"} {
 		put(t, lib.Host, damaged)
-		if got, _ := os.ReadFile(filepath.Join(mustLoad(t, offline, "tool").Root(), lib.Path)); string(got) != "library" {
+		tree := mustLoad(t, offline, "tool")
+		if got, _ := os.ReadFile(filepath.Join(tree.Root(), lib.Path)); string(got) != "library" {
 			t.Errorf("damaged in the cache as %q, the file is %q", damaged, got)
 		}
 	}
@@ -159,7 +165,9 @@ func TestDamagedResolution(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, damaged := range []string{"{", strings.Replace(string(whole), "Built-Using: libone-src", "Built-Using: libtwo-src", 1)} {
+	for _, damaged := range []string{
+		"{", strings.Replace(string(whole), "Built-Using: libone-src", "Built-Using: libtwo-src", 1),
+	} {
 		put(t, files[0], damaged)
 		failLoad(t, offline, "tool", "offline", files[0], "-offline")
 		mustLoad(t, opts, "libone")
@@ -280,7 +288,8 @@ func TestAptErrors(t *testing.T) {
 		words        []string
 	}{
 		{"full disk", "E: Write error - write (28: No space left on device)", []string{"the disk is full"}},
-		{"no network", "W: x\nE: Failed to fetch a  Temporary failure resolving 'h'\nE: b\nE: c\nE: d\nE: e", []string{"-offline", "and 3 more"}},
+		{"no network", "W: x\nE: Failed to fetch a  Temporary failure resolving 'h'\nE: b\nE: c\nE: d\nE: e",
+			[]string{"-offline", "and 3 more"}},
 		{"silent", "", []string{"exit status 100"}},
 	}
 	for _, test := range tests {

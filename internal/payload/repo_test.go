@@ -52,7 +52,11 @@ func newRepo(t *testing.T, debs ...testDeb) *repo {
 }
 
 func (r *repo) options() Options {
-	return Options{Cache: newCache(r.t, r.t.TempDir()), Mirror: "file://" + filepath.Join(r.dir, "debian"), Keyring: r.keyring}
+	return Options{
+		Cache:   newCache(r.t, r.t.TempDir()),
+		Mirror:  "file://" + filepath.Join(r.dir, "debian"),
+		Keyring: r.keyring,
+	}
 }
 
 // newKey makes the key that publish signs with.
@@ -102,7 +106,8 @@ func (r *repo) gpg(args ...string) {
 func (r *repo) add(d testDeb) {
 	r.t.Helper()
 	build := r.t.TempDir()
-	control := fmt.Sprintf("Package: %s\nVersion: %s\nArchitecture: amd64\nMaintainer: A Test <a@test.invalid>\n%sDescription: test\n", d.name, d.version, d.fields)
+	control := fmt.Sprintf("Package: %s\nVersion: %s\nArchitecture: amd64\n"+
+		"Maintainer: A Test <a@test.invalid>\n%sDescription: test\n", d.name, d.version, d.fields)
 	put(r.t, filepath.Join(build, "DEBIAN/control"), control)
 	for name, content := range d.files {
 		put(r.t, filepath.Join(build, name), content)
@@ -119,14 +124,16 @@ func (r *repo) add(d testDeb) {
 	if err := os.MkdirAll(filepath.Dir(deb), 0o755); err != nil {
 		r.t.Fatal(err)
 	}
-	if out, err := exec.Command("dpkg-deb", "--root-owner-group", "-Zgzip", "--build", build, deb).CombinedOutput(); err != nil {
+	pack := exec.Command("dpkg-deb", "--root-owner-group", "-Zgzip", "--build", build, deb)
+	if out, err := pack.CombinedOutput(); err != nil {
 		r.t.Fatalf("dpkg-deb: %v\n%s", err, out)
 	}
 	raw, err := os.ReadFile(deb)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.stanzas = append(r.stanzas, fmt.Sprintf("%sFilename: pool/%s\nSize: %d\nSHA256: %x\n", control, d.filename(), len(raw), sha256.Sum256(raw)))
+	r.stanzas = append(r.stanzas, fmt.Sprintf("%sFilename: pool/%s\nSize: %d\nSHA256: %x\n",
+		control, d.filename(), len(raw), sha256.Sum256(raw)))
 }
 
 // deb is where the archive has the package.
@@ -148,8 +155,10 @@ func (r *repo) suite(archive, suite, packages string) {
 	zip.Write([]byte(packages))
 	zip.Close()
 	put(r.t, filepath.Join(dir, "main/binary-amd64/Packages.gz"), index.String())
-	put(r.t, filepath.Join(dir, "Release"), fmt.Sprintf("Origin: Test\nSuite: %[1]s\nCodename: %[1]s\nArchitectures: amd64\nComponents: main\n"+
-		"Date: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n %[2]x %[3]d main/binary-amd64/Packages\n %[4]x %[5]d main/binary-amd64/Packages.gz\n",
+	put(r.t, filepath.Join(dir, "Release"), fmt.Sprintf("Origin: Test\n"+
+		"Suite: %[1]s\nCodename: %[1]s\nArchitectures: amd64\nComponents: main\n"+
+		"Date: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n"+
+		" %[2]x %[3]d main/binary-amd64/Packages\n %[4]x %[5]d main/binary-amd64/Packages.gz\n",
 		suite, sha256.Sum256([]byte(packages)), len(packages), sha256.Sum256(index.Bytes()), index.Len()))
 	r.gpg("--clearsign", "--output", filepath.Join(dir, "InRelease"), filepath.Join(dir, "Release"))
 }

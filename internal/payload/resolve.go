@@ -73,7 +73,8 @@ func resolve(ctx context.Context, opts Options, roots []string) (*Resolution, er
 func resolveOffline(opts Options, key string, roots []string) (*Resolution, error) {
 	if !opts.Cache.Has(resolutionKind, key) {
 		return nil, fmt.Errorf("offline, and the cache has no answer, or a damaged one, for %s in %s: %s: "+
-			"run mkiso once without -offline", strings.Join(roots, " "), opts.Suite, opts.Cache.Path(resolutionKind, key))
+			"run mkiso once without -offline",
+			strings.Join(roots, " "), opts.Suite, opts.Cache.Path(resolutionKind, key))
 	}
 	last, err := loadSaved(opts.Cache.Path(resolutionKind, key))
 	if err != nil {

@@ -84,7 +84,8 @@ func FuzzExtract(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content []byte, name, link string, kind byte) {
 		var b bytes.Buffer
 		w := tar.NewWriter(&b)
-		if w.WriteHeader(&tar.Header{Typeflag: kind, Name: name, Linkname: link, Size: int64(len(content)), Mode: 0o644}) == nil {
+		header := &tar.Header{Typeflag: kind, Name: name, Linkname: link, Size: int64(len(content)), Mode: 0o644}
+		if w.WriteHeader(header) == nil {
 			w.Write(content)
 		}
 		w.Flush()

@@ -349,7 +349,9 @@ func TestUnwrittenKiB(t *testing.T) {
 }
 
 func TestBlockMounts(t *testing.T) {
-	got := blockMounts("tmpfs / tmpfs rw 0 0\n/dev/sr0 /media/boot iso9660 ro 0 0\n/dev/sda1 /mnt/a\\040b ext4 rw 0 0\n")
+	got := blockMounts("tmpfs / tmpfs rw 0 0\n" +
+		"/dev/sr0 /media/boot iso9660 ro 0 0\n" +
+		"/dev/sda1 /mnt/a\\040b ext4 rw 0 0\n")
 	if want := []string{"/mnt/a b", "/media/boot"}; !slices.Equal(got, want) {
 		t.Errorf("blockMounts = %q, want %q", got, want)
 	}

@@ -66,7 +66,8 @@ func (p *Progress) Bytes(name string, done, total int64) {
 		return
 	}
 	p.when = time.Now()
-	fmt.Fprintf(p.out, "\r%6.1fs  %s  %3d%% of %s", time.Since(p.start).Seconds(), name, done*100/total, bytesize.Text(total))
+	fmt.Fprintf(p.out, "\r%6.1fs  %s  %3d%% of %s",
+		time.Since(p.start).Seconds(), name, done*100/total, bytesize.Text(total))
 	p.open = true
 }
 

@@ -42,7 +42,9 @@ func addToArchive(archive *tar.Writer, root *os.Root, name, at string, date time
 	if err != nil {
 		return err
 	}
-	header := &tar.Header{Typeflag: tar.TypeReg, Name: at, Size: info.Size(), Mode: 0o644, ModTime: date.Truncate(time.Second)}
+	header := &tar.Header{
+		Typeflag: tar.TypeReg, Name: at, Size: info.Size(), Mode: 0o644, ModTime: date.Truncate(time.Second),
+	}
 	switch {
 	case info.IsDir():
 		header.Typeflag, header.Name, header.Size, header.Mode = tar.TypeDir, at+"/", 0, 0o755

@@ -106,7 +106,8 @@ func TestWrite(t *testing.T) {
 		t.Errorf("sources are %s", files["zerodisc-0.1-sources.txt"])
 	}
 	doc := &cdx.BOM{}
-	if err := cdx.NewBOMDecoder(strings.NewReader(files["zerodisc-0.1.cdx.json"]), cdx.BOMFileFormatJSON).Decode(doc); err != nil {
+	decoder := cdx.NewBOMDecoder(strings.NewReader(files["zerodisc-0.1.cdx.json"]), cdx.BOMFileFormatJSON)
+	if err := decoder.Decode(doc); err != nil {
 		t.Fatal(err)
 	}
 	iso := sha256.Sum256([]byte(files["zerodisc-0.1.iso"]))
@@ -149,7 +150,12 @@ func TestNetbootArchive(t *testing.T) {
 			t.Errorf("header is %+v", h)
 		}
 	}
-	want := []string{"zerodisc-0.1-netboot/ ", "zerodisc-0.1-netboot/boot/ ", "zerodisc-0.1-netboot/boot/xen xen", "zerodisc-0.1-netboot/pxe-bios.0 bios"}
+	want := []string{
+		"zerodisc-0.1-netboot/ ",
+		"zerodisc-0.1-netboot/boot/ ",
+		"zerodisc-0.1-netboot/boot/xen xen",
+		"zerodisc-0.1-netboot/pxe-bios.0 bios",
+	}
 	if !slices.Equal(names, want) {
 		t.Errorf("archive has %q, want %q", names, want)
 	}

@@ -23,7 +23,8 @@ func contents(disc *iso9660.Disc) []*iso9660.Content {
 	}
 	extent := func(i int) iso9660.Extent { return disc.Files[i].Extents[0] }
 	slices.SortFunc(order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(extent(a).LBA, extent(b).LBA), cmp.Compare(extent(b).Size, extent(a).Size), cmp.Compare(a, b))
+		return cmp.Or(
+			cmp.Compare(extent(a).LBA, extent(b).LBA), cmp.Compare(extent(b).Size, extent(a).Size), cmp.Compare(a, b))
 	})
 	var whole iso9660.Extent
 	var content *iso9660.Content // of whole

@@ -59,13 +59,16 @@ func testDisc(t *testing.T) *iso9660.Image {
 			{Path: boot.MediumInitrd, Content: initrd},
 			text(boot.MediumGRUB, "source settings.cfg\n"), text(boot.MediumSettings, string(settings)),
 			text(boot.MediumSettingsText, string(grub.SettingsTemplate())),
-			text("guests/tty1/tty1.cfg", "name = \"tty1\"\n"+ttyConfig), {Path: "guests/tty1/initrd.img", Content: image},
-			text("guests/tty2/tty2.cfg", "name = \"second\"\n"+ttyConfig), {Path: "guests/tty2/initrd.img", Content: image},
+			text("guests/tty1/tty1.cfg", "name = \"tty1\"\n"+ttyConfig),
+			{Path: "guests/tty1/initrd.img", Content: image},
+			text("guests/tty2/tty2.cfg", "name = \"second\"\n"+ttyConfig),
+			{Path: "guests/tty2/initrd.img", Content: image},
 			{Path: "guests/tty2/run", Content: iso9660.Bytes([]byte("#!\n")), Executable: true},
 		},
 	}
 	for i := range 60 { // a directory of more than one sector
-		img.Files = append(img.Files, text(fmt.Sprintf("COPYRIGHT/a-package-of-debian-%02d", i), strings.Repeat("free\n", i)))
+		path := fmt.Sprintf("COPYRIGHT/a-package-of-debian-%02d", i)
+		img.Files = append(img.Files, text(path, strings.Repeat("free\n", i)))
 	}
 	loader := &grub.Loader{
 		BuildID: buildID, BIOS: bytes.Repeat([]byte{1, 2, 3}, 20_000), EFI: bytes.Repeat([]byte("MZ"), 101_024),
@@ -159,7 +162,8 @@ func TestAdd(t *testing.T) {
 	settings := filepath.Join(writeFiles(t, map[string]string{"s.txt": "# mine\ntimeout = 42\n"}), "s.txt")
 	out := add(t, AddOptions{In: in, Guests: []string{store}, Settings: settings})
 	before, after := mustOpen(t, in), mustOpen(t, out)
-	if len(after.mediumIDs) != 2 || !strings.HasPrefix(after.mediumID(), buildID+"-") || len(after.mediumID()) != len(buildID)+1+suffixDigits {
+	if len(after.mediumIDs) != 2 || !strings.HasPrefix(after.mediumID(), buildID+"-") ||
+		len(after.mediumID()) != len(buildID)+1+suffixDigits {
 		t.Fatalf("medium ids %q", after.mediumIDs)
 	}
 	for _, f := range before.Files {
@@ -167,7 +171,8 @@ func TestAdd(t *testing.T) {
 			t.Errorf("%s is lost", f.Path)
 			continue
 		}
-		if got, want := read(t, after, f.Path), read(t, before, f.Path); got != want && !slices.Contains(madeAnew, f.Path) {
+		got, want := read(t, after, f.Path), read(t, before, f.Path)
+		if got != want && !slices.Contains(madeAnew, f.Path) {
 			t.Errorf("%s has %d bytes, want %d", f.Path, len(got), len(want))
 		}
 		if after.Lookup(f.Path).Executable != f.Executable {
@@ -175,13 +180,15 @@ func TestAdd(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{
-		"guests/web/web.cfg": webConfig, "guests/web/disk.img": strings.Repeat("disk", 5000), boot.MediumSettingsText: "# mine\ntimeout = 42\n",
+		"guests/web/web.cfg": webConfig, "guests/web/disk.img": strings.Repeat("disk", 5000),
+		boot.MediumSettingsText: "# mine\ntimeout = 42\n",
 	} {
 		if got := read(t, after, name); got != want {
 			t.Errorf("%s is %.50q", name, got)
 		}
 	}
-	if got := read(t, after, boot.MediumSettings); !strings.Contains(got, after.mediumID()) || !strings.Contains(got, "timeout=42") {
+	got := read(t, after, boot.MediumSettings)
+	if !strings.Contains(got, after.mediumID()) || !strings.Contains(got, "timeout=42") {
 		t.Errorf("%s is %s", boot.MediumSettings, got)
 	}
 	whole, tail := after.Lookup(boot.MediumInitrd).Extents[0], after.Lookup("guests/tty2/initrd.img").Extents[0]
@@ -200,9 +207,12 @@ func TestAddBoots(t *testing.T) {
 		never   []string
 	}{
 		{[]string{"sgdisk", "-v", "-p", out}, []string{"No problems found", "EF00"}, []string{"aution", "arning"}},
-		{[]string{"fdisk", "-l", out}, []string{"Disklabel type: gpt", "EFI System"}, []string{"PMBR size", "corrupt", "align"}},
-		{[]string{"xorriso", "-abort_on", "WARNING", "-indev", out, "-report_el_torito", "plain", "-report_system_area", "plain"},
-			[]string{"BIOS  y   none", "UEFI  y   none", "grub2-mbr", "GPT", "boot-info-table", "grub2-boot-info", "/boot/grub/bios.img", "/boot/grub/efi.img"}, nil},
+		{[]string{"fdisk", "-l", out},
+			[]string{"Disklabel type: gpt", "EFI System"}, []string{"PMBR size", "corrupt", "align"}},
+		{[]string{"xorriso", "-abort_on", "WARNING", "-indev", out,
+			"-report_el_torito", "plain", "-report_system_area", "plain"},
+			[]string{"BIOS  y   none", "UEFI  y   none", "grub2-mbr", "GPT",
+				"boot-info-table", "grub2-boot-info", "/boot/grub/bios.img", "/boot/grub/efi.img"}, nil},
 	} {
 		// That no sector before the first partition is usable is meant (grub/disk.go).
 		said := strings.Replace(hostTool(t, test.command...), "Warning: There is a gap between", "", 1)
@@ -267,7 +277,8 @@ func TestAddAgain(t *testing.T) {
 	first := add(t, AddOptions{In: save(t, testDisc(t)), Settings: settings})
 	second := add(t, AddOptions{In: first, Guests: []string{filepath.Join(webGuest(t), "web")}})
 	one, two := mustOpen(t, first), mustOpen(t, second)
-	if len(two.mediumIDs) != 2 || one.mediumID() == two.mediumID() || !strings.Contains(read(t, two, boot.MediumSettings), two.mediumID()) {
+	if len(two.mediumIDs) != 2 || one.mediumID() == two.mediumID() ||
+		!strings.Contains(read(t, two, boot.MediumSettings), two.mediumID()) {
 		t.Errorf("medium ids %q, before %q", two.mediumIDs, one.mediumIDs)
 	}
 	if read(t, two, boot.MediumSettingsText) != "timeout = 42\n" || two.Lookup("guests/web/web.cfg") == nil {
@@ -308,7 +319,7 @@ func TestAddRefuses(t *testing.T) {
 	good := save(t, testDisc(t))
 	old := testDisc(t)
 	old.Sums, old.Structure = "", ""
-	foreign := &iso9660.Image{VolumeID: "OTHER", ModTime: time.Unix(1<<30, 0), Files: []iso9660.File{{Path: "a", Content: iso9660.Bytes(nil)}}}
+	foreign := foreignDisc()
 	guest := func(files map[string]string) []string { return []string{writeFiles(t, files)} }
 	bad := filepath.Join(writeFiles(t, map[string]string{"s.txt": "timeout = soon\n"}), "s.txt")
 	for _, test := range []struct {
@@ -324,15 +335,24 @@ func TestAddRefuses(t *testing.T) {
 		{"settings", AddOptions{In: good, Settings: bad}, bad + ":1: timeout"},
 		{"no settings", AddOptions{In: good, Settings: bad + ".none"}, "settings: open"},
 		{"long settings", AddOptions{In: good, Settings: good}, "is it a file of settings?"},
-		{"no configuration", AddOptions{In: good, Guests: guest(map[string]string{"a/README": ""})}, "there is no *.cfg in this guest directory"},
+		{"no configuration", AddOptions{In: good, Guests: guest(map[string]string{"a/README": ""})},
+			"there is no *.cfg in this guest directory"},
 		{"no guests", AddOptions{In: good, Guests: guest(nil)}, "there are no guests"},
-		{"name on the disc", AddOptions{In: good, Guests: guest(map[string]string{"a/a.cfg": "kernel=\"dom0\"; name=\"second\""})},
-			`a.cfg: the name "second" is that of a guest of the disc; give it another name, or replace the disc's with -replace`},
-		{"directory on the disc", AddOptions{In: good, Guests: guest(map[string]string{"tty2/a.cfg": "kernel=\"dom0\"; name=\"x\""})},
+		{"name on the disc",
+			AddOptions{In: good, Guests: guest(map[string]string{"a/a.cfg": "kernel=\"dom0\"; name=\"second\""})},
+			`a.cfg: the name "second" is that of a guest of the disc; ` +
+				"give it another name, or replace the disc's with -replace"},
+		{"directory on the disc",
+			AddOptions{In: good, Guests: guest(map[string]string{"tty2/a.cfg": "kernel=\"dom0\"; name=\"x\""})},
 			"/guests/tty2, is taken by the disc; rename the directory, or replace the disc's with -replace"},
-		{"two of one name", AddOptions{In: good, Replace: true, Guests: guest(map[string]string{"a/a.cfg": "kernel=\"dom0\"; name=\"x\"", "b/b.cfg": "kernel=\"dom0\"; name=\"x\""})},
-			`the name "x" is taken by`},
-		{"long file name", AddOptions{In: good, Guests: guest(map[string]string{"a/a.cfg": "kernel=\"dom0\"", "a/" + strings.Repeat("n", 130): ""})}, "at most 128 fit"},
+		{"two of one name", AddOptions{In: good, Replace: true, Guests: guest(map[string]string{
+			"a/a.cfg": "kernel=\"dom0\"; name=\"x\"",
+			"b/b.cfg": "kernel=\"dom0\"; name=\"x\"",
+		})}, `the name "x" is taken by`},
+		{"long file name", AddOptions{In: good, Guests: guest(map[string]string{
+			"a/a.cfg":                       "kernel=\"dom0\"",
+			"a/" + strings.Repeat("n", 130): "",
+		})}, "at most 128 fit"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.opts.Out = filepath.Join(t.TempDir(), "out.iso")
@@ -372,11 +392,14 @@ func TestAddCancelled(t *testing.T) {
 	for _, step := range []string{"reading what is added", "writing the image"} {
 		ctx, cancel := context.WithCancel(t.Context())
 		out := filepath.Join(t.TempDir(), "out.iso")
-		err := Add(ctx, AddOptions{In: save(t, testDisc(t)), Out: out, Guests: []string{webGuest(t)}, Progress: func(now string, _, _ int64) {
+		progress := func(now string, _, _ int64) {
 			if now == step {
 				cancel()
 			}
-		}})
+		}
+		err := Add(ctx, AddOptions{
+			In: save(t, testDisc(t)), Out: out, Guests: []string{webGuest(t)}, Progress: progress,
+		})
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled while %s: %v", step, err)
 		}
@@ -513,7 +536,8 @@ func TestVerifyRefuses(t *testing.T) {
 		{"no image", filepath.Join(writeFiles(t, map[string]string{"a": "text"}), "a"), "no ISO 9660 image"},
 		{"gone", "/nonexistent", "nonexistent"},
 	} {
-		if err := Verify(t.Context(), io.Discard, test.file, nil); err == nil || !strings.Contains(err.Error(), test.want) {
+		err := Verify(t.Context(), io.Discard, test.file, nil)
+		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want mention of %q", test.name, err, test.want)
 		}
 	}
@@ -532,10 +556,13 @@ func TestInspect(t *testing.T) {
 	}
 	said := strings.Join(strings.Fields(out.String()), " ")
 	for _, want := range []string{
-		"zerodisc 0.1 build id " + buildID + " remastered as " + buildID + "-", "volume label ZERODISC", "date 2026-02-03 04:05:06 UTC",
+		"zerodisc 0.1 build id " + buildID + " remastered as " + buildID + "-",
+		"volume label ZERODISC", "date 2026-02-03 04:05:06 UTC",
 		"CD, BIOS El Torito image at sector 20: boot/grub/bios.img", "CD, UEFI El Torito image", "disk, BIOS boot code",
-		"disk, UEFI GPT partition 1: EFI system partition", "Xen 3.0 kB 4.20.4", "Linux kernel 5.0 kB 6.12.1-1", " kB 2.12-9 guests ",
-		"tty1 /guests/tty1 PVH or PV 96 MiB 1 0.1 kB 107.6 kB", "second /guests/tty2", "web /guests/web PVH or PV 128 MiB 2 20.1 kB 0.0 kB", "in all",
+		"disk, UEFI GPT partition 1: EFI system partition",
+		"Xen 3.0 kB 4.20.4", "Linux kernel 5.0 kB 6.12.1-1", " kB 2.12-9 guests ",
+		"tty1 /guests/tty1 PVH or PV 96 MiB 1 0.1 kB 107.6 kB",
+		"second /guests/tty2", "web /guests/web PVH or PV 128 MiB 2 20.1 kB 0.0 kB", "in all",
 	} {
 		if !strings.Contains(said, want) {
 			t.Errorf("it does not say %q:\n%s", want, out.String())
@@ -543,9 +570,18 @@ func TestInspect(t *testing.T) {
 	}
 }
 
+// foreignDisc is a disc that is none of ours.
+func foreignDisc() *iso9660.Image {
+	return &iso9660.Image{
+		VolumeID: "OTHER",
+		ModTime:  time.Unix(1<<30, 0),
+		Files:    []iso9660.File{{Path: "a", Content: iso9660.Bytes(nil)}},
+	}
+}
+
 func TestInspectRefuses(t *testing.T) {
-	foreign := &iso9660.Image{VolumeID: "OTHER", ModTime: time.Unix(1<<30, 0), Files: []iso9660.File{{Path: "a", Content: iso9660.Bytes(nil)}}}
-	if err := Inspect(io.Discard, save(t, foreign)); err == nil || !strings.Contains(err.Error(), "this is no zerodisc disc") {
+	err := Inspect(io.Discard, save(t, foreignDisc()))
+	if err == nil || !strings.Contains(err.Error(), "this is no zerodisc disc") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -568,7 +604,9 @@ func TestAddPlaces(t *testing.T) {
 	}
 	store := writeFiles(t, map[string]string{"web/web.cfg": "kernel = \"dom0\"\n", ".git/config": "secret"})
 	var notes []string
-	opts := AddOptions{In: in, Out: link, Guests: []string{store}, Note: func(line string) { notes = append(notes, line) }}
+	opts := AddOptions{
+		In: in, Out: link, Guests: []string{store}, Note: func(line string) { notes = append(notes, line) },
+	}
 	if err := Add(t.Context(), opts); err != nil {
 		t.Fatal(err)
 	}
@@ -580,7 +618,8 @@ func TestAddPlaces(t *testing.T) {
 	if disc.Lookup("guests/web/web.cfg") == nil || disc.Lookup("guests/.git/config") != nil {
 		t.Error("the disc does not have the guest, or more than it")
 	}
-	if want := []string{"left out of the disc:", "  " + store + "/.git (in no guest's directory)"}; !slices.Equal(notes, want) {
+	want := []string{"left out of the disc:", "  " + store + "/.git (in no guest's directory)"}
+	if !slices.Equal(notes, want) {
 		t.Errorf("notes are %q, want %q", notes, want)
 	}
 	for out, want := range map[string]string{store: "it is a directory; name a file", store + "/web/web.cfg/x": "-o "} {

@@ -155,8 +155,8 @@ func (s *stick) end() uint64 {
 func (s *stick) checkLater() error {
 	for _, p := range s.later {
 		if p.Start < s.end() {
-			return fmt.Errorf("partition %d lies over the disc from sector %d on: writing to it destroys the disc; delete it",
-				p.Index, p.Start)
+			return fmt.Errorf("partition %d lies over the disc from sector %d on: "+
+				"writing to it destroys the disc; delete it", p.Index, p.Start)
 		}
 	}
 	return nil

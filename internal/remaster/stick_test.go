@@ -77,7 +77,9 @@ func TestInspectRepartitionedStick(t *testing.T) {
 		t.Fatal(err)
 	}
 	said := strings.Join(strings.Fields(out.String()), " ")
-	for _, want := range []string{"disk, UEFI GPT partition 1: EFI", "partition GPT partition 3: mine, from byte", "behind it 66.1 MB"} {
+	for _, want := range []string{
+		"disk, UEFI GPT partition 1: EFI", "partition GPT partition 3: mine, from byte", "behind it 66.1 MB",
+	} {
 		if !strings.Contains(said, want) {
 			t.Errorf("it does not say %q:\n%s", want, out.String())
 		}

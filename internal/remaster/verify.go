@@ -43,7 +43,8 @@ func Verify(ctx context.Context, out io.Writer, name string, progress func(read,
 	}
 	defer m.Close()
 	if m.Lookup(boot.MediumSums) == nil {
-		return fmt.Errorf("%s: there is no %s on this disc: an older mkiso made it, or it is no zerodisc disc", name, boot.MediumSums)
+		return fmt.Errorf("%s: there is no %s on this disc: an older mkiso made it, or it is no zerodisc disc",
+			name, boot.MediumSums)
 	}
 	files, structure, err := m.Sums(ctx, progress)
 	if err != nil {

@@ -78,7 +78,8 @@ func Parse(r io.Reader) ([]Sum, error) {
 
 var (
 	errForm = errors.New(`not "SHA-256 in hexadecimal, two spaces, path"; write the list with sha256sum`)
-	errBOM  = errors.New("begins with a byte order mark, which sha256sum cannot read; save the list as UTF-8 without it")
+	errBOM  = errors.New("begins with a byte order mark, which sha256sum cannot read; " +
+		"save the list as UTF-8 without it")
 )
 
 // byteOrderMarks are what Windows' programs put before a text, in UTF-8 and UTF-16 (Unicode, 23.8).

@@ -106,9 +106,6 @@ func Start(ctx context.Context, spec Spec) (*Daemon, error) {
 // Status returns the daemon's present state.
 func (d *Daemon) Status() Status { return *d.status.Load() }
 
-// Done is closed when the daemon is in a final phase.
-func (d *Daemon) Done() <-chan struct{} { return d.done }
-
 // Stop ends the daemon, SIGTERM first and SIGKILL after Spec.StopTimeout, and returns when it is
 // gone. It may be called more than once.
 func (d *Daemon) Stop() {

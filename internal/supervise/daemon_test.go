@@ -131,7 +131,8 @@ func TestGivesUp(t *testing.T) {
 	spec.MaxRestarts = 2
 	spec.Remedy = "see /var/log"
 	_, err := Start(t.Context(), spec)
-	if err == nil || !strings.Contains(err.Error(), "demo died more than 2 times in 1m0s: exit status 3; see /var/log") {
+	if err == nil ||
+		!strings.Contains(err.Error(), "demo died more than 2 times in 1m0s: exit status 3; see /var/log") {
 		t.Error(err)
 	}
 	if got, want := l.phases(), "starting waiting starting waiting starting failed"; got != want {
@@ -148,9 +149,10 @@ func TestEssentialIsNotRestarted(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = syscall.Kill(d.Status().PID, syscall.SIGKILL)
-	<-d.Done()
+	<-d.done
 	status := d.Status()
-	if status.Phase != Failed || !strings.HasSuffix(status.Err.Error(), "cannot be started again: signal: killed; reboot the host") {
+	if status.Phase != Failed ||
+		!strings.HasSuffix(status.Err.Error(), "cannot be started again: signal: killed; reboot the host") {
 		t.Errorf("status %+v", status)
 	}
 	d.Stop() // returns at once

@@ -55,13 +55,15 @@ func TestCheckCompiler(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	hostile := []string{
 		"PATH=/bin", "HOME=/root", "https_proxy=http://proxy.test",
-		"GOFLAGS=-tags=mine", "GOEXPERIMENT=jsonv2", "GOFIPS140=latest", "GOROOT=/opt/go", "GOWORK=/src/go.work", "GOENV=/etc/goenv",
+		"GOFLAGS=-tags=mine", "GOEXPERIMENT=jsonv2", "GOFIPS140=latest", "GOROOT=/opt/go",
+		"GOWORK=/src/go.work", "GOENV=/etc/goenv",
 		"GOAMD64=v3", "CGO_ENABLED=1", "CGO_CFLAGS=-O0", "GO_EXTLINK_ENABLED=1", "GOTOOLCHAIN=go1.27.1", "GOPROXY=off",
 	}
 	got := environment(hostile, map[string]string{"GOPROXY": "https://modules.test", "GOPRIVATE": ""})
 	want := []string{
 		"PATH=/bin", "HOME=/root", "https_proxy=http://proxy.test", "GOPROXY=https://modules.test",
-		"CGO_ENABLED=0", "GOAMD64=v1", "GOARCH=amd64", "GOENV=off", "GOFLAGS=-buildvcs=false", "GOOS=linux", "GOTOOLCHAIN=local", "GOWORK=off",
+		"CGO_ENABLED=0", "GOAMD64=v1", "GOARCH=amd64",
+		"GOENV=off", "GOFLAGS=-buildvcs=false", "GOOS=linux", "GOTOOLCHAIN=local", "GOWORK=off",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)

@@ -26,7 +26,9 @@ func listenToDummy(t *testing.T) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = "test0"
 	links := []netlink.Link{
-		&netlink.Veth{LinkAttrs: attrs, PeerName: "test1"}, &netlink.Bridge{LinkAttrs: attrs}, &netlink.Dummy{LinkAttrs: attrs},
+		&netlink.Veth{LinkAttrs: attrs, PeerName: "test1"},
+		&netlink.Bridge{LinkAttrs: attrs},
+		&netlink.Dummy{LinkAttrs: attrs},
 	}
 	for i, link := range links { // a kernel need not have all of them
 		if err = netlink.LinkAdd(link); err == nil {

@@ -25,7 +25,8 @@ func sysFixture() fstest.MapFS {
 			sys[link] = &fstest.MapFile{Data: []byte(up + "devices/" + path), Mode: fs.ModeSymlink}
 		}
 	}
-	device("pci0000:00/0000:00:01.0", "DRIVER=ahci\nPCI_ID=8086:2922\nMODALIAS=pci:ahci\n", "bus/pci/devices/0000:00:01.0")
+	device("pci0000:00/0000:00:01.0", "DRIVER=ahci\nPCI_ID=8086:2922\nMODALIAS=pci:ahci\n",
+		"bus/pci/devices/0000:00:01.0")
 	device("pci0000:00/0000:00:02.0", "MODALIAS=pci:e1000\n", "bus/pci/devices/0000:00:02.0")
 	device("pci0000:00/0000:00:03.0", "MODALIAS=pci:e1000\n", "bus/pci/devices/0000:00:03.0")
 	device("pci0000:00/0000:00:01.0/block/sda", "MAJOR=8\nMINOR=0\nDEVNAME=sda\nDEVTYPE=disk\n", "class/block/sda")

@@ -87,7 +87,8 @@ func FuzzGuestsOf(f *testing.F) {
 		}
 		for _, g := range found {
 			for _, file := range g.files {
-				if !fs.ValidPath(file.path) || !strings.HasPrefix(file.path, g.name+"/") || strings.HasPrefix(g.name, ".") {
+				if !fs.ValidPath(file.path) || !strings.HasPrefix(file.path, g.name+"/") ||
+					strings.HasPrefix(g.name, ".") {
 					t.Errorf("guest %q has the file %q", g.name, file.path)
 				}
 			}

@@ -155,7 +155,8 @@ func (f *fetcher) checkList(text []byte) ([]guest, error) {
 	}
 	if sum, pin := sha256.Sum256(text), f.Source.Pin; pin != nil && sum != *pin {
 		return nil, &fault{
-			err:    fmt.Errorf("%s is not the one that %s names: its SHA-256 is %x", sha256sums.Name, boot.KeyGuestsSum, sum),
+			err: fmt.Errorf("%s is not the one that %s names: its SHA-256 is %x",
+				sha256sums.Name, boot.KeyGuestsSum, sum),
 			remedy: "find out who changed the list; if it was you, correct " + boot.KeyGuestsSum,
 		}
 	}

@@ -256,7 +256,8 @@ func TestEveryOutcomeIsCounted(t *testing.T) {
 		if filepath.Base(dir) != "tty8" {
 			return start(ctx, dir)
 		}
-		if got, err := os.ReadFile(filepath.Join(dir, "disk.img")); err != nil || string(got) != content["tty8/disk.img"] {
+		got, err := os.ReadFile(filepath.Join(dir, "disk.img"))
+		if err != nil || string(got) != content["tty8/disk.img"] {
 			t.Errorf("started without its disk: %v", err)
 		}
 		r.refused = append(r.refused, "tty8: xl refuses it")

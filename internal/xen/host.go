@@ -24,7 +24,8 @@ type Host struct {
 // PVH says whether PVH and HVM guests can run: the CPU has VT-x or AMD-V, and there are nested
 // pages, or the hypervisor's shadow pages in their place.
 func (h Host) PVH() bool {
-	return slices.Contains(h.VirtCaps, "hvm") && (slices.Contains(h.VirtCaps, "hap") || slices.Contains(h.VirtCaps, "shadow"))
+	return slices.Contains(h.VirtCaps, "hvm") &&
+		(slices.Contains(h.VirtCaps, "hap") || slices.Contains(h.VirtCaps, "shadow"))
 }
 
 // Info asks the hypervisor about the machine through "xl info". (/sys/hypervisor has the abilities, but not

@@ -67,12 +67,14 @@ func programError(stderr []byte, err error) error {
 
 // logPrefix is what Xen's logger puts before a message: "libxl: error:
 // libxl_device.c:1259:device_hotplug_child_death_cb: Domain 3:", and "script: " of a hotplug error.
-var logPrefix = regexp.MustCompile(`^(?:libxl|xc|xl|xenguest|libxl-save-helper): \w+: (?:[\w.-]+:\d+:\w+: )?(?:Domain \d+:)?(?:script: )?`)
+var logPrefix = regexp.MustCompile(`^(?:libxl|xc|xl|xenguest|libxl-save-helper): \w+: ` +
+	`(?:[\w.-]+:\d+:\w+: )?(?:Domain \d+:)?(?:script: )?`)
 
 // consequences follow from an error that was printed before them.
 var consequences = []string{
-	"Parsing config", "cannot (re-)build domain", "exited with error status", "Non-existant domain", "Non-existent domain",
-	"Unable to destroy guest", "Destruction of domain failed", "unable to add disk devices", "unable to add vif devices",
+	"Parsing config", "cannot (re-)build domain", "exited with error status",
+	"Non-existant domain", "Non-existent domain", "Unable to destroy guest", "Destruction of domain failed",
+	"unable to add disk devices", "unable to add vif devices",
 }
 
 // Limits of a cleaned error: it goes onto one console line.

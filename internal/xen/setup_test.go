@@ -44,7 +44,9 @@ func TestMakeDirectories(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]fs.FileMode{
-		"run/xen": fs.ModeDir | 0o700, "var/lock": fs.ModeDir | fs.ModeSticky | 0o777, "var/lib/xen": fs.ModeDir | 0o755,
+		"run/xen":     fs.ModeDir | 0o700,
+		"var/lock":    fs.ModeDir | fs.ModeSticky | 0o777,
+		"var/lib/xen": fs.ModeDir | 0o755,
 	} {
 		info, err := os.Stat(filepath.Join(root, path))
 		if err != nil || info.Mode() != want {
@@ -56,7 +58,9 @@ func TestMakeDirectories(t *testing.T) {
 // On Debian /var/lock points into /run, which is empty after every boot.
 func TestMakeDirectoriesBehindLink(t *testing.T) {
 	root := t.TempDir()
-	if err := errors.Join(os.MkdirAll(filepath.Join(root, "var"), 0o755), os.Symlink("../run/lock", filepath.Join(root, "var/lock"))); err != nil {
+	err := errors.Join(
+		os.MkdirAll(filepath.Join(root, "var"), 0o755), os.Symlink("../run/lock", filepath.Join(root, "var/lock")))
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := makeDirectories(root); err != nil {

@@ -31,10 +31,12 @@ func TestShutdownAll(t *testing.T) {
 	x.immortal[3] = true
 	ends := endings{}
 	err := x.toolstack(t).ShutdownAll(t.Context(), 200*time.Millisecond, ends.add)
-	if err == nil || !strings.Contains(err.Error(), "domain 3: it is still there") || strings.Contains(err.Error(), "domain 2") {
+	if err == nil || !strings.Contains(err.Error(), "domain 3: it is still there") ||
+		strings.Contains(err.Error(), "domain 2") {
 		t.Errorf("error %v", err)
 	}
-	if want := map[string]bool{"good": false, "stubborn": true, "immortal": true}; !reflect.DeepEqual(ends.forced(), want) {
+	want := map[string]bool{"good": false, "stubborn": true, "immortal": true}
+	if !reflect.DeepEqual(ends.forced(), want) {
 		t.Errorf("forced %v, want %v", ends.forced(), want)
 	}
 	for _, call := range []string{"shutdown -F 1", "destroy 1", "destroy 2"} {
@@ -128,7 +130,8 @@ func TestShutdownAllOfUnfinishedDomains(t *testing.T) {
 	if err == nil || strings.Count(err.Error(), "domain") != 1 || !strings.Contains(err.Error(), "domain 3") {
 		t.Errorf("error %v", err)
 	}
-	if !errors.Is(ends["half-built"].Err, errPaused) || ends["good"].Err != nil || !errors.Is(ends["late"].Err, errLate) {
+	if !errors.Is(ends["half-built"].Err, errPaused) || ends["good"].Err != nil ||
+		!errors.Is(ends["late"].Err, errLate) {
 		t.Errorf("ended %v", ends)
 	}
 	if crashed := ends["crashed"]; crashed.Forced || crashed.Err != nil {

@@ -109,7 +109,8 @@ func (x *fakeXL) list() []byte {
 	for domid := range 30 {
 		if name, ok := x.server.Get(home(domid) + "/name"); ok {
 			state := cmp.Or(x.states[domid], "-b----")
-			out += fmt.Sprintf("%-40s %5d %5d %5d     %s  %8.1f %s %8s %16s\n", name, domid, 96, 1, state, 1.5, uuidOf(domid), "-", "-")
+			out += fmt.Sprintf("%-40s %5d %5d %5d     %s  %8.1f %s %8s %16s\n",
+				name, domid, 96, 1, state, 1.5, uuidOf(domid), "-", "-")
 		}
 	}
 	return []byte(out)
@@ -122,20 +123,39 @@ func (x *fakeXL) called(call string) bool {
 	return slices.Contains(x.calls, call)
 }
 
-const listHeading = "Name                                        ID   Mem VCPUs\tState\tTime(s)   UUID                            Reason-Code\tSecurity Label\n"
+const listHeading = "Name                                        ID   Mem VCPUs\tState\tTime(s)   " +
+	"UUID                            Reason-Code\tSecurity Label\n"
 
 func TestParseList(t *testing.T) {
-	got, err := parseList(strings.NewReader(listHeading + `Domain-0                                     0   256     2     r-----      10.2 00000000-0000-0000-0000-000000000000        -                -
-a name  with spaces 7                       12    96     1     ---srd       0.1 6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3a        1                -
-(null)                                       3     0     0     --ps-d       0.4 6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3b        0 system_u:object_r:domU_t
-crashed                                      4    64     1     ---sc-       0.4 6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3c        3                -
-reset                                        5    64     1     ---s?-       0.4 6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3d        5                -
-`))
+	const list = listHeading +
+		"Domain-0                                     0   256     2     r-----      10.2 " +
+		"00000000-0000-0000-0000-000000000000        -                -\n" +
+		"a name  with spaces 7                       12    96     1     ---srd       0.1 " +
+		"6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3a        1                -\n" +
+		"(null)                                       3     0     0     --ps-d       0.4 " +
+		"6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3b        0 system_u:object_r:domU_t\n" +
+		"crashed                                      4    64     1     ---sc-       0.4 " +
+		"6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3c        3                -\n" +
+		"reset                                        5    64     1     ---s?-       0.4 " +
+		"6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3d        5                -\n"
+	got, err := parseList(strings.NewReader(list))
 	want := []host.Domain{
-		{Domid: 12, UUID: "6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3a", Name: "a name  with spaces 7", MemoryKiB: 96 << 10, Dying: true, Shutdown: host.Reboot},
-		{Domid: 3, UUID: "6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3b", Paused: true, Dying: true, Shutdown: host.PowerOff},
-		{Domid: 4, UUID: "6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3c", Name: "crashed", MemoryKiB: 64 << 10, Shutdown: host.Crash},
-		{Domid: 5, UUID: "6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3d", Name: "reset", MemoryKiB: 64 << 10, Shutdown: host.SoftReset},
+		{
+			Domid: 12, UUID: "6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3a", Name: "a name  with spaces 7",
+			MemoryKiB: 96 << 10, Dying: true, Shutdown: host.Reboot,
+		},
+		{
+			Domid: 3, UUID: "6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3b",
+			Paused: true, Dying: true, Shutdown: host.PowerOff,
+		},
+		{
+			Domid: 4, UUID: "6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3c", Name: "crashed",
+			MemoryKiB: 64 << 10, Shutdown: host.Crash,
+		},
+		{
+			Domid: 5, UUID: "6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3d", Name: "reset",
+			MemoryKiB: 64 << 10, Shutdown: host.SoftReset,
+		},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("%+v, %v", got, err)
@@ -165,11 +185,11 @@ func FuzzParseList(f *testing.F) {
 }
 
 func TestCreate(t *testing.T) {
-	const said = `libxl: error: libxl_device.c:1259:device_hotplug_child_death_cb: script: bridge xenbr9 (create it): no such link
-libxl: error: libxl_create.c:1970:domcreate_attach_devices: Domain 5:unable to add vif devices
-libxl: error: libxl_domain.c:1183:libxl__destroy_domid: Domain 5:Non-existant domain
-libxl: error: libxl_domain.c:1137:domain_destroy_callback: Domain 5:Unable to destroy guest
-`
+	const said = "libxl: error: libxl_device.c:1259:device_hotplug_child_death_cb: " +
+		"script: bridge xenbr9 (create it): no such link\n" +
+		"libxl: error: libxl_create.c:1970:domcreate_attach_devices: Domain 5:unable to add vif devices\n" +
+		"libxl: error: libxl_domain.c:1183:libxl__destroy_domid: Domain 5:Non-existant domain\n" +
+		"libxl: error: libxl_domain.c:1137:domain_destroy_callback: Domain 5:Unable to destroy guest\n"
 	x := NewToolstack(func(context.Context, string, ...string) ([]byte, []byte, error) {
 		return nil, []byte(said), errors.New("exit status 3")
 	}, nil)
@@ -183,11 +203,16 @@ libxl: error: libxl_domain.c:1137:domain_destroy_callback: Domain 5:Unable to de
 func TestCleanError(t *testing.T) {
 	tests := []struct{ name, in, want string }{
 		{"nothing", "", ""},
-		{"configuration", "/g/a.cfg:3: config parsing error near `=': syntax error\nFailed to parse config: Invalid argument\n", "/g/a.cfg:3: config parsing error near `=': syntax error; Failed to parse config: Invalid argument"},
+		{"configuration",
+			"/g/a.cfg:3: config parsing error near `=': syntax error\nFailed to parse config: Invalid argument\n",
+			"/g/a.cfg:3: config parsing error near `=': syntax error; Failed to parse config: Invalid argument"},
 		{"memory", "failed to free memory for the domain\n", "failed to free memory for the domain"},
-		{"xc", "xc: error: panic: xg_dom_core.c:756: xc_dom_find_loader: no loader found: Invalid kernel\nlibxl: error: libxl_dom.c:573:libxl__build_dom: xc_dom_parse_image failed\nlibxl: error: libxl_create.c:1709:domcreate_rebuild_done: Domain 2:cannot (re-)build domain: -3\n",
+		{"xc", "xc: error: panic: xg_dom_core.c:756: xc_dom_find_loader: no loader found: Invalid kernel\n" +
+			"libxl: error: libxl_dom.c:573:libxl__build_dom: xc_dom_parse_image failed\n" +
+			"libxl: error: libxl_create.c:1709:domcreate_rebuild_done: Domain 2:cannot (re-)build domain: -3\n",
 			"panic: xg_dom_core.c:756: xc_dom_find_loader: no loader found: Invalid kernel; xc_dom_parse_image failed"},
-		{"only consequences", "libxl: error: libxl_exec.c:117:report: x exited with error status 1\n", "x exited with error status 1"},
+		{"only consequences", "libxl: error: libxl_exec.c:117:report: x exited with error status 1\n",
+			"x exited with error status 1"},
 		{"repetition", "a\na\nb\n", "a; b"},
 		{"too many", "a\nb\nc\nd\n", "b; c; d"},
 		{"escapes", "libxl: error: x: \x1b[2J\xff\n", `x: \x1b[2J\xff`},

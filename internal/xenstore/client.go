@@ -58,7 +58,8 @@ func Open(ctx context.Context) (*Client, error) {
 	if err == nil {
 		return client, nil
 	}
-	return nil, fmt.Errorf("open xenstore (is xenstored running, and this kernel under Xen?): %w", errors.Join(append(failures, err)...))
+	return nil, fmt.Errorf("open xenstore (is xenstored running, and this kernel under Xen?): %w",
+		errors.Join(append(failures, err)...))
 }
 
 // Dial connects to xenstored's socket.

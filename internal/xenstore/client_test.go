@@ -35,7 +35,8 @@ func TestReadWriteDirectory(t *testing.T) {
 	if value, err := client.Read(ctx, "/local/domain/2"); err != nil || value != "" {
 		t.Errorf("read of an empty node: %q, %v", value, err)
 	}
-	if names, err := client.Directory(ctx, "/local/domain"); err != nil || !reflect.DeepEqual(names, []string{"1", "2"}) {
+	names, err := client.Directory(ctx, "/local/domain")
+	if err != nil || !reflect.DeepEqual(names, []string{"1", "2"}) {
 		t.Errorf("directory %q, %v", names, err)
 	}
 	if names, err := client.Directory(ctx, "/local/domain/2"); err != nil || names != nil {
@@ -67,8 +68,10 @@ func TestErrorsNameOperationAndPath(t *testing.T) {
 		{"parent missing", client.Rm(ctx, "/none/x"), "xenstore rm /none/x: no such file", syscall.ENOENT},
 		{"empty path", client.Rm(ctx, ""), "empty path", nil},
 		{"NUL in path", client.Rm(ctx, "/a\x00b"), "NUL", nil},
-		{"long path", client.Rm(ctx, "/"+strings.Repeat("a", xenstore.PathMax)), "3073 bytes, limit 3072", xenstore.ErrTooLong},
-		{"long value", client.Write(ctx, "/a", strings.Repeat("v", xenstore.PayloadMax-2)), "4097 bytes, limit 4096", xenstore.ErrTooLong},
+		{"long path", client.Rm(ctx, "/"+strings.Repeat("a", xenstore.PathMax)),
+			"3073 bytes, limit 3072", xenstore.ErrTooLong},
+		{"long value", client.Write(ctx, "/a", strings.Repeat("v", xenstore.PayloadMax-2)),
+			"4097 bytes, limit 4096", xenstore.ErrTooLong},
 	}
 	for _, test := range tests {
 		if test.err == nil || !strings.Contains(test.err.Error(), test.want) {
@@ -78,7 +81,8 @@ func TestErrorsNameOperationAndPath(t *testing.T) {
 			t.Errorf("%s: %v does not match %v", test.name, test.err, test.is)
 		}
 	}
-	must(t, client.Write(ctx, "/a", strings.Repeat("v", xenstore.PayloadMax-3))) // the connection lives, the limit is exact
+	// The connection lives, the limit is exact.
+	must(t, client.Write(ctx, "/a", strings.Repeat("v", xenstore.PayloadMax-3)))
 }
 
 func TestConcurrentRequests(t *testing.T) {

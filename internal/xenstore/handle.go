@@ -70,7 +70,8 @@ func (h handle) DomainPath(ctx context.Context, domid int) (string, error) {
 	}
 	parts := splitStrings(reply)
 	if len(parts) != 1 {
-		return "", &Error{Op: "get domain path", Path: strconv.Itoa(domid), Err: fmt.Errorf("%d strings in the reply, want 1", len(parts))}
+		err := fmt.Errorf("%d strings in the reply, want 1", len(parts))
+		return "", &Error{Op: "get domain path", Path: strconv.Itoa(domid), Err: err}
 	}
 	return parts[0], nil
 }

@@ -72,7 +72,8 @@ func readMessage(r io.Reader) (message, error) {
 	}
 	length := binary.LittleEndian.Uint32(header[12:])
 	if length > PayloadMax {
-		return message{}, fmt.Errorf("message of type %d claims %d bytes, limit %d: %w", m.kind, length, PayloadMax, ErrTooLong)
+		return message{}, fmt.Errorf("message of type %d claims %d bytes, limit %d: %w",
+			m.kind, length, PayloadMax, ErrTooLong)
 	}
 	m.payload = make([]byte, length)
 	if _, err := io.ReadFull(r, m.payload); err != nil {

@@ -48,7 +48,8 @@ func FuzzReadMessage(f *testing.F) {
 		if !bytes.HasPrefix(data, m.encode()) {
 			t.Errorf("% x became % x", data, m.encode())
 		}
-		if parts := splitStrings(m.payload); len(parts) > 0 && !reflect.DeepEqual(splitStrings(joinStrings(parts...)), parts) {
+		parts := splitStrings(m.payload)
+		if len(parts) > 0 && !reflect.DeepEqual(splitStrings(joinStrings(parts...)), parts) {
 			t.Errorf("strings %q do not survive", parts)
 		}
 		_ = decodeError(m.payload)

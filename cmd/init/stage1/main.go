@@ -28,7 +28,8 @@ func main() {
 		err = unix.Exec(boot.InitProgram, []string{"init"}, os.Environ())
 	}
 	// Standard error is the console. Process 1 must not end: the kernel would panic.
-	fmt.Fprintf(os.Stderr, "\nzerodisc: cannot start: %v\nThe initrd is damaged: check the disc, or write it anew. Rebooting in %v.\n", err, patience)
+	fmt.Fprintf(os.Stderr, "\nzerodisc: cannot start: %v\n"+
+		"The initrd is damaged: check the disc, or write it anew. Rebooting in %v.\n", err, patience)
 	time.Sleep(patience)
 	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
 	select {}
