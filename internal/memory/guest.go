@@ -145,6 +145,9 @@ func (l *Ledger) giveUp(ctx context.Context, missing int64) (int64, error) {
 	return l.source.GiveUp(ctx, missing)
 }
 
+// slackKiB is what dom0 keeps free while domains are made side by side: CreateKiB has what xl takes at its worst.
+const slackKiB = 16 << 10
+
 // errEnded says that a guest's memory was given back already.
 var errEnded = errors.New("the guest's memory was given back")
 
@@ -161,7 +164,7 @@ func (g *Guest) Create(ctx context.Context, limit int) (done func(), err error) 
 		}
 		available, _ := l.available() // what is not known is nothing
 		settled := l.settled
-		if l.creating == 0 || l.creating < limit && available >= CreateKiB+KeepKiB/3 {
+		if l.creating == 0 || l.creating < limit && available >= CreateKiB+slackKiB {
 			l.creating++
 			g.account.moving = true
 			work := l.open(g.account.owner+" (being created)", 0, CreateKiB)
