@@ -86,7 +86,7 @@ func (l *Ledger) admit(wants []Want, free, spare int64) []Admission {
 	answers := make([]Admission, len(wants))
 	for i, want := range wants {
 		if want.NeedKiB > free {
-			answers[i].Err = &NoRoom{Pool: "Xen", NeedKiB: want.NeedKiB, FreeKiB: max(0, room(free, spare))}
+			answers[i].Err = &NoRoom{Pool: "Xen", NeedKiB: want.NeedKiB, FreeKiB: room(free, spare)}
 			continue
 		}
 		free, spare = free-want.NeedKiB, spare-RunKiB
