@@ -18,6 +18,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/stage"
 	"github.com/zerodisc/zerodisc/internal/supervise"
 	"github.com/zerodisc/zerodisc/internal/xen"
+	"github.com/zerodisc/zerodisc/internal/zram"
 )
 
 // shellsAtLast is when, after init's start, the consoles get their shells, booted or not.
@@ -36,7 +37,7 @@ type dom0 struct {
 // the kernel would ask for one at a time.
 var dom0Modules = []string{
 	"xenfs", "xen_evtchn", "xen_gntdev", "xen_gntalloc", "xen_privcmd", "xen_acpi_processor",
-	"xen_netback", "xen_blkback", "bridge",
+	"xen_netback", "xen_blkback", "bridge", zram.Module,
 }
 
 // runDom0 boots dom0, keeps it going until somebody asks for its end, and returns how it ends.
@@ -69,6 +70,7 @@ func (d *dom0) boot(ctx context.Context) {
 	stage.Run(ctx, d.stageEnded, []stage.Stage{
 		{Name: "tools", Run: mountTools, Remedy: "the initrd is damaged: check the disc"},
 		{Name: "devices", Run: d.findDevices, Remedy: "devices that came late are still taken; see dmesg"},
+		{Name: "swap", Run: makeSwap, Remedy: "dom0 cannot spare as much memory for guests as it should; see dmesg"},
 		{Name: "xen", Run: d.startXen, Remedy: "boot an entry of the menu that starts Xen; see xl dmesg"},
 		{Name: "network", Run: d.startNetwork, Remedy: "guests with a vif are refused; see ip link"},
 		{
@@ -82,6 +84,16 @@ func (d *dom0) boot(ctx context.Context) {
 	}
 	d.tell(host.Ready{Took: time.Since(d.start)})
 	shells()
+}
+
+// makeSwap gives dom0 swap space in RAM for half of its memory, which then takes a quarter of it at most. It
+// lets dom0 spare what xl needs only while it creates a guest, and what idle programs have written.
+func makeSwap(context.Context) error {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return err
+	}
+	return zram.Swap(int64(info.Totalram) * int64(info.Unit) / 2 &^ int64(os.Getpagesize()-1))
 }
 
 // startXen starts Xen's daemons, learns what the machine can do, and starts what owns guests.

@@ -26,9 +26,9 @@ type Source struct {
 	GiveUp func(ctx context.Context, kib int64) (int64, error)
 }
 
-// KeepKiB is what dom0 keeps free of its memory, whatever guests would like to have: what a xl that is
-// started takes, and some for the kernel's caches.
-const KeepKiB = 96 << 10
+// KeepKiB is what dom0 keeps free of its memory, whatever guests would like to have. It is less than CreateKiB: on a
+// host that is full, the kernel that xl unpacks is partly in swap space, as is what idle programs have written.
+const KeepKiB = 24 << 10
 
 // Ledger keeps account of reservations. Its methods may be called from any goroutine.
 type Ledger struct {

@@ -61,7 +61,7 @@ func admitOne(t *testing.T, l *Ledger, owner string, kib int64) *Guest {
 }
 
 func TestAdmitInOrder(t *testing.T) {
-	m := &machine{xen: 300 * mib, dom0: 120 * mib}
+	m := &machine{xen: 300 * mib, dom0: KeepKiB + 24*mib}
 	l := m.ledger()
 	answers, err := l.Admit(t.Context(), []Want{{"a", 200 * mib}, {"b", 150 * mib}, {"c", 100 * mib}})
 	if err != nil || answers[0].Err != nil || answers[2].Err != nil {
@@ -72,7 +72,7 @@ func TestAdmitInOrder(t *testing.T) {
 	if !errors.As(answers[1].Err, &full) || full.FreeKiB != 120*mib || full.NeedKiB != 150*mib {
 		t.Errorf("b: %v", answers[1].Err)
 	}
-	if m.asked != 1 || m.dom0 != 120*mib {
+	if m.asked != 1 || m.dom0 != KeepKiB+24*mib {
 		t.Errorf("Xen was asked %d times for three guests, dom0 has %d KiB", m.asked, m.dom0)
 	}
 	if got := l.owners(); !slices.Equal(got, []string{"a", "c"}) {
@@ -82,7 +82,7 @@ func TestAdmitInOrder(t *testing.T) {
 
 // What is reserved and not taken still looks free to Xen.
 func TestReservedIsNotFree(t *testing.T) {
-	m := &machine{xen: 300 * mib, dom0: 100 * mib}
+	m := &machine{xen: 300 * mib, dom0: KeepKiB + 4*mib}
 	l := m.ledger()
 	a := admitOne(t, l, "a", 200*mib)
 	if answers, _ := l.Admit(t.Context(), []Want{{"b", 150 * mib}}); answers[0].Err == nil {
@@ -97,7 +97,7 @@ func TestReservedIsNotFree(t *testing.T) {
 
 // Between two domains of one guest its memory is free to Xen and nobody else's.
 func TestRestartKeepsTheMemory(t *testing.T) {
-	m := &machine{xen: 300 * mib, dom0: 100 * mib}
+	m := &machine{xen: 300 * mib, dom0: KeepKiB + 4*mib}
 	l := m.ledger()
 	a := admitOne(t, l, "a", 200*mib)
 	m.xen -= 200 * mib
@@ -115,18 +115,18 @@ func TestRestartKeepsTheMemory(t *testing.T) {
 }
 
 func TestDom0GivesUpWhatItCanSpare(t *testing.T) {
-	m := &machine{xen: 100 * mib, dom0: 200 * mib}
+	m := &machine{xen: 100 * mib, dom0: KeepKiB + 104*mib}
 	l := m.ledger()
 	admitOne(t, l, "a", 150*mib)
-	if m.dom0 != 150*mib {
+	if m.dom0 != KeepKiB+54*mib {
 		t.Errorf("dom0 has %d KiB, want 50 MiB less", m.dom0)
 	}
 	if got := l.owners(); !slices.Equal(got, []string{"a"}) {
 		t.Errorf("owners %q", got)
 	}
-	m = &machine{xen: 100 * mib, dom0: 200 * mib, stuck: true}
+	m = &machine{xen: 100 * mib, dom0: KeepKiB + 104*mib, stuck: true}
 	answers, err := m.ledger().Admit(t.Context(), []Want{{"a", 150 * mib}})
-	if err != nil || answers[0].Err == nil || m.dom0 != 175*mib {
+	if err != nil || answers[0].Err == nil || m.dom0 != KeepKiB+79*mib {
 		t.Errorf("%v %v, dom0 has %d KiB", err, answers, m.dom0)
 	}
 }
@@ -147,7 +147,7 @@ func TestDom0KeepsWhatGuestsCostIt(t *testing.T) {
 // not refused for that: it waits.
 func TestNobodyIsRefusedWhileADomainIsMade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &machine{xen: 300 * mib, dom0: 200 * mib}
+		m := &machine{xen: 300 * mib, dom0: KeepKiB + 104*mib}
 		l := m.ledger()
 		a := admitOne(t, l, "a", 150*mib)
 		done, err := a.Create(t.Context(), 2)
@@ -210,7 +210,7 @@ func TestOneCreationAtATimeWhenDom0IsShort(t *testing.T) {
 }
 
 func TestFiles(t *testing.T) {
-	m := &machine{xen: 0, dom0: 200 * mib}
+	m := &machine{xen: 0, dom0: KeepKiB + 104*mib}
 	l := m.ledger()
 	f := l.Files("web")
 	if err := f.Grow(100 << 20); err != nil {
@@ -225,21 +225,21 @@ func TestFiles(t *testing.T) {
 	if err := other.Ensure(1); err != nil { // a step is 1 MiB
 		t.Error(err)
 	}
-	if kib, _ := l.AvailableKiB(); kib != 99*mib {
-		t.Errorf("%d KiB are left, want 99 MiB", kib)
+	if kib, _ := l.AvailableKiB(); kib != KeepKiB+3*mib {
+		t.Errorf("%d KiB are left, want 3 MiB and what dom0 keeps", kib)
 	}
 	m.dom0 -= 60 * mib
 	f.Wrote(60 << 20)
-	if kib, _ := l.AvailableKiB(); kib != 99*mib {
-		t.Errorf("%d KiB are left after 60 MiB were written, want 99 MiB", kib)
+	if kib, _ := l.AvailableKiB(); kib != KeepKiB+3*mib {
+		t.Errorf("%d KiB are left after 60 MiB were written, want 3 MiB and what dom0 keeps", kib)
 	}
 	m.dom0 += 60 * mib
 	f.Wrote(-60 << 20)
 	f.Wrote(10 << 20)
 	m.dom0 -= 10 * mib
 	f.Settle()
-	if kib, _ := l.AvailableKiB(); kib != 189*mib {
-		t.Errorf("%d KiB are left after the rest was given back, want 189 MiB", kib)
+	if kib, _ := l.AvailableKiB(); kib != KeepKiB+93*mib {
+		t.Errorf("%d KiB are left after the rest was given back, want 93 MiB and what dom0 keeps", kib)
 	}
 	f.Release()
 	other.Release()

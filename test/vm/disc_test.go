@@ -96,12 +96,12 @@ func TestUEFIDisc(t *testing.T) {
 	})
 }
 
-// TestSmallHost boots a stick, which has got a partition of its owner since, in a machine with 512 MB, and
-// reboots it from the keyboard.
+// TestSmallHost boots a stick, which has got a partition of its owner since, in the smallest machine that runs both
+// guests, and reboots it from the keyboard.
 func TestSmallHost(t *testing.T) {
 	t.Parallel()
 	stick := withLaterPartition(t, Image())
-	Story(t, qemu.Machine{ISO: stick, Firmware: qemu.BIOS, Medium: qemu.USB, MemoryMiB: 512}, func(m *VM) {
+	Story(t, qemu.Machine{ISO: stick, Firmware: qemu.BIOS, Medium: qemu.USB, MemoryMiB: 384}, func(m *VM) {
 		m.waitGuests()
 		m.Run("Ctrl-Alt-Del", (*VM).checkCtrlAltDel)
 	})
