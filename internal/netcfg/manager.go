@@ -102,6 +102,10 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 }
 
+// lookGap is the shortest time between two looks that changes are the reason for. They come in bursts, a dozen for each
+// guest that gets a vif, a guest can cause as many as it likes, and a look goes through all links.
+const lookGap = 50 * time.Millisecond
+
 // wait returns when something happened that reconcile has to look at.
 func (m *Manager) wait(ctx context.Context, changed <-chan struct{}) error {
 	timer := time.NewTimer(m.untilDeadline())
@@ -110,6 +114,7 @@ func (m *Manager) wait(ctx context.Context, changed <-chan struct{}) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-changed:
+		rest(ctx, lookGap-time.Since(m.looked))
 	case <-timer.C:
 	case state := <-m.session.reports():
 		m.onState(state)
