@@ -86,7 +86,7 @@ func (d *dom0) boot(ctx context.Context) {
 	shells()
 }
 
-// makeSwap gives dom0 swap space in RAM for half of its memory, which then takes a quarter of it at most. It
+// makeSwap gives dom0 swap space in RAM for half of its memory, which takes about a quarter of it when it is full. It
 // lets dom0 spare what xl needs only while it creates a guest, and what idle programs have written.
 func makeSwap(context.Context) error {
 	var info unix.Sysinfo_t
