@@ -96,8 +96,8 @@ func TestUEFIDisc(t *testing.T) {
 	})
 }
 
-// TestSmallHost boots a stick, which has got a partition of its owner since, in the smallest machine that runs both
-// guests, and reboots it from the keyboard.
+// TestSmallHost boots a stick, which has got a partition of its owner since, in the smallest BIOS machine that runs
+// both guests, and reboots it from the keyboard.
 func TestSmallHost(t *testing.T) {
 	t.Parallel()
 	stick := withLaterPartition(t, Image())
