@@ -109,8 +109,9 @@ var (
 	runSide = []string{
 		"internal/boundedlog", "internal/checksum", "internal/console", "internal/control", "internal/host",
 		"internal/hotplug", "internal/loopdev", "internal/media", "internal/memory", "internal/namespace",
-		"internal/netcfg", "internal/oom", "internal/pid1", "internal/power", "internal/report", "internal/stage",
-		"internal/supervise", "internal/uevent", "internal/webstore", "internal/xen", "internal/xenstore",
+		"internal/netcfg", "internal/oom", "internal/pid1", "internal/power", "internal/readonly", "internal/report",
+		"internal/stage", "internal/supervise", "internal/uevent", "internal/webstore", "internal/xen",
+		"internal/xenstore",
 	}
 )
 

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/blkid"
 	"github.com/zerodisc/zerodisc/internal/bytesize"
 	"github.com/zerodisc/zerodisc/internal/disks"
 	"github.com/zerodisc/zerodisc/internal/host"
@@ -214,14 +215,14 @@ func identify(name string) string {
 		return "cannot be opened"
 	}
 	defer f.Close()
-	content, err := disks.Identify(f)
+	content, err := blkid.IdentifyFile(f)
 	switch {
 	case errors.Is(err, unix.ENOMEDIUM):
 		return ""
-	case err != nil:
+	case err != nil && content.Type == "":
 		return "cannot be read"
 	case content.Label != "":
-		return fmt.Sprintf(`%s "%s"`, content.Type, content.Label)
+		return fmt.Sprintf(`%s "%s"`, content.Type, printable.Line(content.Label))
 	}
 	return content.Type
 }

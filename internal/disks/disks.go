@@ -1,5 +1,4 @@
-// Package disks lists a machine's disks and partitions and says what is on them, by reading and
-// without mounting anything.
+// Package disks lists a machine's disks and partitions.
 package disks
 
 import (

@@ -1,11 +1,7 @@
 package disks
 
 import (
-	"bytes"
-	"errors"
 	"slices"
-	"strings"
-	"syscall"
 	"testing"
 	"testing/fstest"
 )
@@ -41,61 +37,6 @@ func TestList(t *testing.T) {
 	if _, err := List(fstest.MapFS{}); err == nil {
 		t.Error("a machine without sysfs has disks")
 	}
-}
-
-// image is a device of n bytes with texts at offsets.
-func image(n int, texts map[int]string) []byte {
-	b := make([]byte, n)
-	for at, text := range texts {
-		copy(b[at:], text)
-	}
-	return b
-}
-
-func TestIdentify(t *testing.T) {
-	const whole = 128 << 10
-	for _, test := range []struct {
-		image []byte
-		want  Content
-	}{
-		{nil, Content{}},
-		{image(whole, nil), Content{}},
-		{image(whole, map[int]string{510: "\x55\xaa"}), Content{}}, // a partition table alone
-		{image(whole, map[int]string{1080: "\x53\xef", 1144: "root"}), Content{"ext4", "root"}},
-		{image(1082, map[int]string{1080: "\x53\xef"}), Content{"ext4", ""}},
-		{image(1081, map[int]string{1080: "\x53\xef"}), Content{}},
-		{image(whole, map[int]string{82: "FAT32   ", 71: "EFI        "}), Content{"vfat", "EFI"}},
-		{image(whole, map[int]string{54: "FAT16   ", 43: "NO NAME    "}), Content{"vfat", ""}},
-		{image(whole, map[int]string{3: "NTFS    "}), Content{"ntfs", ""}},
-		{image(whole, map[int]string{0: "XFSB", 108: "twelve chars"}), Content{"xfs", "twelve chars"}},
-		{image(whole, map[int]string{65600: "_BHRfS_M", 65835: strings.Repeat("b", 256)}),
-			Content{"btrfs", strings.Repeat("b", 256)}},
-		{image(whole, map[int]string{4086: "SWAPSPACE2"}), Content{"swap", ""}},
-		{image(whole, map[int]string{32769: "CD001", 32808: "ZERODISC                        "}),
-			Content{"iso9660", "ZERODISC"}},
-		{image(whole, map[int]string{0: "LUKS\xba\xbe"}), Content{"crypto_LUKS", ""}},
-		{image(whole, map[int]string{1080: "\x53\xef", 1144: "\x1b[2J\xff"}), Content{"ext4", `\x1b[2J\xff`}},
-	} {
-		if got, err := Identify(bytes.NewReader(test.image)); err != nil || got != test.want {
-			t.Errorf("%+v, %v, want %+v", got, err, test.want)
-		}
-	}
-	if _, err := Identify(broken{}); !errors.Is(err, syscall.EIO) {
-		t.Errorf("a device that cannot be read: %v", err)
-	}
-}
-
-type broken struct{}
-
-func (broken) ReadAt([]byte, int64) (int, error) { return 0, syscall.EIO }
-
-func FuzzIdentify(f *testing.F) {
-	f.Add(image(2048, map[int]string{1080: "\x53\xef", 1144: "root"}))
-	f.Fuzz(func(t *testing.T, head []byte) {
-		if c := identify(head); strings.ContainsAny(c.Label, "\x1b\n\x00") || c.Type == "" && c.Label != "" {
-			t.Errorf("%q", c)
-		}
-	})
 }
 
 func TestMountPoints(t *testing.T) {

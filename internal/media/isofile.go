@@ -13,6 +13,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/loopdev"
+	"github.com/zerodisc/zerodisc/internal/readonly"
 )
 
 // HostMount is where the file system is mounted that holds the medium as an ISO file. It stays so
@@ -20,7 +21,7 @@ import (
 const HostMount = "/media/.iso-host"
 
 // mountHost mounts the file system on device for reading only.
-func mountHost(device, dir string, kind fileSystem) error {
+func mountHost(device, dir string, how readonly.Mount) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -33,7 +34,7 @@ func mountHost(device, dir string, kind fileSystem) error {
 	// only, as ext4 does to clear up deleted files that were open at a crash, and the kernel does
 	// not refuse such writes to a disk (ext4_orphan_cleanup in fs/ext4/orphan.c). A loop device
 	// for reading only refuses them, and leaves the disk free to be mounted by somebody else.
-	err = loopdev.Mount(file, dir, kind.driver, unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, kind.data)
+	err = loopdev.Mount(file, dir, how.Driver, unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, how.Options)
 	if errors.Is(err, unix.ENODEV) {
 		return errors.New("this disc has no driver for it")
 	}
@@ -48,23 +49,16 @@ func mountISO(file *os.File, dir string) error {
 // tryFileSystem searches the file system on a device for the medium as an ISO file and returns its
 // path there. When it is found, it is mounted, and so is the file system.
 func (s *search) tryFileSystem(ctx context.Context, about answer) (string, error) {
-	head, err := readHead(about.device)
+	kind, how, err := fileSystem(about.device)
 	if err != nil {
 		return "", err
 	}
-	kind, err := detect(head)
-	if err != nil {
-		return "", err
-	}
-	if kind.driver == "" {
-		return "", fmt.Errorf("%s, not searched", kind.name)
-	}
-	if err := s.MountHost(about.device, about.hostDir, kind); err != nil {
-		return "", fmt.Errorf("%s, not searched: %w", kind.name, err)
+	if err := s.MountHost(about.device, about.hostDir, how); err != nil {
+		return "", fmt.Errorf("%s, not searched: %w", kind, err)
 	}
 	file, err := s.findISO(ctx, about.hostDir)
 	if err != nil {
-		return "", errors.Join(fmt.Errorf("%s: %w", kind.name, err), s.Unmount(about.hostDir))
+		return "", errors.Join(fmt.Errorf("%s: %w", kind, err), s.Unmount(about.hostDir))
 	}
 	return file, nil
 }

@@ -67,8 +67,8 @@ func TestFindTheISOFile(t *testing.T) {
 }
 
 func TestTheErrorSaysWhatWasSearched(t *testing.T) {
-	other, broken, unknown := file(t, fatImage()), file(t, fatImage()), file(t, make([]byte, headSize))
-	locked, empty := file(t, []byte(header(samples["LUKS, encrypted"]))), file(t, fatImage())
+	other, broken, unknown := file(t, fatImage()), file(t, fatImage()), file(t, make([]byte, 128<<10))
+	locked, empty := file(t, luksImage()), file(t, fatImage())
 	f, mounts := newFinder(t, map[string]fs.FS{
 		other: tree(map[string][]byte{
 			"debian.iso": discImage("DEBIAN", ""), "isos/old.iso": discImage(boot.VolumeID, "b1"),
@@ -83,7 +83,7 @@ func TestTheErrorSaysWhatWasSearched(t *testing.T) {
 		"build id b2 among 5 devices",
 		"(" + other + ": vfat: none of its ISO files (2) is the medium; /isos/old.iso: another zerodisc build)",
 		"(" + broken + ": vfat, not searched: bad superblock)",
-		"(" + locked + ": LUKS, encrypted, not searched)",
+		"(" + locked + ": crypto_LUKS, encrypted, not searched)",
 		"(" + empty + ": vfat: no ISO file in it)",
 	} {
 		if !strings.Contains(err.Error(), want) {

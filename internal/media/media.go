@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/internal/readonly"
 )
 
 // Medium is where the medium was found.
@@ -52,7 +54,7 @@ type Finder struct {
 	// the ISO file, and the ISO file; all for reading only. Unmount takes each back. They are
 	// replaced in tests.
 	Mount     func(device, dir string) error
-	MountHost func(device, dir string, kind fileSystem) error
+	MountHost func(device, dir string, how readonly.Mount) error
 	MountISO  func(file *os.File, dir string) error
 	Unmount   func(dir string) error
 }
@@ -113,6 +115,9 @@ func volumeID(device string) (string, error) {
 	}
 	return readVolumeID(f)
 }
+
+// volumeDescriptors is where the descriptors of ISO 9660 begin, bytes (ECMA-119 6.2.1).
+const volumeDescriptors = 16 * 2048
 
 // readVolumeID reads the volume identifier of an ISO 9660 file system (ECMA-119 8.4.7: the primary
 // volume descriptor at byte 32,768, identifier at offset 40, 32 bytes).

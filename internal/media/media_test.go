@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/readonly"
 )
 
 // discImage is a file that starts like a disc with the given label. What follows the header is
@@ -23,9 +24,6 @@ func discImage(label, id string) []byte {
 	copy(image[volumeDescriptors+40:], label+strings.Repeat(" ", 32-len(label)))
 	return append(image, id...)
 }
-
-// fatImage is a device that looks like one with a FAT file system.
-func fatImage() []byte { return []byte(header(samples["vfat"])) }
 
 // file writes a file and returns its name.
 func file(t *testing.T, content []byte) string {
@@ -80,7 +78,7 @@ func (k *fakeMounts) iso(image *os.File, dir string) error {
 	})
 }
 
-func (k *fakeMounts) host(device, dir string, kind fileSystem) error {
+func (k *fakeMounts) host(device, dir string, how readonly.Mount) error {
 	tree, ok := k.hosts[device]
 	if !ok {
 		return errors.New("bad superblock")
@@ -240,7 +238,7 @@ func TestFindEndsInTime(t *testing.T) {
 			f.Patience = time.Hour
 			inKernel := hang(t)
 			f.Mount = func(string, string) error { inKernel(); return errors.New("I/O error") }
-			f.MountHost = func(string, string, fileSystem) error { inKernel(); return errors.New("I/O error") }
+			f.MountHost = func(string, string, readonly.Mount) error { inKernel(); return errors.New("I/O error") }
 			done := make(chan error, 1)
 			go func() {
 				_, err := find(t, f)
@@ -267,7 +265,7 @@ func TestFindDoesNotWaitForADyingDisk(t *testing.T) {
 		f, _ := newFinder(t, nil)
 		f.Patience = time.Millisecond
 		inKernel := hang(t)
-		f.MountHost = func(string, string, fileSystem) error { inKernel(); return errors.New("I/O error") }
+		f.MountHost = func(string, string, readonly.Mount) error { inKernel(); return errors.New("I/O error") }
 		looks := 0
 		f.Devices = func() ([]string, error) {
 			if looks++; looks < 3 { // the disk's file system is being searched when the disc comes
@@ -284,14 +282,14 @@ func TestFindDoesNotWaitForADyingDisk(t *testing.T) {
 		f, mounts := newFinder(t, map[string]fs.FS{disk: tree(map[string][]byte{"z.iso": ours})}, dying, disk)
 		f.Patience = time.Millisecond
 		inKernel, hangs, dirs := hang(t), make(chan struct{}), make(chan string, 2)
-		f.MountHost = func(device, dir string, kind fileSystem) error {
+		f.MountHost = func(device, dir string, how readonly.Mount) error {
 			dirs <- dir
 			if device == dying {
 				close(hangs)
 				inKernel()
 			}
 			<-hangs // however late a busy machine begins with the first
-			return mounts.host(device, dir, kind)
+			return mounts.host(device, dir, how)
 		}
 		got, err := f.Find(t.Context(), filepath.Join(t.TempDir(), "medium"))
 		if err != nil || got != (Medium{Device: disk, File: "/z.iso"}) {
@@ -340,7 +338,7 @@ func TestFileSystemsAreLeftAlone(t *testing.T) {
 	disk := file(t, fatImage())
 	f, _ := newFinder(t, map[string]fs.FS{disk: tree(map[string][]byte{"z.iso": discImage(boot.VolumeID, "b2")})}, disk)
 	f.SearchISOFiles, f.ISOFile = false, "/z.iso"
-	f.MountHost = func(device, _ string, _ fileSystem) error {
+	f.MountHost = func(device, _ string, _ readonly.Mount) error {
 		t.Errorf("%s is mounted", device)
 		return errors.New("not now")
 	}
@@ -357,12 +355,12 @@ func TestReasonsNameWhatAPersonCanActOn(t *testing.T) {
 		},
 		searched: map[string]error{
 			"/dev/sda": errUnknown, "/dev/sda1": notAmong(2, errTooMany),
-			"/dev/sda2": errors.New("LUKS, encrypted, not searched"),
+			"/dev/sda2": errors.New("crypto_LUKS, encrypted, not searched"),
 		},
 	}
 	const want = " (/dev/sda1: none of its ISO files (2) is the medium;" +
 		" only the first 20000 names were looked at, say where it is with zerodisc.iso=PATH)" +
-		" (/dev/sda2: LUKS, encrypted, not searched) (/dev/sdb: another zerodisc build) (/dev/sr0: no disc)"
+		" (/dev/sda2: crypto_LUKS, encrypted, not searched) (/dev/sdb: another zerodisc build) (/dev/sr0: no disc)"
 	if got := s.reasons(); got != want {
 		t.Errorf("reasons:\n%s\nwant\n%s", got, want)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zerodisc/zerodisc/internal/blkid"
 	"github.com/zerodisc/zerodisc/internal/bytesize"
 	"github.com/zerodisc/zerodisc/internal/disks"
 	"github.com/zerodisc/zerodisc/internal/printable"
@@ -145,7 +146,7 @@ func describeDevice(d disks.Device) string {
 	device := "/dev/" + d.Name
 	if f, err := os.Open(device); err == nil {
 		defer f.Close()
-		if content, err := disks.Identify(f); err == nil && content.Type != "" {
+		if content, err := blkid.IdentifyFile(f); err == nil && content.Type != "" {
 			words = append(words, content.Type)
 			if content.Label != "" {
 				words = append(words, fmt.Sprintf("%q", content.Label))
