@@ -159,10 +159,20 @@ func outline(a *Archive, p programs) error {
 	return a.File("/init", p.stage1, 0o755)
 }
 
+// groups is the text of group(5).
+func groups() string {
+	var lines []string
+	for name, id := range boot.Groups {
+		lines = append(lines, fmt.Sprintf("%s:x:%d:\n", name, id))
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "")
+}
+
 // etc are the files that libraries and u-root's commands expect.
 var etc = map[string]string{
 	"/etc/passwd":        "root:x:0:0:root:/root:/bin/sh\n",
-	"/etc/group":         "root:x:0:\ntty:x:5:\n",
+	"/etc/group":         groups(),
 	"/etc/hosts":         "127.0.0.1 localhost\n::1 localhost\n",
 	"/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }

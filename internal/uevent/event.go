@@ -39,6 +39,15 @@ func (e Event) Get(key string) string {
 	return ""
 }
 
+// Vars returns all variables, KEY=VALUE. They are not to be changed.
+func (e Event) Vars() []string { return e.vars }
+
+// WithAction returns the event with another action.
+func (e Event) WithAction(action string) Event {
+	e.Action = action
+	return e
+}
+
 // Parse reads a message of the kernel: "ACTION@DEVPATH", then KEY=VALUE strings, each ended by
 // a NUL (Linux: lib/kobject_uevent.c).
 func Parse(message []byte) (Event, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,6 +32,17 @@ type Config struct {
 
 	Workers int // how many Loads at once; 0 is 8
 	Log     *slog.Logger
+
+	// Handle, if set, has all that subscribers expect of a device done before they hear of an event: links, an entry in
+	// a database. It must not block. It calls done with the event when it is through, and may call it again with a
+	// "change" of the device, as often as it finds out more.
+	Handle func(e Event, done func(Event))
+	// Remember says which devices are remembered: a new subscriber gets them at once, and they are looked for when
+	// events were lost. nil is block and network devices.
+	Remember func(Event) bool
+	// Busy, if set, is told in Run's goroutine when there is work, and when all of it is done: no event is being
+	// handled, no module loads, and coldplug is through. At first there is work. It must not block.
+	Busy func(bool)
 }
 
 // Manager loads modules for events and hands the events to subscribers. All of its state belongs to
@@ -52,6 +64,12 @@ func NewManager(config Config) *Manager {
 	if config.Log == nil {
 		config.Log = slog.Default()
 	}
+	if config.Remember == nil {
+		config.Remember = isRemembered
+	}
+	if config.Busy == nil {
+		config.Busy = func(bool) {}
+	}
 	return &Manager{config: config, requests: make(chan func(*state)), stopped: make(chan struct{})}
 }
 
@@ -63,6 +81,8 @@ type message struct {
 	loaded       string // the modalias a worker is done with, with err
 	fatal        bool   // the source is of no more use, with err
 	err          error
+	handled      bool // the event has been handled
+	first        bool // and was counted until now
 }
 
 // state is what Run's goroutine owns.
@@ -73,16 +93,19 @@ type state struct {
 	messages chan message
 	stop     context.Context
 
-	known   map[string]bool // modaliases queued, being loaded or done
-	queue   []string        // modaliases to load
-	loading int             // workers at it
+	known    map[string]bool // modaliases queued, being loaded or done
+	queue    []string        // modaliases to load
+	loading  int             // workers at it
+	handling int             // events that Handle is not through with
+	busy     bool            // as Busy was told
 
 	coldplugging bool // a coldplug is under way
 	again        bool // and another is to follow
 	last         time.Time
 	settlers     []settler
 
-	present     map[string]Event // devices of remembered subsystems, by DevPath
+	seen        map[string]Event // remembered devices by DevPath
+	present     map[string]Event // those of them that have been handled
 	subscribers map[*subscriber]bool
 }
 
@@ -101,6 +124,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer m.config.Source.Close()
 	s := newState(ctx, m.config)
 	defer s.closeSubscribers()
+	s.Busy(true)
 	go s.receive()
 	s.coldplug()
 	timer := time.NewTimer(0)
@@ -122,14 +146,24 @@ func (m *Manager) Run(ctx context.Context) error {
 		if wait, ok := s.settle(); ok {
 			timer.Reset(wait)
 		}
+		if busy := s.working(); busy != s.busy {
+			s.busy = busy
+			s.Busy(busy)
+		}
 	}
+}
+
+// working says whether there is work that Settle waits for.
+func (s *state) working() bool {
+	return s.coldplugging || s.loading > 0 || len(s.queue) > 0 || s.handling > 0
 }
 
 func newState(ctx context.Context, config Config) *state {
 	return &state{
 		Config: config, now: time.Now, last: time.Now(), stop: ctx,
-		messages: make(chan message, 64),
-		known:    map[string]bool{}, present: map[string]Event{}, subscribers: map[*subscriber]bool{},
+		messages: make(chan message, 64), busy: true,
+		known: map[string]bool{}, subscribers: map[*subscriber]bool{},
+		seen: map[string]Event{}, present: map[string]Event{},
 	}
 }
 
@@ -181,6 +215,8 @@ func (s *state) handle(m message) {
 		s.coldplugged(m.err)
 	case m.loaded != "":
 		s.loaded(m.loaded, m.err)
+	case m.handled:
+		s.handled(m.event, m.first)
 	default:
 		s.event(m.event)
 	}
@@ -211,7 +247,7 @@ func (s *state) loaded(modalias string, err error) {
 	}
 }
 
-// event queues the event's modalias and hands it to subscribers. Only devices that come disturb the
+// event queues the event's modalias and has the event handled, both at once. Only devices that come disturb the
 // quiet: a battery or a drive without a disc may report changes for ever.
 func (s *state) event(e Event) {
 	if e.Action == "add" || e.Action == "bind" {
@@ -221,7 +257,24 @@ func (s *state) event(e Event) {
 			s.queue = append(s.queue, e.Modalias)
 		}
 	}
-	s.remember(e)
+	s.remember(s.seen, e)
+	if s.Handle == nil {
+		s.handled(e, false)
+		return
+	}
+	s.handling++
+	var called atomic.Bool
+	s.Handle(e, func(e Event) {
+		s.send(message{handled: true, event: e, first: !called.Swap(true)})
+	})
+}
+
+// handled hands an event to subscribers.
+func (s *state) handled(e Event, first bool) {
+	if first {
+		s.handling--
+	}
+	s.remember(s.present, e)
 	s.publish(e)
 }
 
@@ -240,7 +293,7 @@ func (s *state) dispatch() {
 
 // settle releases those whose quiet has come, and says when the next one's may.
 func (s *state) settle() (wait time.Duration, waiting bool) {
-	if s.coldplugging || s.loading > 0 || len(s.queue) > 0 {
+	if s.working() {
 		return 0, false // whatever ends that wakes Run
 	}
 	rest := s.settlers[:0]
@@ -274,7 +327,7 @@ func (m *Manager) ask(ctx context.Context, request func(*state)) error {
 	}
 }
 
-// Settle waits until coldplug is through, no module is queued or loading, and no device has
+// Settle waits until coldplug is through, all events are handled, no module is queued or loading, and no device has
 // come for quiet. The error is ctx's, or says that the manager has stopped.
 func (m *Manager) Settle(ctx context.Context, quiet time.Duration) error {
 	done := make(chan struct{})

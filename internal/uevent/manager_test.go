@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -279,13 +278,119 @@ func TestManagerOverflowTakesAwayWhatIsGone(t *testing.T) {
 func TestColdplugDoesNotBringBackWhatIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sys := sysFixture()
-		s := newState(t.Context(), Config{Sys: sys, Log: slog.Default()})
+		s := newState(t.Context(), NewManager(Config{Sys: sys}).config)
 		s.event(Event{Action: "remove", DevPath: "/" + sdaDir, Subsystem: "block"})
 		s.event(Event{Action: "add", DevPath: "/" + sdaDir, Subsystem: "block"})
 		delete(sys, sdaDir+"/uevent")
 		s.handle(message{coldplugDone: true})
 		if len(s.present) > 0 {
 			t.Errorf("present: %v", s.present)
+		}
+	})
+}
+
+// handler is a Handle that is through when the test says so.
+type handler struct {
+	mu   sync.Mutex
+	done []func()
+}
+
+func (h *handler) handle(e Event, done func(Event)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.done = append(h.done, func() { done(e) })
+}
+
+// finish lets everything be done that was begun, and says how much that was.
+func (h *handler) finish() int {
+	h.mu.Lock()
+	done := h.done
+	h.done = nil
+	h.mu.Unlock()
+	for _, f := range done {
+		f()
+	}
+	return len(done)
+}
+
+// Subscribers hear of an event, and of a device that is there, once it has been handled; modules load meanwhile.
+func TestManagerHandlesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recorder
+		var h handler
+		var busy []bool
+		r.loads = map[string]int{}
+		src, sys := newSource(), sysFixture()
+		m := NewManager(Config{
+			Source: src, Sys: sys, Load: r.load, Handle: h.handle, Busy: func(b bool) { busy = append(busy, b) },
+		})
+		go m.Run(t.Context())
+		settled := make(chan error, 1)
+		go func() { settled <- m.Settle(t.Context(), 0) }()
+		events, err := m.Subscribe(t.Context(), func(e Event) bool { return e.Subsystem == "block" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if len(r.loads) != 2 || len(events) > 0 || len(settled) > 0 {
+			t.Errorf("before it is handled: loads %v, %d events, settled %v", r.loads, len(events), len(settled) > 0)
+		}
+		if n := h.finish(); n != 4 {
+			t.Errorf("%d events were handled, want 4", n)
+		}
+		if e := <-events; e.DevName != "sda" || <-settled != nil {
+			t.Errorf("%+v", e)
+		}
+		synctest.Wait()
+		if !slices.Equal(busy, []bool{true, false}) {
+			t.Errorf("busy: %v", busy)
+		}
+
+		// A device goes while word of it is still being handled, and its removal is lost.
+		src.events <- Event{Action: "add", DevPath: "/devices/sdb", Subsystem: "block", DevName: "sdb"}
+		src.lost <- struct{}{}
+		synctest.Wait()
+		for h.finish() > 0 {
+			synctest.Wait()
+		}
+		var last Event
+		for range 3 { // sdb comes, sda is there, sdb is gone
+			last = <-events
+		}
+		if last.Action != "remove" || last.DevName != "sdb" {
+			t.Errorf("last event %+v", last)
+		}
+	})
+}
+
+// What is found out later is reported as a change and keeps nobody waiting.
+func TestManagerPassesOnLaterChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		var later func(Event)
+		m := NewManager(Config{
+			Source: src, Sys: sysFixture(), Load: (&recorder{loads: map[string]int{}}).load,
+			Handle: func(e Event, done func(Event)) {
+				if e.DevName == "sda" {
+					later = done
+				}
+				go done(e)
+			},
+		})
+		go m.Run(t.Context())
+		events, err := m.Subscribe(t.Context(), func(e Event) bool { return e.Subsystem == "block" })
+		if err != nil || m.Settle(t.Context(), 0) != nil {
+			t.Fatal(err)
+		}
+		first := <-events
+		later(first.WithAction("change"))
+		if e := <-events; e.Action != "change" || e.DevName != "sda" {
+			t.Errorf("%+v", e)
+		}
+		if err := m.Settle(t.Context(), 0); err != nil {
+			t.Error(err)
 		}
 	})
 }

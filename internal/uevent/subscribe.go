@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// remembered are the subsystems whose devices a new subscriber gets at once.
-var remembered = map[string]bool{"block": true, "net": true}
+// isRemembered is Config.Remember unless it is set.
+func isRemembered(e Event) bool { return e.Subsystem == "block" || e.Subsystem == "net" }
 
 // subscriber gets the events that filter accepts until ctx ends.
 type subscriber struct {
@@ -47,8 +47,8 @@ func pump(ctx context.Context, in <-chan Event, out chan<- Event) {
 }
 
 // Subscribe returns the events that filter accepts, until ctx ends or the manager stops; then
-// the channel is closed. Block and network devices that are there already come first, as "add"
-// in the order of their paths. The same device may be reported as added twice. Filter runs in
+// the channel is closed. Devices that are there already and remembered, as block and network devices are, come first, as
+// "add" in the order of their paths. The same device may be reported as added twice. Filter runs in
 // the manager's goroutine: it must be quick and must not call the manager.
 func (m *Manager) Subscribe(ctx context.Context, filter func(Event) bool) (<-chan Event, error) {
 	sub := &subscriber{ctx: ctx, filter: filter, in: make(chan Event)}
@@ -67,29 +67,26 @@ func (m *Manager) Subscribe(ctx context.Context, filter func(Event) bool) (<-cha
 }
 
 // remember keeps track of the devices that are there.
-func (s *state) remember(e Event) {
-	if !remembered[e.Subsystem] {
+func (s *state) remember(devices map[string]Event, e Event) {
+	if !s.Remember(e) {
 		return
 	}
 	switch e.Action {
 	case "remove":
-		delete(s.present, e.DevPath)
+		delete(devices, e.DevPath)
 		return
 	case "move": // renamed
-		delete(s.present, e.Get("DEVPATH_OLD"))
+		delete(devices, e.Get("DEVPATH_OLD"))
 	}
-	e.Action = "add"
-	s.present[e.DevPath] = e
+	devices[e.DevPath] = e.WithAction("add")
 }
 
 // takeAwayGone makes a "remove" of each device that is no longer there: the kernel's own may have been lost, or
 // have come before coldplug's word of a device that it saw just before. To be called when coldplug is through.
 func (s *state) takeAwayGone() {
-	for _, path := range slices.Sorted(maps.Keys(s.present)) {
+	for _, path := range slices.Sorted(maps.Keys(s.seen)) {
 		if _, err := fs.Stat(s.Sys, strings.TrimPrefix(path, "/")); errors.Is(err, fs.ErrNotExist) {
-			gone := s.present[path]
-			gone.Action = "remove"
-			s.event(gone)
+			s.event(s.seen[path].WithAction("remove"))
 		}
 	}
 }
