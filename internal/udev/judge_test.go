@@ -1,6 +1,7 @@
 package udev
 
 import (
+	"bufio"
 	"os"
 	"os/exec"
 	"path"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/internal/testns"
+	"github.com/zerodisc/zerodisc/internal/uevent"
 )
 
 // judged are properties on which systemd's udevadm and this package have to agree, by the builtin that sets them.
@@ -96,7 +98,8 @@ func compareBuiltin(t *testing.T, f fixture, builtin string, concerns func(strin
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
-		t.Errorf("%s of %s: got\n  %s\nwant\n  %s", builtin, f.path, strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+		t.Errorf("%s of %s: got\n  %s\nwant\n  %s", builtin, f.path,
+			strings.Join(got, "\n  "), strings.Join(want, "\n  "))
 	}
 }
 
@@ -151,4 +154,109 @@ func udevadmLinks(t *testing.T, f fixture) []string {
 	}
 	slices.Sort(links)
 	return links
+}
+
+// TestUdevadmReadsTheDatabase has systemd's udevadm read what a manager has written.
+func TestUdevadmReadsTheDatabase(t *testing.T) {
+	if _, err := exec.LookPath("udevadm"); err != nil {
+		t.Skip(err)
+	}
+	testns.RunAsRoot(t, syscall.CLONE_NEWNS, func(t *testing.T) {
+		fakeMachine(t)
+		if err := unix.Mount("tmpfs", "/dev", "tmpfs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		for name, number := range map[string]uint64{"null": unix.Mkdev(1, 3), "sda1": unix.Mkdev(8, 1)} {
+			kind := map[bool]uint32{true: unix.S_IFCHR, false: unix.S_IFBLK}[name == "null"]
+			if err := unix.Mknod("/dev/"+name, kind|0o666, int(number)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m := New(Config{
+			Sys: os.DirFS("/sys"), Dev: "/dev", Run: RunDir, Ask: answerOf, Announce: func([]byte) {},
+			AddNames: func(int, []string) error { return nil },
+		})
+		go m.Run(t.Context())
+		handled := make(chan uevent.Event)
+		for _, f := range fixtures {
+			if f.subsystem == "block" {
+				m.Handle(f.event(t), func(e uevent.Event) { handled <- e })
+				<-handled
+			}
+		}
+		out, err := exec.Command("udevadm", "info", "-q", "property", "-n", "/dev/disk/by-label/ESP\\x201").Output()
+		if err != nil {
+			t.Fatalf("udevadm info: %v", err)
+		}
+		got := Properties(strings.Split(strings.TrimSpace(string(out)), "\n"))
+		for _, pair := range []string{
+			"DEVNAME=/dev/sda1", "ID_FS_UUID=1A2B-3C4D", "ID_PART_ENTRY_NUMBER=1", "ID_SERIAL=QEMU_HARDDISK_QM00005",
+			"PARTN=1", "DEVPATH=/devices/" + sata + "/block/sda/sda1",
+		} {
+			if !slices.Contains(got, pair) {
+				t.Errorf("udevadm does not say %s:\n%s", pair, out)
+			}
+		}
+		want := describeAll(t)["sda1"]
+		if links := strings.Fields(got.Get("DEVLINKS")); len(links) != len(want.links) ||
+			!slices.Contains(links, "/dev/disk/by-partlabel/EFI\\x20System\\x2f1") {
+			t.Errorf("udevadm's links: %q", links)
+		}
+	})
+}
+
+// describeAll describes the block devices, by name.
+func describeAll(t *testing.T) map[string]*record {
+	all, known := map[string]*record{}, newRecords()
+	for _, f := range fixtures {
+		if f.subsystem == "block" {
+			all[path.Base(f.path)] = describe(t, f, known)
+		}
+	}
+	return all
+}
+
+// TestUdevadmHearsOfEvents has systemd's udevadm listen, with a filter in the kernel that looks at the hashes.
+func TestUdevadmHearsOfEvents(t *testing.T) {
+	if _, err := exec.LookPath("udevadm"); err != nil {
+		t.Skip(err)
+	}
+	testns.RunAsRoot(t, syscall.CLONE_NEWNET|syscall.CLONE_NEWNS, func(t *testing.T) {
+		fakeMachine(t)
+		announce, err := Announcer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		monitor := exec.Command("udevadm", "monitor", "--udev", "--property", "--subsystem-match=block/partition")
+		out, err := monitor.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := monitor.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		var heard []string
+		for lines.Scan() { // "monitor will print ...", a line for the source, an empty line
+			if lines.Text() == "" {
+				break
+			}
+		}
+		for _, name := range []string{"sda", "sda1"} {
+			rec := describeAll(t)[name]
+			announce(Message("block", rec.event.DevType, announcement(rec.event, rec, "1")))
+		}
+		for lines.Scan() && lines.Text() != "" {
+			heard = append(heard, lines.Text())
+		}
+		_ = monitor.Process.Kill()
+		_ = monitor.Wait()
+		for _, want := range []string{
+			"ACTION=add", "DEVNAME=/dev/sda1", "SEQNUM=77", "ID_FS_LABEL_ENC=ESP\\x201", "USEC_INITIALIZED=1",
+		} {
+			if !slices.Contains(heard, want) {
+				t.Errorf("udevadm does not say %s:\n%s", want, strings.Join(heard, "\n"))
+			}
+		}
+	})
 }

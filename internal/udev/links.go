@@ -108,8 +108,8 @@ func (l *links) show(link string) error {
 	return nil
 }
 
-// free refuses a link in whose place something else is. A name may come from a foreign disk, as a volume group's does: it
-// must not take the place of what belongs in /dev.
+// free refuses a link in whose place something else is. A name may come from a foreign disk, as a volume group's
+// does: it must not take the place of what belongs in /dev.
 func (l *links) free(link string) error {
 	top, _, nested := strings.Cut(link, "/")
 	if _, ours := l.dirs[top]; !nested || ours || slices.Contains(reserved, top) {

@@ -93,21 +93,24 @@ var fixtures = []fixture{
 	{"pci0000:00/0000:00:05.0/virtio3", "virtio", "", nil, nil},
 	{"pci0000:00/0000:00:05.0/virtio3/host7", "scsi", "DEVTYPE=scsi_host\n", nil, nil},
 	{"pci0000:00/0000:00:05.0/virtio3/host7/target7:0:4", "scsi", "DEVTYPE=scsi_target\n", nil, nil},
-	{"pci0000:00/0000:00:05.0/virtio3/host7/target7:0:4/7:0:4:300", "scsi", "DEVTYPE=scsi_device\n", map[string]string{
-		"vendor": "QEMU    \n", "model": "QEMU HARDDISK   \n", "rev": "2.5+\n", "type": "0\n", "scsi_level": "6\n",
-		"vpd_pg80": page(0x80, "serial one"),
-		"vpd_pg83": page(0x83, "\x02\x00\x00\x0cdrive-scsi-4"+"\x01\x03\x00\x10\x60\x01\x40\x5a\x12\x34\x56\x78"+
-			"\x9a\xbc\xde\xf0\x11\x22\x33\x44"),
-	}, nil},
+	{"pci0000:00/0000:00:05.0/virtio3/host7/target7:0:4/7:0:4:300", "scsi",
+		"DEVTYPE=scsi_device\n", map[string]string{
+			"vendor": "QEMU    \n", "model": "QEMU HARDDISK   \n", "rev": "2.5+\n", "type": "0\n", "scsi_level": "6\n",
+			"vpd_pg80": page(0x80, "serial one"),
+			"vpd_pg83": page(0x83, "\x02\x00\x00\x0cdrive-scsi-4"+"\x01\x03\x00\x10\x60\x01\x40\x5a\x12\x34\x56\x78"+
+				"\x9a\xbc\xde\xf0\x11\x22\x33\x44"),
+		}, nil},
 	{"pci0000:00/0000:00:05.0/virtio3/host7/target7:0:4/7:0:4:300/block/sdc", "block",
 		"MAJOR=8\nMINOR=32\nDEVNAME=sdc\nDEVTYPE=disk\nDISKSEQ=12\n", map[string]string{"removable": "0\n"}, nil},
 
-	{"pci0000:00/0000:00:1c.4", "pci", "", map[string]string{"modalias": "pci:v00008086d0000A294sv0sd0bc06sc04i00\n"}, nil},
+	{"pci0000:00/0000:00:1c.4", "pci", "", map[string]string{"modalias": "pci:v00008086d0000A294sv0sd0bc06sc04i00\n"},
+		nil},
 	{"pci0000:00/0000:00:1c.4/0000:02:00.0", "pci", "", nil, nil},
-	{"pci0000:00/0000:00:1c.4/0000:02:00.0/nvme/nvme0", "nvme", "MAJOR=240\nMINOR=0\nDEVNAME=nvme0\n", map[string]string{
-		"serial": "S64DNX0T123456      \n", "model": "Samsung SSD 980 PRO 1TB                 \n",
-		"firmware_rev": "5B2QGXA7\n",
-	}, nil},
+	{"pci0000:00/0000:00:1c.4/0000:02:00.0/nvme/nvme0", "nvme",
+		"MAJOR=240\nMINOR=0\nDEVNAME=nvme0\n", map[string]string{
+			"serial": "S64DNX0T123456      \n", "model": "Samsung SSD 980 PRO 1TB                 \n",
+			"firmware_rev": "5B2QGXA7\n",
+		}, nil},
 	{"pci0000:00/0000:00:1c.4/0000:02:00.0/nvme/nvme0/nvme0n1", "block",
 		"MAJOR=259\nMINOR=0\nDEVNAME=nvme0n1\nDEVTYPE=disk\nDISKSEQ=13\n",
 		map[string]string{"wwid": "eui.002538b511b2e6d8\n", "nsid": "1\n"}, nil},
@@ -117,7 +120,8 @@ var fixtures = []fixture{
 
 	{"pci0000:00/0000:00:06.0", "pci", "", nil, nil},
 	{"pci0000:00/0000:00:06.0/virtio4", "virtio", "", nil, nil},
-	{"pci0000:00/0000:00:06.0/virtio4/block/vda", "block", "MAJOR=254\nMINOR=0\nDEVNAME=vda\nDEVTYPE=disk\nDISKSEQ=14\n",
+	{"pci0000:00/0000:00:06.0/virtio4/block/vda", "block",
+		"MAJOR=254\nMINOR=0\nDEVNAME=vda\nDEVTYPE=disk\nDISKSEQ=14\n",
 		map[string]string{"serial": "disk-7"}, nil},
 
 	{"pci0000:00/0000:00:07.0", "pci", "", nil, nil},
@@ -130,7 +134,8 @@ var fixtures = []fixture{
 	{"pci0000:00/0000:00:08.0", "pci", "", nil, nil},
 	{"pci0000:00/0000:00:08.0/host8", "scsi", "DEVTYPE=scsi_host\n", nil, nil},
 	{"pci0000:00/0000:00:08.0/host8/port-8:0", "", "", nil, nil},
-	{"pci0000:00/0000:00:08.0/host8/port-8:0/sas_port/port-8:0", "sas_port", "", map[string]string{"num_phys": "1\n"}, nil},
+	{"pci0000:00/0000:00:08.0/host8/port-8:0/sas_port/port-8:0", "sas_port", "",
+		map[string]string{"num_phys": "1\n"}, nil},
 	{"pci0000:00/0000:00:08.0/host8/port-8:0/end_device-8:0", "", "", nil, nil},
 	{"pci0000:00/0000:00:08.0/host8/port-8:0/end_device-8:0/sas_device/end_device-8:0", "sas_device", "",
 		map[string]string{"phy_identifier": "5\n", "sas_address": "0x5000c500a1b2c3d4\n"}, nil},
@@ -157,7 +162,8 @@ var fixtures = []fixture{
 		"type": "1\n", "iflink": "2\n", "ifindex": "2\n", "addr_assign_type": "0\n", "address": "52:54:00:12:34:56\n",
 		"dev_port": "0\n",
 	}, nil},
-	{"pci0000:00/0000:00:1c.5", "pci", "", map[string]string{"modalias": "pci:v00008086d0000A295sv0sd0bc06sc04i00\n"}, nil},
+	{"pci0000:00/0000:00:1c.5", "pci", "", map[string]string{"modalias": "pci:v00008086d0000A295sv0sd0bc06sc04i00\n"},
+		nil},
 	{"pci0000:00/0000:00:1c.5/0000:03:00.1", "pci", "", map[string]string{
 		"config": strings.Repeat("\x00", 14) + "\x80" + strings.Repeat("\x00", 49),
 	}, nil},

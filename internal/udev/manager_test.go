@@ -326,8 +326,8 @@ func TestManyDyingDisks(t *testing.T) {
 
 // diskEvent is an event of a disk that is nowhere.
 func diskEvent(action, name string, minor int) uevent.Event {
-	text := fmt.Sprintf("%s@/devices/virtual/block/%s\x00SUBSYSTEM=block\x00DEVNAME=%s\x00DEVTYPE=disk\x00MAJOR=8\x00MINOR=%d\x00"+
-		"DISKSEQ=%d\x00SEQNUM=1\x00", action, name, name, minor, minor+1)
+	text := fmt.Sprintf("%s@/devices/virtual/block/%s\x00SUBSYSTEM=block\x00DEVNAME=%s\x00"+
+		"DEVTYPE=disk\x00MAJOR=8\x00MINOR=%d\x00DISKSEQ=%d\x00SEQNUM=1\x00", action, name, name, minor, minor+1)
 	e, err := uevent.Parse([]byte(text))
 	if err != nil {
 		panic(err)
@@ -483,8 +483,8 @@ func TestMoveKeepsTheInterface(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		moved, err := uevent.Parse([]byte("move@/devices/pci0000:00/0000:00:03.0/net/lan0\x00SUBSYSTEM=net\x00INTERFACE=lan0\x00" +
-			"IFINDEX=2\x00DEVPATH_OLD=/devices/pci0000:00/0000:00:03.0/net/eth0\x00SEQNUM=80\x00"))
+		moved, err := uevent.Parse([]byte("move@/devices/pci0000:00/0000:00:03.0/net/lan0\x00SUBSYSTEM=net\x00" +
+			"INTERFACE=lan0\x00IFINDEX=2\x00DEVPATH_OLD=/devices/pci0000:00/0000:00:03.0/net/eth0\x00SEQNUM=80\x00"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -65,12 +65,13 @@ func (b *builder) arrayRules() {
 		b.arrayPartition()
 		return
 	}
+	member := b.known.member(b.attrs.list(b.event.DevPath, "slaves"))
+	b.member = member != nil
 	if state := b.attr("md/array_state"); state == "" || state == "clear" || state == "inactive" {
 		return
 	}
 	b.priority = 100
 	b.set("MD_LEVEL", value(b.attr("md/level")))
-	member := b.known.member(b.attrs.list(b.event.DevPath, "slaves"))
 	if member == nil {
 		return
 	}

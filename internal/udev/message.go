@@ -10,12 +10,13 @@ import (
 	"github.com/zerodisc/zerodisc/internal/uevent"
 )
 
-// Group is the multicast group of NETLINK_KOBJECT_UEVENT on which udev tells of events that it has worked on. The kernel's
-// own is 1.
+// Group is the multicast group of NETLINK_KOBJECT_UEVENT on which udev tells of events that it has worked on. The
+// kernel's own is 1.
 const Group = 2
 
-// The header of a message between udev and libudev (systemd, src/libsystemd/sd-device/device-monitor.c). The magic number and
-// the hashes, by which the kernel filters for receivers, are big-endian, the rest is in the machine's order.
+// The header of a message between udev and libudev (systemd, src/libsystemd/sd-device/device-monitor.c). The magic
+// number and the hashes, by which the kernel filters for receivers, are big-endian, the rest is in the machine's
+// order.
 const (
 	messagePrefix = "libudev\x00"
 	messageMagic  = 0xfeedcafe

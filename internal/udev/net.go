@@ -17,9 +17,9 @@ var netPrefixes = map[string]string{"1": "en", "32": "ib"}
 // netPrefixesByKind are those of Ethernet's relatives, by DEVTYPE.
 var netPrefixesByKind = map[string]string{"wlan": "wl", "wwan": "ww"}
 
-// netRules give a network interface the names that do not change when others come or go, as systemd.net-naming-scheme(7)
-// makes them of its place, of what the firmware calls it, and of its address. The interface keeps the kernel's name; these
-// become alternative names.
+// netRules give a network interface the names that do not change when others come or go, as
+// systemd.net-naming-scheme(7) makes them of its place, of what the firmware calls it, and of its address. The
+// interface keeps the kernel's name; these become alternative names.
 func netRules(b *builder) {
 	placeRules(b)
 	if u := usbOf(b.attrs, b.event.DevPath); u.device != "" {
@@ -140,7 +140,8 @@ func (n *netNames) findPhysical() {
 	}
 }
 
-// address takes apart the PCI address of device: domain, bus, slot and function, which is told only where it tells something.
+// address takes apart the PCI address of device: domain, bus, slot and function, which is told only where it tells
+// something.
 func (n *netNames) address() (domain, bus, slot uint64, function string, ok bool) {
 	m := pciAddress.FindStringSubmatch(path.Base(n.pci))
 	if m == nil {
@@ -159,7 +160,8 @@ func (n *netNames) address() (domain, bus, slot uint64, function string, ok bool
 	return domain, bus, slot, function, true
 }
 
-// multifunction reads bit 7 of the header type in a device's configuration space (PCI Local Bus Specification 3.0, 6.2.1).
+// multifunction reads bit 7 of the header type in a device's configuration space (PCI Local Bus Specification 3.0,
+// 6.2.1).
 func (n *netNames) multifunction(device string) bool {
 	const headerType = 0x0e
 	config := n.attrs.raw(device, "config")
@@ -195,8 +197,8 @@ func (n *netNames) slot() string {
 	return domainName(domain) + "s" + slot + function + n.port + n.vf + n.usb
 }
 
-// hotplugSlot finds the slot that the device, or a bridge above it, is in. Below a bridge there may be several devices: it
-// counts only where their functions tell them apart.
+// hotplugSlot finds the slot that the device, or a bridge above it, is in. Below a bridge there may be several
+// devices: it counts only where their functions tell them apart.
 func (n *netNames) hotplugSlot() string {
 	const slots = "/bus/pci/slots"
 	byAddress := map[string]string{}

@@ -100,8 +100,9 @@ func grantNew(dev string, e uevent.Event) error {
 	return err
 }
 
-// grantAll does it for the nodes that are there. Most of their devices are in classes that coldplug leaves out.
-func grantAll(dev string) error {
+// GrantAll gives the nodes that are there their owners and modes. Most of their devices are in classes that coldplug
+// leaves out.
+func GrantAll(dev string) error {
 	var errs []error
 	err := fs.WalkDir(os.DirFS(dev), ".", func(node string, d fs.DirEntry, err error) error {
 		switch {

@@ -31,8 +31,8 @@ type place struct {
 	transport bool
 }
 
-// pathID returns the place of a device in the words of udev's path_id (ID_PATH), and that in its older words for a disk on
-// ATA. "" is a place that cannot be named for good: only by numbers that the kernel counts.
+// pathID returns the place of a device in the words of udev's path_id (ID_PATH), and that in its older words for a
+// disk on ATA. "" is a place that cannot be named for good: only by numbers that the kernel counts.
 func pathID(attrs *attributes, device, subsystem string) (id, compat string) {
 	p := place{attrs: attrs, device: device}
 	for at := device; at != "/" && at != "." && at != "/devices"; at = path.Dir(at) {

@@ -22,8 +22,8 @@ type record struct {
 // node is the device's node below /dev, "" for none.
 func (r *record) node() string { return r.event.DevName }
 
-// claims are the links that a device has: its own, and for a block device the one by its number, which udev makes without
-// listing it.
+// claims are the links that a device has: its own, and for a block device the one by its number, which udev makes
+// without listing it.
 func (r *record) claims() []string {
 	major, minor := r.event.Get("MAJOR"), r.event.Get("MINOR")
 	if r.event.Subsystem != "block" || major == "" || strings.ContainsAny(major+minor, "/.") {
@@ -102,8 +102,8 @@ func (r *records) member(names []string) *record {
 	return nil
 }
 
-// deviceID is the name of a device's entry in udev's database, "" where it can have none: by number for what has a node or
-// is a network interface, else by subsystem and name.
+// deviceID is the name of a device's entry in udev's database, "" where it can have none: by number for what has a
+// node or is a network interface, else by subsystem and name.
 func deviceID(e uevent.Event) string {
 	major, minor := e.Get("MAJOR"), e.Get("MINOR")
 	base := path.Base(e.DevPath)

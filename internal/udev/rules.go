@@ -13,11 +13,12 @@ type description struct {
 	links      []string   // below /dev
 	priority   int        // of the links
 	altNames   []string   // of a network interface
+	member     bool       // of an array of Linux RAID: one of its members is known
 }
 
-// rules make the properties and links of a device, by its subsystem: those of udev's default rules that somebody reads
-// on this host. What udev knows of input devices, sound, video, cameras and tapes is left out, and so is its database of
-// hardware, which gives products readable names.
+// rules make the properties and links of a device, by its subsystem: those of udev's default rules that somebody
+// reads on this host. What udev knows of input devices, sound, video, cameras and tapes is left out, and so is its
+// database of hardware, which gives products readable names.
 var rules = map[string]func(*builder){
 	"block": blockRules,
 	"net":   netRules,

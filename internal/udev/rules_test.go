@@ -48,7 +48,8 @@ var told = map[string]Answer{
 		Table: blkid.Table{Type: "dos", UUID: "0000cafe"},
 	}},
 	"sdb1": {Content: blkid.Content{
-		Type: "ext4", Usage: blkid.FileSystem, Version: "1.0", Label: "../../etc\x1b", UUID: "22222222-0000-4000-8000-000000000001",
+		Type: "ext4", Usage: blkid.FileSystem, Version: "1.0", Label: "../../etc\x1b",
+		UUID: "22222222-0000-4000-8000-000000000001",
 	}},
 	"dm-0":    {Content: blkid.Content{Type: "xfs", Usage: blkid.FileSystem, Label: "home", UUID: "3333"}},
 	"md127p1": {Content: blkid.Content{Type: "btrfs", Usage: blkid.FileSystem, UUID: "4444", SubUUID: "5555"}},

@@ -17,8 +17,8 @@ func scsiIdentity(attrs *attributes, device string) identity {
 	}
 }
 
-// setSCSI sets the properties that udev's scsi_id finds. The pages of vital product data that it asks the device for are
-// in sysfs, where the kernel has read them.
+// setSCSI sets the properties that udev's scsi_id finds. The pages of vital product data that it asks the device for
+// are in sysfs, where the kernel has read them.
 func setSCSI(b *builder, device string) {
 	id := scsiIdentity(b.attrs, device)
 	b.set("ID_SCSI", "1")
@@ -126,8 +126,8 @@ func scsiDesignator(kind, set byte, value []byte, id identity) scsiNumber {
 	return n
 }
 
-// ataIdentity is the size of what HDIO_GET_IDENTITY gives: 256 words (ACS-4, 7.13.6), of which the kernel has put the texts
-// in order.
+// ataIdentity is the size of what HDIO_GET_IDENTITY gives: 256 words (ACS-4, 7.13.6), of which the kernel has put the
+// texts in order.
 const ataIdentity = 512
 
 // setATA sets the properties that udev's ata_id finds.

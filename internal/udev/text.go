@@ -5,8 +5,9 @@ import (
 	"unicode/utf8"
 )
 
-// name makes a text from a device fit for a part of a link's name, as udev does with vendors, models and serial numbers:
-// white space at its ends goes, a run of it within becomes "_", and so does every character that is not allowed.
+// name makes a text from a device fit for a part of a link's name, as udev does with vendors, models and serial
+// numbers: white space at its ends goes, a run of it within becomes "_", and so does every character that is not
+// allowed.
 func name(text string) string {
 	return replaceChars(strings.Join(strings.FieldsFunc(text, isSpace), "_"), "")
 }

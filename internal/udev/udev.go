@@ -5,8 +5,9 @@
 //
 // There are no rules files: what udev's default rules say of the devices that matter here is code (rules.go).
 //
-// Disks are read to see what they hold (package blkid), each in a goroutine of its own. One that does not answer holds up
-// nobody for longer than Config.Patience: it has its links by name and place then, and those by content when it answers.
+// Disks are read to see what they hold (package blkid), each in a goroutine of its own. One that does not answer
+// holds up nobody for longer than Config.Patience: it has its links by name and place then, and those by content when
+// it answers.
 package udev
 
 import (
@@ -33,6 +34,9 @@ type Config struct {
 	// AddNames gives a network interface alternative names. Those that it has already are no error.
 	AddNames func(index int, names []string) error
 
+	// Watch, if set, watches those that are read.
+	Watch *Watch
+
 	Patience time.Duration // for one device's answer; 0 is 3 s
 	Workers  int           // how many devices are worked on at once; 0 is 8
 	Log      *slog.Logger
@@ -55,8 +59,8 @@ func New(config Config) *Manager {
 	return &Manager{config: config, wake: make(chan struct{}, 1)}
 }
 
-// Handle takes in an event and returns at once. When the device has its links and its entry, done gets the event. What is
-// found out later done gets as a "change" of the device.
+// Handle takes in an event and returns at once. When the device has its links and its entry, done gets the event.
+// What is found out later done gets as a "change" of the device.
 func (m *Manager) Handle(e uevent.Event, done func(uevent.Event)) {
 	m.mu.Lock()
 	m.inbox = append(m.inbox, job{event: e, done: done})

@@ -27,6 +27,7 @@ type answer struct {
 	job     *job
 	said    description
 	told    *Answer // by the device, if it was asked
+	disk    *record // of a partition, as it was when the job began
 	waiting bool    // the device was asked and is silent: said is what could be found out without it
 }
 
@@ -100,8 +101,8 @@ func (s *state) dispatch() {
 	}
 }
 
-// superseded says of the first of a device's jobs that a later one makes its work useless. Of a thousand events about a device
-// only the last makes work.
+// superseded says of the first of a device's jobs that a later one makes its work useless. Of a thousand events about
+// a device only the last makes work.
 func superseded(queue []*job) bool {
 	if len(queue) > 1 && queue[0].event.Action == "change" && queue[1].event.Action == "change" {
 		return true
@@ -142,18 +143,18 @@ func (s *state) begin(j *job) {
 func (s *state) work(j *job, b *builder, mayAsk bool) {
 	ask := mayAsk && j.event.Subsystem == "block" && j.event.DevName != "" && probed(b.attrs, j.event.DevPath)
 	if !ask {
-		s.send(answer{job: j, said: build(b), told: b.answer})
+		s.send(answer{job: j, said: build(b), told: b.answer, disk: b.disk})
 		return
 	}
 	without := *b
 	without.attrs = newAttributes(s.Sys) // the other one is in use
 	timer := time.AfterFunc(s.Patience, func() {
-		s.send(answer{job: j, said: build(&without), told: without.answer, waiting: true})
+		s.send(answer{job: j, said: build(&without), told: without.answer, disk: b.disk, waiting: true})
 	})
 	told := s.Ask(path.Join(s.Dev, j.event.DevName))
 	timer.Stop()
 	b.answer = &told
-	s.send(answer{job: j, said: build(b), told: &told})
+	s.send(answer{job: j, said: build(b), told: &told, disk: b.disk})
 }
 
 func (s *state) send(a answer) {
@@ -237,15 +238,35 @@ func (s *state) apply(j *job, a answer) *record {
 		s.problem(j.event, s.database.put(rec.id, rec.entry()))
 	}
 	s.addNames(rec)
+	if s.Watch != nil && a.told != nil {
+		s.Watch.add(j.event.DevPath, rec.node())
+	}
 	if a.told != nil && a.told.Err != nil {
 		s.Log.Debug("device", "name", j.event.DevName, "err", a.told.Err)
 	}
+	if j.done != nil {
+		s.report[j.event.DevPath] = j.done
+	}
 	s.followers(old, rec)
+	if s.outdated(rec, a.disk) {
+		s.again(rec)
+	}
 	return rec
 }
 
-// followers has those devices looked at again whose description rests on one that has changed: the partitions of a disk,
-// and the array of a member.
+// outdated says of a description that what it rests on has changed while it was made.
+func (s *state) outdated(rec, disk *record) bool {
+	if now := s.records.get(diskOf(rec.event)); now != nil && now != disk {
+		return disk == nil || differs(disk, now)
+	}
+	if rec.member || rec.event.DevType != "disk" || !isArray(path.Base(rec.event.DevPath)) {
+		return false
+	}
+	return s.records.member(newAttributes(s.Sys).list(rec.event.DevPath, "slaves")) != nil
+}
+
+// followers has those devices looked at again whose description rests on one that has changed: the partitions of a
+// disk, and the array of a member.
 func (s *state) followers(old, rec *record) {
 	if old != nil && differs(old, rec) {
 		for _, partition := range s.records.partitions(rec.event.DevPath) {
@@ -305,6 +326,9 @@ func (s *state) forget(rec *record) {
 	s.problem(rec.event, err)
 	s.records.remove(at)
 	delete(s.report, at)
+	if s.Watch != nil {
+		s.Watch.remove(at)
+	}
 }
 
 // move takes in that a network interface has another name: what is known of it is under the old one.
@@ -322,9 +346,6 @@ func (s *state) move(e uevent.Event) {
 func (s *state) end(j *job, rec *record) {
 	at := j.event.DevPath
 	j.ended = true
-	if j.event.Action != "remove" && rec != nil {
-		s.report[at] = j.done
-	}
 	// What coldplug finds has no number. At boot nobody listens, and later nothing is new about most of it.
 	if j.event.Get("SEQNUM") != "" || rec != nil && rec.job == j.number {
 		s.announce(j.event, rec)

@@ -19,22 +19,22 @@ const (
 	rootUID     = 0
 )
 
-// Listener receives the kernel's uevents.
-type Listener struct {
+// Socket receives the messages of one multicast group of uevents: the kernel's own, or what a device manager sends on.
+type Socket struct {
 	file *os.File
 	raw  syscall.RawConn
 	data []byte
 	oob  []byte
 }
 
-// Listen opens the kernel's uevent socket in the network namespace of the calling thread.
-func Listen() (*Listener, error) {
+// OpenSocket opens a socket for messages of size bytes at most, in the network namespace of the calling thread.
+func OpenSocket(group, size int) (*Socket, error) {
 	const kind = unix.SOCK_RAW | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
 	fd, err := unix.Socket(unix.AF_NETLINK, kind, unix.NETLINK_KOBJECT_UEVENT)
 	if err != nil {
 		return nil, fmt.Errorf("listen to uevents: %w", err)
 	}
-	if err := configure(fd); err != nil {
+	if err := configure(fd, group); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("listen to uevents: %w", err)
 	}
@@ -44,14 +44,13 @@ func Listen() (*Listener, error) {
 		file.Close()
 		return nil, fmt.Errorf("listen to uevents: %w", err)
 	}
-	return &Listener{
-		file: file, raw: raw,
-		data: make([]byte, MaxEventBytes), oob: make([]byte, unix.CmsgSpace(unix.SizeofUcred)),
+	return &Socket{
+		file: file, raw: raw, data: make([]byte, size), oob: make([]byte, unix.CmsgSpace(unix.SizeofUcred)),
 	}, nil
 }
 
-// configure sets the socket's options and joins the kernel's group.
-func configure(fd int) error {
+// configure sets the socket's options and joins the group.
+func configure(fd, group int) error {
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bufferBytes); err != nil {
 		// Without CAP_NET_ADMIN the system's limit holds; the kernel cuts a larger wish down to it.
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, bufferBytes); err != nil {
@@ -61,11 +60,65 @@ func configure(fd int) error {
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
 		return fmt.Errorf("credentials: %w", err)
 	}
-	address := &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1 << (kernelGroup - 1)}
+	address := &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1 << (group - 1)}
 	if err := unix.Bind(fd, address); err != nil {
 		return fmt.Errorf("bind: %w", err)
 	}
 	return nil
+}
+
+// Receive waits for the next message, which is good until the next call. Kernel says that the kernel has sent it,
+// root that a process of root's has. ErrOverflow is no reason to stop; os.ErrClosed follows Close. One goroutine at a
+// time may call it.
+func (s *Socket) Receive() (message []byte, kernel, root bool, err error) {
+	var n, oobn int
+	var from unix.Sockaddr
+	var recvErr error
+	err = s.raw.Read(func(fd uintptr) bool {
+		n, oobn, _, from, recvErr = unix.Recvmsg(int(fd), s.data, s.oob, 0)
+		return recvErr != unix.EAGAIN && recvErr != unix.EINTR
+	})
+	switch {
+	case err != nil: // RawConn's own error, which os does not export, has one cause here: Close
+		return nil, false, false, os.ErrClosed
+	case errors.Is(recvErr, unix.ENOBUFS):
+		return nil, false, false, ErrOverflow
+	case recvErr != nil:
+		return nil, false, false, fmt.Errorf("receive uevent: %w", recvErr)
+	}
+	kernel, root = sender(from, s.oob[:oobn])
+	return s.data[:n], kernel, root, nil
+}
+
+// sender checks a message's sender: netlink port 0 is the kernel, and its messages carry root's credentials. A
+// process may send to the group, too, if it is privileged.
+func sender(from unix.Sockaddr, oob []byte) (kernel, root bool) {
+	address, ok := from.(*unix.SockaddrNetlink)
+	if !ok {
+		return false, false
+	}
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil || len(messages) != 1 {
+		return false, false
+	}
+	cred, err := unix.ParseUnixCredentials(&messages[0])
+	root = err == nil && cred.Uid == rootUID
+	return root && address.Pid == 0, root && address.Pid != 0
+}
+
+// Close ends a Receive that waits.
+func (s *Socket) Close() error { return s.file.Close() }
+
+// Listener receives the kernel's uevents.
+type Listener struct{ socket *Socket }
+
+// Listen opens the kernel's uevent socket in the network namespace of the calling thread.
+func Listen() (*Listener, error) {
+	socket, err := OpenSocket(kernelGroup, MaxEventBytes)
+	if err != nil {
+		return nil, err
+	}
+	return &Listener{socket}, nil
 }
 
 // Receive waits for the next event. ErrOverflow is no reason to stop; os.ErrClosed follows
@@ -73,53 +126,18 @@ func configure(fd int) error {
 // goroutine at a time may call it.
 func (l *Listener) Receive() (Event, error) {
 	for {
-		n, trusted, err := l.read()
-		switch {
-		case errors.Is(err, unix.ENOBUFS):
-			return Event{}, ErrOverflow
-		case err != nil:
-			return Event{}, fmt.Errorf("receive uevent: %w", err)
-		case !trusted:
+		message, kernel, _, err := l.socket.Receive()
+		if err != nil {
+			return Event{}, err
+		}
+		if !kernel {
 			continue
 		}
-		if event, err := Parse(l.data[:n]); err == nil {
+		if event, err := Parse(message); err == nil {
 			return event, nil
 		}
 	}
 }
 
-// read takes one message from the socket and says whether the kernel sent it.
-func (l *Listener) read() (n int, trusted bool, err error) {
-	var oobn int
-	var from unix.Sockaddr
-	var recvErr error
-	err = l.raw.Read(func(fd uintptr) bool {
-		n, oobn, _, from, recvErr = unix.Recvmsg(int(fd), l.data, l.oob, 0)
-		return recvErr != unix.EAGAIN && recvErr != unix.EINTR
-	})
-	if err != nil { // RawConn's own error, which os does not export, has one cause here: Close
-		return 0, false, os.ErrClosed
-	}
-	if recvErr != nil {
-		return 0, false, recvErr
-	}
-	return n, fromKernel(from, l.oob[:oobn]), nil
-}
-
-// fromKernel checks a message's sender: netlink port 0 is the kernel, and its messages carry
-// root's credentials. A process may send to the group, too, if it is privileged.
-func fromKernel(from unix.Sockaddr, oob []byte) bool {
-	sender, ok := from.(*unix.SockaddrNetlink)
-	if !ok || sender.Pid != 0 {
-		return false
-	}
-	messages, err := unix.ParseSocketControlMessage(oob)
-	if err != nil || len(messages) != 1 {
-		return false
-	}
-	cred, err := unix.ParseUnixCredentials(&messages[0])
-	return err == nil && cred.Uid == rootUID
-}
-
 // Close ends a Receive that waits.
-func (l *Listener) Close() error { return l.file.Close() }
+func (l *Listener) Close() error { return l.socket.Close() }

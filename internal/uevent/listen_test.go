@@ -54,22 +54,22 @@ func listenToDummy(t *testing.T) {
 	}
 }
 
-func TestFromKernel(t *testing.T) {
+func TestSender(t *testing.T) {
 	root := unix.UnixCredentials(&unix.Ucred{Uid: 0})
 	user := unix.UnixCredentials(&unix.Ucred{Uid: 1000, Pid: 77})
 	for name, test := range map[string]struct {
-		from unix.Sockaddr
-		oob  []byte
-		want bool
+		from         unix.Sockaddr
+		oob          []byte
+		kernel, root bool
 	}{
-		"kernel":         {&unix.SockaddrNetlink{}, root, true},
-		"process":        {&unix.SockaddrNetlink{Pid: 77}, root, false},
-		"other user":     {&unix.SockaddrNetlink{}, user, false},
-		"no credentials": {&unix.SockaddrNetlink{}, nil, false},
-		"other family":   {&unix.SockaddrUnix{}, root, false},
+		"kernel":         {&unix.SockaddrNetlink{}, root, true, false},
+		"process":        {&unix.SockaddrNetlink{Pid: 77}, root, false, true},
+		"other user":     {&unix.SockaddrNetlink{}, user, false, false},
+		"no credentials": {&unix.SockaddrNetlink{}, nil, false, false},
+		"other family":   {&unix.SockaddrUnix{}, root, false, false},
 	} {
-		if got := fromKernel(test.from, test.oob); got != test.want {
-			t.Errorf("%s: %v", name, got)
+		if kernel, root := sender(test.from, test.oob); kernel != test.kernel || root != test.root {
+			t.Errorf("%s: %v, %v", name, kernel, root)
 		}
 	}
 }

@@ -46,10 +46,10 @@ func pump(ctx context.Context, in <-chan Event, out chan<- Event) {
 	}
 }
 
-// Subscribe returns the events that filter accepts, until ctx ends or the manager stops; then
-// the channel is closed. Devices that are there already and remembered, as block and network devices are, come first, as
-// "add" in the order of their paths. The same device may be reported as added twice. Filter runs in
-// the manager's goroutine: it must be quick and must not call the manager.
+// Subscribe returns the events that filter accepts, until ctx ends or the manager stops; then the channel is closed.
+// Devices that are there already and remembered, as block and network devices are, come first, as "add" in the order
+// of their paths. The same device may be reported as added twice. Filter runs in the manager's goroutine: it must be
+// quick and must not call the manager.
 func (m *Manager) Subscribe(ctx context.Context, filter func(Event) bool) (<-chan Event, error) {
 	sub := &subscriber{ctx: ctx, filter: filter, in: make(chan Event)}
 	out := make(chan Event)
