@@ -384,10 +384,10 @@ func (f *flood) Receive() (uevent.Event, error) {
 
 func (f *flood) Close() error { close(f.closed); return nil }
 
-// TestFlood has disks come and go forty thousand times. A quarter of the events is lost in the middle; in the end there
+// TestFlood has disks come and go thirty thousand times. A third of the events is lost in the middle; in the end there
 // is a link for each disk that is there, and none besides.
 func TestFlood(t *testing.T) {
-	const disks, events, lostFrom, lostTo = 100, 40000, 15000, 25000
+	const disks, events, lostFrom, lostTo = 100, 30000, 10000, 20000
 	sys := &liveSys{disks: map[string]bool{}}
 	source := &flood{make(chan uevent.Event), make(chan struct{})}
 	links := New(Config{

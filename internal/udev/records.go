@@ -102,22 +102,23 @@ func (r *records) member(names []string) *record {
 	return nil
 }
 
-// deviceID is the name of a device's entry in udev's database, "" where it can have none: by number for what has a
-// node or is a network interface, else by subsystem and name.
-func deviceID(e uevent.Event) string {
-	major, minor := e.Get("MAJOR"), e.Get("MINOR")
-	base := path.Base(e.DevPath)
-	id := "+" + e.Subsystem + ":" + base
+// DeviceID is the name of a device's entry in udev's database, "" where it can have none: by number for what has a
+// node or is a network interface, else by subsystem and name. Get returns the kernel's variables.
+func DeviceID(devpath, subsystem string, get func(key string) string) string {
+	major, minor := get("MAJOR"), get("MINOR")
+	id := "+" + subsystem + ":" + path.Base(devpath)
 	switch {
-	case major != "" && minor != "" && e.Subsystem == "block":
+	case major != "" && minor != "" && subsystem == "block":
 		id = "b" + major + ":" + minor
 	case major != "" && minor != "":
 		id = "c" + major + ":" + minor
-	case e.Get("IFINDEX") != "":
-		id = "n" + e.Get("IFINDEX")
+	case get("IFINDEX") != "":
+		id = "n" + get("IFINDEX")
 	}
 	if strings.ContainsAny(id, "/\x00") || len(id) > 255 {
 		return ""
 	}
 	return id
 }
+
+func deviceID(e uevent.Event) string { return DeviceID(e.DevPath, e.Subsystem, e.Get) }
