@@ -110,8 +110,8 @@ var (
 		"internal/boundedlog", "internal/checksum", "internal/console", "internal/control", "internal/host",
 		"internal/hotplug", "internal/loopdev", "internal/media", "internal/memory", "internal/namespace",
 		"internal/netcfg", "internal/oom", "internal/pid1", "internal/power", "internal/readonly", "internal/report",
-		"internal/stage", "internal/supervise", "internal/uevent", "internal/webstore", "internal/xen",
-		"internal/xenstore",
+		"internal/stage", "internal/supervise", "internal/sysfs", "internal/udev", "internal/udevadm",
+		"internal/uevent", "internal/webstore", "internal/xen", "internal/xenstore",
 	}
 )
 

@@ -13,6 +13,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/netcfg"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/report"
+	"github.com/zerodisc/zerodisc/internal/udevadm"
 )
 
 // signalInit returns the applet that asks process 1 for action. A second call while the first is
@@ -50,6 +51,9 @@ func status([]string) int {
 	_, _ = os.Stdout.WriteString(report.Text(snapshot))
 	return 0
 }
+
+// udevadmApplet is udevadm.
+func udevadmApplet(args []string) int { return udevadm.Main(args, os.Stdout, os.Stderr) }
 
 // fail prints what went wrong and returns the exit status for it.
 func fail(err error) int {

@@ -18,6 +18,8 @@ import (
 	"github.com/zerodisc/zerodisc/internal/loopdev"
 	"github.com/zerodisc/zerodisc/internal/media"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
+	"github.com/zerodisc/zerodisc/internal/sysfs"
+	"github.com/zerodisc/zerodisc/internal/udev"
 	"github.com/zerodisc/zerodisc/internal/uevent"
 )
 
@@ -27,6 +29,9 @@ const (
 	deviceTimeout = 30 * time.Second
 	mediaTimeout  = 30 * time.Second // a USB stick may take ten seconds to spin up
 )
+
+// Where the kernel shows devices.
+const sysDir, devDir = "/sys", "/dev"
 
 // buttonModule makes the power button readable. No device asks for it.
 const buttonModule = "evdev"
@@ -52,15 +57,25 @@ func (m *machine) findDevices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for _, problem := range loader.Problems {
+		m.log.Warn("modules", "err", problem)
+	}
 	listener, err := uevent.Listen()
 	if err != nil {
 		return err
 	}
+	links, err := m.deviceManager()
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	m.devices = uevent.NewManager(uevent.Config{
-		Source: listener, Sys: os.DirFS("/sys"), Log: m.log, Workers: 2 * runtime.NumCPU(),
-		Load:  func(ctx context.Context, alias string) error { return loader.Load(ctx, alias) },
-		Final: isFinal,
+		Source: listener, Sys: sysfs.FS(sysDir), Log: m.log, Workers: 2 * runtime.NumCPU(),
+		Load:   func(ctx context.Context, alias string) error { return loader.Load(ctx, alias) },
+		Final:  isFinal,
+		Handle: links.Handle, Remember: udev.Concerns,
+		Busy: udev.Queue(udev.RunDir, func(err error) { m.log.Warn("device queue", "err", err) }),
 	})
+	go links.Run(ctx)
 	go func() {
 		if err := m.devices.Run(ctx); err != nil && ctx.Err() == nil {
 			m.log.Error("devices", "err", err, "remedy", "devices plugged in from now on are not seen; reboot")
@@ -71,7 +86,31 @@ func (m *machine) findDevices(ctx context.Context) error {
 	m.loadModules(wait, loader.LoadAll)
 	err = m.devices.Settle(wait, deviceQuiet)
 	m.watchPowerButton()
+	go func() {
+		if err := udev.GrantAll(devDir); err != nil {
+			m.log.Warn("device nodes", "err", err)
+		}
+	}()
 	return err
+}
+
+// deviceManager makes what gives devices their links and names.
+func (m *machine) deviceManager() (*udev.Manager, error) {
+	announce, err := udev.Announcer()
+	if err != nil {
+		return nil, err
+	}
+	watch, err := udev.NewWatch(sysDir, devDir)
+	if err != nil {
+		return nil, err
+	}
+	if err := udev.PollDrives(sysDir); err != nil {
+		m.log.Debug("drives", "err", err)
+	}
+	return udev.New(udev.Config{
+		Sys: sysfs.FS(sysDir), Dev: devDir, Run: udev.RunDir, Log: m.log, Workers: 4 * runtime.NumCPU(),
+		Ask: udev.Ask, Announce: announce, AddNames: udev.AddNames, Watch: watch,
+	}), nil
 }
 
 // loadModules loads what no device asks for. A module that hangs, as a driver may with a dying device, is waited for

@@ -11,6 +11,7 @@
 //	modprobe                 loads modules for the kernel and for people
 //	vif-bridge, block        Xen's hotplug scripts (xl-network-configuration(5), block-scripts.txt)
 //	status                   prints the boot report again
+//	udevadm                  shows, follows and triggers devices, as systemd's udevadm(8)
 //
 // The kernel command line is described in docs/kernel-parameters.md, the lines on the console in
 // docs/console.md.
@@ -42,6 +43,7 @@ var roles = map[string]func(args []string) int{
 	"vif-bridge": hotplugScript("vif-bridge"),
 	"block":      hotplugScript("block"),
 	"status":     status,
+	"udevadm":    udevadmApplet,
 }
 
 func main() {

@@ -206,7 +206,7 @@ func FuzzParseIndex(f *testing.F) {
 			return
 		}
 		modules, _ := index.Resolve(name)
-		index.plan(modules)
+		NewLoader("", index, ParseParams("")).plan(modules)
 	})
 }
 

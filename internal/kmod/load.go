@@ -17,11 +17,13 @@ import (
 var ErrNotFound = errors.New("no such module")
 
 // ErrBlacklisted is wrapped by the error for a module that module_blacklist= forbids.
-var ErrBlacklisted = errors.New("forbidden by module_blacklist= on the kernel command line")
+var ErrBlacklisted = errors.New("forbidden by module_blacklist= on the kernel command line, or in modprobe.d")
 
 // Loader loads modules of one directory into the running kernel. It is safe for concurrent use: it
 // loads a module once, however many callers ask for it, and independent modules in parallel.
 type Loader struct {
+	Problems []error // what was not understood in the settings that it works by
+
 	root   string
 	index  *Index
 	params Params
@@ -94,7 +96,8 @@ func (l *Loader) targets(nameOrAlias string) ([]Module, error) {
 // plan lists what to load so that the targets work, in order: each module once, after the modules it
 // needs and its soft dependencies "pre", and before those "post". A flat list cannot deadlock,
 // however soft dependencies refer to each other.
-func (x *Index) plan(targets []Module) []Module {
+func (l *Loader) plan(targets []Module) []Module {
+	x := l.index
 	var steps []Module
 	seen := map[string]bool{}
 	var visit func(m Module)
@@ -111,7 +114,9 @@ func (x *Index) plan(targets []Module) []Module {
 			return
 		}
 		seen[m.Name] = true
+		more := l.params.softDeps[m.Name]
 		soft(m.Pre)
+		soft(more.pre)
 		for _, name := range m.Deps {
 			if dep, ok := x.Module(name); ok {
 				visit(dep)
@@ -119,6 +124,7 @@ func (x *Index) plan(targets []Module) []Module {
 		}
 		steps = append(steps, m)
 		soft(m.Post)
+		soft(more.post)
 	}
 	for _, m := range targets {
 		visit(m)
@@ -130,7 +136,7 @@ func (x *Index) plan(targets []Module) []Module {
 func (l *Loader) run(ctx context.Context, targets []Module, options []string) error {
 	var errs []error
 	failed := map[string]error{}
-	for _, m := range l.index.plan(targets) {
+	for _, m := range l.plan(targets) {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("load module %s: %w", m.Name, err)
 		}
@@ -195,6 +201,9 @@ func (l *Loader) once(ctx context.Context, m Module, options []string) error {
 func (l *Loader) loadFile(m Module, options []string) error {
 	if l.params.denied[m.Name] {
 		return ErrBlacklisted
+	}
+	if l.params.skipped[m.Name] {
+		return nil
 	}
 	if l.live(m.Name) {
 		return nil

@@ -16,6 +16,7 @@ import (
 type Host struct {
 	Roots   []string // directories of modules; the first that has a module wins
 	Cmdline string   // the kernel command line's file
+	Config  []string // directories of settings, modprobe.d(5)
 }
 
 // ThisHost describes the running system. modulesDir has a directory for each kernel release; early has the
@@ -29,6 +30,7 @@ func ThisHost(modulesDir, early string) (Host, error) {
 	return Host{
 		Roots:   []string{filepath.Join(modulesDir, release), early},
 		Cmdline: "/proc/cmdline",
+		Config:  configDirs,
 	}, nil
 }
 
@@ -42,7 +44,14 @@ func (h Host) Open(root string) (*Loader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("module parameters: %w", err)
 	}
-	return NewLoader(root, index, ParseParams(string(cmdline))), nil
+	params := ParseParams(string(cmdline))
+	problems, err := h.configure(&params)
+	if err != nil {
+		return nil, err
+	}
+	loader := NewLoader(root, index, params)
+	loader.Problems = problems
+	return loader, nil
 }
 
 // modprobeUsage is the applet's manual.

@@ -37,39 +37,41 @@ func call(t *tool, args ...string) (stdout, stderr string, status int) {
 func fixture(t *testing.T) *tool {
 	t.Helper()
 	dir := t.TempDir()
-	const disk = "devices/pci0000:00/0000:00:01.0/block/sda"
+	const (
+		ahci = "devices/pci0000:00/0000:00:01.0"
+		lan  = "devices/pci0000:00/0000:00:02.0"
+		disk = ahci + "/block/sda"
+	)
 	for name, content := range map[string]string{
-		"sys/devices/pci0000:00/0000:00:01.0/uevent":          "DRIVER=ahci\nPCI_ID=8086:2922\n",
-		"sys/devices/pci0000:00/0000:00:01.0/vendor":          "0x8086\n",
-		"sys/devices/pci0000:00/0000:00:01.0/rescan":          "",
-		"sys/devices/pci0000:00/0000:00:02.0/uevent":          "PCI_ID=8086:100E\n",
-		"sys/devices/pci0000:00/0000:00:02.0/vendor":          "0x8086\n",
-		"sys/devices/pci0000:00/0000:00:02.0/label":           "LAN \x1b[2J\n",
-		"sys/devices/pci0000:00/0000:00:02.0/net/eth0/uevent": "INTERFACE=eth0\nIFINDEX=2\n",
-		"sys/" + disk + "/uevent":                             "MAJOR=8\nMINOR=0\nDEVNAME=sda\nDEVTYPE=disk\nDISKSEQ=9\n",
-		"sys/" + disk + "/queue/rotational":                   "1\n",
-		"sys/" + disk + "/sda1/uevent":                        "MAJOR=8\nMINOR=1\nDEVNAME=sda1\nDEVTYPE=partition\nPARTNAME=x\x1b[2J\n",
-		"sys/bus/pci/uevent":                                  "",
-		"run/data/b8:1":                                       "S:disk/by-label/it's\nL:-100\nI:5\nE:ID_FS_TYPE=ext4\nE:ID_FS_LABEL=it's\nV:1\n",
-		"dev/none":                                            "",
+		ahci + "/uevent":           "DRIVER=ahci\nPCI_ID=8086:2922\n",
+		ahci + "/vendor":           "0x8086\n",
+		ahci + "/rescan":           "",
+		lan + "/uevent":            "PCI_ID=8086:100E\n",
+		lan + "/vendor":            "0x8086\n",
+		lan + "/label":             "LAN \x1b[2J\n",
+		lan + "/net/eth0/uevent":   "INTERFACE=eth0\nIFINDEX=2\n",
+		disk + "/uevent":           "MAJOR=8\nMINOR=0\nDEVNAME=sda\nDEVTYPE=disk\nDISKSEQ=9\n",
+		disk + "/queue/rotational": "1\n",
+		disk + "/sda1/uevent":      "MAJOR=8\nMINOR=1\nDEVNAME=sda1\nDEVTYPE=partition\nPARTNAME=x\x1b[2J\n",
+		"bus/pci/uevent":           "",
+		"../run/data/b8:1":         "S:disk/by-label/it's\nL:-100\nI:5\nE:ID_FS_TYPE=ext4\nE:ID_FS_LABEL=it's\nV:1\n",
+		"../dev/none":              "",
 	} {
-		at := filepath.Join(dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.WriteFile(at, []byte(content), 0o644)); err != nil {
+		at := filepath.Join(dir, "sys", name)
+		err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.WriteFile(at, []byte(content), 0o644))
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chmod(filepath.Join(dir, "sys/devices/pci0000:00/0000:00:01.0/rescan"), 0o200); err != nil {
+	if err := os.Chmod(filepath.Join(dir, "sys", ahci, "rescan"), 0o200); err != nil {
 		t.Fatal(err)
 	}
 	for name, target := range map[string]string{
-		"class/block/sda": disk, "class/block/sda1": disk + "/sda1", "dev/block/8:0": disk, "dev/block/8:1": disk + "/sda1",
-		"class/net/eth0":               "devices/pci0000:00/0000:00:02.0/net/eth0",
-		"bus/pci/devices/0000:00:01.0": "devices/pci0000:00/0000:00:01.0",
-		"bus/pci/devices/0000:00:02.0": "devices/pci0000:00/0000:00:02.0",
-		disk + "/subsystem":            "class/block", disk + "/sda1/subsystem": "class/block",
-		"devices/pci0000:00/0000:00:01.0/subsystem":          "bus/pci",
-		"devices/pci0000:00/0000:00:02.0/subsystem":          "bus/pci",
-		"devices/pci0000:00/0000:00:02.0/net/eth0/subsystem": "class/net",
+		"class/block/sda": disk, "class/block/sda1": disk + "/sda1", "class/net/eth0": lan + "/net/eth0",
+		"dev/block/8:0": disk, "dev/block/8:1": disk + "/sda1",
+		"bus/pci/devices/0000:00:01.0": ahci, "bus/pci/devices/0000:00:02.0": lan,
+		disk + "/subsystem": "class/block", disk + "/sda1/subsystem": "class/block",
+		ahci + "/subsystem": "bus/pci", lan + "/subsystem": "bus/pci", lan + "/net/eth0/subsystem": "class/net",
 	} {
 		at := filepath.Join(dir, "sys", name)
 		up := strings.Repeat("../", strings.Count(name, "/"))
@@ -77,7 +79,8 @@ func fixture(t *testing.T) *tool {
 			t.Fatal(err)
 		}
 	}
-	return &tool{sys: sysfs.FS(filepath.Join(dir, "sys")), dev: filepath.Join(dir, "dev"), run: filepath.Join(dir, "run")}
+	in := func(name string) string { return filepath.Join(dir, name) }
+	return &tool{sys: sysfs.FS(in("sys")), dev: in("dev"), run: in("run")}
 }
 
 const sda1 = "/sys/class/block/sda1"
@@ -93,7 +96,8 @@ func TestInfo(t *testing.T) {
 		{[]string{"info", "-rq", "name", "-p/class/block/sda1"}, "/dev/sda1\n"},
 		{[]string{"info", "-q", "symlink", sda1}, "disk/by-label/it's\n"},
 		{[]string{"info", "-q", "symlink", "-r", sda1}, "/dev/disk/by-label/it's\n"},
-		{[]string{"info", "-q", "property", "--property=ID_FS_TYPE,DEVNAME", sda1}, "DEVNAME=/dev/sda1\nID_FS_TYPE=ext4\n"},
+		{[]string{"info", "-q", "property", "--property=ID_FS_TYPE,DEVNAME", sda1},
+			"DEVNAME=/dev/sda1\nID_FS_TYPE=ext4\n"},
 		{[]string{"info", "-q", "property", "--property=ID_FS_TYPE", "--value", sda1}, "ext4\n"},
 		{[]string{"info", "-q", "property", "-x", "--property=ID_FS_LABEL", sda1}, "ID_FS_LABEL='it'\\''s'\n"},
 		{[]string{"info", "-q", "property", "-P", "X_", "--property", "MAJOR", sda1}, "X_MAJOR='8'\n"},
@@ -185,7 +189,9 @@ func TestWrongCommandLines(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {"-h"}, {"info", "-h"}, {"settle", "--help"}, {"monitor", "-h"}, {"trigger", "-h"}} {
+	for _, args := range [][]string{
+		{"--help"}, {"-h"}, {"info", "-h"}, {"settle", "--help"}, {"monitor", "-h"}, {"trigger", "-h"},
+	} {
 		out, errs, status := call(&tool{}, args...)
 		if status != 0 || errs != "" || !strings.HasPrefix(out, "usage: udevadm ") {
 			t.Errorf("%q: %d, %q, %q", args, status, out, errs)
@@ -205,9 +211,11 @@ func TestHelp(t *testing.T) {
 
 func TestTrigger(t *testing.T) {
 	const (
-		disk, part = "/sys/devices/pci0000:00/0000:00:01.0/block/sda\n", "/sys/devices/pci0000:00/0000:00:01.0/block/sda/sda1\n"
-		ahci, lan  = "/sys/devices/pci0000:00/0000:00:01.0\n", "/sys/devices/pci0000:00/0000:00:02.0\n"
-		eth0       = "/sys/devices/pci0000:00/0000:00:02.0/net/eth0\n"
+		bus       = "/sys/devices/pci0000:00/0000:00:"
+		ahci, lan = bus + "01.0\n", bus + "02.0\n"
+		disk      = bus + "01.0/block/sda\n"
+		part      = bus + "01.0/block/sda/sda1\n"
+		eth0      = bus + "02.0/net/eth0\n"
 	)
 	tool := fixture(t)
 	for _, test := range []struct{ args, want string }{
@@ -257,9 +265,10 @@ func TestAgainstUdevadm(t *testing.T) {
 	changing := regexp.MustCompile(`(?m)^.*(stat|inflight|_time|_duration|power/)[^=]*}==.*$`)
 	here := &tool{sys: "/sys", dev: "/dev", run: udev.RunDir}
 	for _, args := range [][]string{
-		{"info", "--export-db"}, {"trigger", "--dry-run", "--verbose"}, {"trigger", "-nv", "-s", "block", "-A", "partition"},
+		{"info", "--export-db"}, {"trigger", "--dry-run", "--verbose"},
+		{"trigger", "-nv", "-s", "block", "-A", "partition"}, {"trigger", "-nv", "-t", "subsystems", "-y", "loop"},
 		{"info", "-a", nodes[0]}, {"info", "-q", "path", nodes[0]}, {"info", "-q", "property", nodes[0]},
-		{"info", "-r", "-q", "name", nodes[0]}, {"info", nodes[0]}, {"trigger", "-nv", "-t", "subsystems", "-y", "loop"},
+		{"info", "-r", "-q", "name", nodes[0]}, {"info", nodes[0]},
 	} {
 		theirs, err := exec.Command("udevadm", args...).Output()
 		if err != nil {
@@ -294,7 +303,8 @@ func TestWithAKernel(t *testing.T) {
 			}
 		}
 		here := &tool{sys: "/sys", dev: "/dev", run: udev.RunDir}
-		if _, errs, status := call(here, "settle", "-t", "1"); status == 0 || !strings.Contains(errs, "no device manager") {
+		_, errs, status := call(here, "settle", "-t", "1")
+		if status == 0 || !strings.Contains(errs, "no device manager") {
 			t.Errorf("settle without one: %d, %q", status, errs)
 		}
 		release := runManagers(t)
@@ -384,8 +394,10 @@ func monitor(t *testing.T, here *tool) {
 	case <-done:
 	case <-time.After(20 * time.Second):
 	}
-	for _, want := range []string{"UDEV - ", "KERNEL - ", "KERNEL[", "UDEV  [", "change   /devices/virtual/mem/null (mem)\n",
-		"DEVNAME=null\n", "DEVNAME=/dev/null\n"} {
+	for _, want := range []string{
+		"UDEV - ", "KERNEL - ", "KERNEL[", "UDEV  [", "change   /devices/virtual/mem/null (mem)\n", "DEVNAME=null\n",
+		"DEVNAME=/dev/null\n",
+	} {
 		if !strings.Contains(said.String(), want) {
 			t.Errorf("monitor does not say %q:\n%s", want, said.String())
 		}
@@ -396,7 +408,9 @@ func TestOptions(t *testing.T) {
 	var a, b bool
 	var text1 string
 	var many []string
-	options := []option{flag('a', "all", &a), flag('b', "both", &b), text('t', "text", &text1), list('m', "many", &many)}
+	options := []option{
+		flag('a', "all", &a), flag('b', "both", &b), text('t', "text", &text1), list('m', "many", &many),
+	}
 	rest, err := parse([]string{"x", "-abtT", "--many=1", "-m", "2", "--", "-a"}, options)
 	got := fmt.Sprintln(a, b, text1, many, rest, err)
 	if want := "true true T [1 2] [x -a] <nil>\n"; got != want {
