@@ -76,8 +76,8 @@ func New(id, isoFile string, changed <-chan struct{}) *Finder {
 
 // Find mounts the medium at dir and says where it was. It looks at every device, then again
 // whenever Changed says so, until ctx ends; a slow CD drive or USB stick may take seconds. It also
-// looks every second: the kernel does not tell that the disc in a drive has become readable, since
-// without udev nobody makes it poll drives (block.events_dfl_poll_msecs is 0).
+// looks every second: the kernel polls drives every two seconds and tells of another disc, but not that it has become
+// readable.
 //
 // A dying disk keeps whoever reads it in the kernel for minutes. Each device is looked at in a goroutine of its
 // own, which is left behind when ctx ends; what it still mounts then, it unmounts itself.

@@ -189,6 +189,10 @@ var fixtures = []fixture{
 	{hub + "/1-3.4/1-3.4:2.1/net/eth3", "net", "INTERFACE=eth3\nIFINDEX=5\n", map[string]string{
 		"type": "1\n", "iflink": "5\n", "ifindex": "5\n", "addr_assign_type": "0\n", "address": "00:0e:c6:12:34:59\n",
 	}, nil},
+	{"vif-1-0", "xen-backend", "", nil, nil},
+	{"vif-1-0/net/vif1.0", "net", "INTERFACE=vif1.0\nIFINDEX=7\n", map[string]string{
+		"type": "1\n", "iflink": "7\n", "ifindex": "7\n", "addr_assign_type": "0\n", "address": "fe:ff:ff:ff:ff:ff\n",
+	}, nil},
 	{"virtual/net/lo", "net", "INTERFACE=lo\nIFINDEX=1\n", map[string]string{
 		"type": "772\n", "iflink": "1\n", "ifindex": "1\n", "addr_assign_type": "0\n", "address": "00:00:00:00:00:00\n",
 	}, nil},
@@ -238,7 +242,7 @@ var more = map[string]string{
 }
 
 // buses are the subsystems that are buses; the others are classes.
-var buses = []string{"pci", "usb", "scsi", "virtio", "mmc", "usb-serial"}
+var buses = []string{"xen-backend", "pci", "usb", "scsi", "virtio", "mmc", "usb-serial"}
 
 // machine is the tree of sysfs, as files and links by path.
 func machine() fstest.MapFS {
@@ -256,6 +260,9 @@ func machine() fstest.MapFS {
 		file(dir+"/uevent", f.uevent)
 		for name, text := range f.attrs {
 			file(dir+"/"+name, text)
+		}
+		if f.subsystem == "net" && !strings.HasPrefix(f.path, "virtual/") {
+			link(dir+"/device", "devices/"+path.Dir(path.Dir(f.path)))
 		}
 		for name, target := range f.links {
 			link(dir+"/"+name, strings.TrimPrefix(target, "/"))

@@ -48,7 +48,7 @@ func netRules(b *builder) {
 		}
 		full := prefix + p.name
 		b.set(p.key, full)
-		if len(full) <= maxAltName && full != b.event.Interface {
+		if len(full) <= maxAltName && full != b.event.Interface && n.hardware() {
 			b.altNames = append(b.altNames, full)
 		}
 	}
@@ -64,6 +64,13 @@ type netNames struct {
 	usb    string // what a USB interface adds
 	vf     string // what a virtual function adds to the names of the physical one, whose device is pci
 	port   string // of several at one device
+}
+
+// hardware says whether there is a card behind the interface. Behind a guest's vif there is the guest, and all vifs
+// have the same address.
+func (n *netNames) hardware() bool {
+	device := n.attrs.link(n.device, "device")
+	return device != "" && n.attrs.subsystem(device) != "xen-backend"
 }
 
 var pciAddress = regexp.MustCompile(`^([0-9a-f]+):([0-9a-f]+):([0-9a-f]+)\.([0-9])$`)

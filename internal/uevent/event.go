@@ -2,8 +2,7 @@
 // through /sys for the devices that were there before (coldplug), has kernel modules loaded for
 // what it finds, and lets other parts of init follow what comes and goes.
 //
-// The device nodes themselves are devtmpfs's work, permissions included: everything in dom0
-// runs as root, and the kernel makes the nodes that are for all (null, zero, random, tty) 0666.
+// The device nodes themselves are devtmpfs's work; package udev gives them owners and links.
 package uevent
 
 import (

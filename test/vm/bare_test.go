@@ -70,6 +70,7 @@ func TestRescue(t *testing.T) {
 		if addresses := m.Shell("ip addr"); strings.Contains(addresses, "10.0.2.") {
 			m.Errorf("the rescue shell asked for an address:\n%s", addresses)
 		}
+		m.checkDevices()
 		said := m.Shell("dhclient -ipv6=false eth0")
 		if addresses := m.Shell("ip addr"); !strings.Contains(addresses, "10.0.2.15/24") {
 			m.Errorf("dhclient got no address:\n%s\n%s", said, addresses)
