@@ -26,8 +26,8 @@ const (
 const discPatience, discPause = time.Minute, 500 * time.Millisecond
 
 // Ask asks the block device in a node: what ATA knows of it, and what it holds. Nothing is written, and a drive's tray
-// stays as it is.
-func Ask(node string) Answer {
+// stays as it is. A drive that is reading a disc in is slow.
+func Ask(node string, slow func()) Answer {
 	fd, err := unix.Open(node, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return Answer{Err: err}
@@ -40,7 +40,7 @@ func Ask(node string) Answer {
 		a.Identity = identify(fd)
 	}
 	if optical {
-		if a.Medium = waitForDisc(fd); !a.Medium {
+		if a.Medium = waitForDisc(fd, slow); !a.Medium {
 			return a // a read would fail, and the kernel would write about it on the console
 		}
 	}
@@ -70,12 +70,13 @@ func identify(fd int) []byte {
 }
 
 // waitForDisc says whether there is a disc in a drive that can be read. A drive that is reading one in is waited for.
-func waitForDisc(fd int) bool {
+func waitForDisc(fd int, slow func()) bool {
 	for end := time.Now().Add(discPatience); ; time.Sleep(discPause) {
 		status, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), cdromDriveStatus, cdslCurrent)
 		if errno != 0 || status != cdsNotReady || time.Now().After(end) {
 			return errno == 0 && status == cdsDiscOK
 		}
+		slow()
 	}
 }
 

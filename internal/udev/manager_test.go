@@ -33,7 +33,7 @@ type bench struct {
 }
 
 // newBench runs a manager on the machine for the length of the test.
-func newBench(t *testing.T, sys fs.FS, ask func(node string) Answer) *bench {
+func newBench(t *testing.T, sys fs.FS, ask func(node string, slow func()) Answer) *bench {
 	t.Helper()
 	b := &bench{t: t, dev: t.TempDir(), run: t.TempDir()}
 	b.Manager = New(Config{
@@ -62,7 +62,7 @@ func newBench(t *testing.T, sys fs.FS, ask func(node string) Answer) *bench {
 }
 
 // answerOf answers as the machine's disks do.
-func answerOf(node string) Answer { return told[filepath.Base(node)] }
+func answerOf(node string, _ func()) Answer { return told[filepath.Base(node)] }
 
 // feed has an event handled.
 func (b *bench) feed(e uevent.Event) {
@@ -238,14 +238,14 @@ func TestDyingDisk(t *testing.T) {
 		revived := make(chan struct{})
 		asked := 0
 		var mu sync.Mutex
-		b := newBench(t, machine(), func(node string) Answer {
+		b := newBench(t, machine(), func(node string, slow func()) Answer {
 			if filepath.Base(node) == "sda" {
 				mu.Lock()
 				asked++
 				mu.Unlock()
 				<-revived
 			}
-			return answerOf(node)
+			return answerOf(node, slow)
 		})
 		for _, name := range []string{"sda", "sda1", "sdb"} {
 			b.feed(find(t, name, "block").event(t))
@@ -287,9 +287,9 @@ func TestDyingDisk(t *testing.T) {
 func TestDyingDiskThatGoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		revived := make(chan struct{})
-		b := newBench(t, machine(), func(node string) Answer {
+		b := newBench(t, machine(), func(node string, slow func()) Answer {
 			<-revived
-			return answerOf(node)
+			return answerOf(node, slow)
 		})
 		b.feed(find(t, "sr0", "block").event(t))
 		time.Sleep(4 * time.Second)
@@ -302,12 +302,34 @@ func TestDyingDiskThatGoes(t *testing.T) {
 	})
 }
 
+// TestSlowDrive: a drive that says that it is reading its disc in is not waited for at all.
+func TestSlowDrive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, machine(), func(node string, slow func()) Answer {
+			for range 20 {
+				slow()
+				time.Sleep(discPause)
+			}
+			return answerOf(node, slow)
+		})
+		b.feed(find(t, "sr0", "block").event(t))
+		if got := b.reported(); !slices.Equal(got, []string{"add sr0"}) || tree(t, b.dev)["cdrom"] != "sr0" {
+			t.Errorf("at once: %q, %v", got, tree(t, b.dev))
+		}
+		time.Sleep(time.Minute)
+		if got := b.reported(); !slices.Equal(got, []string{"change sr0"}) ||
+			tree(t, b.dev)["disk/by-label/ZERODISC"] != "sr0" {
+			t.Errorf("later: %q, %v", got, tree(t, b.dev))
+		}
+	})
+}
+
 // TestManyDyingDisks: those that are silent take no worker from the others.
 func TestManyDyingDisks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		revived := make(chan struct{})
 		t.Cleanup(func() { close(revived) })
-		b := newBench(t, fstest.MapFS{}, func(node string) Answer {
+		b := newBench(t, fstest.MapFS{}, func(node string, slow func()) Answer {
 			if !strings.HasSuffix(node, "sdz") {
 				<-revived
 			}
@@ -392,7 +414,7 @@ func TestFlood(t *testing.T) {
 	source := &flood{make(chan uevent.Event), make(chan struct{})}
 	links := New(Config{
 		Sys: sys, Dev: t.TempDir(), Run: t.TempDir(), Announce: func([]byte) {},
-		Ask: func(node string) Answer {
+		Ask: func(node string, slow func()) Answer {
 			return Answer{Content: blkid.Content{Type: "ext4", Usage: blkid.FileSystem, UUID: filepath.Base(node)}}
 		},
 	})

@@ -27,8 +27,9 @@ type Config struct {
 	Dev string // /dev
 	Run string // RunDir
 
-	// Ask asks a block device by its node what it is and holds. It may take as long as a dying disk does.
-	Ask func(node string) Answer
+	// Ask asks a block device by its node what it is and holds. It may take as long as a dying disk does. Where it
+	// knows that it will take long, it calls slow, and nobody waits for it any more.
+	Ask func(node string, slow func()) Answer
 	// Announce sends a message to those that listen to udev.
 	Announce func(message []byte)
 	// AddNames gives a network interface alternative names. Those that it has already are no error.

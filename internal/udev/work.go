@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -148,10 +149,18 @@ func (s *state) work(j *job, b *builder, mayAsk bool) {
 	}
 	without := *b
 	without.attrs = newAttributes(s.Sys) // the other one is in use
-	timer := time.AfterFunc(s.Patience, func() {
+	goOn := sync.OnceFunc(func() {
 		s.send(answer{job: j, said: build(&without), told: without.answer, disk: b.disk, waiting: true})
 	})
-	told := s.Ask(path.Join(s.Dev, j.event.DevName))
+	timer := time.AfterFunc(s.Patience, func() {
+		s.Log.Warn("device", "name", j.event.DevName, "err", "it does not answer; a dying disk?")
+		goOn()
+	})
+	slow := func() {
+		timer.Stop()
+		goOn()
+	}
+	told := s.Ask(path.Join(s.Dev, j.event.DevName), slow)
 	timer.Stop()
 	b.answer = &told
 	s.send(answer{job: j, said: build(b), told: &told, disk: b.disk})
@@ -172,7 +181,6 @@ func (s *state) answered(a answer) {
 		return
 	case a.waiting:
 		s.silent[j.event.DevPath] = j.number
-		s.Log.Warn("device", "name", j.event.DevName, "err", "it does not answer; a dying disk?")
 	case j.ended:
 		s.late(a)
 		return
