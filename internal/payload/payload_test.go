@@ -254,7 +254,8 @@ func TestSameFileTwice(t *testing.T) {
 func TestComponents(t *testing.T) {
 	const component = "non-free-firmware"
 	r := newRepo(t, debLib)
-	r.addTo(component, testDeb{"firmware", "1", "Depends: libone, iucode-tool\n", map[string]string{"lib/firmware/x": "x"}})
+	r.addTo(component, testDeb{"firmware", "1", "Depends: libone, iucode-tool\n",
+		map[string]string{"lib/firmware/x": "x"}})
 	r.add(testDeb{"iucode-tool", "1", "", map[string]string{"usr/sbin/iucode_tool": "tool"}})
 	r.publish()
 	opts := r.options()
