@@ -1,6 +1,7 @@
 package initramfs
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -112,24 +113,32 @@ func (f *firmware) addFor(tree packageFiles, user firmwareUser) error {
 	return nil
 }
 
-// firmwareNamed finds the files that a module's pattern matches, by the names that the kernel will look for.
+// firmwareNamed finds the files that a module's pattern matches, by the names that the kernel will look for. Packages
+// have links from the name that a driver knows to the version that is current.
 func firmwareNamed(tree packageFiles, pattern string) (map[string]payload.Entry, error) {
 	if !fs.ValidPath(pattern) {
 		return nil, fmt.Errorf("%q is no file below /lib/firmware", pattern)
 	}
-	matches, err := tree.Glob(path.Join(firmwareFiles, pattern))
-	if err != nil {
-		return nil, err
-	}
-	files := map[string]payload.Entry{}
-	for _, match := range matches {
-		name := strings.TrimPrefix(match.Path, firmwareFiles+"/")
-		// Packages have links from the name that a driver knows to the version that is current.
-		e, err := tree.Lookup(match.Path)
+	paths := []string{path.Join(firmwareFiles, pattern)}
+	if strings.ContainsAny(pattern, `*?[\`) {
+		matches, err := tree.Glob(paths[0])
 		if err != nil {
 			return nil, err
 		}
-		if e.Mode.IsRegular() && !isFlashed(name) {
+		paths = nil
+		for _, match := range matches {
+			paths = append(paths, match.Path)
+		}
+	}
+	files := map[string]payload.Entry{}
+	for _, at := range paths {
+		e, err := tree.Lookup(at)
+		name := strings.TrimPrefix(at, firmwareFiles+"/")
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return nil, err
+		case e.Mode.IsRegular() && !isFlashed(name):
 			files[name] = e
 		}
 	}
@@ -143,7 +152,8 @@ func isFlashed(name string) bool {
 	})
 }
 
-// addFirmware adds the files where the kernel looks for them, and returns the package of each by its name in the image.
+// addFirmware adds the files where the kernel looks for them, and returns the package of each by its name in
+// the image.
 func (x *xenFiles) addFirmware(found firmware) (packages map[string]string, err error) {
 	packages = map[string]string{}
 	for name, e := range found.files {

@@ -70,6 +70,7 @@ func firmwareTree(t *testing.T) fakeFiles {
 		"/usr/lib/firmware/intel/ice/ddp/ice.pkg":     "-> ice-1.3.pkg",
 		"/usr/lib/firmware/intel/ice/ddp/ice-1.3":     "not asked for",
 		"/usr/lib/firmware/intel/ice/ddp/ice-1.3.pkg": "package",
+		"/usr/lib/firmware/intel/ice/ddp/lag.pkg":     "-> ice_lag-1.3.pkg",
 		"/usr/lib/firmware/cxgb4/t5fw.bin":            "-> t5fw-1.27.5.0.bin",
 		"/usr/lib/firmware/cxgb4/t5fw-1.27.5.0.bin":   "flash",
 		"/usr/lib/firmware/cxgb3/t3fw-7.12.0.bin":     "flash",
@@ -94,6 +95,10 @@ func TestFindFirmware(t *testing.T) {
 		},
 		"link": {
 			firmwareUser{"ice", []string{"intel/ice/ddp/ice.pkg"}, false}, "intel/ice/ddp/ice.pkg=package", "", "",
+		},
+		"link to another package's file": {
+			firmwareUser{"ice", []string{"intel/ice/ddp/lag.pkg", "intel/ice/ddp/*.pkg"}, false},
+			"intel/ice/ddp/ice-1.3.pkg=package intel/ice/ddp/ice.pkg=package", "ice: intel/ice/ddp/lag.pkg", "",
 		},
 		"one is missing": {
 			firmwareUser{"bnx2", []string{"bnx2/new.fw", "bnx2/bnx2-mips-09.fw", "bnx2/a.fw"}, true},
@@ -147,7 +152,8 @@ func TestFindFirmware(t *testing.T) {
 // TestAddFirmware looks for the files where they end up in dom0, and in the list of packages.
 func TestAddFirmware(t *testing.T) {
 	found, err := findFirmware(firmwareTree(t), []firmwareUser{
-		{Module: "ice", Files: []string{"intel/ice/ddp/ice.pkg"}}, {Module: "cxgb3", Files: []string{"cxgb3/t3b_psram.bin"}},
+		{Module: "ice", Files: []string{"intel/ice/ddp/ice.pkg"}},
+		{Module: "cxgb3", Files: []string{"cxgb3/t3b_psram.bin"}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -132,8 +132,8 @@ func readJSON[T any](dir, name string) (value T, err error) {
 const alignment = 2048
 
 // writeInitrd writes dom0's initrd: a row of cpio archives, each unpacked by itself
-// (buffer-format.rst). The first and the last are files, the first may be "". Its tail, from the returned offset on, is
-// the guests' initrd.
+// (buffer-format.rst). The first and the last are files; the first may be "". Its tail, from the returned offset
+// on, is the guests' initrd.
 func writeInitrd(name, first string, dom0, shared *Archive, compressed string) (offset int64, err error) {
 	err = atomicfile.Write(name, func(f *os.File) error {
 		out := &counter{w: f}

@@ -35,7 +35,8 @@ func microcode(tree packageFiles) (map[string][]byte, map[string]payload.Package
 			return nil, nil, err
 		}
 		if len(found) == 0 {
-			return nil, nil, fmt.Errorf("no package has %s: does FirmwarePackages still name the right ones?", maker.from)
+			return nil, nil, fmt.Errorf("no package has %s: does FirmwarePackages still name the right ones?",
+				maker.from)
 		}
 		var all updates
 		for _, e := range found {

@@ -175,7 +175,8 @@ func (r *repo) suite(archive, suite string, stanzas map[string][]string) {
 		zip.Write(packages)
 		zip.Close()
 		put(r.t, filepath.Join(dir, name, "binary-amd64/Packages.gz"), index.String())
-		release += fmt.Sprintf(" %[2]x %[3]d %[1]s/binary-amd64/Packages\n %[4]x %[5]d %[1]s/binary-amd64/Packages.gz\n",
+		release += fmt.Sprintf(" %[2]x %[3]d %[1]s/binary-amd64/Packages\n"+
+			" %[4]x %[5]d %[1]s/binary-amd64/Packages.gz\n",
 			name, sha256.Sum256(packages), len(packages), sha256.Sum256(index.Bytes()), index.Len())
 	}
 	put(r.t, filepath.Join(dir, "Release"), release)
