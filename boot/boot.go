@@ -55,9 +55,10 @@ const (
 	Dom0Image     = "/images/dom0.squashfs" // Xen's tools, libraries and modules, mounted at Dom0Mount
 	Dom0Mount     = "/usr/lib"
 	ModulesDir    = Dom0Mount + "/modules"
-	MediaMount    = "/media/boot"   // the boot medium, read-only
-	GuestsInRAM   = "/guests"       // a store inside the initrd (netboot)
-	KernelInRAM   = "/boot/vmlinuz" // the kernel that guests share, inside the initrd (netboot)
+	FirmwareDir   = Dom0Mount + "/firmware" // of drivers; the kernel looks for /lib/firmware
+	MediaMount    = "/media/boot"           // the boot medium, read-only
+	GuestsInRAM   = "/guests"               // a store inside the initrd (netboot)
+	KernelInRAM   = "/boot/vmlinuz"         // the kernel that guests share, inside the initrd (netboot)
 	RunDir        = "/run/zerodisc"
 	GuestRunDir   = "/run/zerodisc/guests" // rendered configurations, NAME.cfg
 	WebStoresDir  = "/run/zerodisc/stores" // a tmpfs; 1, 2, ... are the stores of KeyGuests in their order

@@ -21,10 +21,13 @@ import (
 // 0, with inode numbers in order. Parent directories are added by themselves.
 type Archive struct {
 	records map[string]cpio.Record
+	aligned map[string]bool // names of files whose contents begin at a multiple of contentAlignment
 }
 
 // NewArchive returns an empty Archive.
-func NewArchive() *Archive { return &Archive{records: map[string]cpio.Record{}} }
+func NewArchive() *Archive {
+	return &Archive{records: map[string]cpio.Record{}, aligned: map[string]bool{}}
+}
 
 // Dir adds a directory.
 func (a *Archive) Dir(name string, perm fs.FileMode) {
@@ -34,6 +37,12 @@ func (a *Archive) Dir(name string, perm fs.FileMode) {
 // Text adds a file with the given contents.
 func (a *Archive) Text(name, contents string, perm fs.FileMode) {
 	a.add(cpio.StaticFile(clean(name), contents, uint64(perm.Perm())))
+}
+
+// AlignedText adds a file whose contents begin at a multiple of 16 bytes of the cpio archive.
+func (a *Archive) AlignedText(name, contents string, perm fs.FileMode) {
+	a.Text(name, contents, perm)
+	a.aligned[clean(name)] = true
 }
 
 // Link adds a symbolic link.
@@ -129,7 +138,8 @@ func writeTar(out *tar.Writer, r cpio.Record) (err error) {
 
 // Write writes the archive to w as cpio.
 func (a *Archive) Write(w io.Writer) error {
-	out := cpio.Newc.Writer(w)
+	written := &counter{w: w}
+	out := cpio.Newc.Writer(written)
 	for i, name := range slices.Sorted(maps.Keys(a.records)) {
 		record := a.records[name]
 		if err := CheckSize(name, int64(record.FileSize)); err != nil {
@@ -137,11 +147,34 @@ func (a *Archive) Write(w io.Writer) error {
 		}
 		record.Ino = uint64(i + 1)
 		record.NLink = 1
+		if a.aligned[name] {
+			record.Name = alignContents(name, written.n)
+		}
 		if err := out.WriteRecord(record); err != nil {
 			return fmt.Errorf("write archive: %s: %w", name, err)
 		}
 	}
 	return cpio.WriteTrailer(out)
+}
+
+// Sizes in bytes.
+const (
+	contentAlignment = 16
+	cpioHeader       = 110 // of an entry; its name is behind it, with a NUL
+	cpioUnit         = 4   // header and name are padded to
+)
+
+// alignContents is the name for an entry that is written at the given offset and shall have its contents aligned:
+// it ends with more than one NUL, which everyone who reads the archive passes over. iucode_tool does the same.
+func alignContents(name string, offset int64) string {
+	for {
+		header := int64(cpioHeader + len(name) + 1)
+		header += (cpioUnit - header%cpioUnit) % cpioUnit
+		if (offset+header)%contentAlignment == 0 {
+			return name
+		}
+		name += "\x00"
+	}
 }
 
 // MaxSize is the size in bytes of the largest file in a cpio archive, whose header has 32 bits for it, and of

@@ -23,6 +23,7 @@ type Part struct {
 
 	archive    *Archive
 	categories map[string]string // of kernel modules, by file name
+	firmware   map[string]string // packages of firmware, by name in the archive
 }
 
 // Cost is what a group of files in a part takes.
@@ -90,6 +91,9 @@ func (p Part) Costs(ctx context.Context) ([]Cost, error) {
 
 // group is the name under which a file is summed up.
 func (p Part) group(name string) string {
+	if pkg, ok := p.firmware[name]; ok {
+		return "firmware: " + strings.TrimPrefix(pkg, "firmware-")
+	}
 	file := path.Base(name)
 	if category, ok := p.categories[file]; ok {
 		return "modules: " + category

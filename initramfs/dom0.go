@@ -138,6 +138,10 @@ func (x *xenFiles) add(name, from string, perm fs.FileMode) error {
 	if err != nil {
 		return err
 	}
+	return x.addEntry(name, e, perm)
+}
+
+func (x *xenFiles) addEntry(name string, e payload.Entry, perm fs.FileMode) error {
 	x.packages[e.Package.Name] = *e.Package
 	return x.archive.File(name, e.Host, perm)
 }

@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/zerodisc/zerodisc/boot"
@@ -52,6 +53,7 @@ const (
 	allModules     = "tree"            // all of them, by release
 	earlyModules   = "early"           // EarlyModules
 	categoriesFile = "categories.json" // what category of the list each belongs to
+	firmwareFile   = "firmware.json"   // which of them ask for firmware
 )
 
 // modules selects the modules of the kernel release and returns a directory with them. It takes seconds, so the
@@ -65,13 +67,13 @@ func (in Inputs) modules(ctx context.Context, release string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	key := modulesKey(code, source.Package.SHA256)
+	key := modulesKey(code, source.Package.SHA256, in.Firmware)
 	return in.Cache.Entry(modulesKind, key, func(dir string) error { return in.selectModules(ctx, release, dir) })
 }
 
-// modulesKey names what code makes of a package of the kernel's.
-func modulesKey(code, kernel string) string {
-	return buildcache.Key(code, kernel, ModulesSpec, strings.Join(EarlyModules, " "))
+// modulesKey names what code makes of a package of the kernel's, for a disc with or without firmware.
+func modulesKey(code, kernel string, firmware bool) string {
+	return buildcache.Key(code, kernel, ModulesSpec, strings.Join(EarlyModules, " "), strconv.FormatBool(firmware))
 }
 
 func (in Inputs) selectModules(ctx context.Context, release, dir string) error {
@@ -82,7 +84,7 @@ func (in Inputs) selectModules(ctx context.Context, release, dir string) error {
 	selection, err := SelectModules(ctx, ModuleRequest{
 		Root:     filepath.Join(in.Tree.Root(), "usr/lib/modules", release),
 		SpecName: ModulesSpecName, Spec: ModulesSpec,
-		Dir: filepath.Join(tree, release),
+		Dir: filepath.Join(tree, release), Firmware: in.Firmware,
 	})
 	if err != nil {
 		return err
@@ -93,38 +95,56 @@ func (in Inputs) selectModules(ctx context.Context, release, dir string) error {
 	if err := selection.WriteSubset(filepath.Join(dir, earlyModules), EarlyModules...); err != nil {
 		return err
 	}
-	return selection.writeCategories(dir)
+	if err := writeJSON(dir, categoriesFile, selection.categories()); err != nil {
+		return err
+	}
+	return writeJSON(dir, firmwareFile, selection.firmwareUsers())
 }
 
-func (s *ModuleSelection) writeCategories(dir string) error {
+// categories are those of the modules, by file name.
+func (s *ModuleSelection) categories() map[string]string {
 	categories := map[string]string{}
 	for _, m := range s.Modules {
 		categories[path.Base(m.Path)] = m.Category
 	}
-	text, err := json.Marshal(categories)
+	return categories
+}
+
+// writeJSON writes a file of the directory of the disc's modules.
+func writeJSON(dir, name string, value any) error {
+	text, err := json.Marshal(value)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, categoriesFile), text, 0o644)
+	return os.WriteFile(filepath.Join(dir, name), text, 0o644)
 }
 
-// readCategories returns what writeCategories wrote: the modules' categories, by file name.
-func readCategories(dir string) (categories map[string]string, err error) {
-	text, err := os.ReadFile(filepath.Join(dir, categoriesFile))
+// readJSON reads a file that writeJSON has written.
+func readJSON[T any](dir, name string) (value T, err error) {
+	text, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {
-		return nil, err
+		return value, err
 	}
-	return categories, json.Unmarshal(text, &categories)
+	return value, json.Unmarshal(text, &value)
 }
 
 // alignment of the part of an initrd that is an initrd of its own: a sector of the disc.
 const alignment = 2048
 
 // writeInitrd writes dom0's initrd: a row of cpio archives, each unpacked by itself
-// (buffer-format.rst). Its tail, from the returned offset on, is the guests' initrd.
-func writeInitrd(name string, dom0, shared *Archive, compressed string) (offset int64, err error) {
+// (buffer-format.rst). The first and the last are files; the first may be "". Its tail, from the returned offset
+// on, is the guests' initrd.
+func writeInitrd(name, first string, dom0, shared *Archive, compressed string) (offset int64, err error) {
 	err = atomicfile.Write(name, func(f *os.File) error {
 		out := &counter{w: f}
+		if first != "" {
+			if err := out.file(first); err != nil {
+				return err
+			}
+			if err := out.pad(cpioUnit); err != nil {
+				return err
+			}
+		}
 		if err := dom0.Write(out); err != nil {
 			return err
 		}
@@ -135,32 +155,21 @@ func writeInitrd(name string, dom0, shared *Archive, compressed string) (offset 
 		if err := shared.Write(out); err != nil {
 			return err
 		}
-		if err := out.pad(4); err != nil {
+		if err := out.pad(cpioUnit); err != nil {
 			return err
 		}
-		segment, err := os.Open(compressed)
-		if err != nil {
-			return err
-		}
-		defer segment.Close()
-		_, err = io.Copy(out, segment)
-		return err
+		return out.file(compressed)
 	})
 	return offset, err
 }
 
 // Append writes the initrd in the file name to w, and extra behind it.
 func Append(w io.Writer, name string, extra *Archive) error {
-	initrd, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer initrd.Close()
 	out := &counter{w: w}
-	if _, err := io.Copy(out, initrd); err != nil {
+	if err := out.file(name); err != nil {
 		return err
 	}
-	if err := out.pad(4); err != nil {
+	if err := out.pad(cpioUnit); err != nil {
 		return err
 	}
 	if err := extra.Write(out); err != nil {
@@ -182,6 +191,17 @@ func (c *counter) Write(p []byte) (int, error) {
 	n, err := c.w.Write(p)
 	c.n += int64(n)
 	return n, err
+}
+
+// file writes what a file holds.
+func (c *counter) file(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(c, f)
+	return err
 }
 
 // pad writes zeros up to a multiple of unit; the kernel skips them between archives.

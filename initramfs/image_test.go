@@ -40,7 +40,7 @@ func TestWriteInitrd(t *testing.T) {
 	dom0, shared := NewArchive(), NewArchive()
 	dom0.Text("/dom0", string(bytes.Repeat([]byte("x"), 3001)), 0o644)
 	shared.Text("/user/land", "image", 0o644)
-	offset, err := writeInitrd(name, dom0, shared, compressed)
+	offset, err := writeInitrd(name, "", dom0, shared, compressed)
 	if err != nil {
 		t.Fatal(err)
 	}

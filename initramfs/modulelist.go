@@ -12,9 +12,16 @@ import (
 	"github.com/zerodisc/zerodisc/internal/kmod"
 )
 
-// match resolves the list: the category of each module it names, by module name.
-func (t *moduleTree) match(name string, spec io.Reader) (map[string]string, error) {
-	chosen := map[string]string{}
+// choices are what a list of modules asks for.
+type choices struct {
+	firmware bool              // the disc carries firmware
+	category map[string]string // of each module that the list names, by module name
+	needy    map[string]bool   // names of those that do nothing without firmware
+}
+
+// match resolves the list.
+func (t *moduleTree) match(name string, spec io.Reader, firmware bool) (choices, error) {
+	chosen := choices{firmware: firmware, category: map[string]string{}, needy: map[string]bool{}}
 	category := ""
 	lines := bufio.NewScanner(spec)
 	for number := 1; lines.Scan(); number++ {
@@ -28,41 +35,65 @@ func (t *moduleTree) match(name string, spec io.Reader) (map[string]string, erro
 			continue
 		}
 		if err := t.apply(text, category, chosen); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", name, number, err)
+			return choices{}, fmt.Errorf("%s:%d: %w", name, number, err)
 		}
 	}
 	return chosen, lines.Err()
 }
 
-// apply adds to chosen what the pattern matches or, after "!", takes it out again.
-func (t *moduleTree) apply(pattern, category string, chosen map[string]string) error {
-	positive, exclude := strings.CutPrefix(pattern, "!")
-	expression, err := compileModulePattern(positive)
+// apply does what a line of the list says to all modules that its pattern matches.
+func (t *moduleTree) apply(line, category string, chosen choices) error {
+	mark, pattern := splitMark(line)
+	expression, err := compileModulePattern(pattern)
 	if err != nil {
 		return err
 	}
 	matched := false
 	for name, file := range t.files {
-		if !expression.MatchString(modulePath(file, positive)) {
-			continue
-		}
-		_, has := chosen[name]
-		switch {
-		case exclude && has:
-			delete(chosen, name)
-			matched = true
-		case !exclude:
-			chosen[name] = cmp.Or(chosen[name], category)
+		if expression.MatchString(modulePath(file, pattern)) && chosen.take(mark, name, category) {
 			matched = true
 		}
 	}
 	switch {
 	case matched:
 		return nil
-	case exclude:
-		return fmt.Errorf("%q takes out nothing that was selected above it; remove the line", pattern)
+	case mark != "":
+		return fmt.Errorf("%q takes out nothing that was selected above it; remove the line", line)
 	}
-	return fmt.Errorf("%q matches no module of this kernel; correct or remove the line", pattern)
+	return fmt.Errorf("%q matches no module of this kernel; correct or remove the line", line)
+}
+
+// Marks that a line begins with when it is about what lines above it selected.
+const (
+	takeOut       = "!"
+	needsFirmware = "?" // takes out too, unless the disc carries firmware
+)
+
+// splitMark splits a line of the list into its mark, "" for none, and its pattern.
+func splitMark(line string) (mark, pattern string) {
+	for _, known := range []string{takeOut, needsFirmware} {
+		if rest, ok := strings.CutPrefix(line, known); ok {
+			return known, rest
+		}
+	}
+	return "", line
+}
+
+// take does to the module what a line with the mark does, and reports whether that made a difference to it.
+func (c choices) take(mark, name, category string) bool {
+	_, has := c.category[name]
+	switch {
+	case mark == "":
+		c.category[name] = cmp.Or(c.category[name], category)
+		return true
+	case !has:
+		return false
+	case mark == needsFirmware && c.firmware:
+		c.needy[name] = true
+	default:
+		delete(c.category, name)
+	}
+	return true
 }
 
 // modulePath is what a pattern is compared with: the module's path below kernel/ or, where the
@@ -76,7 +107,7 @@ func modulePath(file, pattern string) string {
 
 // compileModulePattern translates a pattern: "**" matches across directories, "*" within a name.
 func compileModulePattern(pattern string) (*regexp.Regexp, error) {
-	if pattern == "" || strings.ContainsAny(pattern, " \t!") {
+	if pattern == "" || strings.ContainsAny(pattern, " \t!?") {
 		return nil, fmt.Errorf("%q is not a pattern: want one path with * or **, or one module name", pattern)
 	}
 	dir, base := path.Split(pattern)

@@ -29,6 +29,7 @@ type ModuleRequest struct {
 	SpecName string // of the list of modules, for errors
 	Spec     string // the list itself; modules.txt says how it is written
 	Dir      string // to create; holds kernel/**/*.ko and the index afterwards
+	Firmware bool   // the disc carries firmware, and the drivers that do nothing without
 
 	// Whole keeps the modules as they are, signatures included. Without it they are stripped:
 	// a quarter less to read, and to keep in dom0's RAM. What is given up: a kernel that enforces
@@ -41,10 +42,11 @@ type ModuleRequest struct {
 // SelectedModule is one module of a selection.
 type SelectedModule struct {
 	kmod.Module
-	Category string   // the heading in the list under which it, or what needed it, was selected
-	Bytes    int64    // uncompressed, as written
-	Firmware []string // files it may ask for
-	softdeps []string
+	Category      string   // the heading in the list under which it, or what needed it, was selected
+	Bytes         int64    // uncompressed, as written
+	Firmware      []string // files it may ask for, relative to /lib/firmware; patterns of path.Match
+	NeedsFirmware bool     // it does nothing without one of them
+	softdeps      []string
 }
 
 // ModuleSelection is what SelectModules found and wrote.
@@ -52,10 +54,6 @@ type ModuleSelection struct {
 	Dir     string
 	Modules []SelectedModule // sorted by name
 	Builtin []kmod.Builtin
-
-	// Firmware maps each file that selected modules may ask for to those modules. The disc
-	// carries none; most drivers do without.
-	Firmware map[string][]string
 	// Unresolved lists soft dependencies "MODULE: NAME" that nothing selected or built in answers to.
 	Unresolved []string
 }
@@ -67,13 +65,16 @@ func SelectModules(ctx context.Context, request ModuleRequest) (*ModuleSelection
 	if err != nil {
 		return nil, fmt.Errorf("select modules: %w", err)
 	}
-	chosen, err := tree.match(request.SpecName, strings.NewReader(request.Spec))
+	chosen, err := tree.match(request.SpecName, strings.NewReader(request.Spec), request.Firmware)
 	if err != nil {
 		return nil, fmt.Errorf("select modules: %w", err)
 	}
-	modules, err := tree.extractAll(ctx, chosen, request.Dir, request.Whole)
+	modules, err := tree.extractAll(ctx, chosen.category, request.Dir, request.Whole)
 	if err != nil {
 		return nil, fmt.Errorf("select modules: %w", err)
+	}
+	for i, m := range modules {
+		modules[i].NeedsFirmware = chosen.needy[m.Name]
 	}
 	selection := newSelection(request.Dir, modules, tree.builtin)
 	if err := writeIndexFile(request.Dir, selection.Modules, selection.Builtin); err != nil {
@@ -84,11 +85,8 @@ func SelectModules(ctx context.Context, request ModuleRequest) (*ModuleSelection
 
 // newSelection gathers what a caller wants to know of the modules.
 func newSelection(dir string, modules []SelectedModule, builtin []kmod.Builtin) *ModuleSelection {
-	s := &ModuleSelection{Dir: dir, Modules: modules, Builtin: builtin, Firmware: map[string][]string{}}
+	s := &ModuleSelection{Dir: dir, Modules: modules, Builtin: builtin}
 	for _, m := range modules {
-		for _, file := range m.Firmware {
-			s.Firmware[file] = append(s.Firmware[file], m.Name)
-		}
 		for _, name := range m.softdeps {
 			if !s.answers(name) {
 				s.Unresolved = append(s.Unresolved, m.Name+": "+name)

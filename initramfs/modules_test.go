@@ -94,8 +94,13 @@ func writeFakeKernel(t *testing.T, kernel map[string]string) string {
 }
 
 func selectFake(t *testing.T, spec string) (*ModuleSelection, error) {
+	return selectFakeFor(t, spec, false)
+}
+
+func selectFakeFor(t *testing.T, spec string, firmware bool) (*ModuleSelection, error) {
 	return SelectModules(t.Context(), ModuleRequest{
-		Root: writeFakeKernel(t, fakeKernel), SpecName: "list.txt", Spec: spec, Dir: filepath.Join(t.TempDir(), "out"),
+		Root: writeFakeKernel(t, fakeKernel), SpecName: "list.txt", Spec: spec, Firmware: firmware,
+		Dir: filepath.Join(t.TempDir(), "out"),
 	})
 }
 
@@ -131,8 +136,8 @@ func TestSelectModules(t *testing.T) {
 	if want := []string{"jbd2: nowhere"}; !slices.Equal(s.Unresolved, want) {
 		t.Errorf("unresolved %q, want %q", s.Unresolved, want)
 	}
-	if !slices.Equal(s.Firmware["intel/e1000e.bin"], []string{"e1000e"}) {
-		t.Errorf("firmware %v", s.Firmware)
+	if m, _ := s.find("e1000e"); !slices.Equal(m.Firmware, []string{"intel/e1000e.bin"}) || m.NeedsFirmware {
+		t.Errorf("e1000e is %+v", m)
 	}
 	index, err := kmod.OpenIndex(s.Dir)
 	if err != nil {
@@ -140,6 +145,37 @@ func TestSelectModules(t *testing.T) {
 	}
 	if modules, _ := index.Resolve("pci:v000010ECd00008029sv0"); len(modules) != 1 || modules[0].Name != "ne2k_pci" {
 		t.Errorf("the index finds %v for a NE2000", modules)
+	}
+}
+
+// TestFirmwareOnly has a driver that is on a disc with firmware only, and one that is on neither.
+func TestFirmwareOnly(t *testing.T) {
+	spec := "[ethernet]\ndrivers/net/ethernet/**\n?drivers/net/ethernet/intel/**\n!huge\n"
+	for _, test := range []struct {
+		firmware bool
+		want     []string
+	}{
+		{false, []string{"8390", "ne2k_pci"}},
+		{true, []string{"8390", "e1000e", "ne2k_pci", "pps_core", "ptp"}},
+	} {
+		s, err := selectFakeFor(t, spec, test.firmware)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, m := range s.Modules {
+			got = append(got, m.Name)
+			if m.NeedsFirmware != (m.Name == "e1000e") || m.Category != "ethernet" {
+				t.Errorf("%s: needs firmware: %v, category %s", m.Name, m.NeedsFirmware, m.Category)
+			}
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("with firmware %v: got %q, want %q", test.firmware, got, test.want)
+		}
+		if _, err := selectFakeFor(t, "ext4\n?e1000e\n", test.firmware); err == nil ||
+			!strings.Contains(err.Error(), `list.txt:2: "?e1000e" takes out nothing`) {
+			t.Errorf("with firmware %v: a line about what is not selected: %v", test.firmware, err)
+		}
 	}
 }
 
@@ -225,10 +261,19 @@ func TestSelectModulesBrokenKernel(t *testing.T) {
 	}
 }
 
+// firmwareOnly are drivers that do nothing without firmware, below kernel/.
+var firmwareOnly = []string{
+	"drivers/net/ethernet/broadcom/bnx2", "drivers/net/ethernet/broadcom/bnx2x/bnx2x",
+	"drivers/net/ethernet/qlogic/qed/qed", "drivers/net/ethernet/qlogic/qede/qede",
+	"drivers/net/ethernet/cavium/liquidio/liquidio", "drivers/net/ethernet/netronome/nfp/nfp",
+	"drivers/net/ethernet/brocade/bna/bna", "drivers/usb/storage/ums_eneub6250",
+}
+
 // TestModulesSpec holds the list to its own form; that each line matches is seen when the disc
 // is built, against the kernel it is built with.
 func TestModulesSpec(t *testing.T) {
 	seen := map[string]int{}
+	needy := map[string]bool{}
 	category := ""
 	for i, line := range strings.Split(ModulesSpec, "\n") {
 		text, _, _ := strings.Cut(line, "#")
@@ -244,14 +289,27 @@ func TestModulesSpec(t *testing.T) {
 		case seen[text] != 0:
 			t.Errorf("%s:%d: %q stands in line %d, too", ModulesSpecName, i+1, text, seen[text])
 		}
-		if _, err := compileModulePattern(strings.TrimPrefix(text, "!")); err != nil {
+		mark, pattern := splitMark(text)
+		expression, err := compileModulePattern(pattern)
+		if err != nil {
 			t.Errorf("%s:%d: %v", ModulesSpecName, i+1, err)
+			continue
+		}
+		for _, module := range firmwareOnly {
+			if mark == needsFirmware && expression.MatchString(module) {
+				needy[module] = true
+			}
 		}
 		seen[text] = i + 1
 	}
 	for _, name := range EarlyModules {
 		if seen[name]+seen[strings.ReplaceAll(name, "_", "-")] == 0 {
 			t.Errorf("%s is not in %s", name, ModulesSpecName)
+		}
+	}
+	for _, module := range firmwareOnly {
+		if !needy[module] {
+			t.Errorf("%s is on a disc without firmware, where it does nothing", module)
 		}
 	}
 }

@@ -41,9 +41,10 @@ func TestImageKey(t *testing.T) {
 
 // TestModulesKey wants the code that strips the modules to be a part of their key.
 func TestModulesKey(t *testing.T) {
-	key := modulesKey("code", "kernel")
+	key := modulesKey("code", "kernel", false)
 	for _, other := range []string{
-		modulesKey("another", "kernel"), modulesKey("code", "newer"), modulesKey("kernel", "code"),
+		modulesKey("another", "kernel", false), modulesKey("code", "newer", false), modulesKey("kernel", "code", false),
+		modulesKey("code", "kernel", true),
 	} {
 		if other == key {
 			t.Errorf("the key of two sets of modules is %s", key)

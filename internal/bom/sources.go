@@ -14,7 +14,8 @@ import (
 var sourcesText = template.Must(template.New("sources").
 	Parse(`# Debian's source packages of zerodisc {{.Version}} (build {{.BuildID}}): NAME VERSION
 #
-# On a Debian machine with a deb-src entry for {{.Suite}}, its updates and its security updates:
+# On a Debian machine with a deb-src entry for {{.Suite}}, its updates and its security updates (firmware and
+# microcode are in the component non-free-firmware):
 #
 #   apt-get update
 #   apt-get source NAME=VERSION

@@ -34,18 +34,20 @@ var toolPackages = []string{"memtest86+", "ipxe"}
 // option is something that a disc carries only when it is asked for.
 type option struct {
 	name    string
-	pkg     func(suite string) (string, error) // Debian's package
+	pkg     func(suite string) (string, error) // Debian's package with the extras; nil where there are none
 	extras  []extra
 	purpose string
 }
 
 const (
+	firmware        = "firmware" // what it adds is in the initrd
 	debianInstaller = "debian-installer"
 	installerFiles  = "/usr/lib/debian-installer/images/*/amd64/text/debian-installer/amd64/"
 )
 
 // options are what Options.With may name.
 var options = []option{
+	{name: firmware, purpose: "Debian's non-free firmware of NICs and disk controllers, and microcode"},
 	{
 		name: debianInstaller, pkg: installerPackage, purpose: "Debian's installer, as an entry of the menu",
 		extras: []extra{
@@ -84,11 +86,15 @@ func (o Options) chosen() (list []option, packages []string, err error) {
 			return nil, nil, fmt.Errorf("-with %s: there is no such option; there are: %s",
 				name, strings.Join(OptionNames(), ", "))
 		}
+		list = append(list, options[i])
+		if options[i].pkg == nil {
+			continue
+		}
 		pkg, err := options[i].pkg(o.Suite)
 		if err != nil {
 			return nil, nil, fmt.Errorf("-with %s: %w", name, err)
 		}
-		list, packages = append(list, options[i]), append(packages, pkg)
+		packages = append(packages, pkg)
 	}
 	return list, packages, nil
 }

@@ -28,19 +28,24 @@ type parts struct {
 // makeParts downloads and builds.
 func (b *builder) makeParts(ctx context.Context, p plan) (made parts, err error) {
 	b.progress.Step("resolving packages")
+	roots, components := p.roots()
 	made.tree, err = payload.Load(ctx, payload.Options{
 		Cache: b.cache, LockFile: b.Lock,
-		Mirror: b.Mirror, Suite: b.Suite, Offline: b.Offline,
+		Mirror: b.Mirror, Suite: b.Suite, Components: components, Offline: b.Offline,
 		Progress: func(p payload.Progress) { b.progress.Bytes(p.Step, p.Done, p.Total) },
-	}, slices.Concat(initramfs.Packages, p.packages)...)
+	}, roots...)
 	if err != nil {
 		return made, err
 	}
 	made.made, err = initramfs.Build(ctx, initramfs.Inputs{
 		Source: b.source, Go: b.compiler, Cache: b.cache, Tree: made.tree, Step: b.progress.Step,
+		Firmware: p.firmware,
 	})
 	if err != nil {
 		return made, err
+	}
+	for _, line := range made.made.MissingFirmware {
+		b.progress.Note("no firmware in Debian for " + line)
 	}
 	if made.initrd, _, err = iso9660.FromFile(made.made.Initrd); err != nil {
 		return made, err
@@ -52,6 +57,17 @@ func (b *builder) makeParts(ctx context.Context, p plan) (made parts, err error)
 	made.xen, made.kernel = contentOf(xen), contentOf(made.made.Kernel)
 	made.packages, err = made.packagesOf(p.packages, xen, made.made.Kernel)
 	return made, err
+}
+
+// roots are Debian's packages that a disc is made of, and the components of the archive that they come from
+// besides main.
+func (p plan) roots() (packages, components []string) {
+	packages = slices.Concat(initramfs.Packages, p.packages)
+	if p.firmware {
+		packages = append(packages, initramfs.FirmwarePackages...)
+		components = []string{initramfs.FirmwareComponent}
+	}
+	return packages, components
 }
 
 // packagesOf lists the packages that the disc has files of: dom0's, those of entries, and those called names.

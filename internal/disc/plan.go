@@ -36,7 +36,8 @@ type plan struct {
 	netboot      output.Dir
 	release      output.Dir
 	options      []option // of -with
-	packages     []string // Debian's, of GRUB, the tools and the options
+	packages     []string // Debian's, of GRUB, the tools and the options' extras
+	firmware     bool     // of the options: the initrd carries firmware
 	settings     grub.Settings
 	settingsText []byte
 	guests       *guestdir.Taken // those of -guests
@@ -52,6 +53,7 @@ func (b *builder) plan(ctx context.Context) (p plan, err error) {
 	if p.options, p.packages, err = b.chosen(); err != nil {
 		return p, err
 	}
+	p.firmware = slices.Contains(b.With, firmware)
 	p.settingsText = grub.SettingsTemplate()
 	if b.Settings != "" {
 		if p.settingsText, p.settings, err = grub.ReadSettings(b.Settings); err != nil {

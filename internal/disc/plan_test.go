@@ -40,7 +40,7 @@ func TestPlan(t *testing.T) {
 	t.Setenv("SOURCE_DATE_EPOCH", "1800000000")
 	b.Netboot, b.Release = filepath.Join(dir, "netboot"), filepath.Join(dir, "release")
 	b.Lock = filepath.Join(dir, "lock")
-	b.With = []string{debianInstaller}
+	b.With = []string{debianInstaller, firmware}
 	b.Settings = put(t, filepath.Join(dir, "settings.txt"), "timeout = 5\n")
 	put(t, filepath.Join(dir, "guests/web/web.cfg"), "kernel = \"dom0\"\n")
 	put(t, filepath.Join(dir, "guests/.git/config"), "secret")
@@ -49,7 +49,8 @@ func TestPlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.date.Unix() != 1800000000 || p.settings.Timeout != "5" || len(p.guests.Files) != 1 || !p.menu.Installer ||
+	if p.date.Unix() != 1800000000 || p.settings.Timeout != "5" || len(p.guests.Files) != 1 ||
+		!p.menu.Installer || !p.firmware ||
 		!slices.Contains(p.packages, "debian-installer-13-netboot-amd64") {
 		t.Errorf("plan is %+v", p)
 	}
@@ -60,6 +61,32 @@ func TestPlan(t *testing.T) {
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 2 { // the settings and the guests
 		t.Errorf("the check left %v, %v", entries, err)
+	}
+}
+
+// TestRoots checks that packages of firmware, and the component of the archive that they are in, are asked for on
+// request only.
+func TestRoots(t *testing.T) {
+	for _, with := range [][]string{nil, {debianInstaller}, {firmware}} {
+		b, _ := testBuilder(t)
+		b.With = with
+		p, err := b.plan(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		packages, components := p.roots()
+		asked := slices.Contains(with, firmware)
+		if slices.Contains(components, "non-free-firmware") != asked {
+			t.Errorf("with %q: components %q", with, components)
+		}
+		for _, name := range []string{"firmware-bnx2", "intel-microcode", "amd64-microcode"} {
+			if slices.Contains(packages, name) != asked {
+				t.Errorf("with %q: %s: %v", with, name, !asked)
+			}
+		}
+		if !slices.Contains(packages, "xen-system-amd64") || !slices.Contains(packages, "grub-common") {
+			t.Errorf("with %q: packages %q", with, packages)
+		}
 	}
 }
 

@@ -75,7 +75,7 @@ func newAPT(ctx context.Context, opts Options) (*apt, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &apt{dir: opts.path("apt"), sources: sourcesFor(m, opts.Suite, keyring), timeout: opts.timeout}
+	a := &apt{dir: opts.path(opts.aptRoot()), sources: opts.sources(m, keyring), timeout: opts.timeout}
 	return a, a.write(ctx)
 }
 
@@ -93,15 +93,22 @@ func findKeyring(given string) (string, error) {
 	return "", fmt.Errorf("no keyring %s: install the package debian-archive-keyring", strings.Join(candidates, " or "))
 }
 
-// sourcesFor is the private root's sources.list.
-func sourcesFor(m mirrors, suite, keyring string) string {
+// aptRoot is the name of the private root's directory. Builds with other components have one of their own: with a
+// common one, each would fetch the index of all packages again after the other.
+func (o Options) aptRoot() string {
+	return strings.Join(slices.Concat([]string{"apt"}, o.Components), "+")
+}
+
+// sources is the private root's sources.list.
+func (o Options) sources(m mirrors, keyring string) string {
+	components := strings.Join(slices.Concat([]string{"main"}, o.Components), " ")
 	var b strings.Builder
 	for _, s := range []struct{ uri, suite string }{
-		{m.main, suite},
-		{m.main, suite + "-updates"},
-		{m.security, suite + "-security"},
+		{m.main, o.Suite},
+		{m.main, o.Suite + "-updates"},
+		{m.security, o.Suite + "-security"},
 	} {
-		fmt.Fprintf(&b, "deb [signed-by=%s] %s %s main\n", keyring, s.uri, s.suite)
+		fmt.Fprintf(&b, "deb [signed-by=%s] %s %s %s\n", keyring, s.uri, s.suite, components)
 	}
 	return b.String()
 }

@@ -29,6 +29,7 @@
 // In the build's cache (package buildcache), below payload/:
 //
 //	apt/                  the private apt root; apt/updated holds the sources, and the sums of the index they gave
+//	apt+COMPONENT/        the one for a build that takes packages from another component than main
 //	resolutions/KEY.json  what apt last said of a suite and its roots, checked by its sums
 //	resolutions/KEY.lock  the packages of a lock file, for prune to spare
 //	debs/SHA256.deb       downloaded packages, checked by the SHA-256 in the archive's index
@@ -71,6 +72,8 @@ type Options struct {
 	Mirror  string
 	Suite   string // "" for DefaultSuite
 	Keyring string // "" for the keyring of Debian's archive
+	// Components are the parts of the archive that packages may come from besides main, such as non-free-firmware.
+	Components []string
 
 	// LockFile names a file that holds the build to exact packages: it is written when it is not
 	// there, and obeyed when it is (see the package comment). "" for none.
@@ -169,7 +172,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}
 	}
-	for _, sub := range []string{"apt", "resolutions", "debs", "unpacked"} {
+	for _, sub := range []string{o.aptRoot(), "resolutions", "debs", "unpacked"} {
 		if err := os.MkdirAll(o.path(sub), 0o755); err != nil {
 			return o, fmt.Errorf("create cache: %w", err)
 		}

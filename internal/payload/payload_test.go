@@ -249,6 +249,49 @@ func TestSameFileTwice(t *testing.T) {
 	failLoad(t, newRepo(t, debThing, other).options(), "other", "/usr/lib/one/thing", "other", "and in thing")
 }
 
+// TestComponents takes a package that is in another component than main: with it only, by a lock file too, and
+// without the index of main being fetched again afterwards.
+func TestComponents(t *testing.T) {
+	const component = "non-free-firmware"
+	r := newRepo(t, debLib)
+	r.addTo(component, testDeb{"firmware", "1", "Depends: libone, iucode-tool\n",
+		map[string]string{"lib/firmware/x": "x"}})
+	r.add(testDeb{"iucode-tool", "1", "", map[string]string{"usr/sbin/iucode_tool": "tool"}})
+	r.publish()
+	opts := r.options()
+	failLoad(t, opts, "firmware", "Unable to locate package firmware")
+	mustLoad(t, opts, "libone")
+	main, err := os.Stat(opts.path("apt", "updated"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := opts
+	with.Components = []string{component}
+	with.LockFile = filepath.Join(t.TempDir(), "lock")
+	for range 2 {
+		if got := packageNames(mustLoad(t, with, "firmware")); !slices.Equal(got, []string{"firmware", "libone"}) {
+			t.Errorf("packages %v", got)
+		}
+		if err := os.RemoveAll(with.path("debs")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(with.path("unpacked")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustLoad(t, opts, "libone")
+	if now, err := os.Stat(opts.path("apt", "updated")); err != nil || now.ModTime() != main.ModTime() {
+		t.Errorf("the index of main was fetched again: %v", err)
+	}
+}
+
+// TestMirrorWithoutComponent asks a mirror for a component that it does not carry.
+func TestMirrorWithoutComponent(t *testing.T) {
+	opts := newRepo(t, debLib).options()
+	opts.Components = []string{"non-free-firmware"}
+	failLoad(t, opts, "firmware", "non-free-firmware")
+}
+
 // fakeApt puts a shell script in apt-get's place.
 func fakeApt(t *testing.T, script string) Options {
 	t.Helper()

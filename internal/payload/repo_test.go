@@ -17,10 +17,10 @@ import (
 // repo is a signed archive in a directory, with the layout of Debian's.
 type repo struct {
 	t       *testing.T
-	dir     string // holds debian and debian-security
-	gnupg   string // home of gpg
-	keyring string // public key, as Options.Keyring
-	stanzas []string
+	dir     string              // holds debian and debian-security
+	gnupg   string              // home of gpg
+	keyring string              // public key, as Options.Keyring
+	stanzas map[string][]string // of packages, by component
 }
 
 // testDeb is a package to build. Files maps paths to contents; "-> x" is a symbolic link to x
@@ -102,8 +102,14 @@ func (r *repo) gpg(args ...string) {
 	}
 }
 
-// add builds a package and appends it to the index that publish writes.
+// add builds a package and appends it to the index of main that publish writes.
 func (r *repo) add(d testDeb) {
+	r.t.Helper()
+	r.addTo("main", d)
+}
+
+// addTo is add for any component of the archive.
+func (r *repo) addTo(component string, d testDeb) {
 	r.t.Helper()
 	build := r.t.TempDir()
 	control := fmt.Sprintf("Package: %s\nVersion: %s\nArchitecture: amd64\n"+
@@ -132,7 +138,10 @@ func (r *repo) add(d testDeb) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.stanzas = append(r.stanzas, fmt.Sprintf("%sFilename: pool/%s\nSize: %d\nSHA256: %x\n",
+	if r.stanzas == nil {
+		r.stanzas = map[string][]string{}
+	}
+	r.stanzas[component] = append(r.stanzas[component], fmt.Sprintf("%sFilename: pool/%s\nSize: %d\nSHA256: %x\n",
 		control, d.filename(), len(raw), sha256.Sum256(raw)))
 }
 
@@ -142,24 +151,35 @@ func (r *repo) deb(d testDeb) string { return filepath.Join(r.dir, "debian/pool"
 // publish writes and signs the indexes; only the main suite has packages.
 func (r *repo) publish() {
 	r.t.Helper()
-	r.suite("debian", "trixie", strings.Join(r.stanzas, "\n"))
-	r.suite("debian", "trixie-updates", "")
-	r.suite("debian-security", "trixie-security", "")
+	r.suite("debian", "trixie", r.stanzas)
+	r.suite("debian", "trixie-updates", nil)
+	r.suite("debian-security", "trixie-security", nil)
 }
 
-func (r *repo) suite(archive, suite, packages string) {
+// suite writes a suite with the component main, and those that stanzas has.
+func (r *repo) suite(archive, suite string, stanzas map[string][]string) {
 	r.t.Helper()
 	dir := filepath.Join(r.dir, archive, "dists", suite)
-	var index bytes.Buffer
-	zip := gzip.NewWriter(&index)
-	zip.Write([]byte(packages))
-	zip.Close()
-	put(r.t, filepath.Join(dir, "main/binary-amd64/Packages.gz"), index.String())
-	put(r.t, filepath.Join(dir, "Release"), fmt.Sprintf("Origin: Test\n"+
-		"Suite: %[1]s\nCodename: %[1]s\nArchitectures: amd64\nComponents: main\n"+
-		"Date: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n"+
-		" %[2]x %[3]d main/binary-amd64/Packages\n %[4]x %[5]d main/binary-amd64/Packages.gz\n",
-		suite, sha256.Sum256([]byte(packages)), len(packages), sha256.Sum256(index.Bytes()), index.Len()))
+	components := []string{"main"}
+	for name := range r.stanzas {
+		if name != "main" {
+			components = append(components, name)
+		}
+	}
+	release := fmt.Sprintf("Origin: Test\nSuite: %[1]s\nCodename: %[1]s\nArchitectures: amd64\nComponents: %[2]s\n"+
+		"Date: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n", suite, strings.Join(components, " "))
+	for _, name := range components {
+		packages := []byte(strings.Join(stanzas[name], "\n"))
+		var index bytes.Buffer
+		zip := gzip.NewWriter(&index)
+		zip.Write(packages)
+		zip.Close()
+		put(r.t, filepath.Join(dir, name, "binary-amd64/Packages.gz"), index.String())
+		release += fmt.Sprintf(" %[2]x %[3]d %[1]s/binary-amd64/Packages\n"+
+			" %[4]x %[5]d %[1]s/binary-amd64/Packages.gz\n",
+			name, sha256.Sum256(packages), len(packages), sha256.Sum256(index.Bytes()), index.Len())
+	}
+	put(r.t, filepath.Join(dir, "Release"), release)
 	r.gpg("--clearsign", "--output", filepath.Join(dir, "InRelease"), filepath.Join(dir, "Release"))
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -23,6 +24,7 @@ var notNeeded = map[string]string{
 	"dmsetup":         "udev rules for libdevmapper",
 	"gettext-base":    "translates what GRUB's scripts say",
 	"initramfs-tools": "makes the initrd of an installed system",
+	"iucode-tool":     "puts microcode into the initrd of an installed system",
 	"kmod":            "loads modules; our init does that",
 	"linux-base":      "scripts run at installation of a kernel",
 	"perl-base":       "runs maintainer scripts",
@@ -47,7 +49,7 @@ const savedExt = ".json"
 // resolve finds the packages roots need. It takes the last answer when that is recent, or when
 // Options.Offline forbids to ask.
 func resolve(ctx context.Context, opts Options, roots []string) (*Resolution, error) {
-	key := resolutionKey(opts.Suite, roots) + savedExt
+	key := opts.resolutionKey(roots) + savedExt
 	if opts.Offline {
 		return resolveOffline(opts, key, roots)
 	}
@@ -90,8 +92,9 @@ func (s *saved) usable(opts Options) bool {
 }
 
 // resolutionKey names what apt says of these roots, with its configuration as it is.
-func resolutionKey(suite string, roots []string) string {
-	return buildcache.Key(append([]string{aptConfig, suite}, roots...)...)
+func (o Options) resolutionKey(roots []string) string {
+	archive := strings.Join(slices.Concat([]string{o.Suite}, o.Components), " ")
+	return buildcache.Key(append([]string{aptConfig, archive}, roots...)...)
 }
 
 func loadSaved(file string) (*saved, error) {
@@ -129,6 +132,11 @@ func ask(ctx context.Context, opts Options, roots []string) (*saved, error) {
 		return nil, err
 	}
 	chosen, err := a.install(ctx, roots)
+	if errors.Is(err, errGone) && len(opts.Components) > 0 {
+		// apt only warns of a component that the archive does not have.
+		err = fmt.Errorf("%w: if the mirror does not carry %s, use another -mirror",
+			err, strings.Join(opts.Components, " "))
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package remaster
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/zerodisc/zerodisc/internal/printable"
@@ -64,4 +65,22 @@ func (b built) version(prefix string) string {
 		}
 	}
 	return ""
+}
+
+// firmware says which microcode and firmware of drivers the disc carries, "" for none.
+func (b built) firmware() string {
+	var list []string
+	drivers := 0
+	for _, p := range b.Packages {
+		switch {
+		case strings.HasSuffix(p.Name, "-microcode"):
+			list = append(list, p.Name+" "+p.Version)
+		case strings.HasPrefix(p.Name, "firmware-"):
+			drivers++
+		}
+	}
+	if drivers > 0 {
+		list = append(list, fmt.Sprintf("%d packages firmware-*", drivers))
+	}
+	return strings.Join(list, ", ")
 }

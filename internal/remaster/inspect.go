@@ -48,6 +48,9 @@ func (z *zerodisc) writeBuild(t table) {
 	}
 	t.row("packages", fmt.Sprintf("%d of Debian's, %d Go modules, see /%s",
 		len(z.built.Packages), len(z.built.Modules), builtName))
+	if firmware := z.built.firmware(); firmware != "" {
+		t.row("firmware", firmware)
+	}
 }
 
 // platforms are the boot catalog's.

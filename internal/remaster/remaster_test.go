@@ -570,6 +570,29 @@ func TestInspect(t *testing.T) {
 	}
 }
 
+// TestInspectFirmware checks what is said of a disc that was built with firmware.
+func TestInspectFirmware(t *testing.T) {
+	img := testDisc(t)
+	i := slices.IndexFunc(img.Files, func(f iso9660.File) bool { return f.Path == builtName })
+	text := strings.Replace(builtText, "grub-common", "amd64-microcode 3.2025 dd\nfirmware-bnx2 2025-2 ee\n"+
+		"firmware-qlogic 2025-2 ff\ngrub-common", 1)
+	img.Files[i].Content = iso9660.Bytes([]byte(text))
+	for _, test := range []struct {
+		img  *iso9660.Image
+		want bool
+	}{{testDisc(t), false}, {img, true}} {
+		var out bytes.Buffer
+		if err := Inspect(&out, save(t, test.img)); err != nil {
+			t.Fatal(err)
+		}
+		said := strings.Join(strings.Fields(out.String()), " ")
+		if strings.Contains(said, "firmware amd64-microcode 3.2025, 2 packages firmware-* How it boots") != test.want ||
+			strings.Contains(said, "firmware") != test.want {
+			t.Errorf("with firmware %v it says:\n%s", test.want, out.String())
+		}
+	}
+}
+
 // foreignDisc is a disc that is none of ours.
 func foreignDisc() *iso9660.Image {
 	return &iso9660.Image{
