@@ -107,10 +107,11 @@ var (
 		"internal/sourcedate", "internal/toolchain",
 	}
 	runSide = []string{
-		"internal/boundedlog", "internal/checksum", "internal/console", "internal/control", "internal/host",
-		"internal/hotplug", "internal/loopdev", "internal/media", "internal/memory", "internal/namespace",
-		"internal/netcfg", "internal/oom", "internal/pid1", "internal/power", "internal/report", "internal/stage",
-		"internal/supervise", "internal/uevent", "internal/webstore", "internal/xen", "internal/xenstore",
+		"internal/boundedlog", "internal/checksum", "internal/console", "internal/control", "internal/diskimage",
+		"internal/host", "internal/hotplug", "internal/loopdev", "internal/media", "internal/memory",
+		"internal/namespace", "internal/netcfg", "internal/oom", "internal/pid1", "internal/power", "internal/report",
+		"internal/stage", "internal/supervise", "internal/uevent", "internal/webstore", "internal/xen",
+		"internal/xenstore",
 	}
 )
 
