@@ -12,6 +12,8 @@ needs='
 /usr/sbin/fsck.fat                                      dosfstools
 /usr/bin/mtools                                         mtools
 /usr/bin/isoinfo                                        genisoimage
+/usr/bin/qemu-img                                       qemu-utils
+/usr/bin/7zz                                            7zip
 /usr/bin/gpg                                            gpg
 /usr/bin/gpg-agent                                      gpg-agent
 /usr/bin/git                                            git
