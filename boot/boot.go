@@ -56,14 +56,19 @@ const (
 	Dom0Mount     = "/usr/lib"
 	ModulesDir    = Dom0Mount + "/modules"
 	FirmwareDir   = Dom0Mount + "/firmware" // of drivers; the kernel looks for /lib/firmware
+	MediaDir      = "/media"                // file systems of disks, each in a directory of its own
 	MediaMount    = "/media/boot"           // the boot medium, read-only
 	GuestsInRAM   = "/guests"               // a store inside the initrd (netboot)
 	KernelInRAM   = "/boot/vmlinuz"         // the kernel that guests share, inside the initrd (netboot)
 	RunDir        = "/run/zerodisc"
 	GuestRunDir   = "/run/zerodisc/guests" // rendered configurations, NAME.cfg
+	GuestDisksDir = "/run/zerodisc/disks"  // memory file systems for changes to guests' disks, each at its UUID
 	WebStoresDir  = "/run/zerodisc/stores" // a tmpfs; 1, 2, ... are the stores of KeyGuests in their order
 	DefaultBridge = "xenbr0"
 )
+
+// CopyOnWriteUUID begins the device mapper's UUID of a guest's disk that reads from one device and writes to another.
+const CopyOnWriteUUID = "ZERODISC-COW-"
 
 // Xenstore keys by which dom0 and a zerodisc guest tell each other things, relative to the guest's
 // directory in the store.

@@ -20,6 +20,9 @@ const (
 	KeyISOFile   = "zerodisc.iso"           // path, in its file system, of the ISO file the machine was started from
 	KeyGuests    = "zerodisc.guests"        // URLs of guest stores on web servers, separated by commas
 	KeyGuestsSum = "zerodisc.guests-sha256" // SHA-256 of each one's SHA256SUMS
+	KeyStores    = "zerodisc.stores"        // "all": start the guests of every disk; "none": look at no disk
+	KeyBudget    = "zerodisc.budget"        // memory for changes to guests' disks: SIZE, NAME:SIZE
+	KeyWrite     = "zerodisc.write"         // block devices that guests may write to, separated by commas
 	KeyHostname  = "zerodisc.hostname"      // dom0's host name; else the DHCP server's, else "zerodisc"
 )
 
@@ -27,6 +30,7 @@ const (
 var Keys = []string{
 	KeyMediumID, KeyAutostart, KeyDebug, KeyBridge, KeyBootIf, KeyHostname,
 	KeyGuest, KeyRescue, KeyCheck, KeyISOFile, KeyGuests, KeyGuestsSum,
+	KeyStores, KeyBudget, KeyWrite,
 }
 
 // Known says whether key is one of Keys.

@@ -10,7 +10,11 @@ const (
 	MsgGuestRefused  = "guest refused"   // guest= file= err=
 	MsgGuestStopped  = "guest stopped"   // guest= domid= [forced=]
 	MsgGuestRestarts = "guest restarts"  // guest= err=
+	MsgGuestDisk     = "guest disk"      // guest= disk= target= format= [budget=]
+	MsgGuestDiskFull = "guest disk full" // guest= disks= budget= remedy=
 	MsgGuestStore    = "guest store"     // url= state= and what the state has
+	MsgStorage       = "storage"         // device= type= [label= mount= guests= err= remedy=]
+	MsgStorageGone   = "storage removed" // device= [guests= remedy=]
 	MsgReady         = "ready"           // guests= ms=
 	MsgHostAddress   = "host address"    // interface= address= gateway=
 	MsgNoLease       = "no DHCP lease"   // interface= nic= err=

@@ -1,11 +1,21 @@
 package guests
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 )
+
+// Disk is a disk that dom0 serves.
+type Disk struct {
+	Vdev     string // the guest's name for it: "xvda"
+	Target   string // absolute path of an image or block device in dom0
+	Format   string // "raw", "qcow2", "vhd" or "vmdk"
+	Writable bool
+	Pos      Pos // where the configuration says so
+}
 
 // disk is one element of disk (xl-disk-configuration(5)). Empty strings are parameters that are not given.
 type disk struct {
@@ -40,9 +50,10 @@ var diskFlags = []string{
 	"direct-io-safe", "discard", "no-discard", "no-colo", "trusted", "untrusted", "grant_usage=0", "grant_usage=1",
 }
 
-// diskValues are the values of those parameters that have a fixed choice of them.
+// diskValues are the values of those parameters that have a fixed choice of them. The format vmdk is ours: xl, which
+// has QEMU read images, does not know it.
 var diskValues = map[string][]string{
-	"format":        {"", "raw", "qcow", "qcow2", "vhd", "qed", "empty"},
+	"format":        {"", "raw", "qcow", "qcow2", "vhd", "vmdk", "qed", "empty"},
 	"access":        {"", "r", "ro", "rw", "w"},
 	"devtype":       {"disk", "cdrom"},
 	"backendtype":   {"phy", "tap", "qdisk", "standalone"},
@@ -252,12 +263,16 @@ func (d *disk) isWritable() bool {
 	return !d.isCDROM() && (d.access == "" || d.access == "w" || d.access == "rw")
 }
 
-// needsDeviceModel says why the disk cannot be served by dom0's kernel alone, "" when it can.
+// served are the formats of which dom0 makes block devices.
+var served = []string{"", "raw", "qcow2", "vhd", "vmdk", "empty"}
+
+// needsDeviceModel says why dom0 cannot serve the disk without a device model, "" when it can. Whether a
+// file asks for xl's backend phy, qdisk or tap makes no difference: dom0 serves what they do.
 func (d *disk) needsDeviceModel() string {
 	switch {
-	case !slices.Contains([]string{"", "raw", "empty"}, d.format):
+	case !slices.Contains(served, d.format):
 		return "the disk format " + d.format
-	case d.backendType != "" && d.backendType != "phy":
+	case d.backendType == "standalone":
 		return "the disk backend " + d.backendType
 	case d.specification == "virtio":
 		return "a virtio disk"
@@ -390,7 +405,7 @@ func (r *resolver) disks() error {
 func (r *resolver) disk(d *disk, pos Pos) error {
 	if what := d.needsDeviceModel(); what != "" && r.machine.DeviceModel == "" {
 		return r.config().errorf(pos,
-			"convert the image once with qemu-img convert -O raw OLD NEW.img and write NEW.img,raw,VDEV",
+			"convert the image once with qemu-img convert -O qcow2 OLD NEW.qcow2 and write NEW.qcow2,qcow2,VDEV",
 			"%s needs a device model (QEMU), which is not on this disc", what)
 	}
 	script, err := r.script("disk "+d.vdev, "block", d.script, pos)
@@ -398,6 +413,9 @@ func (r *resolver) disk(d *disk, pos Pos) error {
 		return err
 	}
 	d.script = script
+	if d.backendType == "qdisk" || d.backendType == "tap" {
+		d.backendType = ""
+	}
 	if err := r.trustDisk(d, pos); err != nil {
 		return err
 	}
@@ -410,21 +428,10 @@ func (r *resolver) disk(d *disk, pos Pos) error {
 	if d.target, err = r.absolute("disk "+d.vdev, pos, d.target); err != nil {
 		return err
 	}
-	if d.isWritable() && r.isReadOnly(d.target) {
-		return r.config().errorf(pos,
-			"write ro in place of rw and have the guest mount it read-only, or serve the guest "+
-				"from a web server (zerodisc.guests=URL), whose files are in memory",
-			"disk %s is to be writable, and the medium cannot be written to: %s", d.vdev, d.target)
-	}
+	r.domain.Disks = append(r.domain.Disks, Disk{
+		Vdev: d.vdev, Target: d.target, Format: cmp.Or(d.format, "raw"), Writable: d.isWritable(), Pos: pos,
+	})
 	return nil
-}
-
-// isReadOnly says whether a file that exists cannot be written to for the medium it is on.
-func (r *resolver) isReadOnly(path string) bool {
-	if r.machine.Elsewhere {
-		return r.isInside(path) // it will be on a CD
-	}
-	return r.machine.ReadOnly != nil && r.machine.ReadOnly(path)
 }
 
 // isInside says whether a path lies below the guest's directory.

@@ -1,6 +1,7 @@
 package guests
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -110,35 +111,45 @@ func TestDiskTwice(t *testing.T) {
 	}
 }
 
-// TestWritableDisk refuses a disk that is to be writable on a medium that is not.
-func TestWritableDisk(t *testing.T) {
-	for _, test := range []struct {
-		disk              string
-		onMachine, onDisc bool // refused
-	}{
-		{"disk.img,raw,xvda,w", true, true},
-		{"disk.img,raw,xvda", true, true},
-		{"file:disk.img,xvda,rw", true, true},
-		{"disk.img,raw,xvda,ro", false, false},
-		{"disk.img,raw,xvda,w,cdrom", false, false},
-		{"/dev/vg/lv,raw,xvda,w", false, false}, // the disc is not where that is
+// TestDisksOfAGuest asks which disks dom0 is to serve, and what xl gets in their place.
+func TestDisksOfAGuest(t *testing.T) {
+	for _, test := range []struct{ disk, want, xl string }{
+		{"disk.img,raw,xvda,w", "xvda DIR/disk.img raw true", "vdev=xvda,format=raw,access=w,target=/dev/dm-3"},
+		{"disk.img,,xvda,ro", "xvda DIR/disk.img raw false", "vdev=xvda,format=raw,access=ro,target=/dev/dm-3"},
+		{"disk.img,qcow2,xvda", "xvda DIR/disk.img qcow2 true", "vdev=xvda,format=raw,target=/dev/dm-3"},
+		{"vhd:disk.img,xvda1,w", "xvda1 DIR/disk.img vhd true", "vdev=xvda1,format=raw,access=w,target=/dev/dm-3"},
+		{"disk.img,vmdk,xvda,r", "xvda DIR/disk.img vmdk false", "vdev=xvda,format=raw,access=r,target=/dev/dm-3"},
+		{"disk.img,raw,xvda,w,cdrom", "xvda DIR/disk.img raw false",
+			"vdev=xvda,format=raw,access=w,devtype=cdrom,target=/dev/dm-3"},
+		{"phy:vg/lv,xvda,w", "xvda /dev/vg/lv raw true", "vdev=xvda,format=raw,access=w,target=/dev/dm-3"},
+		{"backendtype=qdisk,format=qcow2,vdev=xvda,discard,target=disk.img", "xvda DIR/disk.img qcow2 true",
+			"vdev=xvda,format=raw,discard,target=/dev/dm-3"},
+		{"vdev=hdc,cdrom", "", "vdev=hdc,devtype=cdrom"},
+		{"backend=storage,vdev=xvda,target=vol1", "", "vdev=xvda,backend=storage,target=vol1"},
 	} {
 		guest := guestWith(t, "kernel='vmlinuz'\ndisk=['"+test.disk+"']")
-		host := machine(guest)
-		host.ReadOnly = func(path string) bool { return strings.HasPrefix(path, guest.Dir) }
-		for _, at := range []struct{ elsewhere, want bool }{{false, test.onMachine}, {true, test.onDisc}} {
-			host.Elsewhere = at.elsewhere
-			_, err := guest.Resolve(host)
-			refused := err != nil && strings.Contains(err.Error(),
-				"g.cfg:2:7: disk xvda is to be writable, and the medium cannot be written to: "+
-					guest.Dir+"/disk.img; write ro in place of rw")
-			if refused != at.want || err != nil && !refused {
-				t.Errorf("%q, elsewhere %t: got %v", test.disk, at.elsewhere, err)
-			}
+		resolved, err := guest.Resolve(machine(guest))
+		if err != nil {
+			t.Errorf("%s: %v", test.disk, err)
+			continue
 		}
-		host.ReadOnly, host.Elsewhere = nil, false
-		if _, err := guest.Resolve(host); err != nil {
-			t.Errorf("%q: %v", test.disk, err)
+		devices := map[string]string{}
+		var got string
+		for _, d := range resolved.Disks {
+			target := strings.ReplaceAll(d.Target, guest.Dir, "DIR")
+			got = fmt.Sprint(d.Vdev, " ", target, " ", d.Format, " ", d.Writable)
+			devices[d.Vdev] = "/dev/dm-3"
+		}
+		if got != test.want {
+			t.Errorf("%s: got %s, want %s", test.disk, got, test.want)
+		}
+		before := string(resolved.Complete.Render())
+		list, err := resolved.WithDevices(devices).Complete.List("disk")
+		if err != nil || list[0].Text != test.xl {
+			t.Errorf("%s: xl gets %v, %v, want %s", test.disk, list, err, test.xl)
+		}
+		if after := string(resolved.Complete.Render()); after != before {
+			t.Errorf("%s: WithDevices has changed the guest itself:\n%s", test.disk, after)
 		}
 	}
 }

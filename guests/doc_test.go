@@ -24,7 +24,7 @@ func TestDoc(t *testing.T) {
 		}
 		guest := guestWith(t, block)
 		host := machine(guest)
-		host.Elsewhere = true // as mkiso sees it: on the disc nothing can be written to
+		host.Elsewhere = true // as mkiso sees it
 		if _, err := guest.Resolve(host); err != nil {
 			t.Errorf("docs/guests.md: %v in\n%s", err, block)
 		}

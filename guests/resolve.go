@@ -29,8 +29,6 @@ type Machine struct {
 	// Elsewhere says that this is not the machine but where a disc is made for it: absolute paths of a
 	// configuration are not looked for, and what lies outside of the guest's directory is left behind.
 	Elsewhere bool
-	// ReadOnly says whether a file of the machine cannot be written to for the file system it is on; nil: none is.
-	ReadOnly func(path string) bool
 }
 
 // Resolved is a guest made ready for one machine.
@@ -40,7 +38,8 @@ type Resolved struct {
 	UUID     string   // as written in the configuration or made here; it stays the same over boots of one machine
 	MACs     []string // one for each element of vif, as written in the configuration or made here
 	Memory   Memory
-	Complete *Config  // what xl create gets
+	Disks    []Disk   // in their order; without those that another domain or a script serves, and empty drives
+	Complete *Config  // what xl create gets, once WithDevices has said where image formats are
 	Files    []string // in the guest's own directory: what the configuration names there
 }
 

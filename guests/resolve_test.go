@@ -17,7 +17,8 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func guestWith(t *testing.T, source string) *Guest {
 	t.Helper()
 	root := tree(t, map[string]string{
-		"g/g.cfg": source, "g/vmlinuz": "", "g/initrd.img": "", "g/disk.img": "", "g/install.iso": "", "g/sub/": "",
+		"g/g.cfg": source, "g/vmlinuz": "", "g/initrd.img": "", "g/disk.img": "",
+		"g/disk.qcow2": "", "g/install.iso": "", "g/sub/": "",
 		"boot/vmlinuz-guest": "", "boot/initrd-guest": "", "dom0/vmlinuz": "",
 	})
 	// A configuration that names files outside its directory names them in the test's tree.
@@ -148,7 +149,7 @@ func TestRefusals(t *testing.T) {
 	const (
 		putFile = "; put the file there or correct the name"
 		noQEMU  = " needs a device model (QEMU), which is not on this disc"
-		convert = "; convert the image once with qemu-img convert -O raw OLD NEW.img and write NEW.img,raw,VDEV"
+		convert = "; convert the image once with qemu-img convert -O qcow2 OLD NEW.qcow2 and write NEW.qcow2,qcow2,VDEV"
 	)
 	for _, test := range []struct{ source, want string }{
 		{"memory=96", `DIR/g.cfg: there is no kernel; write kernel = "FILE", or kernel = "dom0" for dom0's own kernel`},
@@ -167,15 +168,15 @@ func TestRefusals(t *testing.T) {
 			"DIR/g.cfg:1:12: bootloader is missing: there is no file /usr/bin/pygrub" + putFile},
 		{"kernel='vmlinuz'\ndisk=['disk.img,raw,xvda',\n'swap.img,raw,xvdb']",
 			"DIR/g.cfg:3:1: disk xvdb is missing: there is no file DIR/swap.img" + putFile},
-		{"kernel='vmlinuz'\ndisk=['disk.qcow2,qcow2,xvda']",
-			"DIR/g.cfg:2:7: the disk format qcow2" + noQEMU + convert},
-		{"kernel='vmlinuz'\ndisk=['vhd:disk.vhd,xvda,w']",
-			"DIR/g.cfg:2:7: the disk format vhd" + noQEMU + convert},
-		{"kernel='vmlinuz'\ndisk=['backendtype=qdisk,vdev=xvda,target=disk.img']",
-			"DIR/g.cfg:2:7: the disk backend qdisk" + noQEMU + convert},
+		{"kernel='vmlinuz'\ndisk=['disk.qed,qed,xvda']",
+			"DIR/g.cfg:2:7: the disk format qed" + noQEMU + convert},
+		{"kernel='vmlinuz'\ndisk=['qcow:disk.qcow,xvda,w']",
+			"DIR/g.cfg:2:7: the disk format qcow" + noQEMU + convert},
+		{"kernel='vmlinuz'\ndisk=['backendtype=standalone,vdev=xvda,target=disk.img']",
+			"DIR/g.cfg:2:7: the disk backend standalone" + noQEMU + convert},
 		{"kernel='vmlinuz'\ndisk=['disk.img,xvda,w']",
 			`DIR/g.cfg:2:7: disk "disk.img,xvda,w": "xvda" is not a value of format; ` +
-				"write raw, qcow, qcow2, vhd, qed, empty"},
+				"write raw, qcow, qcow2, vhd, vmdk, qed, empty"},
 		{"kernel='vmlinuz'\ndisk='disk.img,raw,xvda'",
 			"DIR/g.cfg:2:6: disk is a single value but has to be a list; write disk = [ '...' ]"},
 		{"kernel='vmlinuz'\nvif=''",

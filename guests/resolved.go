@@ -12,6 +12,28 @@ func (d *Resolved) Renamed(name string) *Resolved {
 	return &renamed
 }
 
+// WithDevices returns the guest with block devices in place of the disks in devices, a map from their Vdev to the
+// device's path. Whatever format an image has, its block device is raw.
+func (d *Resolved) WithDevices(devices map[string]string) *Resolved {
+	guest := *d
+	guest.Complete = d.Complete.clone()
+	list, _ := guest.Complete.List("disk") // it was read before
+	for i := range list {
+		disk, err := parseDisk(list[i].Text)
+		if err != nil || devices[disk.vdev] == "" {
+			continue
+		}
+		disk.target, disk.format = devices[disk.vdev], "raw"
+		list[i].Text = disk.String()
+	}
+	return &guest
+}
+
+// Problem makes an error about the guest's configuration, at pos where that is known.
+func (d *Resolved) Problem(pos Pos, remedy string, err error) *Error {
+	return asError(newError(d.File, pos, err.Error(), remedy, err), d.Name, d.File)
+}
+
 // Restore reads a configuration that Bytes has made back.
 func Restore(file string, text []byte) (*Resolved, error) {
 	config, err := Parse(file, bytes.NewReader(text))

@@ -11,6 +11,13 @@ needs='
 /usr/sbin/fdisk                                         fdisk
 /usr/sbin/fsck.fat                                      dosfstools
 /usr/bin/mtools                                         mtools
+/usr/sbin/mkfs.xfs                                      xfsprogs
+/usr/sbin/mkfs.btrfs                                    btrfs-progs
+/usr/sbin/mkfs.exfat                                    exfatprogs
+/usr/sbin/mkfs.ntfs                                     ntfs-3g
+/usr/bin/mkfs.erofs                                     erofs-utils
+/usr/bin/mksquashfs                                     squashfs-tools
+/usr/sbin/debugfs                                       e2fsprogs
 /usr/bin/isoinfo                                        genisoimage
 /usr/bin/qemu-img                                       qemu-utils
 /usr/bin/7zz                                            7zip

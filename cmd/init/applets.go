@@ -9,6 +9,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/hotplug"
+	"github.com/zerodisc/zerodisc/internal/imageserver"
 	"github.com/zerodisc/zerodisc/internal/kmod"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
 	"github.com/zerodisc/zerodisc/internal/pid1"
@@ -67,3 +68,6 @@ func hotplugScript(name string) func([]string) int {
 		return hotplug.Main(name, args, os.Getenv, netcfg.AttachPort, os.Stderr)
 	}
 }
+
+// imageServer is the process that serves a disk image.
+func imageServer(args []string) int { return imageserver.Main(args, os.Stdout, os.Stderr) }

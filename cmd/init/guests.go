@@ -31,22 +31,20 @@ func guestType(h xen.Host) guests.Type {
 // guestMachine is what guests are resolved for.
 func (d *dom0) guestMachine() guests.Machine {
 	return guests.Machine{
-		HVM: d.xen.PVH(), Kernel: d.kernel, Bridge: d.bridge, Seed: machineSeed(), ReadOnly: onReadOnly,
+		HVM: d.xen.PVH(), Kernel: d.kernel, Bridge: d.bridge, Seed: machineSeed(),
 	}
 }
-
-// onReadOnly says whether a file is on a file system that cannot be written to.
-func onReadOnly(path string) bool { return errors.Is(unix.Access(path, unix.W_OK), unix.EROFS) }
 
 // startGuests starts every guest of this machine's stores that fits. Those of web servers follow in the
 // background.
 func (d *dom0) startGuests(ctx context.Context) error {
-	auto, err := d.cmdline.Bool(boot.KeyAutostart, true)
-	if err != nil || !auto {
-		return err
-	}
 	if d.owners == nil {
 		return errors.New("xen does not run")
+	}
+	auto, err := d.cmdline.Bool(boot.KeyAutostart, true)
+	defer d.followStorage(ctx, auto)
+	if err != nil || !auto {
+		return err
 	}
 	found, broken := guests.Scan(boot.MediaMount+"/"+boot.MediumGuests, boot.GuestsInRAM)
 	for _, e := range broken {

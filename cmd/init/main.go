@@ -11,6 +11,7 @@
 //	modprobe                 loads modules for the kernel and for people
 //	vif-bridge, block        Xen's hotplug scripts (xl-network-configuration(5), block-scripts.txt)
 //	status                   prints the boot report again
+//	imageserver              serves parts of a guest's disk image that the kernel cannot read itself
 //	udevadm                  shows, follows and triggers devices, as systemd's udevadm(8)
 //
 // The kernel command line is described in docs/kernel-parameters.md, the lines on the console in
@@ -28,6 +29,7 @@ import (
 	"github.com/u-root/gobusybox/src/pkg/bb/bbmain"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/imageserver"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 )
 
@@ -44,6 +46,8 @@ var roles = map[string]func(args []string) int{
 	"block":      hotplugScript("block"),
 	"status":     status,
 	"udevadm":    udevadmApplet,
+
+	imageserver.Role: imageServer,
 }
 
 func main() {

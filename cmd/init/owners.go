@@ -35,7 +35,8 @@ func (s *system) startOwners(ctx context.Context, machine func() guests.Machine)
 	o := &owners{
 		system: s, store: store, toolstack: toolstack, ledger: ledger,
 		controller: control.New(control.Config{
-			Xen: toolstack, State: s.state, Ledger: ledger, Machine: machine, Dir: boot.GuestRunDir, Log: s.log,
+			Xen: toolstack, State: s.state, Ledger: ledger, Disks: s.newDisks(ledger), Machine: machine,
+			Dir: boot.GuestRunDir, Log: s.log,
 		}),
 	}
 	go o.controller.Run(ctx)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/guestdisk"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/memory"
 	"github.com/zerodisc/zerodisc/internal/xen"
@@ -23,6 +24,7 @@ type Config struct {
 	Xen    *xen.Toolstack
 	State  *host.State
 	Ledger *memory.Ledger
+	Disks  *guestdisk.Manager
 	// Machine says what guests are resolved for.
 	Machine func() guests.Machine
 	// Dir is where the configurations that xl gets are written, NAME.cfg.

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/guestdisk"
+	"github.com/zerodisc/zerodisc/internal/guestdisk/guestdisktest"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/memory"
 	"github.com/zerodisc/zerodisc/internal/xen"
@@ -37,6 +39,7 @@ type world struct {
 	t      *testing.T
 	server *xenstoretest.Server
 	ledger *memory.Ledger
+	kernel *guestdisktest.Kernel
 	store  string // directory of guests
 
 	mu      sync.Mutex // guards what follows
@@ -56,6 +59,14 @@ type world struct {
 	dead   string // lines of those in the list
 }
 
+func (w *world) newDisks(state *host.State) *guestdisk.Manager {
+	return guestdisk.New(guestdisk.Config{
+		Kernel: w.kernel, Load: w.kernel.Load, Ledger: w.ledger, Dir: w.t.TempDir(),
+		Direct: func(string) bool { return false }, Tell: state.Tell,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+}
+
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, server: xenstoretest.New(), domains: map[int]*domain{}, free: 1000 * mib, store: t.TempDir()}
 	w.server.Set("/local/domain/0/name", "Domain-0")
@@ -71,8 +82,9 @@ func newWorld(t *testing.T) *world {
 		Available: func() (int64, error) { return 500 * mib, nil },
 		GiveUp:    func(context.Context, int64) (int64, error) { return 0, nil },
 	}, func(e []memory.Entry) { w.entries = e })
+	w.kernel = &guestdisktest.Kernel{Size: 64 << 20}
 	w.Controller = New(Config{
-		Xen: toolstack, State: state, Ledger: w.ledger, Dir: t.TempDir(),
+		Xen: toolstack, State: state, Ledger: w.ledger, Disks: w.newDisks(state), Dir: t.TempDir(),
 		Log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Machine: func() guests.Machine { return guests.Machine{Seed: "seed"} },
 	})
@@ -802,7 +814,9 @@ func TestResume(t *testing.T) {
 			XenFree:   func(context.Context) (int64, error) { return 0, nil },
 			Available: func() (int64, error) { return 500 * mib, nil },
 		}, func(e []memory.Entry) { w.entries = e })
-		c := New(Config{Xen: w.Xen, State: w.State, Ledger: w.ledger, Dir: w.Dir, Log: w.Log})
+		c := New(Config{
+			Xen: w.Xen, State: w.State, Ledger: w.ledger, Disks: w.newDisks(w.State), Dir: w.Dir, Log: w.Log,
+		})
 		go c.Run(w.t.Context())
 		observer := xen.Observer{
 			Store: w.server.Client(w.t), Tell: w.State.Tell, Came: func(int, string) {}, Changed: c.Changed, Log: w.Log,

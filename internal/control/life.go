@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/guestdisk"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/memory"
 )
@@ -18,8 +19,9 @@ type life struct {
 	spec   *guests.Resolved
 	policy policy
 	memory *memory.Guest
-	file   string // the configuration as xl gets it
-	quick  int    // how many lives in a row were short
+	disks  *guestdisk.Set // nil before they are made
+	file   string         // the configuration as xl gets it
+	quick  int            // how many lives in a row were short
 }
 
 // How long xl may take to create a domain: much is read from the medium, a CD for instance.
@@ -40,12 +42,7 @@ const (
 // the first domain was made.
 func (l *life) run(ctx context.Context, turn <-chan struct{}, next chan<- struct{}, result chan<- bool) {
 	<-turn
-	done, err := l.memory.Create(ctx, creations())
-	close(next)
-	if err == nil {
-		err = l.create(ctx)
-		done()
-	}
+	err := l.begin(ctx, next)
 	if err == nil {
 		result <- true
 		l.goOn(ctx)
@@ -56,6 +53,21 @@ func (l *life) run(ctx context.Context, turn <-chan struct{}, next chan<- struct
 	if err != nil {
 		result <- false
 	}
+}
+
+// begin makes the guest's disks and its first domain.
+func (l *life) begin(ctx context.Context, next chan<- struct{}) (err error) {
+	if l.disks, err = l.Disks.Prepare(ctx, l.spec); err != nil {
+		close(next)
+		return err
+	}
+	done, err := l.memory.Create(ctx, creations())
+	close(next)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return l.create(ctx)
 }
 
 // goOn lives the guest's life from a domain that runs.
@@ -116,6 +128,16 @@ func (l *life) giveUp(ctx context.Context, err error) {
 	}
 }
 
+// release gives back what the guest had, at its final end.
+func (l *life) release() {
+	if l.disks != nil {
+		if err := l.disks.Close(); err != nil {
+			l.Log.Debug("guest disks", "guest", l.spec.Name, "err", err)
+		}
+	}
+	l.memory.Release()
+}
+
 // create makes the guest's domain. A failure may leave something of it.
 func (l *life) create(ctx context.Context) error {
 	start := time.Now()
@@ -138,7 +160,7 @@ func (l *life) make(ctx context.Context) error {
 	if g := l.State.Snapshot().ByUUID(l.spec.UUID); g != nil && g.Name != l.spec.Name {
 		l.spec = l.spec.Renamed(g.Name)
 	}
-	if err := os.WriteFile(l.file, l.spec.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(l.file, l.spec.WithDevices(l.disks.Devices()).Bytes(), 0o644); err != nil {
 		return err
 	}
 	limit, cancel := context.WithTimeout(ctx, createTimeout+readTime(l.spec))
@@ -182,7 +204,7 @@ const cleanRetry = 10 * time.Second
 // it does not go at once, in the background, and nobody waits for it.
 func (l *life) cleanUp(ctx context.Context) {
 	if l.destroyLeft(ctx) == nil {
-		l.memory.Release()
+		l.release()
 		return
 	}
 	l.memory.Settle()
@@ -194,7 +216,7 @@ func (l *life) cleanUp(ctx context.Context) {
 				return
 			}
 			if l.begunAnew() || l.destroyLeft(ctx) == nil {
-				l.memory.Release()
+				l.release()
 				return
 			}
 		}
@@ -280,7 +302,7 @@ func (l *life) ended(ctx context.Context, reason host.Reason, domid int) (again 
 		l.memory.Vacate()
 		return true
 	}
-	l.memory.Release()
+	l.release()
 	l.phase(host.Stopped, "")
 	return false
 }
@@ -350,7 +372,7 @@ func (l *life) pause(ctx context.Context, limit time.Duration) bool {
 	pausing, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if l.until(pausing, func(g *host.Guest) bool { return g != nil && g.Phase == host.Running }) {
-		l.memory.Release()
+		l.release()
 		return false
 	}
 	return ctx.Err() == nil

@@ -54,7 +54,13 @@ func (c *Controller) restore(g *host.Guest) (*life, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &life{Controller: c, spec: spec, policy: p, file: file, memory: c.Ledger.Adopt(g.Name, g.NeedKiB)}, nil
+		disks, err := c.Disks.Resume(spec, g)
+		if err != nil {
+			c.Log.Warn("guest disks", "guest", g.Name, "err", err, "remedy", "their memory is not given back")
+		}
+		return &life{
+			Controller: c, spec: spec, policy: p, file: file, disks: disks, memory: c.Ledger.Adopt(g.Name, g.NeedKiB),
+		}, nil
 	}
 	return nil, os.ErrNotExist
 }

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Event is something worth a line, told once: one of the facts Stage, Medium, Network, Daemon, Store, Ready
-// and Ending, or one of the types below.
+// Event is something worth a line, told once: one of the facts Stage, Medium, Network, Daemon, Store, Volume,
+// VolumeGone, Ready and Ending, or one of the types below.
 type Event any
 
 type (
@@ -27,6 +27,19 @@ type (
 
 	// GuestNotStarted says why a guest is not started.
 	GuestNotStarted struct{ Name, Origin, Problem string }
+
+	// GuestDisk says that a block device was made for a guest's disk.
+	GuestDisk struct {
+		Name string
+		Disk
+		BudgetKiB int64 // of all changes to the guest's disks, 0 where it may not write to this one
+	}
+
+	// GuestDisksFull says that a guest's disks refuse writes, because their changes have used up their memory.
+	GuestDisksFull struct {
+		Name    string
+		Changes Changes
+	}
 
 	// GuestEnded says that a guest's domain is gone.
 	GuestEnded struct {

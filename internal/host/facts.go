@@ -74,6 +74,24 @@ type (
 		Remedy  string        `json:",omitempty"`
 	}
 
+	// Volume is a disk or partition, and what was found on it. Texts may be empty.
+	Volume struct {
+		Device  string
+		Type    string   `json:",omitempty"` // as blkid calls it: "ext4"
+		Label   string   `json:",omitempty"`
+		UUID    string   `json:",omitempty"`
+		Mount   string   `json:",omitempty"` // where it is mounted, for reading only
+		Trusted bool     `json:",omitempty"` // its label says that its guests may start by themselves
+		Guests  []string `json:",omitempty"` // their names
+		Problem string   `json:",omitempty"`
+	}
+
+	// VolumeGone is a disk or partition that was taken away, with the guests that used it.
+	VolumeGone struct {
+		Device string
+		Guests []string
+	}
+
 	// Memory is what one owner has reserved.
 	Memory struct {
 		Owner   string
@@ -143,6 +161,13 @@ type (
 		Took  time.Duration
 	}
 
+	// GuestDisks is what the guest's disks are, and what its changes to them take of dom0's memory.
+	GuestDisks struct {
+		UUID    string
+		Disks   []Disk
+		Changes Changes
+	}
+
 	// Listed is Xen's own list of domains, without dom0. Asked is the number of the snapshot from before it
 	// was asked for: a domain that came later may be missing without being gone.
 	Listed struct {
@@ -161,6 +186,25 @@ type (
 		Err    error
 	}
 )
+
+// Disk is a disk of a guest's that dom0 serves.
+type Disk struct {
+	Vdev     string
+	Target   string
+	Format   string // "raw", "qcow2", ...
+	Writable bool   `json:",omitempty"`
+	// CopyOnWrite says that what the guest writes is kept in dom0's memory.
+	CopyOnWrite bool `json:",omitempty"`
+	// Device is the block device that was made for it, "" where the target itself is given to the guest.
+	Device string `json:",omitempty"`
+}
+
+// Changes is dom0's memory for what a guest writes to disks with copy-on-write.
+type Changes struct {
+	BudgetKiB int64 `json:",omitempty"` // 0: the guest has no such disk
+	UsedKiB   int64 `json:",omitempty"`
+	Full      bool  `json:",omitempty"` // its disks refuse writes
+}
 
 // Domain is what the hypervisor says of a domain.
 type Domain struct {

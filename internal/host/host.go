@@ -68,9 +68,11 @@ type Guest struct {
 	// NeedKiB is what is reserved for it of Xen's memory.
 	NeedKiB  int64      `json:",omitempty"`
 	MACs     []string   `json:",omitempty"` // of its network interfaces, from the backends' side
-	Said     netip.Addr `json:",omitzero"`  // the IPv4 address that it says it has
-	Heard    netip.Addr `json:",omitzero"`  // the one that was heard on the bridge
-	Since    time.Time  `json:",omitzero"`  // when it came into its phase
+	Disks    []Disk     `json:",omitempty"` // that dom0 serves
+	Changes  Changes    `json:",omitzero"`
+	Said     netip.Addr `json:",omitzero"` // the IPv4 address that it says it has
+	Heard    netip.Addr `json:",omitzero"` // the one that was heard on the bridge
+	Since    time.Time  `json:",omitzero"` // when it came into its phase
 	Restarts int        `json:",omitempty"`
 	Problem  string     `json:",omitempty"` // why it does not run, or why it was restarted last
 
@@ -97,6 +99,7 @@ type Host struct {
 	Medium   Medium
 	Daemons  []Daemon `json:",omitempty"` // by name
 	Stores   []Store  `json:",omitempty"` // by URL
+	Volumes  []Volume `json:",omitempty"` // by device
 	Stages   []Stage  `json:",omitempty"` // in the order in which they ended
 	Memory   []Memory `json:",omitempty"` // by owner
 	Problems []string `json:",omitempty"`

@@ -37,6 +37,7 @@ func (m *model) snapshot(number uint64) *Snapshot {
 	s := &Snapshot{Number: number, Host: m.host}
 	s.Host.Daemons = slices.Clone(m.host.Daemons)
 	s.Host.Stores = slices.Clone(m.host.Stores)
+	s.Host.Volumes = slices.Clone(m.host.Volumes)
 	s.Host.Stages = slices.Clone(m.host.Stages)
 	s.Host.Problems = slices.Clone(m.host.Problems)
 	for _, key := range slices.Sorted(maps.Keys(m.guests)) {
@@ -92,6 +93,27 @@ func (f Store) apply(m *model) {
 	if !f.Quiet {
 		m.tell(f)
 	}
+}
+
+// maxVolumes is how many disks and partitions are known: a table may list a thousand.
+const maxVolumes = 256
+
+func (f Volume) apply(m *model) {
+	f.Device, f.Type, f.Label = printable.Line(f.Device), printable.Line(f.Type), printable.Line(f.Label)
+	f.UUID, f.Mount, f.Problem = printable.Line(f.UUID), printable.Line(f.Mount), printable.Line(f.Problem)
+	f.Guests = slices.Clone(f.Guests)
+	device := func(v Volume) string { return v.Device }
+	known := slices.ContainsFunc(m.host.Volumes, func(v Volume) bool { return v.Device == f.Device })
+	if known || len(m.host.Volumes) < maxVolumes {
+		m.host.Volumes = put(m.host.Volumes, f, device)
+	}
+	m.tell(f)
+}
+
+func (f VolumeGone) apply(m *model) {
+	f.Device = printable.Line(f.Device)
+	m.host.Volumes = slices.DeleteFunc(m.host.Volumes, func(v Volume) bool { return v.Device == f.Device })
+	m.tell(f)
 }
 
 func (f ResumedHost) apply(m *model) { m.host = f.Host }
@@ -222,6 +244,31 @@ func (f GuestPhase) apply(m *model) {
 		m.tell(GuestRestarts{Name: g.Name, Problem: problem})
 	}
 	m.enter(g, f.Phase, problem)
+}
+
+func (f GuestDisks) apply(m *model) {
+	g := m.guests[f.UUID]
+	if g == nil {
+		return
+	}
+	before := g.Changes
+	isNew := g.Disks == nil
+	g.Disks, g.Changes = slices.Clone(f.Disks), f.Changes
+	for i := range g.Disks {
+		d := &g.Disks[i]
+		d.Target = printable.Line(d.Target)
+		if !isNew || d.Device == "" {
+			continue
+		}
+		event := GuestDisk{Name: g.Name, Disk: *d}
+		if d.CopyOnWrite {
+			event.BudgetKiB = f.Changes.BudgetKiB
+		}
+		m.tell(event)
+	}
+	if f.Changes.Full && !before.Full {
+		m.tell(GuestDisksFull{Name: g.Name, Changes: f.Changes})
+	}
 }
 
 func (f Created) apply(m *model) {

@@ -47,6 +47,9 @@ type Mount struct {
 type Relatives struct {
 	Below []Number // it is made of them: a partition's disk, a logical volume's physical ones
 	Above []Number // they are made of it: a disk's partitions, a physical volume's logical ones
+	// Of disks with copy-on-write, which read from one device and write to another:
+	Origins []Number // it is one and reads from them
+	Readers []Number // they are such disks and read from it
 }
 
 // Disks is what block does to the kernel's block devices.

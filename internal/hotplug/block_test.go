@@ -106,6 +106,18 @@ func logicalVolumes(h *host) {
 	h.media["/dev/vg/a"] = Medium{Path: "/dev/vg/a", Block: true, Number: Number{253, 0}}
 }
 
+// copyOnWrite gives guest two a disk over sda1: dm-0 is the snapshot, dm-1 what the guest gets.
+func copyOnWrite(s *xenstoretest.Server, h *host) {
+	h.family[Number{8, 1}] = Relatives{Below: []Number{{8, 0}}, Readers: []Number{{253, 0}}}
+	h.family[Number{253, 0}] = Relatives{Origins: []Number{{8, 1}, {7, 3}}, Above: []Number{{253, 1}}}
+	h.family[Number{253, 1}] = Relatives{Below: []Number{{253, 0}}}
+	h.media["/dev/dm-1"] = Medium{Path: "/dev/dm-1", Block: true, Number: Number{253, 1}}
+	h.media["/run/changes"] = Medium{Path: "/run/changes", Device: unix.Mkdev(0, 44), Inode: 2}
+	h.loop(3, "/run/changes")
+	h.mounts = []Mount{{Number: Number{0, 44}, Dir: "/run"}}
+	otherGuest(s, "fd:1", "w")
+}
+
 func TestSharing(t *testing.T) {
 	tests := []struct {
 		name, params, mode string
@@ -187,6 +199,29 @@ func TestSharing(t *testing.T) {
 		{"claimed, to read", "/dev/sda1", "r", func(_ *xenstoretest.Server, h *host) {
 			h.claimed = map[string]bool{"/dev/sda1": true}
 		}, ""},
+		{"origin of another guest's copy-on-write, to write", "/dev/sda1", "w", copyOnWrite,
+			"/dev/sda1 is used by guest two (read-only)"},
+		{"origin of another guest's copy-on-write, to read", "/dev/sda1", "r", copyOnWrite, ""},
+		{"disk of such an origin, to write", "/dev/sda", "w", copyOnWrite, "/dev/sda is used by guest two (read-only)"},
+		{"copy-on-write", "/dev/dm-1", "w", func(s *xenstoretest.Server, h *host) {
+			copyOnWrite(s, h)
+			otherGuest(s, "8:1", "r")
+		}, ""},
+		{"copy-on-write of what is mounted", "/dev/dm-1", "w", func(s *xenstoretest.Server, h *host) {
+			copyOnWrite(s, h)
+			otherGuest(s, "8:2", "w")
+			h.mounts = append(h.mounts, Mount{Number: Number{8, 1}, Dir: "/media/boot", ReadOnly: true})
+		}, ""},
+		{"copy-on-write of what dom0 writes", "/dev/dm-1", "w", func(s *xenstoretest.Server, h *host) {
+			copyOnWrite(s, h)
+			otherGuest(s, "8:2", "w")
+			h.mounts = append(h.mounts, Mount{Number: Number{8, 1}, Dir: "/mnt"})
+		}, "/dev/dm-1 is mounted on /mnt in dom0 (writable)"},
+		{"copy-on-write of what another guest writes", "/dev/dm-1", "w", func(s *xenstoretest.Server, h *host) {
+			copyOnWrite(s, h)
+			otherGuest(s, "8:0", "w")
+		}, "/dev/dm-1 is used by guest two (writable)"},
+		{"copy-on-write of another guest", "/dev/dm-1", "w", copyOnWrite, "/dev/dm-1 is used by guest two"},
 		{"file of a forgotten loop device", "/img/disk", "w", func(s *xenstoretest.Server, h *host) {
 			h.loop(10, "/img/disk")
 		}, ""},
@@ -278,7 +313,10 @@ func TestRelatives(t *testing.T) {
 		"devices/sda/sda2/dev": "8:2\n", "devices/sda/sda2/partition": "2\n", "devices/sda/queue/x": "",
 		"devices/sda/device/dev":            "241:0\n", // of an NVMe disk: a character device
 		"devices/sda/sda2/holders/dm-0/dev": "253:0\n", "devices/dm-0/slaves/sda2/dev": "8:2\n",
-		"devices/dm-0/dev": "253:0\n",
+		"devices/dm-0/dev":                  "253:0\n",
+		"devices/sda/sda1/holders/dm-1/dev": "253:1\n", "devices/sda/sda1/holders/dm-1/dm/uuid": "ZERODISC-COW-x\n",
+		"devices/dm-1/dev": "253:1\n", "devices/dm-1/dm/uuid": "ZERODISC-COW-x\n",
+		"devices/dm-1/slaves/sda1/dev": "8:1\n",
 	} {
 		file = filepath.Join(sys, file)
 		err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644))
@@ -291,13 +329,15 @@ func TestRelatives(t *testing.T) {
 		os.Symlink("../../devices/sda", filepath.Join(block, "8:0")),
 		os.Symlink("../../devices/sda/sda1", filepath.Join(block, "8:1")),
 		os.Symlink("../../devices/sda/sda2", filepath.Join(block, "8:2")),
-		os.Symlink("../../devices/dm-0", filepath.Join(block, "253:0")))
+		os.Symlink("../../devices/dm-0", filepath.Join(block, "253:0")),
+		os.Symlink("../../devices/dm-1", filepath.Join(block, "253:1")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for n, want := range map[Number]Relatives{
 		{8, 0}:   {Above: []Number{{8, 1}, {8, 2}}},
-		{8, 1}:   {Below: []Number{{8, 0}}},
+		{8, 1}:   {Below: []Number{{8, 0}}, Readers: []Number{{253, 1}}},
+		{253, 1}: {Origins: []Number{{8, 1}}},
 		{8, 2}:   {Below: []Number{{8, 0}}, Above: []Number{{253, 0}}},
 		{253, 0}: {Below: []Number{{8, 2}}},
 		{9, 9}:   {},
@@ -323,17 +363,17 @@ func TestLoopDevice(t *testing.T) {
 	if !loop.Block || loop.Number.Major != 7 {
 		t.Errorf("loop device %+v", loop)
 	}
-	numbers, _, err := carriers(kernelDisks{}, file)
-	if err != nil || !reflect.DeepEqual(numbers, []Number{loop.Number}) {
-		t.Errorf("carriers of the file: %v, %v", numbers, err)
+	c, err := carriers(kernelDisks{}, file)
+	if err != nil || !reflect.DeepEqual(c.mounted, []Number{loop.Number}) {
+		t.Errorf("carriers of the file: %v, %v", c.mounted, err)
 	}
 	for range 2 {
 		if err := (kernelDisks{}).Detach(device); err != nil {
 			t.Error(err)
 		}
 	}
-	if numbers, _, err := carriers(kernelDisks{}, file); err != nil || len(numbers) > 0 {
-		t.Errorf("carriers after detach: %v, %v", numbers, err)
+	if c, err := carriers(kernelDisks{}, file); err != nil || len(c.mounted) > 0 {
+		t.Errorf("carriers after detach: %v, %v", c.mounted, err)
 	}
 }
 
@@ -369,9 +409,9 @@ func TestLoopDeviceOverABlockDevice(t *testing.T) {
 	disk := attachOrSkip(t, path)
 	over := attachOrSkip(t, disk.Path)
 	for _, m := range []Medium{disk, over} {
-		numbers, _, err := carriers(kernelDisks{}, m)
-		if err != nil || !slices.Contains(numbers, disk.Number) || !slices.Contains(numbers, over.Number) {
-			t.Errorf("carriers of %s: %v, %v; want both devices", m.Path, numbers, err)
+		c, err := carriers(kernelDisks{}, m)
+		if err != nil || !slices.Contains(c.mounted, disk.Number) || !slices.Contains(c.mounted, over.Number) {
+			t.Errorf("carriers of %s: %v, %v; want both devices", m.Path, c.mounted, err)
 		}
 	}
 	claim, err := os.OpenFile(disk.Path, os.O_RDONLY|unix.O_EXCL, 0)

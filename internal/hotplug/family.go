@@ -2,29 +2,38 @@ package hotplug
 
 import "slices"
 
-// carriers lists the block devices that carry bytes of m, under a mount of dom0's and in a guest's hands: of a block
-// device itself, all that it is made of and all that is made of it; of a file the loop devices that it backs, and
-// all that is made of them. No guest may have the disk under the file's file system either, but a mount of
-// that is where the file comes from.
-func carriers(disks Disks, m Medium) (mounted, held []Number, err error) {
+// carried is where bytes of a disk are.
+type carried struct {
+	// mounted and held are the block devices that carry them, under a mount of dom0's and in a guest's hands.
+	mounted, held []Number
+	// readers are the block devices that have them too and write elsewhere (copy-on-write). origins are those that a
+	// disk with copy-on-write reads from; originsMounted has no disks under file systems, whose mount is where a file
+	// comes from.
+	readers, origins, originsMounted []Number
+}
+
+// carriers finds out where bytes of m are: of a block device itself, all that it is made of and all that is made of it;
+// of a file the loop devices that it backs, and all that is made of them. No guest may have the disk under the file's
+// file system either, but a mount of that is where the file comes from.
+func carriers(disks Disks, m Medium) (carried, error) {
 	loops, err := disks.Loops()
 	if err != nil {
-		return nil, nil, err
+		return carried{}, err
 	}
 	f := family{disks: disks, loops: loops}
 	if m.Block {
 		f.add(m.Number, f.below)
 		f.add(m.Number, f.above)
-		return f.members, f.members, f.err
+		return f.carried(f.members), f.err
 	}
 	for _, loop := range loops {
 		if f.same(loop.Backing, m) {
 			f.add(loop.Number, f.above)
 		}
 	}
-	mounted = slices.Clone(f.members)
+	mounted := slices.Clone(f.members)
 	f.add(home(m), f.below)
-	return mounted, f.members, f.err
+	return f.carried(mounted), f.err
 }
 
 // family gathers the relatives of block devices. Brothers, as two partitions of a disk are, count as none.
@@ -32,7 +41,27 @@ type family struct {
 	disks   Disks
 	loops   []Loop
 	members []Number
-	err     error // the first
+	readers []Number // the snapshots of members
+	origins []Number // what members that are snapshots are made of
+	err     error    // the first
+}
+
+// carried is what was gathered, with the relatives of readers and origins.
+func (f *family) carried(mounted []Number) carried {
+	c := carried{mounted: mounted, held: f.members}
+	c.readers = f.others(f.readers, f.above)
+	c.origins = f.others(f.origins, f.below)
+	c.originsMounted = f.others(f.origins, f.belowButFiles)
+	return c
+}
+
+// others are the devices in list and those that step leads to.
+func (f *family) others(list []Number, step func(Number) []Number) []Number {
+	other := family{disks: f.disks, loops: f.loops}
+	for _, n := range list {
+		other.add(n, step)
+	}
+	return other.members
 }
 
 // add adds n and those that step leads to, step by step.
@@ -50,10 +79,15 @@ func (f *family) add(n Number, step func(Number) []Number) {
 }
 
 // below lists what n is made of.
-func (f *family) below(n Number) []Number {
+func (f *family) below(n Number) []Number { return f.madeOf(n, true) }
+
+// belowButFiles is below without what the files lie on that n is made of.
+func (f *family) belowButFiles(n Number) []Number { return f.madeOf(n, false) }
+
+func (f *family) madeOf(n Number, files bool) []Number {
 	numbers := f.relatives(n).Below
 	for _, loop := range f.loops {
-		if loop.Number == n {
+		if loop.Number == n && (files || loop.Backing.Block) {
 			numbers = append(numbers, home(loop.Backing))
 		}
 	}
@@ -76,6 +110,8 @@ func (f *family) relatives(n Number) Relatives {
 	if f.err == nil {
 		f.err = err
 	}
+	f.readers = append(f.readers, r.Readers...)
+	f.origins = append(f.origins, r.Origins...)
 	return r
 }
 

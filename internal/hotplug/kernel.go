@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -159,17 +160,38 @@ func relatives(sys string, n Number) (Relatives, error) {
 	if err != nil {
 		return Relatives{}, fmt.Errorf("relatives of device %d:%d: %w", n.Major, n.Minor, err)
 	}
-	below := devicesIn(dir, "slaves/*/dev")
-	above := append(devicesIn(dir, "*/partition"), devicesIn(dir, "holders/*/dev")...)
+	below, above := devicesIn(dir, "slaves/*/dev"), devicesIn(dir, "*/partition")
+	var origins, readers []string
+	for _, holder := range devicesIn(dir, "holders/*/dev") {
+		if isCopyOnWrite(holder) {
+			readers = append(readers, holder)
+		} else {
+			above = append(above, holder)
+		}
+	}
+	if isCopyOnWrite(dir) {
+		origins, below = below, nil
+	}
 	if exists(filepath.Join(dir, "partition")) {
 		below = append(below, filepath.Dir(dir))
 	}
 	var r Relatives
-	if r.Below, err = readNumbers(below); err != nil {
-		return r, err
+	for _, list := range []struct {
+		to   *[]Number
+		from []string
+	}{{&r.Below, below}, {&r.Above, above}, {&r.Origins, origins}, {&r.Readers, readers}} {
+		if *list.to, err = readNumbers(list.from); err != nil {
+			return r, err
+		}
 	}
-	r.Above, err = readNumbers(above)
-	return r, err
+	return r, nil
+}
+
+// isCopyOnWrite says whether a device's directory is that of a guest's disk with copy-on-write, by the name that it
+// has for the device mapper.
+func isCopyOnWrite(dir string) bool {
+	uuid, err := os.ReadFile(filepath.Join(dir, "dm/uuid"))
+	return err == nil && strings.HasPrefix(string(uuid), boot.CopyOnWriteUUID)
 }
 
 // devicesIn lists the directories of the devices that have a file that matches pattern.

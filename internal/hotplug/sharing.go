@@ -13,21 +13,27 @@ import (
 // checkSharing refuses a disk whose use would damage a file system: a writable one must not be in
 // use anywhere else, a read-only one must not be writable anywhere else. A disk and all that is made of it, or
 // that it is made of, count as one. The rules are those of Xen's block script; the relatives are added here.
-func checkSharing(ctx context.Context, store Store, disks Disks, r request, m Medium, mode mode) error {
-	if mode.unchecked {
+func checkSharing(ctx context.Context, store Store, disks Disks, r request, m Medium, wanted mode) error {
+	if wanted.unchecked {
 		return nil
 	}
-	mounted, held, err := carriers(disks, m)
+	c, err := carriers(disks, m)
 	if err != nil {
 		return err
 	}
-	if err := checkMounts(disks, m, mounted, mode); err != nil {
-		return err
+	// A disk with copy-on-write reads from its origins, whatever is written to it.
+	for _, use := range []struct {
+		mounted, held, readers []Number
+		mode                   mode
+	}{{c.mounted, c.held, c.readers, wanted}, {c.originsMounted, c.origins, nil, parseMode("r")}} {
+		if err := checkMounts(disks, m, use.mounted, use.mode); err != nil {
+			return err
+		}
+		if err := checkGuests(ctx, store, r, m, use.held, use.readers, use.mode); err != nil {
+			return err
+		}
 	}
-	if err := checkGuests(ctx, store, r, m, held, mode); err != nil {
-		return err
-	}
-	return checkClaim(disks, m, mode)
+	return checkClaim(disks, m, wanted)
 }
 
 // checkClaim refuses to give away for writing what the kernel uses in a way that is not a mount, as swap space say.
@@ -57,7 +63,9 @@ func checkMounts(disks Disks, m Medium, numbers []Number, mode mode) error {
 
 // checkGuests looks at every disk that a guest has. Devices of the same machine (the vm key) may
 // meet: while a guest restarts, its old and new domain exist side by side.
-func checkGuests(ctx context.Context, store Store, r request, m Medium, numbers []Number, mode mode) error {
+func checkGuests(
+	ctx context.Context, store Store, r request, m Medium, held, readers []Number, mode mode,
+) error {
 	base := path.Dir(path.Dir(r.backend)) // .../backend/vbd
 	vm, err := readOr(ctx, store, vmKey(strconv.Itoa(r.domid)), "")
 	if err != nil {
@@ -76,7 +84,7 @@ func checkGuests(ctx context.Context, store Store, r request, m Medium, numbers 
 		if other == vm {
 			continue
 		}
-		if err := checkGuest(ctx, store, path.Join(base, domid), m, numbers, mode); err != nil {
+		if err := checkGuest(ctx, store, path.Join(base, domid), m, held, readers, mode); err != nil {
 			return err
 		}
 	}
@@ -85,8 +93,9 @@ func checkGuests(ctx context.Context, store Store, r request, m Medium, numbers 
 
 func vmKey(domid string) string { return "/local/domain/" + domid + "/vm" }
 
-// checkGuest looks at the disks of one guest, whose backend directories are in dir.
-func checkGuest(ctx context.Context, store Store, dir string, m Medium, numbers []Number, wanted mode) error {
+// checkGuest looks at the disks of one guest, whose backend directories are in dir. To readers it may write: that
+// changes nothing for others.
+func checkGuest(ctx context.Context, store Store, dir string, m Medium, held, readers []Number, wanted mode) error {
 	devices, err := children(ctx, store, dir)
 	if err != nil {
 		return err
@@ -101,8 +110,8 @@ func checkGuest(ctx context.Context, store Store, dir string, m Medium, numbers 
 		if err != nil {
 			return err
 		}
-		writable := parseMode(text).writable
-		if holds(numbers, number) && conflict(wanted, writable) {
+		writable := parseMode(text).writable && !holds(readers, number)
+		if (holds(held, number) || holds(readers, number)) && conflict(wanted, writable) {
 			return refusal(m, wanted, "used by guest "+guestName(ctx, store, path.Base(dir)), writable)
 		}
 	}

@@ -30,20 +30,29 @@ func Attach(path string, readOnly bool) (string, error) {
 		return "", fmt.Errorf("disk: %w", err)
 	}
 	defer file.Close()
-	control, err := openControl()
-	if err != nil {
-		return "", err
-	}
-	defer control.Close()
-	var loopFlags uint32
-	if readOnly {
-		loopFlags = unix.LO_FLAGS_READ_ONLY
-	}
-	loop, err := attachFree(control, file, loopFlags)
+	loop, err := attach(file, readOnly, 0)
 	if err != nil {
 		return "", err
 	}
 	return loop.Name(), loop.Close()
+}
+
+// Open makes file a block device and returns it open; its name is its path. The device goes away when nobody has it
+// open any more. The caller may close file.
+func Open(file *os.File, readOnly bool) (*os.File, error) {
+	return attach(file, readOnly, unix.LO_FLAGS_AUTOCLEAR)
+}
+
+func attach(file *os.File, readOnly bool, flags uint32) (*os.File, error) {
+	control, err := openControl()
+	if err != nil {
+		return nil, err
+	}
+	defer control.Close()
+	if readOnly {
+		flags |= unix.LO_FLAGS_READ_ONLY
+	}
+	return attachFree(control, file, flags)
 }
 
 // MountImage mounts the squashfs image at path, for reading only.
@@ -60,12 +69,7 @@ func MountImage(path, target string) error {
 // flags and data are mount(2)'s. The loop device goes away when target is unmounted. It refuses
 // writes by itself: whatever the driver of the file system is up to, file is not changed.
 func Mount(file *os.File, target, fstype string, flags uintptr, data string) error {
-	control, err := openControl()
-	if err != nil {
-		return err
-	}
-	defer control.Close()
-	loop, err := attachFree(control, file, unix.LO_FLAGS_READ_ONLY|unix.LO_FLAGS_AUTOCLEAR)
+	loop, err := Open(file, true)
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,7 @@
 package memory
 
+import "context"
+
 // Files is dom0's memory for files that are being written. One goroutine uses it. Amounts are bytes.
 type Files struct {
 	ledger  *Ledger
@@ -14,6 +16,25 @@ func (l *Ledger) Files(owner string) *Files { return &Files{ledger: l, owner: ow
 
 // growStep is by how much a reservation grows for a file of unknown length, bytes.
 const growStep = 1 << 20
+
+// GrowInTime is Grow for what is not to be refused for memory that domains take only while they are being made: it
+// waits for those.
+func (f *Files) GrowInTime(ctx context.Context, n int64) error {
+	for {
+		f.ledger.mu.Lock()
+		making, settled := f.ledger.creating > 0, f.ledger.settled
+		f.ledger.mu.Unlock()
+		err := f.Grow(n)
+		if err == nil || !making {
+			return err
+		}
+		select {
+		case <-settled:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
 
 // Grow promises n bytes more. A *NoRoom means that they are not there.
 func (f *Files) Grow(n int64) error {
@@ -34,6 +55,16 @@ func (f *Files) Grow(n int64) error {
 	f.update()
 	l.tell()
 	return nil
+}
+
+// Adopt enters files that exist already, made by others: written bytes of them, and all that they may become.
+func (f *Files) Adopt(written, all int64) {
+	f.ledger.mu.Lock()
+	defer f.ledger.mu.Unlock()
+	f.account = f.ledger.open(f.owner, 0, 0)
+	f.written, f.left = written, max(0, all-written)
+	f.update()
+	f.ledger.tell()
 }
 
 // Ensure sees to it that n bytes can be written.

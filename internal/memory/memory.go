@@ -118,6 +118,15 @@ func (l *Ledger) AvailableKiB() (int64, error) {
 	return l.available()
 }
 
+// SpareKiB is what dom0 will be able to spare of its memory once the domains are made that are being made.
+func (l *Ledger) SpareKiB() (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, pending := l.pending()
+	available, err := l.source.Available()
+	return max(0, available-pending+int64(l.creating)*CreateKiB-KeepKiB), err
+}
+
 // available is AvailableKiB for a caller that holds l.mu. What is pending is read before what is free: bytes
 // that are written in between count twice then, which is safe, and never not at all.
 func (l *Ledger) available() (int64, error) {

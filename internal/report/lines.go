@@ -2,7 +2,9 @@ package report
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -93,6 +95,10 @@ func (l *Lines) line(event host.Event) (level slog.Level, message string, attrs 
 		return daemonLine(e)
 	case host.Store:
 		return storeLine(e)
+	case host.Volume:
+		return volumeLine(e)
+	case host.VolumeGone:
+		return volumeGoneLine(e)
 	case host.Ready:
 		attrs = []any{"ms", e.Took.Milliseconds()}
 		if e.Guests != host.NoGuests {
@@ -119,6 +125,17 @@ func (l *Lines) guestLine(event host.Event) (level slog.Level, message string, a
 			return 0, "", nil
 		}
 		return slog.LevelInfo, boot.MsgGuestAddress, []any{"guest", e.Name, "address", e.Address.String()}
+	case host.GuestDisk:
+		attrs = []any{"guest", e.Name, "disk", e.Vdev, "target", e.Target, "format", e.Format}
+		if e.CopyOnWrite {
+			attrs = append(attrs, "budget", mibs(e.BudgetKiB))
+		}
+		return slog.LevelInfo, boot.MsgGuestDisk, attrs
+	case host.GuestDisksFull:
+		return slog.LevelError, boot.MsgGuestDiskFull, []any{
+			"guest", e.Name, "used", mibs(e.Changes.UsedKiB), "budget", mibs(e.Changes.BudgetKiB),
+			"remedy", "its disks take no more writes; " + boot.KeyBudget + "=" + e.Name + ":SIZE gives it more",
+		}
 	case host.GuestNotStarted:
 		return slog.LevelError, boot.MsgGuestRefused, []any{"guest", e.Name, "file", e.Origin, "err", e.Problem}
 	case host.GuestEnded:
@@ -138,6 +155,42 @@ func (l *Lines) guestLine(event host.Event) (level slog.Level, message string, a
 	}
 	return 0, "", nil
 }
+
+// volumeLine is the line of a disk or partition that was looked at; what holds no file system has none.
+func volumeLine(v host.Volume) (level slog.Level, message string, attrs []any) {
+	if v.Mount == "" && v.Problem == "" {
+		return 0, "", nil
+	}
+	attrs = []any{"device", v.Device}
+	for _, a := range []struct{ key, value string }{
+		{"type", v.Type}, {"label", v.Label}, {"mount", v.Mount},
+		{"guests", strings.Join(v.Guests, ",")}, {"err", v.Problem},
+	} {
+		if a.value != "" {
+			attrs = append(attrs, a.key, a.value)
+		}
+	}
+	if len(v.Guests) > 0 && !v.Trusted {
+		attrs = append(attrs,
+			"remedy", "they start with "+boot.KeyStores+"=all, or if the volume's label begins with ZERODISC-")
+	}
+	if v.Problem != "" {
+		level = slog.LevelWarn
+	}
+	return level, boot.MsgStorage, attrs
+}
+
+func volumeGoneLine(v host.VolumeGone) (level slog.Level, message string, attrs []any) {
+	attrs = []any{"device", v.Device}
+	if len(v.Guests) == 0 {
+		return slog.LevelInfo, boot.MsgStorageGone, attrs
+	}
+	return slog.LevelError, boot.MsgStorageGone, append(attrs, "guests", strings.Join(v.Guests, ","),
+		"remedy", "their disks on it are gone; end them, put it back and start them again")
+}
+
+// mibs is an amount of memory for people.
+func mibs(kib int64) string { return fmt.Sprintf("%d MiB", kib>>10) }
 
 func stageLine(e host.Stage) (slog.Level, string, []any) {
 	attrs := []any{"name", e.Name, "ms", e.Took.Milliseconds()}

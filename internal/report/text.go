@@ -24,7 +24,7 @@ func Text(s *host.Snapshot) string {
 		b.WriteString("  no guests\n")
 	}
 	for i := range s.Guests {
-		fmt.Fprintf(&b, "  guest %-12s %s\n", s.Guests[i].Name, guest(&s.Guests[i]))
+		fmt.Fprintf(&b, "  guest %-12s %s%s\n", s.Guests[i].Name, guest(&s.Guests[i]), changes(s.Guests[i].Changes))
 	}
 	for _, problem := range s.Host.Problems {
 		fmt.Fprintf(&b, "  ! %s\n", problem)
@@ -66,6 +66,17 @@ func progress(s host.Store) string {
 	// In steps of 1 KiB, so that it cannot overflow.
 	percent := min(100, (s.Done>>10)*100/max(1, s.Total>>10))
 	return fmt.Sprintf("fetching %s, %d of %d MiB (%d %%)", s.Guest, s.Done/mib, s.Total/mib, percent)
+}
+
+// changes says what a guest's changes to its disks take of their memory.
+func changes(c host.Changes) string {
+	switch {
+	case c.BudgetKiB == 0:
+		return ""
+	case c.Full:
+		return fmt.Sprintf(", disks full: %s changed", mibs(c.BudgetKiB))
+	}
+	return fmt.Sprintf(", %d of %s of disk changed", c.UsedKiB>>10, mibs(c.BudgetKiB))
 }
 
 // guest says how a guest is.

@@ -49,6 +49,12 @@ func (m *VM) checkGuestConsole(address string) {
 		m.Enter("hostname")
 		return m.Said(`^(\$ )*` + guest + `\s*$`) // the prompt may come first
 	})
+	m.leaveConsole(guest)
+	m.checkListed(guests...)
+}
+
+// leaveConsole goes back to dom0's shell from a guest's console. The guest's host name is its own.
+func (m *VM) leaveConsole(guest string) {
 	pause := time.Second // Ctrl-] leaves, but only where xenconsole reads it by itself
 	m.Until("dom0's shell is back", consoleLimit, func() bool {
 		pause *= 2
@@ -57,7 +63,6 @@ func (m *VM) checkGuestConsole(address string) {
 		m.ForgetShell()
 		return m.Shell("hostname") != guest
 	})
-	m.checkListed(guests...)
 }
 
 // checkByHand destroys the second guest and creates it again with xl.

@@ -60,6 +60,13 @@ type Forward struct {
 	Port     int
 }
 
+// Disk is a disk besides the medium.
+type Disk struct {
+	File       string
+	Device     string // QEMU's model: "scsi-hd"; the default is "virtio-blk-pci"
+	Controller string // that the device is on: "lsi53c895a"; "" for a device that is one itself
+}
+
 // Machine is a PC. The zero value of a field is what its comment calls the default.
 type Machine struct {
 	ISO       string   // image to boot from, required; for PXE the directory that is served
@@ -72,7 +79,8 @@ type Machine struct {
 	CPU       CPU      // what works well with Accel: PVOnly under TCG, PVH under KVM
 	Accel     Accel    // TCG
 	Emulator  Emulator // Debian's
-	NICs      []NIC    // nil: one, its zero value; empty: none
+	Disks     []Disk
+	NICs      []NIC // nil: one, its zero value; empty: none
 	Forwards  []Forward
 	Terminal  bool // QEMU's monitor shares the terminal with the serial console (Ctrl-A c)
 	Window    bool // show the screen in a window
@@ -117,7 +125,7 @@ func (m Machine) args(f files) ([]string, error) {
 		"-smp", strconv.Itoa(m.CPUs),
 		"-vga", "std",
 	}
-	for _, part := range []func(files) ([]string, error){m.cpu, m.firmware, m.medium, m.network, m.consoles} {
+	for _, part := range []func(files) ([]string, error){m.cpu, m.firmware, m.medium, m.disks, m.network, m.consoles} {
 		more, err := part(f)
 		if err != nil {
 			return nil, err
@@ -204,6 +212,20 @@ var media = map[Medium][]string{
 	USB:  {"-device", "qemu-xhci", "-device", "usb-storage,drive=medium,bootindex=1"},
 	SATA: {"-device", "ahci,id=ahci", "-device", "ide-hd,bus=ahci.0,drive=medium,bootindex=1"},
 	NVMe: {"-device", "nvme,serial=zerodisc,drive=medium,bootindex=1"},
+}
+
+// disks returns the disks besides the medium: the drives disk0, disk1 and so on.
+func (m Machine) disks(files) (args []string, err error) {
+	for i, d := range m.Disks {
+		device := fmt.Sprintf("%s,drive=disk%d", orDefault(d.Device, "virtio-blk-pci"), i)
+		if d.Controller != "" {
+			args = append(args, "-device", fmt.Sprintf("%s,id=controller%d", d.Controller, i))
+			device += fmt.Sprintf(",bus=controller%d.0", i)
+		}
+		drive := fmt.Sprintf("if=none,id=disk%d,format=raw,file=%s", i, escape(d.File))
+		args = append(args, "-drive", drive, "-device", device)
+	}
+	return args, nil
 }
 
 func (m Machine) network(f files) ([]string, error) {

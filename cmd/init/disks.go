@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/guestdisk"
+	"github.com/zerodisc/zerodisc/internal/imageserver"
+	"github.com/zerodisc/zerodisc/internal/kmod"
+	"github.com/zerodisc/zerodisc/internal/memory"
+)
+
+// newDisks returns what makes guests' disks.
+func (s *system) newDisks(ledger *memory.Ledger) *guestdisk.Manager {
+	return guestdisk.New(guestdisk.Config{
+		Kernel: guestdisk.Linux{}, Images: imageserver.New(boot.InitProgram, boot.GuestRunDir, s.log),
+		Load: loadModules, Ledger: ledger, Dir: boot.GuestDisksDir, Budgets: s.budgets(), Direct: s.mayWrite,
+		Tell: s.state.Tell, Log: s.log,
+	})
+}
+
+// loadModules loads kernel modules by their names.
+func loadModules(ctx context.Context, names ...string) error {
+	host, err := kmod.ThisHost(boot.ModulesDir, boot.EarlyModules)
+	if err != nil {
+		return err
+	}
+	loader, err := host.Open(host.Roots[0])
+	if err != nil {
+		return err
+	}
+	return loader.LoadAll(ctx, names...)
+}
+
+// budgets reads how much memory the changes to guests' disks may take.
+func (s *system) budgets() guestdisk.Budgets {
+	budgets, err := guestdisk.ParseBudgets(s.cmdline[boot.KeyBudget])
+	if err != nil {
+		s.log.Error("kernel parameter", "key", boot.KeyBudget, "err", err,
+			"remedy", "it is ignored; docs/kernel-parameters.md")
+	}
+	return budgets
+}
+
+// mayWrite says whether the kernel command line names a block device as one that guests may write to.
+func (s *system) mayWrite(target string) bool {
+	same := func(name string) bool {
+		return name != "" && strings.HasPrefix(name, "/dev/") && realPath(name) == realPath(target)
+	}
+	return slices.ContainsFunc(strings.Split(s.cmdline[boot.KeyWrite], ","), same)
+}
+
+// realPath is a path without symbolic links, or the path itself where it leads nowhere.
+func realPath(name string) string {
+	if resolved, err := filepath.EvalSymlinks(name); err == nil {
+		return resolved
+	}
+	return name
+}

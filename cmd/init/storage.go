@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/storage"
+	"github.com/zerodisc/zerodisc/internal/uevent"
+)
+
+// Values of boot.KeyStores.
+const (
+	storesLabelled = "labelled" // guests of labelled volumes start, those of others are listed
+	storesAll      = "all"
+	storesNone     = "none"
+)
+
+// followStorage looks for guests on the machine's disks, for as long as it runs.
+func (d *dom0) followStorage(ctx context.Context, autostart bool) {
+	which := d.stores()
+	if which == storesNone || d.devices == nil {
+		return
+	}
+	devices, err := d.devices.Subscribe(ctx, isStorage)
+	if err != nil {
+		d.log.Error("storage", "err", err, "remedy", "no guest is looked for on disks")
+		return
+	}
+	manager := storage.New(storage.Config{
+		Kernel: storage.Linux{}, Dir: boot.MediaDir, Skip: d.isMedium(), StartAll: which == storesAll,
+		Start: func(ctx context.Context, found []*guests.Guest) {
+			if autostart {
+				d.owners.controller.Start(ctx, found)
+			}
+		},
+		Refuse: d.owners.controller.Refuse, Uses: d.usersOf, Tell: d.state.Tell, Log: d.log,
+	})
+	events := make(chan storage.Event)
+	go func() {
+		defer close(events)
+		for e := range devices {
+			select {
+			case events <- storage.Event{Device: "/dev/" + e.DevName, Gone: e.Action == "remove"}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	go manager.Run(ctx, events)
+}
+
+// stores is which guests of disks the kernel command line asks for.
+func (d *dom0) stores() string {
+	value := d.cmdline[boot.KeyStores]
+	switch value {
+	case "":
+		return storesLabelled
+	case storesAll, storesNone, storesLabelled:
+		return value
+	}
+	d.log.Error("kernel parameter", "key", boot.KeyStores,
+		"err", fmt.Sprintf("%q is none of %s, %s, %s", value, storesLabelled, storesAll, storesNone),
+		"remedy", "guests of labelled volumes start, those of others are listed")
+	return storesLabelled
+}
+
+// notStorage are beginnings of the names of block devices that are made of files, of memory or for guests, or that
+// are slow to say that there is nothing in them.
+var notStorage = []string{"loop", "ram", "zram", "ublkb", "fd"}
+
+// isStorage says whether an event is about a disk or partition that may hold guests.
+func isStorage(e uevent.Event) bool {
+	if e.Subsystem != "block" {
+		return false
+	}
+	if slices.ContainsFunc(notStorage, func(prefix string) bool { return strings.HasPrefix(e.DevName, prefix) }) {
+		return false
+	}
+	if !strings.HasPrefix(e.DevName, "dm-") {
+		return true
+	}
+	name, err := os.ReadFile(filepath.Join("/sys/class/block", e.DevName, "dm/name"))
+	return err != nil || !strings.HasPrefix(string(name), "guest-")
+}
+
+// isMedium returns what says of a device that it is the boot medium, or a partition of it that lies within the image.
+func (d *dom0) isMedium() func(device string) bool {
+	medium := d.state.Snapshot().Host.Medium
+	if medium.Device == "" || medium.File != "" {
+		return func(string) bool { return false }
+	}
+	var image unix.Statfs_t
+	if err := unix.Statfs(medium.Mount, &image); err != nil {
+		d.log.Debug("storage", "err", err)
+	}
+	end := int64(image.Blocks) * image.Bsize
+	return func(device string) bool {
+		name := filepath.Base(device)
+		start, err := os.ReadFile(filepath.Join("/sys/class/block", name, "start"))
+		if err != nil {
+			return device == medium.Device
+		}
+		sector, err := strconv.ParseInt(strings.TrimSpace(string(start)), 10, 54)
+		of, linked := filepath.EvalSymlinks(filepath.Join("/sys/class/block", name))
+		return err == nil && linked == nil && filepath.Base(filepath.Dir(of)) == filepath.Base(medium.Device) &&
+			sector*512 < end
+	}
+}
+
+// usersOf lists the guests that have a disk below a directory, or a device.
+func (d *dom0) usersOf(dir, device string) []string {
+	var names []string
+	for _, g := range d.state.Snapshot().Guests {
+		for _, disk := range g.Disks {
+			uses := dir != "" && strings.HasPrefix(disk.Target, dir+"/") || realPath(disk.Target) == device
+			if g.Phase.Live() && uses && !slices.Contains(names, g.Name) {
+				names = append(names, g.Name)
+			}
+		}
+	}
+	return names
+}

@@ -1,0 +1,219 @@
+// Package devmapper makes block devices out of parts of others, by the kernel's device mapper (linux/dm-ioctl.h;
+// Documentation/admin-guide/device-mapper).
+package devmapper
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Module is the device mapper's kernel module.
+const Module = "dm_mod"
+
+// Target is a row of a device's table: a range of its sectors, of 512 bytes, and what they are.
+type Target struct {
+	Start, Length uint64
+	Type          string // "linear", "snapshot", ...
+	Params        string
+}
+
+// From linux/dm-ioctl.h: the version of the interface, the header's layout, its sizes and flags.
+const (
+	versionMajor = 4
+
+	headerBytes = 312 // struct dm_ioctl, with the padding before the first target
+	atSize      = 12
+	atStart     = 16
+	atTargets   = 20
+	atFlags     = 28
+	atDevice    = 40
+	atName      = 48
+	nameBytes   = 128
+	atUUID      = atName + nameBytes
+	uuidBytes   = 129
+
+	specBytes = 40 // struct dm_target_spec
+	typeBytes = 16
+
+	flagReadOnly       = 1 << 0
+	flagSuspend        = 1 << 1
+	flagBufferFull     = 1 << 8
+	flagDeferredRemove = 1 << 17
+)
+
+// command is the number of an ioctl, _IOWR(0xfd, number, struct dm_ioctl).
+type command uintptr
+
+const (
+	cmdListDevices command = 2
+	cmdCreate      command = 3
+	cmdRemove      command = 4
+	cmdSuspend     command = 6 // and resume
+	cmdStatus      command = 7
+	cmdLoad        command = 9
+)
+
+func (c command) number() uintptr { return 3<<30 | headerBytes<<16 | 0xfd<<8 | uintptr(c) }
+
+// Create makes a device and returns its path, /dev/dm-N. The name is at most 127 bytes long, the UUID 128.
+func Create(name, uuid string, table []Target, readOnly bool) (device string, err error) {
+	if len(name) == 0 || len(name) >= nameBytes || len(uuid) >= uuidBytes || strings.Contains(name, "/") {
+		return "", fmt.Errorf("%q is no name of a mapped device", name)
+	}
+	made, err := call(cmdCreate, name, uuid, 0, nil)
+	if err != nil {
+		return "", fmt.Errorf("create mapped device %s: %w", name, err)
+	}
+	var flags uint32
+	if readOnly {
+		flags = flagReadOnly
+	}
+	if err := load(name, table, flags); err != nil {
+		_, undone := call(cmdRemove, name, "", 0, nil)
+		return "", errors.Join(err, undone)
+	}
+	return made.path(), nil
+}
+
+// path is the device's that the kernel has written about. Its minor number is in its name (drivers/md/dm.c).
+func (b buffer) path() string { return "/dev/dm-" + strconv.Itoa(int(unix.Minor(b.u64(atDevice)))) }
+
+// Path returns the path of a device by its name.
+func Path(name string) (string, error) {
+	b, err := call(cmdStatus, name, "", 0, nil)
+	if err != nil {
+		return "", fmt.Errorf("mapped device %s: %w", name, err)
+	}
+	return b.path(), nil
+}
+
+// load gives a device a table and lets requests through.
+func load(name string, table []Target, flags uint32) error {
+	if _, err := call(cmdLoad, name, "", flags, table); err != nil {
+		return fmt.Errorf("table of mapped device %s: %w", name, err)
+	}
+	if _, err := call(cmdSuspend, name, "", flags, nil); err != nil {
+		return fmt.Errorf("resume mapped device %s: %w", name, err)
+	}
+	return nil
+}
+
+// Replace gives a device another table. Requests that come meanwhile wait.
+func Replace(name string, table []Target) error {
+	if _, err := call(cmdSuspend, name, "", flagSuspend, nil); err != nil {
+		return fmt.Errorf("suspend mapped device %s: %w", name, err)
+	}
+	err := load(name, table, 0)
+	if err != nil {
+		_, resumed := call(cmdSuspend, name, "", 0, nil)
+		err = errors.Join(err, resumed)
+	}
+	return err
+}
+
+// Remove removes a device, as soon as nobody has it open. That it has gone already is no error.
+func Remove(name string) error {
+	_, err := call(cmdRemove, name, "", flagDeferredRemove, nil)
+	if err != nil && !errors.Is(err, unix.ENXIO) {
+		return fmt.Errorf("remove mapped device %s: %w", name, err)
+	}
+	return nil
+}
+
+// Names lists the devices.
+func Names() ([]string, error) {
+	for size := 16 << 10; ; size *= 2 {
+		b, err := send(cmdListDevices, newBuffer("", "", 0, size))
+		if err != nil {
+			return nil, fmt.Errorf("list mapped devices: %w", err)
+		}
+		if b.u32(atFlags)&flagBufferFull == 0 {
+			return names(b[min(int(b.u32(atStart)), len(b)):])
+		}
+	}
+}
+
+// names reads a list of struct dm_name_list: device, offset of the next, name.
+func names(b buffer) ([]string, error) {
+	const atNext, atName = 8, 12
+	var found []string
+	for len(b) > atName && b.u64(0) != 0 {
+		name, _, terminated := strings.Cut(string(b[atName:min(len(b), atName+nameBytes)]), "\x00")
+		next := int(b.u32(atNext))
+		if !terminated || next < 0 || next > len(b) {
+			return nil, errors.New("list mapped devices: the kernel's answer makes no sense")
+		}
+		found = append(found, name)
+		if next == 0 {
+			break
+		}
+		b = b[next:]
+	}
+	return found, nil
+}
+
+// buffer is a header with what follows it.
+type buffer []byte
+
+func (b buffer) u32(at int) uint32      { return binary.NativeEndian.Uint32(b[at:]) }
+func (b buffer) u64(at int) uint64      { return binary.NativeEndian.Uint64(b[at:]) }
+func (b buffer) put32(at int, n uint32) { binary.NativeEndian.PutUint32(b[at:], n) }
+func (b buffer) put64(at int, n uint64) { binary.NativeEndian.PutUint64(b[at:], n) }
+
+func newBuffer(name, uuid string, flags uint32, size int) buffer {
+	b := make(buffer, size)
+	b.put32(0, versionMajor)
+	b.put32(atSize, uint32(size))
+	b.put32(atStart, headerBytes)
+	b.put32(atFlags, flags)
+	copy(b[atName:], name)
+	copy(b[atUUID:], uuid)
+	return b
+}
+
+// withTable appends targets: each a struct dm_target_spec and its parameters, to a multiple of 8 bytes.
+func (b buffer) withTable(table []Target) buffer {
+	for _, t := range table {
+		spec := make(buffer, specBytes)
+		spec.put64(0, t.Start)
+		spec.put64(8, t.Length)
+		copy(spec[24:24+typeBytes-1], t.Type)
+		size := (specBytes + len(t.Params) + 1 + 7) &^ 7
+		spec.put32(20, uint32(size)) // where the next one begins
+		row := make([]byte, size)
+		copy(row, spec)
+		copy(row[specBytes:], t.Params)
+		b = append(b, row...)
+	}
+	b.put32(atTargets, uint32(len(table)))
+	b.put32(atSize, uint32(len(b)))
+	return b
+}
+
+func call(c command, name, uuid string, flags uint32, table []Target) (buffer, error) {
+	return send(c, newBuffer(name, uuid, flags, headerBytes).withTable(table))
+}
+
+func send(c command, b buffer) (buffer, error) {
+	control, err := os.OpenFile("/dev/mapper/control", os.O_RDWR, 0)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w (is the module %s loaded?)", err, Module)
+		}
+		return nil, err
+	}
+	defer control.Close()
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, control.Fd(), c.number(), uintptr(unsafe.Pointer(&b[0])))
+	if errno != 0 {
+		return nil, errno
+	}
+	return b, nil
+}

@@ -1,0 +1,75 @@
+package devmapper
+
+import (
+	"encoding/hex"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestWithTable holds a table to the bytes that dmsetup sends.
+func TestWithTable(t *testing.T) {
+	b := newBuffer("web-xvda", "UUID-1", flagReadOnly, headerBytes).withTable([]Target{
+		{0, 8, "linear", "7:0 16"},
+		{8, 2048, "zero", ""},
+	})
+	if got := b.u32(atSize); int(got) != len(b) || len(b) != headerBytes+48+48 {
+		t.Errorf("%d bytes, the header says %d", len(b), got)
+	}
+	want := "0000000000000000" + "0800000000000000" + "00000000" + "30000000" +
+		hex.EncodeToString([]byte("linear\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")) +
+		hex.EncodeToString([]byte("7:0 16\x00\x00")) +
+		"0800000000000000" + "0008000000000000" + "00000000" + "30000000" +
+		hex.EncodeToString([]byte("zero\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")) + strings.Repeat("00", 8)
+	if got := hex.EncodeToString(b[headerBytes:]); got != want {
+		t.Errorf("table\n%s\nwant\n%s", got, want)
+	}
+	if b.u32(0) != 4 || b.u32(atStart) != 312 || b.u32(atTargets) != 2 || b.u32(atFlags) != 1 ||
+		string(b[48:57]) != "web-xvda\x00" || string(b[176:183]) != "UUID-1\x00" {
+		t.Errorf("header %x", b[:headerBytes])
+	}
+}
+
+// list makes a list of devices as the kernel writes it.
+func list(entries ...string) buffer {
+	var b buffer
+	for i, name := range entries {
+		size := (12 + len(name) + 1 + 7) &^ 7
+		entry := make(buffer, size)
+		entry.put64(0, uint64(253<<8|i))
+		if i < len(entries)-1 {
+			entry.put32(8, uint32(size))
+		}
+		copy(entry[12:], name)
+		b = append(b, entry...)
+	}
+	return b
+}
+
+func TestNames(t *testing.T) {
+	for _, want := range [][]string{nil, {"one"}, {"one", "guest-two", "x"}} {
+		b := append(list(want...), make(buffer, 64)...)
+		if got, err := names(b); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q, %v, want %q", got, err, want)
+		}
+	}
+	endless := list("one")
+	endless.put32(8, 1<<30)
+	if _, err := names(endless); err == nil {
+		t.Error("an entry beyond the end is accepted")
+	}
+}
+
+func TestBadNames(t *testing.T) {
+	for _, name := range []string{"", "a/b", strings.Repeat("x", 128)} {
+		if _, err := Create(name, "", nil, false); err == nil || !strings.Contains(err.Error(), "is no name") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+// FuzzNames holds names to an end without a panic, whatever the list.
+func FuzzNames(f *testing.F) {
+	f.Add([]byte(list("one", "two")))
+	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = names(b) })
+}

@@ -1,0 +1,82 @@
+package guestdisk
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/devmapper"
+)
+
+const sectorBytes = 512
+
+// chunkSectors is the size in which changes are kept: that of a page, since a memory file system has no smaller one.
+const chunkSectors = 8
+
+// storeBytes is how large a file of changes has to be for n bytes of them: a header, and a chunk of metadata for each
+// 256 of data (drivers/md/dm-snap-persistent.c).
+func storeBytes(n int64) int64 {
+	const chunk = chunkSectors * sectorBytes
+	chunks := (n + chunk - 1) / chunk
+	return (chunks + chunks/(chunk/16) + 16) * chunk
+}
+
+// copyOnWrite makes a device that reads from base and keeps what is written elsewhere.
+func (s *Set) copyOnWrite(p plan, base string) (device string, err error) {
+	bytes, err := s.manager.Kernel.Bytes(base)
+	if err != nil {
+		return "", err
+	}
+	if bytes == 0 {
+		return "", fmt.Errorf("%s is empty", p.Target)
+	}
+	// Never full before the memory is, for a full snapshot is lost: reads fail too.
+	changes, err := s.store(p.Vdev, storeBytes(min(bytes, s.budget.limit)))
+	if err != nil {
+		return "", err
+	}
+	name := s.name(p.Vdev, "-cow")
+	g := gate{name: s.name(p.Vdev, ""), vdev: p.Vdev, sectors: uint64(bytes / sectorBytes)}
+	g.snapshot, err = s.create(name, boot.CopyOnWriteUUID+name, []devmapper.Target{{
+		Length: g.sectors, Type: "snapshot", Params: fmt.Sprintf("%s %s P %d", base, changes, chunkSectors),
+	}}, false)
+	if err != nil {
+		return "", fmt.Errorf("copy-on-write: %w", err)
+	}
+	device, err = s.create(g.name, "", g.open(), false)
+	if err == nil {
+		s.budget.gates = append(s.budget.gates, g)
+	}
+	return device, err
+}
+
+// store makes a file for changes, which takes no memory until it is written to, and a block device of it.
+func (s *Set) store(vdev string, bytes int64) (device string, err error) {
+	file, err := os.OpenFile(filepath.Join(s.dir, vdev), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	if err := file.Truncate(bytes); err != nil {
+		return "", err
+	}
+	return s.attach(file, false)
+}
+
+// gate is the device that a guest gets of a disk with copy-on-write.
+type gate struct {
+	name, vdev, snapshot string
+	sectors              uint64
+}
+
+// open lets everything through.
+func (g gate) open() []devmapper.Target {
+	return []devmapper.Target{{Length: g.sectors, Type: "linear", Params: g.snapshot + " 0"}}
+}
+
+// readOnly lets reads through and fails writes: up for no second, down for one, again and again (Linux,
+// Documentation/admin-guide/device-mapper/dm-flakey.rst).
+func (g gate) readOnly() []devmapper.Target {
+	return []devmapper.Target{{Length: g.sectors, Type: "flakey", Params: g.snapshot + " 0 0 1 1 error_writes"}}
+}

@@ -1,0 +1,416 @@
+package guestdisk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/diskimage"
+	"github.com/zerodisc/zerodisc/internal/guestdisk/guestdisktest"
+	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/memory"
+)
+
+// image is an image of runs, each as it was written down: its bytes are found by nobody.
+type image struct{ runs []diskimage.Run }
+
+func (i image) Size() int64 {
+	var size int64
+	for _, run := range i.runs {
+		size += run.Length
+	}
+	return size
+}
+
+func (i image) Lookup(offset, limit int64) (diskimage.Run, error) {
+	for _, run := range i.runs {
+		if offset < run.Length {
+			if run.Kind == broken {
+				return run, errors.New("a broken table")
+			}
+			run.Offset, run.Length = run.Offset+offset, min(run.Length-offset, limit)
+			return run, nil
+		}
+		offset -= run.Length
+	}
+	return diskimage.Run{}, io.EOF
+}
+
+func (i image) Close() error { return nil }
+
+const broken diskimage.Kind = 99
+
+// world has a manager over a fake kernel.
+type world struct {
+	*Manager
+	t      *testing.T
+	kernel *guestdisktest.Kernel
+	image  Image
+	free   int64 // of dom0's memory, KiB
+	facts  []host.GuestDisks
+	files  []memory.Entry
+	dir    string // of the guest
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{t: t, kernel: &guestdisktest.Kernel{Size: 1 << 30}, free: 1 << 20, dir: t.TempDir()}
+	ledger := memory.New(memory.Source{
+		XenFree:   func(context.Context) (int64, error) { return 1 << 20, nil },
+		Available: func() (int64, error) { return w.free, nil },
+	}, func(entries []memory.Entry) { w.files = entries })
+	w.Manager = New(Config{
+		Kernel: w.kernel, Images: w, Load: w.kernel.Load, Ledger: ledger, Dir: t.TempDir(),
+		Direct: func(target string) bool { return target == "/dev/direct" },
+		Tell:   func(f host.Fact) { w.facts = append(w.facts, f.(host.GuestDisks)) },
+		Log:    slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	w.write("disk.img")
+	return w
+}
+
+func (w *world) write(name string) string {
+	w.t.Helper()
+	name = filepath.Join(w.dir, name)
+	if err := os.WriteFile(name, []byte("content"), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+	return name
+}
+
+func (w *world) Open(string, string) (Image, error) {
+	if w.image == nil {
+		return nil, errors.New("disk.img: not a qcow2 image")
+	}
+	return w.image, nil
+}
+
+func (w *world) Serve(_ context.Context, key, _, format string) (string, error) {
+	return "/dev/ublkb0", w.kernel.Load(context.Background(), "serve "+key+" "+format)
+}
+
+func (w *world) Stop(key string) error { return w.kernel.Load(context.Background(), "stop "+key) }
+
+// spec is a guest with such disks.
+func (w *world) spec(disks ...guests.Disk) *guests.Resolved {
+	for i := range disks {
+		if !strings.HasPrefix(disks[i].Target, "/") {
+			disks[i].Target = filepath.Join(w.dir, disks[i].Target)
+		}
+	}
+	return &guests.Resolved{Guest: &guests.Guest{Name: "web", File: "web.cfg"}, UUID: "u", Disks: disks}
+}
+
+func (w *world) want(what string, want ...string) {
+	w.t.Helper()
+	if got := w.kernel.Calls(); !slices.Equal(got, want) {
+		w.t.Errorf("%s:\ngot  %s\nwant %s", what, strings.Join(got, "\n     "), strings.Join(want, "\n     "))
+	}
+}
+
+// writable is a disk that the guest may write to.
+var writable = guests.Disk{Vdev: "xvda", Target: "disk.img", Format: "raw", Writable: true}
+
+const (
+	load = "load dm_mod ublk_drv"
+	gib  = 1 << 30 / 512
+)
+
+func TestCopyOnWrite(t *testing.T) {
+	w := newWorld(t)
+	spec := w.spec(writable)
+	set, err := w.Prepare(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.want("prepare", load, fmt.Sprint("mount u ", storeBytes(272*mib)), "attach disk.img true", "attach xvda false",
+		fmt.Sprintf(`create guest-u-xvda-cow "ZERODISC-COW-guest-u-xvda-cow" false `+
+			`[0 %d snapshot /dev/loop1 /dev/loop2 P 8]`, gib),
+		fmt.Sprintf(`create guest-u-xvda "" false [0 %d linear /dev/mapper/guest-u-xvda-cow 0]`, gib))
+	if got := set.Devices()["xvda"]; got != "/dev/mapper/guest-u-xvda" {
+		t.Errorf("the guest gets %q", got)
+	}
+	if f := w.facts[0]; f.Changes != (host.Changes{BudgetKiB: 256 << 10}) || !f.Disks[0].CopyOnWrite {
+		t.Errorf("told %+v", f)
+	}
+	if len(w.files) != 1 || w.files[0].Owner != "web (changes to its disks)" || w.files[0].Dom0KiB != 272<<10 {
+		t.Errorf("ledger %+v", w.files)
+	}
+	if err := set.Close(); err != nil {
+		t.Error(err)
+	}
+	w.want("close", "remove guest-u-xvda", "remove guest-u-xvda-cow", "unmount u")
+	if len(w.files) != 0 {
+		t.Errorf("ledger after close %+v", w.files)
+	}
+}
+
+// TestWhatNeedsNothing has disks that are given to the guest as they are.
+func TestWhatNeedsNothing(t *testing.T) {
+	w := newWorld(t)
+	w.kernel.Memory = []string{w.dir}
+	w.kernel.Blocks = []string{"/dev/direct", "/dev/sda"}
+	set, err := w.Prepare(t.Context(), w.spec(
+		writable,
+		guests.Disk{Vdev: "xvdb", Target: "/dev/direct", Format: "raw", Writable: true},
+		guests.Disk{Vdev: "xvdc", Target: "/dev/sda", Format: "raw"},
+	))
+	if err != nil || len(set.Devices()) != 0 {
+		t.Errorf("%v, %v", set.Devices(), err)
+	}
+	w.want("prepare")
+	if err := set.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestBlockDevice is a partition that a guest may write to, which must not change.
+func TestBlockDevice(t *testing.T) {
+	w := newWorld(t)
+	w.kernel.Blocks = []string{"/dev/sda3"}
+	partition := guests.Disk{Vdev: "xvda", Target: "/dev/sda3", Format: "raw", Writable: true}
+	set, err := w.Prepare(t.Context(), w.spec(partition))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	calls := strings.Join(w.kernel.Calls(), "\n")
+	if !strings.Contains(calls, "snapshot /dev/sda3 /dev/loop1 P 8]") {
+		t.Error(calls)
+	}
+}
+
+// TestImage lays out an image of all kinds of parts.
+func TestImage(t *testing.T) {
+	w := newWorld(t)
+	file, err := os.Open(w.write("disk.qcow2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	w.image = image{[]diskimage.Run{
+		{Kind: diskimage.Data, Length: 1 << 20, File: file, Offset: 1 << 16},
+		{Kind: diskimage.Zero, Length: 1 << 20},
+		{Kind: diskimage.Packed, Length: 1 << 16}, {Kind: diskimage.Packed, Length: 1 << 16},
+		{Kind: diskimage.Data, Length: 1 << 16, File: file, Offset: 100}, // not a whole sector
+		{Kind: broken, Length: 1 << 16},
+		{Kind: diskimage.Data, Length: 1 << 20, File: file, Offset: 1 << 21},
+	}}
+	set, err := w.Prepare(t.Context(), w.spec(guests.Disk{Vdev: "xvda", Target: "disk.qcow2", Format: "qcow2"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.want("prepare", load, "attach disk.qcow2 true", "load serve guest-u-xvda qcow2",
+		`create guest-u-xvda-base "" true [0 2048 linear /dev/loop1 128] [2048 2048 zero ] `+
+			`[4096 512 linear /dev/ublkb0 4096] [4608 2048 linear /dev/loop1 4096]`)
+	if err := set.Close(); err != nil {
+		t.Error(err)
+	}
+	w.want("close", "remove guest-u-xvda-base", "load stop guest-u-xvda")
+}
+
+// TestManyPieces has images in more pieces than a table may have rows.
+func TestManyPieces(t *testing.T) {
+	file := os.Stdin
+	pieces := func(n int, length int64) (runs []diskimage.Run) {
+		for i := range n {
+			at := int64(n-i) << 30
+			runs = append(runs, diskimage.Run{Kind: diskimage.Data, Length: length, File: file, Offset: at})
+		}
+		return runs
+	}
+	for _, test := range []struct {
+		name        string
+		runs        []diskimage.Run
+		rows, least int // of the layout, and how many of them are not served
+	}{
+		{"few", pieces(100, 1<<16), 100, 100},
+		{"many small ones", pieces(5000, 1<<16), 1, 0},
+		{"small ones and large ones", slices.Concat(pieces(5000, 1<<16), pieces(1000, 1<<20)), 1001, 1000},
+		{"too many to look at", pieces(70000, 1<<16), 1, 0},
+	} {
+		parts := layOut(image{test.runs})
+		direct := 0
+		at := int64(0)
+		for _, p := range parts {
+			if p.kind == stored {
+				direct++
+			}
+			if p.start != at {
+				t.Errorf("%s: a part at %d, want %d", test.name, p.start, at)
+			}
+			at += p.length
+		}
+		if size := (image{test.runs}).Size(); at != size {
+			t.Errorf("%s: %d bytes of %d", test.name, at, size)
+		}
+		if len(parts) != test.rows || direct != test.least {
+			t.Errorf("%s: %d rows, %d direct ones, want %d and %d",
+				test.name, len(parts), direct, test.rows, test.least)
+		}
+	}
+}
+
+// TestFailureLeavesNothing lets each step of a preparation fail.
+func TestFailureLeavesNothing(t *testing.T) {
+	for _, step := range []string{
+		"load", "mount", "attach disk.img", "attach xvda", "create guest-u-xvda-cow", `create guest-u-xvda "`,
+	} {
+		w := newWorld(t)
+		w.kernel.Failing = step
+		spec := w.spec(writable)
+		_, err := w.Prepare(t.Context(), spec)
+		var fault *guests.Error
+		if !errors.As(err, &fault) || !strings.Contains(err.Error(), "no luck") {
+			t.Errorf("%s: %v", step, err)
+		}
+		if names, _ := w.kernel.Names(); len(names) > 0 || len(w.files) > 0 || len(w.facts) > 0 {
+			t.Errorf("%s: left %v, %+v, told %v", step, names, w.files, w.facts)
+		}
+		if left, _ := filepath.Glob(filepath.Join(w.Dir, "*")); step != "mount" && len(left) > 0 {
+			t.Errorf("%s: left %v", step, left)
+		}
+	}
+}
+
+// TestNoRoom is a guest whose budget does not fit.
+func TestNoRoom(t *testing.T) {
+	w := newWorld(t)
+	w.free = 50 << 10
+	w.Budgets, _ = ParseBudgets("100M")
+	_, err := w.Prepare(t.Context(), w.spec(writable))
+	want := "web.cfg: the changes to its disks may take 100 MiB (and 16 until it is stopped): " +
+		"it takes 116 MiB of dom0's memory, where 26 MiB are free for it; " + budgetRemedy
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+// TestBudget fills a guest's budget.
+func TestBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.Budgets, _ = ParseBudgets("64M")
+		set, err := w.Prepare(t.Context(), w.spec(writable))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer set.Close()
+		w.kernel.Calls()
+		closed := fmt.Sprintf(
+			"replace guest-u-xvda [0 %d flakey /dev/mapper/guest-u-xvda-cow 0 0 1 1 error_writes]", gib)
+		for _, step := range []struct {
+			used  int64
+			facts int
+		}{{mib / 2, 0}, {5 * mib, 1}, {5*mib + 4096, 0}, {63 * mib, 1}, {64 * mib, 1}, {70 * mib, 0}} {
+			w.facts = nil
+			w.kernel.Use(step.used)
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			if len(w.facts) != step.facts {
+				t.Errorf("%d bytes used: told %+v", step.used, w.facts)
+			}
+			if step.facts > 0 && w.facts[0].Changes.UsedKiB != step.used>>10 {
+				t.Errorf("%d bytes used: told %+v", step.used, w.facts)
+			}
+			if calls := w.kernel.Calls(); (step.used == 64*mib) != (len(calls) == 1) {
+				t.Errorf("%d bytes used: %v", step.used, calls)
+			} else if len(calls) == 1 && calls[0] != closed {
+				t.Errorf("got %v, want %s", calls, closed)
+			}
+		}
+	})
+}
+
+// TestBudgetIsSeenInTime has a guest that writes as fast as memory is: what it writes until its disks refuse is less
+// than the slack.
+func TestBudgetIsSeenInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.Budgets, _ = ParseBudgets("200M")
+		set, err := w.Prepare(t.Context(), w.spec(writable))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer set.Close()
+		w.kernel.Calls()
+		for used := int64(0); used < 216*mib; used += mib {
+			w.kernel.Use(used)
+			time.Sleep(time.Millisecond) // 1 GiB a second
+			if len(w.kernel.Calls()) > 0 {
+				if used < 200*mib || used > 208*mib {
+					t.Errorf("the disk refuses writes at %d MiB", used/mib)
+				}
+				return
+			}
+		}
+		t.Error("the disk never refuses writes")
+	})
+}
+
+// TestResume goes on with a guest's disks in another process.
+func TestResume(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.image = image{[]diskimage.Run{
+			{Kind: diskimage.Packed, Length: 1 << 20}, {Kind: diskimage.Zero, Length: 1 << 20},
+		}}
+		spec := w.spec(guests.Disk{Vdev: "xvda", Target: "disk.img", Format: "qcow2", Writable: true})
+		first, err := w.Prepare(t.Context(), spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.stop()
+		<-first.watched
+		left := host.Guest{Disks: w.facts[0].Disks, Changes: w.facts[0].Changes}
+		w.kernel.Calls()
+		second, err := w.Manager.Resume(&guests.Resolved{Guest: spec.Guest, UUID: "u"}, &left)
+		if err != nil || second.Devices()["xvda"] != first.Devices()["xvda"] {
+			t.Fatalf("%v, %v", second.Devices(), err)
+		}
+		w.kernel.Use(300 * mib)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if calls := w.kernel.Calls(); len(calls) != 1 || !strings.HasPrefix(calls[0], "replace guest-u-xvda [") {
+			t.Errorf("over the budget: %v", calls)
+		}
+		if err := second.Close(); err != nil {
+			t.Error(err)
+		}
+		w.want("close", "remove guest-u-xvda", "remove guest-u-xvda-cow", "remove guest-u-xvda-base",
+			"load stop guest-u-xvda", "unmount u")
+	})
+}
+
+func TestParseBudgets(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "256 16 256", "1G": "1024 1024 1024", "web:1g,64M": "64 64 1024", "my:guest:2m": "256 16 256",
+		"64M,": "64 64 64", "1048576": "1 1 1", "web:512M": "256 16 512",
+	} {
+		b, err := ParseBudgets(text)
+		got := fmt.Sprint(b.of("db", 1<<40)/mib, " ", b.of("db", 0)/mib, " ", b.of("web", 1<<40)/mib)
+		if err != nil || got != want {
+			t.Errorf("%q: %s, %v, want %s", text, got, err, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"much":        `"much": want a size such as 256M or 1G`,
+		"-1M":         `"-1M": want a size such as 256M or 1G`,
+		"web:":        `"web:": want a size such as 256M or 1G`,
+		"1K":          `"1K": less than 1M is too little for any disk`,
+		"9999999999T": `"9999999999T": want a size such as 256M or 1G`,
+	} {
+		if _, err := ParseBudgets(text); err == nil || err.Error() != want {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+}

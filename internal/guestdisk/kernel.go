@@ -1,0 +1,91 @@
+package guestdisk
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/internal/devmapper"
+	"github.com/zerodisc/zerodisc/internal/loopdev"
+)
+
+// Linux is the Kernel of this machine.
+type Linux struct{}
+
+func (Linux) Attach(file *os.File, readOnly bool) (*os.File, error) {
+	return loopdev.Open(file, readOnly)
+}
+
+func (Linux) Bytes(device string) (int64, error) {
+	file, err := os.Open(device)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	bytes, err := file.Seek(0, 2)
+	if err != nil {
+		return 0, fmt.Errorf("size of %s: %w", device, err)
+	}
+	return bytes, nil
+}
+
+func (Linux) IsBlock(path string) (bool, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return false, err
+	}
+	return info.Mode()&os.ModeDevice != 0 && info.Mode()&os.ModeCharDevice == 0, nil
+}
+
+func (Linux) InMemory(path string) (bool, error) {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return false, err
+	}
+	var stat unix.Statfs_t
+	if err := unix.Statfs(path, &stat); err != nil {
+		return false, fmt.Errorf("file system of %s: %w", path, err)
+	}
+	return stat.Type == unix.TMPFS_MAGIC || stat.Type == unix.RAMFS_MAGIC, nil
+}
+
+func (Linux) Create(name, uuid string, table []devmapper.Target, readOnly bool) (string, error) {
+	return devmapper.Create(name, uuid, table, readOnly)
+}
+
+func (Linux) Replace(name string, table []devmapper.Target) error {
+	return devmapper.Replace(name, table)
+}
+
+func (Linux) Remove(name string) error { return devmapper.Remove(name) }
+
+func (Linux) Path(name string) (string, error) { return devmapper.Path(name) }
+
+func (Linux) Names() ([]string, error) { return devmapper.Names() }
+
+func (Linux) MountMemory(dir string, bytes int64) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	options := fmt.Sprintf("mode=0700,size=%d", bytes)
+	if err := unix.Mount("changes", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, options); err != nil {
+		return fmt.Errorf("mount a memory file system at %s: %w", dir, err)
+	}
+	return nil
+}
+
+func (Linux) Unmount(dir string) error {
+	if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("unmount %s: %w", dir, err)
+	}
+	return os.Remove(dir)
+}
+
+func (Linux) Used(dir string) (int64, error) {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(dir, &stat); err != nil {
+		return 0, fmt.Errorf("changes in %s: %w", dir, err)
+	}
+	return int64(stat.Blocks-stat.Bfree) * stat.Bsize, nil
+}

@@ -1,0 +1,67 @@
+package guestdisk
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/host"
+)
+
+// Resume knows the devices again that another Manager, which is no longer there, has made for a guest. left is the
+// guest as it was last.
+func (m *Manager) Resume(spec *guests.Resolved, left *host.Guest) (*Set, error) {
+	s := &Set{manager: m, spec: spec, dir: filepath.Join(m.Dir, spec.UUID), devices: map[string]string{}}
+	names, err := m.Kernel.Names()
+	if err != nil {
+		return s, err
+	}
+	if left.Changes.BudgetKiB > 0 {
+		s.budget.bytes = left.Changes.BudgetKiB << 10
+		s.budget.limit, s.budget.closed = s.budget.bytes+slackBytes, left.Changes.Full
+		s.budget.files = m.Ledger.Files(diskOwner(spec.Name))
+		s.budget.files.Adopt(left.Changes.UsedKiB<<10, s.budget.limit)
+		s.did(func() error { s.budget.files.Release(); return nil })
+		s.did(func() error { return m.Kernel.Unmount(s.dir) })
+		s.budget.told = left.Changes.UsedKiB << 10
+	}
+	s.spec.Disks = nil
+	for _, d := range left.Disks {
+		s.spec.Disks = append(s.spec.Disks, guests.Disk{
+			Vdev: d.Vdev, Target: d.Target, Format: d.Format, Writable: d.Writable,
+		})
+		if d.Device != "" {
+			s.devices[d.Vdev] = d.Device
+			s.resumeDisk(d, names)
+		}
+	}
+	s.watch()
+	return s, nil
+}
+
+// resumeDisk knows one disk's devices again.
+func (s *Set) resumeDisk(d host.Disk, names []string) {
+	k := s.manager.Kernel
+	s.did(func() error { return s.manager.Images.Stop(s.name(d.Vdev, "")) })
+	for _, part := range []string{"-base", "-cow", ""} {
+		if name := s.name(d.Vdev, part); slices.Contains(names, name) {
+			s.did(func() error { return k.Remove(name) })
+		}
+	}
+	if !d.CopyOnWrite || s.budget.closed {
+		return
+	}
+	snapshot, err := k.Path(s.name(d.Vdev, "-cow"))
+	if err == nil {
+		var bytes int64
+		if bytes, err = k.Bytes(snapshot); err == nil {
+			s.budget.gates = append(s.budget.gates, gate{
+				name: s.name(d.Vdev, ""), vdev: d.Vdev, snapshot: snapshot, sectors: uint64(bytes / sectorBytes),
+			})
+			return
+		}
+	}
+	s.manager.Log.Warn("guest disk", "guest", s.spec.Name, "disk", d.Vdev, "err", err,
+		"remedy", fmt.Sprintf("its changes may take %d MiB, and then fail all at once", s.budget.bytes/mib))
+}

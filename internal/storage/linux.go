@@ -1,0 +1,61 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/internal/blkid"
+	"github.com/zerodisc/zerodisc/internal/loopdev"
+	"github.com/zerodisc/zerodisc/internal/readonly"
+)
+
+// Linux is the Kernel of this machine.
+type Linux struct{}
+
+// Identify reads a device. Without O_NONBLOCK the kernel would pull in an open tray.
+func (Linux) Identify(device string) (blkid.Content, error) {
+	f, err := os.OpenFile(device, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if errors.Is(err, unix.ENOMEDIUM) || errors.Is(err, unix.ENXIO) {
+		return blkid.Content{}, nil // a drive or a card reader without anything in it
+	}
+	if err != nil {
+		return blkid.Content{}, err
+	}
+	defer f.Close()
+	size, err := f.Seek(0, 2)
+	if err != nil || size == 0 {
+		return blkid.Content{}, err
+	}
+	optical := strings.HasPrefix(filepath.Base(device), "sr")
+	content, err := blkid.Identify(blkid.Device{ReaderAt: f, Size: size, Optical: optical})
+	if errors.Is(err, unix.ENOMEDIUM) {
+		return blkid.Content{}, nil
+	}
+	return content, err
+}
+
+func (Linux) Mount(device, dir string, how readonly.Mount) error {
+	file, err := os.Open(device)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	err = loopdev.Mount(file, dir, how.Driver, flags, how.Options)
+	if errors.Is(err, unix.ENODEV) {
+		return errNoDriver
+	}
+	return err
+}
+
+func (Linux) Unmount(dir string) error {
+	if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("unmount %s: %w", dir, err)
+	}
+	return os.Remove(dir)
+}

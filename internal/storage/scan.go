@@ -1,0 +1,122 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/printable"
+)
+
+// storeDirs are the directories of a volume that hold guests. In a labelled volume its root does, too.
+var storeDirs = []string{"zerodisc/guests", "guests"}
+
+// maxEntries is how many names of a directory are looked at: a hostile file system may go on for ever.
+const maxEntries = 4096
+
+// scan looks for guests in the file system that is mounted at dir.
+func scan(dir string, labelled bool) (f found) {
+	for _, store := range storeDirs {
+		f.store(dir, filepath.Join(dir, store), false)
+	}
+	if labelled {
+		f.store(dir, dir, true)
+	}
+	return f
+}
+
+// store looks for guests in one directory. In the root of a volume, directories without a configuration are none of its
+// business.
+func (f *found) store(root, dir string, isRoot bool) {
+	if err := inside(root, dir); err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			f.fault(dir, err)
+		}
+		return
+	}
+	entries, err := list(dir)
+	if err != nil {
+		f.fault(dir, err)
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	for _, e := range entries {
+		name := filepath.Join(dir, e.Name())
+		isOther := isRoot && (e.Name() == "zerodisc" || e.Name() == "guests" || !guests.IsGuest(name))
+		if e.Name()[0] == '.' || isOther {
+			continue
+		}
+		f.guest(root, name)
+	}
+}
+
+// guest loads the guest in a directory.
+func (f *found) guest(root, dir string) {
+	info, err := os.Stat(dir)
+	if err == nil && !info.IsDir() {
+		return
+	}
+	if err == nil {
+		err = inside(root, dir)
+	}
+	if err != nil {
+		f.fault(dir, err)
+		return
+	}
+	guest, err := guests.Load(dir)
+	if err != nil {
+		f.fault(dir, err)
+		return
+	}
+	f.guests = append(f.guests, guest)
+}
+
+// fault notes what is wrong with a directory.
+func (f *found) fault(dir string, err error) {
+	var known *guests.Error
+	if !errors.As(err, &known) {
+		known = &guests.Error{
+			Guest: printable.Line(filepath.Base(dir)), File: printable.Line(dir),
+			Problem: printable.Line(err.Error()), Remedy: "check the volume", Err: err,
+		}
+	}
+	f.faults = append(f.faults, known)
+}
+
+// inside is an error where a path leads out of root, by symbolic links.
+func inside(root, path string) error {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return err
+	}
+	realRoot, err := filepath.EvalSymlinks(root)
+	if err != nil {
+		return err
+	}
+	if rel, err := filepath.Rel(realRoot, real); err != nil || !filepath.IsLocal(rel) {
+		return fmt.Errorf("it is a symbolic link that leads out of the volume, to %s", printable.Line(real))
+	}
+	return nil
+}
+
+// list reads the names in a directory.
+func list(dir string) ([]fs.DirEntry, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	entries, err := f.ReadDir(maxEntries)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if err == nil && len(entries) == maxEntries {
+		err = fmt.Errorf("only the first %d names in it were looked at", maxEntries)
+	}
+	return entries, err
+}

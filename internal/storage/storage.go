@@ -1,0 +1,314 @@
+// Package storage follows the machine's disks for as long as it runs: it mounts each file system that it finds, for
+// reading only, and looks for guests in it. What comes later, a USB stick say, is treated as what was there at the
+// boot; what goes away is let go of.
+//
+// Nothing is written to any disk: file systems are mounted through read-only loop devices, with the options of package
+// readonly. What disks hold may be damaged or made to harm, and a dying disk may not answer for minutes: each device is
+// looked at in a goroutine of its own, which nobody waits for.
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/blkid"
+	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/readonly"
+)
+
+// LabelPrefix begins the label of a volume whose guests start by themselves: whoever gave it that label vouches for
+// them.
+const LabelPrefix = "ZERODISC-"
+
+// Event is a change of a block device.
+type Event struct {
+	Device string // "/dev/sdb1"
+	Gone   bool   // it was taken away; else it came, or what it holds may have changed
+}
+
+// Kernel is what is done to dom0's kernel.
+type Kernel interface {
+	Identify(device string) (blkid.Content, error)
+	// Mount mounts a file system for reading only, such that its device is never written to.
+	Mount(device, dir string, how readonly.Mount) error
+	// Unmount takes a mount away; what is in use in it stays until it is not.
+	Unmount(dir string) error
+}
+
+// Config is what a Manager works with. All fields are to be set.
+type Config struct {
+	Kernel Kernel
+	// Dir is where file systems are mounted, each in a directory by its label or UUID.
+	Dir string
+	// Skip says of a device that it is left alone: it is the boot medium, say.
+	Skip func(device string) bool
+	// Start starts guests. Other guests than those of labelled volumes are started where StartAll is set.
+	Start    func(ctx context.Context, found []*guests.Guest)
+	Refuse   func(*guests.Error)
+	StartAll bool
+	// Uses lists the guests that use a file below dir or a block device.
+	Uses func(dir, device string) []string
+	Tell func(host.Fact)
+	Log  *slog.Logger
+}
+
+// Limits. A disk may have a thousand partitions, and each mount takes memory.
+const (
+	maxLooks  = 8  // devices that are looked at at a time, without those that do not answer
+	maxMounts = 32 // file systems without guests that stay mounted
+	patience  = 20 * time.Second
+)
+
+// Manager follows disks. Its state belongs to the goroutine in Run.
+type Manager struct {
+	Config
+	volumes map[string]*volume // by device
+	queue   []string           // devices to look at
+	looking int
+	idle    int // mounted volumes without guests
+	answers chan answer
+	late    chan answer // without what was found
+}
+
+// volume is what is known of a device.
+type volume struct {
+	host.Volume
+	look    *look // under way, nil when there is none
+	gone    bool  // it went away while it was looked at
+	changed bool  // it changed while it was looked at
+}
+
+// look is one look at a device.
+type look struct{ silent bool }
+
+// answer is what came of a look.
+type answer struct {
+	volume *volume
+	look   *look
+	found  found
+}
+
+// New returns a Manager.
+func New(config Config) *Manager {
+	return &Manager{
+		Config: config, volumes: map[string]*volume{}, answers: make(chan answer), late: make(chan answer),
+	}
+}
+
+// Run follows events until ctx ends.
+func (m *Manager) Run(ctx context.Context, events <-chan Event) {
+	for ctx.Err() == nil {
+		select {
+		case e, ok := <-events:
+			if !ok {
+				return
+			}
+			m.event(e)
+		case a := <-m.answers:
+			m.answer(ctx, a)
+		case a := <-m.late:
+			m.isLate(a)
+		case <-ctx.Done():
+		}
+		m.dispatch(ctx)
+	}
+}
+
+// event takes in a change of a device.
+func (m *Manager) event(e Event) {
+	v := m.volumes[e.Device]
+	switch {
+	case e.Gone && v != nil:
+		m.gone(v)
+	case e.Gone:
+	case v == nil:
+		if !m.Skip(e.Device) {
+			m.volumes[e.Device] = &volume{Volume: host.Volume{Device: e.Device}}
+			m.queue = append(m.queue, e.Device)
+		}
+	case v.look != nil:
+		v.changed = true
+	case v.Mount == "": // another disc in the drive, or a partition that was made anew
+		m.queue = append(m.queue, e.Device)
+	}
+}
+
+// gone lets go of a device.
+func (m *Manager) gone(v *volume) {
+	delete(m.volumes, v.Device)
+	v.gone = true
+	if v.isTold() {
+		m.Tell(host.VolumeGone{Device: v.Device, Guests: m.Uses(v.Mount, v.Device)})
+	}
+	if v.look == nil && v.Mount != "" { // else whoever looks at it lets go of it
+		m.leave(v)
+	}
+}
+
+// isTold says whether there was anything to tell of a volume.
+func (v *volume) isTold() bool { return v.Type != "" || v.Problem != "" }
+
+// leave unmounts a volume.
+func (m *Manager) leave(v *volume) {
+	if len(v.Guests) == 0 {
+		m.idle--
+	}
+	if err := m.Kernel.Unmount(v.Mount); err != nil {
+		m.Log.Debug("storage", "device", v.Device, "err", err)
+	}
+}
+
+// dispatch looks at devices that wait for it.
+func (m *Manager) dispatch(ctx context.Context) {
+	for len(m.queue) > 0 && m.looking < maxLooks {
+		v := m.volumes[m.queue[0]]
+		m.queue = m.queue[1:]
+		if v == nil || v.look != nil {
+			continue
+		}
+		v.look, v.changed = &look{}, false
+		m.looking++
+		go m.lookAt(ctx, answer{volume: v, look: v.look}, host.Volume{Device: v.Device})
+	}
+}
+
+// lookAt looks at a device and answers.
+func (m *Manager) lookAt(ctx context.Context, a answer, about host.Volume) {
+	timer := time.AfterFunc(patience, func() {
+		select {
+		case m.late <- a:
+		case <-ctx.Done():
+		}
+	})
+	defer timer.Stop()
+	a.found = m.find(about)
+	select {
+	case m.answers <- a:
+	case <-ctx.Done():
+	}
+}
+
+// isLate says that a device does not answer.
+func (m *Manager) isLate(a answer) {
+	v := a.volume
+	if v.look != a.look {
+		return // it has answered meanwhile
+	}
+	v.look.silent = true
+	m.looking--
+	v.Problem = "it does not answer; a dying disk?"
+	if !v.gone {
+		m.Tell(v.Volume)
+	}
+}
+
+// answer takes in what came of a look.
+func (m *Manager) answer(ctx context.Context, a answer) {
+	v := a.volume
+	if !v.look.silent {
+		m.looking--
+	}
+	v.look = nil
+	v.Volume = a.found.Volume
+	switch {
+	case v.gone:
+		if v.Mount != "" {
+			_ = m.Kernel.Unmount(v.Mount)
+		}
+		return
+	case v.Mount != "" && len(v.Guests) == 0:
+		if m.idle++; m.idle > maxMounts {
+			m.leave(v)
+			v.Mount = ""
+			v.Problem = fmt.Sprintf("%d file systems are mounted already, and there are no guests in it", maxMounts)
+		}
+	}
+	if v.isTold() {
+		m.Tell(v.Volume)
+	}
+	if v.changed && v.Mount == "" {
+		m.queue = append(m.queue, v.Device)
+	}
+	m.offer(ctx, v, a.found)
+}
+
+// offer hands a volume's guests to whoever starts them.
+func (m *Manager) offer(ctx context.Context, v *volume, f found) {
+	if !v.Trusted && !m.StartAll {
+		return
+	}
+	for _, err := range f.faults {
+		m.Refuse(err)
+	}
+	if v.Trusted {
+		guests.Trust(f.guests)
+	}
+	if len(f.guests) > 0 {
+		go m.Start(ctx, f.guests)
+	}
+}
+
+// found is what was found on a device.
+type found struct {
+	host.Volume
+	guests []*guests.Guest
+	faults []*guests.Error
+}
+
+var errNoDriver = errors.New("this disc has no driver for it")
+
+// find looks at a device: what it holds, and which guests.
+func (m *Manager) find(v host.Volume) found {
+	content, err := m.Kernel.Identify(v.Device)
+	v.Type, v.Label, v.UUID = content.Type, content.Label, content.UUID
+	if err != nil && content.Type == "" {
+		v.Problem = "it cannot be read: " + err.Error()
+		return found{Volume: v}
+	}
+	how, mountable := readonly.Of(content.Type)
+	if !mountable {
+		return found{Volume: v}
+	}
+	v.Trusted = isTrusted(content.Label)
+	if v.Mount, err = m.mount(v.Device, content, how); err != nil {
+		v.Problem = err.Error()
+		return found{Volume: v}
+	}
+	f := scan(v.Mount, v.Trusted)
+	f.Volume = v
+	for _, g := range f.guests {
+		f.Guests = append(f.Guests, g.Name)
+	}
+	return f
+}
+
+// isTrusted says whether a label vouches for a volume's guests. The configuration and the state have labels of the
+// same kind and are no stores.
+func isTrusted(label string) bool {
+	return strings.HasPrefix(label, LabelPrefix) && label != LabelPrefix+"CONFIG" && label != LabelPrefix+"STATE"
+}
+
+// mount mounts a file system in a directory of its own.
+func (m *Manager) mount(device string, content blkid.Content, how readonly.Mount) (dir string, err error) {
+	for _, name := range names(device, content) {
+		dir = filepath.Join(m.Dir, name)
+		made, err := makeDir(dir)
+		if err != nil {
+			return "", err
+		}
+		if !made {
+			continue // another volume has it
+		}
+		if err := m.Kernel.Mount(device, dir, how); err != nil {
+			return "", errors.Join(fmt.Errorf("mount it: %w", err), removeDir(dir))
+		}
+		return dir, nil
+	}
+	return "", fmt.Errorf("there is no name left for it in %s", m.Dir)
+}

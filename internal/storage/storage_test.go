@@ -1,0 +1,326 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/blkid"
+	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/readonly"
+)
+
+// disk is a fake device: a file system with these files. A path that ends in "->" is a symbolic link.
+type disk struct {
+	content blkid.Content
+	files   map[string]string
+	hangs   chan struct{} // until it is closed
+	err     error
+}
+
+// world has a manager over fake disks.
+type world struct {
+	*Manager
+	t      *testing.T
+	events chan Event
+
+	mu      sync.Mutex // guards what follows
+	disks   map[string]disk
+	facts   []string
+	started []string
+	refused []string
+	mounted map[string]string
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{t: t, events: make(chan Event), disks: map[string]disk{}, mounted: map[string]string{}}
+	w.Manager = New(Config{
+		Kernel: w, Dir: t.TempDir(), Skip: func(device string) bool { return device == "/dev/sr0" },
+		Start: func(_ context.Context, found []*guests.Guest) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, g := range found {
+				w.started = append(w.started, fmt.Sprint(g.Name, " ", g.Trusted))
+			}
+		},
+		Refuse: func(err *guests.Error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.refused = append(w.refused, err.Guest+": "+err.Problem)
+		},
+		Uses: func(dir, device string) []string { return []string{"user of " + filepath.Base(dir)} },
+		Tell: func(f host.Fact) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			switch f := f.(type) {
+			case host.Volume:
+				w.facts = append(w.facts, strings.TrimSpace(fmt.Sprintf("%s %s %s %t %s %s", f.Device, f.Type,
+					strings.TrimPrefix(f.Mount, w.Dir), f.Trusted, strings.Join(f.Guests, ","), f.Problem)))
+			case host.VolumeGone:
+				w.facts = append(w.facts, fmt.Sprintf("%s gone, %s", f.Device, strings.Join(f.Guests, ",")))
+			}
+		},
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	go w.Run(t.Context(), w.events)
+	return w
+}
+
+func (w *world) Identify(device string) (blkid.Content, error) {
+	w.mu.Lock()
+	d := w.disks[device]
+	w.mu.Unlock()
+	if d.hangs != nil {
+		<-d.hangs
+	}
+	return d.content, d.err
+}
+
+func (w *world) Mount(device, dir string, how readonly.Mount) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if how.Driver == "xfs" {
+		return errNoDriver
+	}
+	w.mounted[dir] = device
+	for name, text := range w.disks[device].files {
+		link, isLink := strings.CutSuffix(name, "->")
+		name = filepath.Join(dir, link)
+		err := os.MkdirAll(filepath.Dir(name), 0o755)
+		if isLink {
+			err = errors.Join(err, os.Symlink(text, name))
+		} else {
+			err = errors.Join(err, os.WriteFile(name, []byte(text), 0o644))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *world) Unmount(dir string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.mounted, dir)
+	return os.RemoveAll(dir)
+}
+
+// plug plugs a disk in and waits until it was looked at.
+func (w *world) plug(device string, d disk) {
+	w.mu.Lock()
+	w.disks[device] = d
+	w.mu.Unlock()
+	w.send(Event{Device: device})
+}
+
+func (w *world) send(e Event) {
+	w.events <- e
+	synctest.Wait()
+}
+
+// want compares what was told, started and refused since the last time.
+func (w *world) want(what string, facts, started, refused []string) {
+	w.t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, list := range []struct {
+		name      string
+		got, want []string
+	}{{"told", w.facts, facts}, {"started", w.started, started}, {"refused", w.refused, refused}} {
+		if !slices.Equal(list.got, list.want) {
+			w.t.Errorf("%s: %s %q, want %q", what, list.name, list.got, list.want)
+		}
+	}
+	w.facts, w.started, w.refused = nil, nil, nil
+}
+
+func fileSystem(kind, label string, files map[string]string) disk {
+	return disk{content: blkid.Content{Type: kind, Usage: blkid.FileSystem, Label: label, UUID: "1234"}, files: files}
+}
+
+const config = "kernel = 'dom0'\n"
+
+func TestStores(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.plug("/dev/sr0", fileSystem("iso9660", "ZERODISC", map[string]string{"guests/tty1/tty1.cfg": config}))
+		w.want("the boot medium", nil, nil, nil)
+		w.plug("/dev/sda1", disk{})
+		w.want("nothing that is known", nil, nil, nil)
+		w.plug("/dev/sda2", disk{content: blkid.Content{Type: "swap", Usage: blkid.Other}})
+		w.want("swap space", []string{"/dev/sda2 swap  false"}, nil, nil)
+		w.plug("/dev/sdb1", fileSystem("ext4", "backup", map[string]string{
+			"guests/web/web.cfg": config, "guests/readme.txt": "", "guests/bad/none": "",
+		}))
+		w.want("a stranger's stick", []string{"/dev/sdb1 ext4 /backup false web"}, nil, nil)
+		w.plug("/dev/sdc1", fileSystem("vfat", "ZERODISC-A", map[string]string{
+			"zerodisc/guests/one/one.cfg": config, "guests/two/two.cfg": config, "three/three.cfg": config,
+			"guests/bad/none": "", "photos/one.jpg": "", ".hidden/x.cfg": config,
+		}))
+		w.want("a labelled stick", []string{"/dev/sdc1 vfat /ZERODISC-A true one,two,three"},
+			[]string{"one true", "two true", "three true"}, []string{"bad: there is no *.cfg in this guest directory"})
+		w.plug("/dev/sdd", fileSystem("xfs", "", nil))
+		w.want("no driver", []string{"/dev/sdd xfs  false  mount it: this disc has no driver for it"}, nil, nil)
+		w.plug("/dev/sde", disk{err: errors.New("input/output error")})
+		w.want("not to be read", []string{"/dev/sde   false  it cannot be read: input/output error"}, nil, nil)
+		for _, label := range []string{"ZERODISC-CONFIG", "ZERODISC-STATE"} {
+			w.plug("/dev/"+label, fileSystem("ext4", label, map[string]string{"guests/x/x.cfg": config}))
+			w.want(label, []string{"/dev/" + label + " ext4 /" + label + " false x"}, nil, nil)
+		}
+		w.send(Event{Device: "/dev/sdc1", Gone: true})
+		w.want("pulled", []string{"/dev/sdc1 gone, user of ZERODISC-A"}, nil, nil)
+		w.send(Event{Device: "/dev/sdc1", Gone: true})
+		w.want("pulled twice", nil, nil, nil)
+		w.plug("/dev/sdc1", fileSystem("vfat", "ZERODISC-A", map[string]string{"one/one.cfg": config}))
+		w.want("plugged in again", []string{"/dev/sdc1 vfat /ZERODISC-A true one"}, []string{"one true"}, nil)
+	})
+}
+
+// TestStartAll starts guests of volumes without a label; they are not trusted.
+func TestStartAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.Config.StartAll = true
+		w.plug("/dev/sdb1", fileSystem("ext4", "", map[string]string{"guests/web/web.cfg": config, "guests/bad/x": ""}))
+		w.want("a stranger's stick", []string{"/dev/sdb1 ext4 /1234 false web"}, []string{"web false"},
+			[]string{"bad: there is no *.cfg in this guest directory"})
+	})
+}
+
+// TestLinks has symbolic links that lead out of the volume.
+func TestLinks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		outside := t.TempDir()
+		if err := os.WriteFile(filepath.Join(outside, "x.cfg"), []byte(config), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		w.plug("/dev/sda1", fileSystem("ext4", "ZERODISC-A", map[string]string{
+			"guests/out->": outside, "zerodisc->": outside, "guests/in->": "../real", "real/real.cfg": config,
+		}))
+		w.want("links", []string{"/dev/sda1 ext4 /ZERODISC-A true in,real"}, []string{"in true", "real true"},
+			[]string{"out: it is a symbolic link that leads out of the volume, to " + outside})
+		w.plug("/dev/sda2", fileSystem("ext4", "ZERODISC-B", map[string]string{"guests->": outside}))
+		w.want("the store itself", []string{"/dev/sda2 ext4 /ZERODISC-B true"}, nil,
+			[]string{"guests: it is a symbolic link that leads out of the volume, to " + outside})
+	})
+}
+
+// TestSameLabels has two disks with one label and UUID, and labels that are no file names.
+func TestSameLabels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for _, test := range []struct{ device, label, want string }{
+			{"/dev/sda1", "data", "/data"}, {"/dev/sda2", "data", "/1234"},
+			{"/dev/sda3", "data", "/data-sda3"},
+			{"/dev/sdb1", "../../etc", "/_._.._etc"}, {"/dev/sdb2", "boot", "/boot_"},
+			{"/dev/sdb3", "a\x1b[2Jb\n", "/a_[2Jb_"},
+			{"/dev/sdb4", "\xff\xfe", "/_"}, {"/dev/sdb5", "", "/sdb5"},
+			{"/dev/sdb6", strings.Repeat("ä", 100), "/" + strings.Repeat("ä", 32)},
+			{"/dev/sdb7", ".", "/_-sdb7"}, {"/dev/sdb8", "-rf", "/_rf"},
+		} {
+			w.plug(test.device, fileSystem("ext4", test.label, nil))
+			dir := ""
+			w.mu.Lock()
+			for at, device := range w.mounted {
+				if device == test.device {
+					dir = strings.TrimPrefix(at, w.Dir)
+				}
+			}
+			w.mu.Unlock()
+			if dir != test.want {
+				t.Errorf("%s %q is mounted at %q, want %q", test.device, test.label, dir, test.want)
+			}
+		}
+	})
+}
+
+// TestDyingDisk has disks that do not answer, more than are looked at at a time, and one behind them that does.
+func TestDyingDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		hangs := make(chan struct{})
+		for n := range maxLooks {
+			w.plug(fmt.Sprintf("/dev/sd%c", 'a'+n), disk{hangs: hangs})
+		}
+		w.plug("/dev/sdz", fileSystem("ext4", "good", nil))
+		w.want("at once", nil, nil, nil)
+		time.Sleep(patience + time.Second)
+		synctest.Wait()
+		w.mu.Lock()
+		facts := strings.Join(w.facts, "\n")
+		w.mu.Unlock()
+		if !strings.Contains(facts, "/dev/sda   false  it does not answer; a dying disk?") ||
+			!strings.Contains(facts, "/dev/sdz ext4 /good false") {
+			t.Errorf("told %s", facts)
+		}
+		w.send(Event{Device: "/dev/sda", Gone: true})
+		close(hangs)
+		synctest.Wait()
+		if w.looking != 0 {
+			t.Errorf("%d devices are still looked at", w.looking)
+		}
+	})
+}
+
+// TestGoneWhileLooking pulls a disk while it is looked at: nothing stays mounted.
+func TestGoneWhileLooking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		hangs := make(chan struct{})
+		d := fileSystem("ext4", "ZERODISC-A", map[string]string{"one/one.cfg": config})
+		d.hangs = hangs
+		w.plug("/dev/sda1", d)
+		w.send(Event{Device: "/dev/sda1", Gone: true})
+		close(hangs)
+		synctest.Wait()
+		w.want("gone", nil, nil, nil)
+		if len(w.mounted) > 0 {
+			t.Errorf("still mounted: %v", w.mounted)
+		}
+	})
+}
+
+// TestThousandPartitions keeps a bounded number of file systems mounted, and all of those with guests.
+func TestThousandPartitions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for n := range 1000 {
+			files := map[string]string{}
+			if n%100 == 99 {
+				files[fmt.Sprintf("guests/g%d/g.cfg", n)] = config
+			}
+			w.plug(fmt.Sprintf("/dev/sda%d", n+1), fileSystem("ext4", fmt.Sprint("part ", n), files))
+		}
+		if len(w.mounted) != maxMounts+10 {
+			t.Errorf("%d file systems are mounted, want %d", len(w.mounted), maxMounts+10)
+		}
+		last := w.facts[len(w.facts)-2]
+		if !strings.HasSuffix(last, "32 file systems are mounted already, and there are no guests in it") {
+			t.Errorf("told %s", last)
+		}
+	})
+}
+
+// TestChange has another disc in a drive.
+func TestChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.plug("/dev/sr1", disk{})
+		w.want("an empty drive", nil, nil, nil)
+		w.plug("/dev/sr1", fileSystem("iso9660", "CD", map[string]string{"guests/web/web.cfg": config}))
+		w.want("a disc", []string{"/dev/sr1 iso9660 /CD false web"}, nil, nil)
+	})
+}
