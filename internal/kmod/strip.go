@@ -134,8 +134,8 @@ func dropSections(file []byte, header elf.Header64, sections []elf.Section64) er
 	return nil
 }
 
-// unnameLocals returns the file with symbols that only the module itself uses without their names. Loading goes by their
-// numbers; the kernel's stack traces pass over symbols without a name (find_kallsyms_symbol in
+// unnameLocals returns the file with symbols that only the module itself uses without their names. Loading goes by
+// their numbers; the kernel's stack traces pass over symbols without a name (find_kallsyms_symbol in
 // kernel/module/kallsyms.c) and count from the last one that has one.
 func unnameLocals(file []byte, header elf.Header64, sections []elf.Section64) ([]byte, error) {
 	at := slices.IndexFunc(sections, func(s elf.Section64) bool { return elf.SectionType(s.Type) == elf.SHT_SYMTAB })
@@ -150,7 +150,9 @@ func unnameLocals(file []byte, header elf.Header64, sections []elf.Section64) ([
 	old := file[names.Off : names.Off+names.Size]
 	file = slices.Clone(file)
 	kept := []byte{0}
-	for symbol := file[table.Off : table.Off+table.Size]; len(symbol) >= elf.Sym64Size; symbol = symbol[elf.Sym64Size:] {
+	symbols := file[table.Off : table.Off+table.Size]
+	for ; len(symbols) >= elf.Sym64Size; symbols = symbols[elf.Sym64Size:] {
+		symbol := symbols[:elf.Sym64Size]
 		name := uint64(binary.LittleEndian.Uint32(symbol))
 		if name >= uint64(len(old)) {
 			return nil, errors.New("a symbol's name lies outside the names")

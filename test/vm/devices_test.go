@@ -22,11 +22,15 @@ func (m *VM) checkDevices() {
 	}
 	const link = "/dev/disk/by-label/stick"
 	m.plugStick("stick")
-	m.Until("the stick has its link", soon, func() bool { return strings.HasSuffix(m.Shell("readlink "+link), "../../sda") })
+	m.Until("the stick has its link", soon, func() bool {
+		return strings.HasSuffix(m.Shell("readlink "+link), "../../sda")
+	})
 	if err := m.Unplug("stick0"); err != nil {
 		m.Fatalf("unplug the stick: %v", err)
 	}
-	m.Until("the stick's link is gone", soon, func() bool { return !strings.Contains(m.Shell("ls /dev/disk/by-label"), "stick") })
+	m.Until("the stick's link is gone", soon, func() bool {
+		return !strings.Contains(m.Shell("ls /dev/disk/by-label"), "stick")
+	})
 }
 
 // plugStick plugs in a USB stick that holds swap space with a label, at a controller that comes with it.
