@@ -13,7 +13,7 @@ func (m *VM) checkDevices() {
 	m.Shell("udevadm settle")
 	for query, want := range map[string]string{
 		"-q property -n /dev/disk/by-label/ZERODISC": "ID_FS_TYPE=iso9660",
-		"-q symlink -n /dev/cdrom":                   "disk/by-path/pci-0000:00:01.1-ata-2.0",
+		"-q symlink -n /dev/cdrom":                   "disk/by-path/pci-0000:00:03.0-ata-1.0",
 		"-q property -p /class/net/eth0":             "ID_NET_NAME_PATH=enp0s",
 	} {
 		if said := m.Shell("udevadm info " + query); !strings.Contains(said, want) {
