@@ -321,6 +321,13 @@ func TestSlowDrive(t *testing.T) {
 			tree(t, b.dev)["disk/by-label/ZERODISC"] != "sr0" {
 			t.Errorf("later: %q, %v", got, tree(t, b.dev))
 		}
+		f := find(t, "sr0", "block")
+		f.uevent = strings.Replace(f.uevent, "DISKSEQ=10", "DISKSEQ=99", 1)
+		b.feed(f.event(t).WithAction("change"))
+		if b.reported(); tree(t, b.dev)["disk/by-label/ZERODISC"] != "" {
+			t.Error("another disc has the label of the one before")
+		}
+		time.Sleep(time.Minute) // the drive answers
 	})
 }
 
