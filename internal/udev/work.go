@@ -132,7 +132,8 @@ func (s *state) begin(j *job) {
 		b := &builder{
 			attrs: newAttributes(s.Sys), event: j.event, disk: s.records.get(diskOf(j.event)), known: s.records,
 		}
-		if old != nil && old.event.Get("DISKSEQ") == j.event.Get("DISKSEQ") { // else it is another disk, or another disc
+		// With another number it is another disk, or another disc.
+		if old != nil && old.event.Get("DISKSEQ") == j.event.Get("DISKSEQ") {
 			b.answer = old.answer
 		}
 		_, silent := s.silent[at]
