@@ -1,7 +1,6 @@
 package udev
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"os"
@@ -47,9 +46,8 @@ func (e Entry) text() string {
 // ParseEntry reads an entry. Lines that it does not know are passed over, as libudev does.
 func ParseEntry(text string) Entry {
 	var e Entry
-	scanner := bufio.NewScanner(strings.NewReader(text))
-	for scanner.Scan() {
-		kind, value, ok := strings.Cut(scanner.Text(), ":")
+	for line := range strings.Lines(text) {
+		kind, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
 		if !ok {
 			continue
 		}
