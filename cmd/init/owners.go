@@ -54,6 +54,16 @@ func newLedger(toolstack *xen.Toolstack, state *host.State) *memory.Ledger {
 		},
 		Available: balloon.AvailableKiB,
 		GiveUp:    balloon.GiveUpKiB,
+		Take: func(ctx context.Context, kib int64) (int64, error) {
+			now, err := balloon.CurrentKiB()
+			if err == nil {
+				err = toolstack.AllowDom0(ctx, now, now+kib)
+			}
+			if err != nil {
+				return 0, err
+			}
+			return balloon.TakeKiB(ctx, kib)
+		},
 	}, func(entries []memory.Entry) {
 		facts := make(host.Reserved, len(entries))
 		for i, e := range entries {

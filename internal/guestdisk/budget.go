@@ -28,8 +28,7 @@ const (
 // milliseconds, and not at every write.
 const slackBytes = 16 * mib
 
-const budgetRemedy = "give it less with " + boot.KeyBudget + "=NAME:64M, give dom0 more with dom0_mem, " +
-	"or write ro in place of rw"
+const budgetRemedy = "give it less with " + boot.KeyBudget + "=NAME:64M, end another guest, or write ro in place of rw"
 
 // Budgets is how much of dom0's memory the changes to guests' disks may take, bytes.
 type Budgets struct {

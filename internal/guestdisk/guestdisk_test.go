@@ -65,7 +65,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, kernel: &guestdisktest.Kernel{Size: 1 << 30}, free: 1 << 20, dir: t.TempDir()}
 	ledger := memory.New(memory.Source{
-		XenFree:   func(context.Context) (int64, error) { return 1 << 20, nil },
+		XenFree:   func(context.Context) (int64, error) { return 0, nil },
 		Available: func() (int64, error) { return w.free, nil },
 	}, func(entries []memory.Entry) { w.files = entries })
 	w.Manager = New(Config{

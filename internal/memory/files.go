@@ -1,6 +1,10 @@
 package memory
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+)
 
 // Files is dom0's memory for files that are being written. One goroutine uses it. Amounts are bytes.
 type Files struct {
@@ -24,7 +28,7 @@ func (f *Files) GrowInTime(ctx context.Context, n int64) error {
 		f.ledger.mu.Lock()
 		making, settled := f.ledger.creating > 0, f.ledger.settled
 		f.ledger.mu.Unlock()
-		err := f.Grow(n)
+		err := f.Grow(ctx, n)
 		if err == nil || !making {
 			return err
 		}
@@ -36,8 +40,54 @@ func (f *Files) GrowInTime(ctx context.Context, n int64) error {
 	}
 }
 
-// Grow promises n bytes more. A *NoRoom means that they are not there.
-func (f *Files) Grow(n int64) error {
+// Grow promises n bytes more. A *NoRoom means that they are not there: dom0 cannot spare them, nor can Xen.
+func (f *Files) Grow(ctx context.Context, n int64) error {
+	err := f.grow(n)
+	var short *NoRoom
+	if !errors.As(err, &short) {
+		return err
+	}
+	spare, err := f.ledger.take(ctx, short.NeedKiB-short.FreeKiB)
+	if err != nil {
+		return fmt.Errorf("%w; dom0 gets no more: %w", short, err)
+	}
+	if err = f.grow(n); errors.As(err, &short) {
+		short.FreeKiB += spare
+	}
+	return err
+}
+
+// What dom0 takes of Xen's memory at a time where there is that much, what it leaves for domains that are made by
+// hand, and the part of it that is gone at once, for the kernel's own account of it (64 bytes a page).
+const (
+	takeStepKiB = 32 << 10
+	leaveXenKiB = 16 << 10
+	memoryMap   = 64
+)
+
+// take makes dom0 larger by kib and what that takes, if Xen has it, and returns what Xen has left that it could take.
+func (l *Ledger) take(ctx context.Context, kib int64) (spare int64, err error) {
+	select {
+	case l.admitting <- struct{}{}: // guests are not promised meanwhile what dom0 takes
+		defer func() { <-l.admitting }()
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	free, err := l.xenFree(ctx, 0)
+	if err != nil {
+		return 0, err
+	}
+	free = max(0, free-leaveXenKiB)
+	kib += kib/memoryMap + 2<<10
+	if kib <= free {
+		got, err := l.source.Take(ctx, min(free, max(kib, takeStepKiB)))
+		return max(0, free-got), err
+	}
+	return free - free/memoryMap, nil
+}
+
+// grow is Grow with what dom0 has.
+func (f *Files) grow(n int64) error {
 	l := f.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -68,11 +118,11 @@ func (f *Files) Adopt(written, all int64) {
 }
 
 // Ensure sees to it that n bytes can be written.
-func (f *Files) Ensure(n int64) error {
+func (f *Files) Ensure(ctx context.Context, n int64) error {
 	if n <= f.left {
 		return nil
 	}
-	return f.Grow(max(n-f.left, growStep))
+	return f.Grow(ctx, max(n-f.left, growStep))
 }
 
 // Wrote says that n bytes were written, or with a negative n that so many were removed again.

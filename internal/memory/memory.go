@@ -4,8 +4,8 @@
 // dom0's kernel, so the ledger subtracts it from what they say.
 //
 // There are two pools: what Xen gives to domains, and dom0's own memory, which guests cost too (their
-// backends, and xl while it creates one) and which downloads fill. dom0 hands memory of its own to Xen
-// where guests would not fit otherwise.
+// backends, and xl while it creates one) and which files fill. dom0 hands memory of its own to Xen where guests
+// would not fit otherwise, and takes of Xen's where files would not.
 package memory
 
 import (
@@ -22,8 +22,10 @@ type Source struct {
 	XenFree func(context.Context) (int64, error)
 	// Available is what dom0 can give to new processes or to Xen (MemAvailable in proc(5)).
 	Available func() (int64, error)
-	// GiveUp makes dom0 smaller by kib and returns by how much it got smaller.
+	// GiveUp makes dom0 smaller by kib and returns by how much it got smaller. Take makes it larger, of what Xen has
+	// free, and returns by how much.
 	GiveUp func(ctx context.Context, kib int64) (int64, error)
+	Take   func(ctx context.Context, kib int64) (int64, error)
 }
 
 // KeepKiB is what dom0 keeps free of its memory, whatever guests would like to have. It is less than CreateKiB: on a

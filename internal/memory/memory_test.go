@@ -34,6 +34,10 @@ func (m *machine) ledger() *Ledger {
 			}
 			return kib, nil
 		},
+		Take: func(_ context.Context, kib int64) (int64, error) {
+			m.dom0, m.xen = m.dom0+kib-kib/memoryMap, m.xen-kib
+			return kib, nil
+		},
 	}, nil)
 }
 
@@ -213,16 +217,16 @@ func TestFiles(t *testing.T) {
 	m := &machine{xen: 0, dom0: KeepKiB + 104*mib}
 	l := m.ledger()
 	f := l.Files("web")
-	if err := f.Grow(100 << 20); err != nil {
+	if err := f.Grow(t.Context(), 100<<20); err != nil {
 		t.Fatal(err)
 	}
 	other := l.Files("other")
 	var full *NoRoom
-	if err := other.Grow(5 << 20); !errors.As(err, &full) || full.FreeKiB != 4*mib ||
+	if err := other.Grow(t.Context(), 5<<20); !errors.As(err, &full) || full.FreeKiB != 4*mib ||
 		!strings.Contains(err.Error(), "5 MiB of dom0's memory") {
 		t.Errorf("%v", err)
 	}
-	if err := other.Ensure(1); err != nil { // a step is 1 MiB
+	if err := other.Ensure(t.Context(), 1); err != nil { // a step is 1 MiB
 		t.Error(err)
 	}
 	if kib, _ := l.AvailableKiB(); kib != KeepKiB+3*mib {
@@ -248,13 +252,42 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// TestFilesTakeOfXensMemory has files that do not fit in what dom0 has.
+func TestFilesTakeOfXensMemory(t *testing.T) {
+	for _, test := range []struct {
+		xen, guest, files int64 // MiB
+		dom0              int64 // afterwards, what it has to spare
+		err               string
+	}{
+		{xen: 1000, files: 10, dom0: 40},
+		{xen: 1000, files: 42, dom0: 71}, // a step
+		{xen: 1000, files: 240, dom0: 241},
+		{
+			xen: 1000, guest: 900, files: 130, dom0: 40,
+			err: "it takes 130 MiB of dom0's memory, where 120 MiB are free for it",
+		},
+		{xen: 10, files: 50, dom0: 40, err: "it takes 50 MiB of dom0's memory, where 40 MiB are free for it"},
+	} {
+		m := &machine{xen: test.xen * mib, dom0: KeepKiB + 40*mib}
+		l := m.ledger()
+		if test.guest > 0 {
+			admitOne(t, l, "guest", test.guest*mib)
+		}
+		err := l.Files("files").Grow(t.Context(), test.files<<20)
+		if got := (m.dom0 - KeepKiB) / mib; got != test.dom0 || (err == nil) != (test.err == "") ||
+			err != nil && err.Error() != test.err {
+			t.Errorf("%+v: dom0 has %d MiB to spare, %v", test, got, err)
+		}
+	}
+}
+
 func TestEntries(t *testing.T) {
 	m := &machine{xen: 1000 * mib, dom0: 1000 * mib}
 	var last []Entry
 	l := m.ledger()
 	l.changed = func(e []Entry) { last = e }
 	f := l.Files("download")
-	_ = f.Grow(1 << 20)
+	_ = f.Grow(t.Context(), 1<<20)
 	a := l.Adopt("by hand", 96*mib)
 	want := []Entry{{"by hand", 96 * mib, RunKiB, 0}, {"download", 0, 1 * mib, 1 * mib}}
 	if !slices.Equal(last, want) {

@@ -78,7 +78,7 @@ func (d *download) attempt(ctx context.Context) (moved bool, err error) {
 		return false, err
 	}
 	before := d.furthest
-	err = d.write(response.Body)
+	err = d.write(ctx, response.Body)
 	return d.furthest > before, err
 }
 
@@ -139,11 +139,11 @@ func (d *download) restart() error {
 const chunk = 64 << 10
 
 // write appends what the server sends.
-func (d *download) write(from io.Reader) error {
+func (d *download) write(ctx context.Context, from io.Reader) error {
 	buffer := make([]byte, chunk)
 	for {
 		n, err := from.Read(buffer)
-		if wrong := d.append(buffer[:n]); wrong != nil {
+		if wrong := d.append(ctx, buffer[:n]); wrong != nil {
 			return wrong
 		}
 		if err == io.EOF {
@@ -155,9 +155,9 @@ func (d *download) write(from io.Reader) error {
 	}
 }
 
-func (d *download) append(data []byte) error {
+func (d *download) append(ctx context.Context, data []byte) error {
 	size := int64(len(data))
-	if err := d.files.Ensure(size); err != nil {
+	if err := d.files.Ensure(ctx, size); err != nil {
 		return err
 	}
 	if _, err := d.out.Write(data); err != nil {

@@ -26,7 +26,7 @@ func (f *fetcher) measure(ctx context.Context, g guest, files *memory.Files) *gu
 		size = min(max(size, 0), maxSize)
 		total, pages = total+size, pages+(size+page-1)/page*page
 	}
-	if err := files.Grow(pages); err != nil {
+	if err := files.Grow(ctx, pages); err != nil {
 		return f.refusal(g, file{path: g.name + "/"}, err)
 	}
 	if known {

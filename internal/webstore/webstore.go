@@ -214,7 +214,7 @@ func (f *fetcher) refusal(g guest, at file, err error) *guests.Error {
 	case errors.As(err, &why):
 		refused.Remedy = why.remedy
 	case errors.As(err, &full):
-		refused.Remedy = "raise dom0_mem on Xen's line (multiboot2), or put the guest on the boot medium"
+		refused.Remedy = "end other guests, or put the guest on the boot medium"
 	}
 	return refused
 }

@@ -89,7 +89,9 @@ func newRunAt(t *testing.T, at string) *run {
 	r := &run{memory: 16 * large}
 	r.store = Store{
 		Source: sources[0], Dir: t.TempDir(), Client: NewClient(),
-		Memory: memory.New(memory.Source{Available: r.available}, func(e []memory.Entry) { r.entries = e }),
+		Memory: memory.New(memory.Source{
+			Available: r.available, XenFree: func(context.Context) (int64, error) { return 0, nil },
+		}, func(e []memory.Entry) { r.entries = e }),
 		Report: func(e Event) { r.events = append(r.events, e) },
 		Start: func(_ context.Context, dir string) bool {
 			r.started = append(r.started, filepath.Base(dir))
@@ -460,7 +462,7 @@ func TestGuestLargerThanMemory(t *testing.T) {
 	r.memory = large / 2
 	r.do(t)
 	r.want(t, []string{"tty9"},
-		"/guests/tty8/: it takes 2 MiB of dom0's memory, where 0 MiB are free for it; raise dom0_mem")
+		"/guests/tty8/: it takes 2 MiB of dom0's memory, where 0 MiB are free for it; end other guests")
 	r.wantFiles(t, content.below("tty9"))
 }
 

@@ -17,29 +17,40 @@ import (
 type Balloon struct {
 	dir      string // of the balloon driver in sysfs
 	meminfo  string
-	patience time.Duration // giveUpTime outside tests
+	patience time.Duration // moveTime outside tests
 }
 
 // NewBalloon returns dom0's balloon (Documentation/ABI/stable/sysfs-devices-system-xen_memory).
 func NewBalloon() *Balloon {
-	return &Balloon{dir: "/sys/devices/system/xen_memory/xen_memory0", meminfo: "/proc/meminfo", patience: giveUpTime}
+	return &Balloon{dir: "/sys/devices/system/xen_memory/xen_memory0", meminfo: "/proc/meminfo", patience: moveTime}
 }
 
 // CurrentKiB returns the memory that dom0 has now.
 func (b *Balloon) CurrentKiB() (int64, error) { return b.read("info/current_kb") }
 
-// giveUpTime is how long GiveUpKiB waits for the balloon driver to hand the memory over.
-const giveUpTime = 10 * time.Second
+// moveTime is how long dom0 waits for the balloon driver to move memory.
+const moveTime = 10 * time.Second
 
 // GiveUpKiB makes dom0 smaller by kib and returns, once Xen has the memory back, how much it was.
 // The caller sees to it that dom0 can spare it (AvailableKiB). When the driver takes too long, dom0
 // stays as small as it is by then, and that much is returned with the error.
 func (b *Balloon) GiveUpKiB(ctx context.Context, kib int64) (int64, error) {
+	moved, err := b.move(ctx, -kib)
+	return -moved, err
+}
+
+// TakeKiB makes dom0 larger by kib, of what Xen has free, and returns how much larger it got: less with an error. Xen
+// has to allow it that much (Toolstack.AllowDom0). What dom0 did not have when it was started is plugged into its
+// kernel as new memory.
+func (b *Balloon) TakeKiB(ctx context.Context, kib int64) (int64, error) { return b.move(ctx, kib) }
+
+// move changes dom0's memory by kib and returns by how much it has changed.
+func (b *Balloon) move(ctx context.Context, kib int64) (int64, error) {
 	before, err := b.CurrentKiB()
 	if err != nil {
 		return 0, err
 	}
-	target := before - kib
+	target := before + kib
 	if err := b.setTarget(target); err != nil {
 		return 0, err
 	}
@@ -47,15 +58,15 @@ func (b *Balloon) GiveUpKiB(ctx context.Context, kib int64) (int64, error) {
 	defer cancel()
 	for {
 		now, err := b.CurrentKiB()
-		if err != nil || now <= target {
-			return before - now, err
+		if err != nil || kib < 0 && now <= target || kib > 0 && now >= target {
+			return now - before, err
 		}
 		select {
 		case <-time.After(10 * time.Millisecond):
 		case <-ctx.Done():
-			// The driver would go on for guests that are refused now.
-			err := fmt.Errorf("shrink dom0 to %d KiB: it still has %d KiB: %w", target, now, ctx.Err())
-			return before - now, errors.Join(err, b.setTarget(now))
+			// The driver would go on for what is refused now.
+			err := fmt.Errorf("change dom0's memory to %d KiB: it has %d KiB: %w", target, now, ctx.Err())
+			return now - before, errors.Join(err, b.setTarget(now))
 		}
 	}
 }

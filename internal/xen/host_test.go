@@ -113,12 +113,12 @@ func balloon(t *testing.T) (*Balloon, string) {
 	touch(t, filepath.Join(dir, "target_kb"), "262144\n")
 	touch(t, filepath.Join(dir, "info/current_kb"), "262140\n")
 	touch(t, filepath.Join(dir, "meminfo"), "MemTotal:  200000 kB\nMemFree:  90000 kB\nMemAvailable:  150000 kB\n")
-	b := &Balloon{dir: dir, meminfo: filepath.Join(dir, "meminfo"), patience: giveUpTime}
+	b := &Balloon{dir: dir, meminfo: filepath.Join(dir, "meminfo"), patience: moveTime}
 	return b, filepath.Join(dir, "target_kb")
 }
 
-// shrink does the driver's part: once the target is asked for, dom0 has so much memory.
-func shrink(target, asked, current string) {
+// drive does the driver's part: once the target is asked for, dom0 has so much memory.
+func drive(target, asked, current string) {
 	now := filepath.Join(filepath.Dir(target), "info/current_kb")
 	for range 10_000 {
 		if text, _ := os.ReadFile(target); string(text) == asked {
@@ -135,8 +135,12 @@ func TestBalloon(t *testing.T) {
 	if kib, err := b.AvailableKiB(); err != nil || kib != 150000 {
 		t.Error(kib, err)
 	}
-	go shrink(target, "162140", "162136\n")
+	go drive(target, "162140", "162136\n")
 	if kib, err := b.GiveUpKiB(t.Context(), 100000); err != nil || kib != 100004 {
+		t.Error(kib, err)
+	}
+	go drive(target, "262136", "262140\n")
+	if kib, err := b.TakeKiB(t.Context(), 100000); err != nil || kib != 100004 {
 		t.Error(kib, err)
 	}
 }
@@ -145,7 +149,7 @@ func TestBalloon(t *testing.T) {
 func TestBalloonTimeout(t *testing.T) {
 	b, target := balloon(t)
 	b.patience = 200 * time.Millisecond
-	go shrink(target, "162140", "252140\n")
+	go drive(target, "162140", "252140\n")
 	kib, err := b.GiveUpKiB(t.Context(), 100000)
 	if kib != 10000 || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%d KiB, %v", kib, err)

@@ -86,6 +86,19 @@ func (x *Toolstack) PreferDom0(ctx context.Context) error {
 	return err
 }
 
+// AllowDom0 lets dom0 have so much memory. With the hypervisor's dom0_mem it may have no more than it says.
+func (x *Toolstack) AllowDom0(ctx context.Context, nowKiB, maxKiB int64) error {
+	// xl knows what a domain may have by what it has noted when it made it. For dom0 it does so when it is told how much
+	// dom0 has.
+	if _, err := x.store.Read(ctx, "/local/domain/0/memory/static-max"); errors.Is(err, fs.ErrNotExist) {
+		if _, err := x.xl(ctx, "mem-set", "0", strconv.FormatInt(nowKiB, 10)+"k"); err != nil {
+			return err
+		}
+	}
+	_, err := x.xl(ctx, "mem-max", "0", strconv.FormatInt(maxKiB, 10)+"k")
+	return err
+}
+
 // Shutdown asks a domain to shut itself down: its kernel, or by the power button's event where that has no
 // Xen drivers. It returns when the request is taken, not when the domain has ended. The domain is named by
 // number, since xl would take a name of digits for one.
