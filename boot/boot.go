@@ -58,6 +58,7 @@ const (
 	FirmwareDir   = Dom0Mount + "/firmware" // of drivers; the kernel looks for /lib/firmware
 	MediaDir      = "/media"                // file systems of disks, each in a directory of its own
 	MediaMount    = "/media/boot"           // the boot medium, read-only
+	NextMediumDir = RunDir + "/medium"      // a copy of the medium, or the medium once more, on its way to MediaMount
 	GuestsInRAM   = "/guests"               // a store inside the initrd (netboot)
 	KernelInRAM   = "/boot/vmlinuz"         // the kernel that guests share, inside the initrd (netboot)
 	RunDir        = "/run/zerodisc"

@@ -9,28 +9,30 @@ import (
 // Keys of the kernel command line that dom0's init understands. docs/kernel-parameters.md says
 // what each does; a test holds that page to this list.
 const (
-	KeyMediumID  = "zerodisc.id"            // medium id: see MediumIDDir
-	KeyAutostart = "zerodisc.autostart"     // "no": start no guest
-	KeyDebug     = "zerodisc.debug"         // log at debug level on the console
-	KeyBridge    = "zerodisc.bridge"        // name of the bridge, xenbr0 unless given
-	KeyBootIf    = "BOOTIF"                 // MAC of the NIC the firmware booted from, PXELINUX form 01-aa-bb-...
-	KeyGuest     = "zerodisc.guest"         // this is a demo guest, not dom0
-	KeyRescue    = "zerodisc.rescue"        // a rescue shell without Xen and network services
-	KeyCheck     = "zerodisc.check"         // check every file of the medium, without Xen
-	KeyISOFile   = "zerodisc.iso"           // path, in its file system, of the ISO file the machine was started from
-	KeyGuests    = "zerodisc.guests"        // URLs of guest stores on web servers, separated by commas
-	KeyGuestsSum = "zerodisc.guests-sha256" // SHA-256 of each one's SHA256SUMS
-	KeyStores    = "zerodisc.stores"        // "all": start the guests of every disk; "none": look at no disk
-	KeyBudget    = "zerodisc.budget"        // memory for changes to guests' disks: SIZE, NAME:SIZE
-	KeyWrite     = "zerodisc.write"         // block devices that guests may write to, separated by commas
-	KeyHostname  = "zerodisc.hostname"      // dom0's host name; else the DHCP server's, else "zerodisc"
+	KeyMediumID   = "zerodisc.id"            // medium id: see MediumIDDir
+	KeyAutostart  = "zerodisc.autostart"     // "no": start no guest
+	KeyDebug      = "zerodisc.debug"         // log at debug level on the console
+	KeyBridge     = "zerodisc.bridge"        // name of the bridge, xenbr0 unless given
+	KeyBootIf     = "BOOTIF"                 // MAC of the NIC the firmware booted from, PXELINUX form 01-aa-bb-...
+	KeyGuest      = "zerodisc.guest"         // this is a demo guest, not dom0
+	KeyRescue     = "zerodisc.rescue"        // a rescue shell without Xen and network services
+	KeyCheck      = "zerodisc.check"         // check every file of the medium, without Xen
+	KeyISOFile    = "zerodisc.iso"           // path, in its file system, of the ISO file the machine was started from
+	KeyGuests     = "zerodisc.guests"        // URLs of guest stores on web servers, separated by commas
+	KeyGuestsSum  = "zerodisc.guests-sha256" // SHA-256 of each one's SHA256SUMS
+	KeyStores     = "zerodisc.stores"        // "all": start the guests of every disk; "none": look at no disk
+	KeyBudget     = "zerodisc.budget"        // memory for changes to guests' disks: SIZE, NAME:SIZE
+	KeyWrite      = "zerodisc.write"         // block devices that guests may write to, separated by commas
+	KeyToRAM      = "zerodisc.toram"         // whether the medium is copied to memory: auto, yes, no
+	KeyToRAMShort = "toram"                  // the same
+	KeyHostname   = "zerodisc.hostname"      // dom0's host name; else the DHCP server's, else "zerodisc"
 )
 
 // Keys lists every key above.
 var Keys = []string{
 	KeyMediumID, KeyAutostart, KeyDebug, KeyBridge, KeyBootIf, KeyHostname,
 	KeyGuest, KeyRescue, KeyCheck, KeyISOFile, KeyGuests, KeyGuestsSum,
-	KeyStores, KeyBudget, KeyWrite,
+	KeyStores, KeyBudget, KeyWrite, KeyToRAM, KeyToRAMShort,
 }
 
 // Known says whether key is one of Keys.

@@ -14,9 +14,9 @@ import (
 )
 
 // newDisks returns what makes guests' disks.
-func (s *system) newDisks(ledger *memory.Ledger) *guestdisk.Manager {
+func (s *system) newDisks(ledger *memory.Ledger, images *imageserver.Servers) *guestdisk.Manager {
 	return guestdisk.New(guestdisk.Config{
-		Kernel: guestdisk.Linux{}, Images: imageserver.New(boot.InitProgram, boot.GuestRunDir, s.log),
+		Kernel: guestdisk.Linux{}, Images: images,
 		Load: loadModules, Ledger: ledger, Dir: boot.GuestDisksDir, Budgets: s.budgets(), Direct: s.mayWrite,
 		Tell: s.state.Tell, Log: s.log,
 	})

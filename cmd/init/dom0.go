@@ -83,6 +83,7 @@ func (d *dom0) boot(ctx context.Context) {
 		return
 	}
 	d.tell(host.Ready{Took: time.Since(d.start)})
+	d.followMedium(ctx)
 	shells()
 }
 

@@ -154,24 +154,34 @@ func each(err error) []error {
 	return errs
 }
 
-// mountMedium mounts the medium whose build id the kernel command line gives at boot.MediaMount. It
-// waits for it as long as wait. With isoFiles it may be an ISO file too, for which disks are mounted and
-// searched, for reading only.
+// mountMedium mounts the medium at boot.MediaMount. It waits for it as long as wait. With isoFiles it may be an ISO
+// file too, for which disks are mounted and searched, for reading only.
 func (m *machine) mountMedium(ctx context.Context, wait time.Duration, isoFiles bool) error {
 	if m.devices == nil {
 		return errors.New("devices are not followed")
 	}
-	if err := os.MkdirAll(boot.MediaMount, 0o755); err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
+	medium, err := m.searchMedium(ctx, boot.MediaMount, isoFiles)
+	if err == nil {
+		m.tell(medium)
+	}
+	return err
+}
+
+// searchMedium mounts the medium whose build id the kernel command line gives at dir. It waits for it until ctx ends.
+func (m *machine) searchMedium(ctx context.Context, dir string, isoFiles bool) (host.Medium, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return host.Medium{}, err
+	}
 	events, err := m.devices.Subscribe(ctx, func(e uevent.Event) bool {
 		// The search for an ISO file makes loop devices itself.
 		return e.Subsystem == "block" && e.Action != "remove" && !strings.HasPrefix(e.DevName, "loop")
 	})
 	if err != nil {
-		return err
+		return host.Medium{}, err
 	}
 	changed := make(chan struct{}, 1)
 	go func() {
@@ -184,12 +194,8 @@ func (m *machine) mountMedium(ctx context.Context, wait time.Duration, isoFiles 
 	}()
 	finder := media.New(m.cmdline[boot.KeyMediumID], m.cmdline[boot.KeyISOFile], changed)
 	finder.SearchISOFiles = isoFiles
-	medium, err := finder.Find(ctx, boot.MediaMount)
-	if err != nil {
-		return err
-	}
-	m.tell(host.Medium{Device: medium.Device, File: medium.File, Mount: boot.MediaMount})
-	return nil
+	medium, err := finder.Find(ctx, dir)
+	return host.Medium{Device: medium.Device, File: medium.File, HostDir: medium.HostDir, Mount: dir}, err
 }
 
 // setHostname sets the host name that the kernel command line asks for, or the usual one, and returns

@@ -9,6 +9,7 @@ import (
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/control"
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/imageserver"
 	"github.com/zerodisc/zerodisc/internal/memory"
 	"github.com/zerodisc/zerodisc/internal/xen"
 	"github.com/zerodisc/zerodisc/internal/xenstore"
@@ -22,6 +23,7 @@ type owners struct {
 	toolstack  *xen.Toolstack
 	ledger     *memory.Ledger
 	controller *control.Controller
+	images     *imageserver.Servers
 }
 
 // startOwners starts the owners, which run until ctx ends. machine is what guests are resolved for.
@@ -32,11 +34,12 @@ func (s *system) startOwners(ctx context.Context, machine func() guests.Machine)
 	}
 	toolstack := xen.NewToolstack(xen.Exec, store)
 	ledger := newLedger(toolstack, s.state)
+	images := imageserver.New(boot.InitProgram, boot.GuestRunDir, s.log)
 	o := &owners{
-		system: s, store: store, toolstack: toolstack, ledger: ledger,
+		system: s, store: store, toolstack: toolstack, ledger: ledger, images: images,
 		controller: control.New(control.Config{
-			Xen: toolstack, State: s.state, Ledger: ledger, Disks: s.newDisks(ledger), Machine: machine,
-			Dir: boot.GuestRunDir, Log: s.log,
+			Xen: toolstack, State: s.state, Ledger: ledger, Disks: s.newDisks(ledger, images),
+			Machine: machine, Dir: boot.GuestRunDir, Log: s.log,
 		}),
 	}
 	go o.controller.Run(ctx)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -93,27 +94,35 @@ func isStorage(e uevent.Event) bool {
 }
 
 // isMedium returns what says of a device that it is the boot medium, or a partition of it that lies within the image.
+// The medium may come back as another device, so it is known by what it holds.
 func (d *dom0) isMedium() func(device string) bool {
 	medium := d.state.Snapshot().Host.Medium
 	if medium.Device == "" || medium.File != "" {
 		return func(string) bool { return false }
 	}
+	identify := storage.Linux{}.Identify
+	what, err := identify(medium.Device)
 	var image unix.Statfs_t
-	if err := unix.Statfs(medium.Mount, &image); err != nil {
+	if err = errors.Join(err, unix.Statfs(medium.Mount, &image)); err != nil {
 		d.log.Debug("storage", "err", err)
 	}
 	end := int64(image.Blocks) * image.Bsize
-	return func(device string) bool {
-		name := filepath.Base(device)
-		start, err := os.ReadFile(filepath.Join("/sys/class/block", name, "start"))
-		if err != nil {
-			return device == medium.Device
-		}
-		sector, err := strconv.ParseInt(strings.TrimSpace(string(start)), 10, 54)
-		of, linked := filepath.EvalSymlinks(filepath.Join("/sys/class/block", name))
-		return err == nil && linked == nil && filepath.Base(filepath.Dir(of)) == filepath.Base(medium.Device) &&
-			sector*512 < end
+	isCopy := func(device string) bool {
+		content, err := identify(device)
+		return err == nil && content.Label == boot.VolumeID && content.UUID == what.UUID
 	}
+	return func(device string) bool {
+		disk := "/dev/" + filepath.Base(wholeDisk(device))
+		sectors := readLine(filepath.Join("/sys/class/block", filepath.Base(device), "start"))
+		start, err := strconv.ParseInt(sectors, 10, 54)
+		return isCopy(device) || err == nil && start*512 < end && isCopy(disk)
+	}
+}
+
+// readLine is the text of a file of one line, "" where it cannot be read.
+func readLine(name string) string {
+	text, _ := os.ReadFile(name)
+	return strings.TrimSpace(string(text))
 }
 
 // usersOf lists the guests that have a disk below a directory, or a device.

@@ -30,11 +30,20 @@ type (
 		Remedy  string `json:",omitempty"`
 	}
 
-	// Medium is the boot medium that was mounted.
+	// Medium is the boot medium.
 	Medium struct {
-		Device string `json:",omitempty"`
-		File   string `json:",omitempty"` // where the medium is an ISO file: its path on Device
-		Mount  string `json:",omitempty"`
+		Device  string      `json:",omitempty"`
+		File    string      `json:",omitempty"` // where the medium is an ISO file: its path on Device ...
+		HostDir string      `json:",omitempty"` // ... and where the file system is mounted that has it
+		Mount   string      `json:",omitempty"`
+		State   MediumState `json:",omitempty"`
+		// Of MediumCopying, bytes.
+		Done  int64 `json:",omitempty"`
+		Total int64 `json:",omitempty"`
+		// Guests are those that are hit, of MediumGone, or that use other partitions of its disk, of MediumInRAM.
+		Guests  []string      `json:",omitempty"`
+		Took    time.Duration `json:",omitempty"`
+		Problem string        `json:",omitempty"` // why it was not copied, or is not free
 	}
 
 	// Network is how far dom0's own address is.
@@ -116,6 +125,16 @@ type (
 
 	// Ending says that somebody has asked for the end of the machine.
 	Ending struct{ Action string }
+)
+
+// MediumState is what became of the boot medium.
+type MediumState string
+
+// The states of the boot medium. Without one it is mounted and in use.
+const (
+	MediumCopying MediumState = "copying"
+	MediumInRAM   MediumState = "removable" // a copy in memory has taken its place
+	MediumGone    MediumState = "gone"      // it was pulled before that
 )
 
 // NoGuests is for a machine that is no host of guests.

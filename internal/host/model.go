@@ -67,6 +67,7 @@ func (f Stage) apply(m *model) {
 
 func (f Medium) apply(m *model) {
 	f.Device, f.File, f.Mount = printable.Line(f.Device), printable.Line(f.File), printable.Line(f.Mount)
+	f.Guests, f.Problem = slices.Clone(f.Guests), printable.Line(f.Problem)
 	m.host.Medium = f
 	m.tell(f)
 }

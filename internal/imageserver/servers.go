@@ -38,6 +38,7 @@ type server struct {
 	number         string // of the device
 	process        *os.Process
 	stopping       bool
+	reopening      bool // its process is ended to open the image anew
 	ended          chan struct{}
 }
 
@@ -133,6 +134,11 @@ func (s *Servers) keep(key string, v *server, wait func() error) {
 		if s.isStopping(v) {
 			return
 		}
+		if s.reopens(v) {
+			if wait, err = s.start(context.Background(), key, v); err == nil {
+				continue
+			}
+		}
 		s.log.Warn("disk image", "target", printable.Line(v.target),
 			"err", fmt.Sprintf("its server has ended: %v", err), "remedy", "it is started again")
 		if time.Since(began) > time.Minute {
@@ -156,6 +162,27 @@ func (s *Servers) isStopping(v *server) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return v.stopping
+}
+
+// reopens says, once, that a process was ended to open its image anew.
+func (s *Servers) reopens(v *server) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	reopening := v.reopening
+	v.reopening = false
+	return reopening
+}
+
+// Reopen has the processes of all images below dir open them anew: another file system is mounted there.
+func (s *Servers) Reopen(dir string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range s.servers {
+		if strings.HasPrefix(v.target, dir+"/") && !v.stopping {
+			v.reopening = true
+			_ = v.process.Kill() // one that has just died is started again anyway
+		}
+	}
 }
 
 // Stop ends a process and takes its device away. One that an earlier program has started is ended too.

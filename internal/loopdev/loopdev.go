@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -152,4 +153,60 @@ func Detach(device string) error {
 		return fmt.Errorf("detach %s: %w", device, err)
 	}
 	return nil
+}
+
+// Switch gives all loop devices over files of the file system with that number (st_dev of stat(2)), which is or was
+// mounted at old, the same files below dir. Whoever has them open goes on (LOOP_CHANGE_FD, loop(4)). They have to be
+// for reading only, and the files of the same size.
+func Switch(device uint64, old, dir string) error {
+	used, err := filepath.Glob("/sys/block/loop*/loop/backing_file") // only those in use have it
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range used {
+		loop := filepath.Join("/dev", filepath.Base(filepath.Dir(filepath.Dir(name))))
+		if err := switchOne(loop, name, device, old, dir); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", loop, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// loopChangeFD is LOOP_CHANGE_FD of linux/loop.h.
+const loopChangeFD = 0x4c06
+
+func switchOne(loop, backing string, device uint64, old, dir string) error {
+	control, err := os.Open(loop)
+	if Gone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer control.Close()
+	info, err := unix.IoctlLoopGetStatus64(int(control.Fd()))
+	if Gone(err) || err == nil && info.Device != device {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// What is no longer mounted is named from its own root.
+	text, err := os.ReadFile(backing)
+	if err != nil {
+		return err
+	}
+	name := strings.TrimPrefix(strings.TrimSuffix(string(text), "\n"), strings.TrimSuffix(old, "/"))
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	file, err := root.Open(strings.TrimPrefix(name, "/"))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return unix.IoctlSetInt(int(control.Fd()), loopChangeFD, int(file.Fd()))
 }

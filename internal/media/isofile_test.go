@@ -56,7 +56,7 @@ func TestFindTheISOFile(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || got != (Medium{Device: device, File: test.want}) {
+			if err != nil || got != (Medium{Device: device, File: test.want, HostDir: f.HostDir}) {
 				t.Fatalf("Find = %v, %v, want %s", got, err, test.want)
 			}
 			if len(mounts.at) != 2 {

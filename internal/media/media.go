@@ -11,18 +11,22 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/readonly"
 )
 
 // Medium is where the medium was found.
 type Medium struct {
 	Device string // block device: /dev/sr0
-	File   string // path of the ISO file in the file system on Device, "" when Device itself is the medium
+	// File is the path of the ISO file in the file system on Device, which is mounted at HostDir; "" when Device
+	// itself is the medium.
+	File, HostDir string
 }
 
 // Finder looks for a medium.
@@ -116,6 +120,12 @@ func volumeID(device string) (string, error) {
 	return readVolumeID(f)
 }
 
+// IsThere says whether a zerodisc can be read in a device.
+func IsThere(device string) bool {
+	label, err := volumeID(device)
+	return err == nil && label == boot.VolumeID
+}
+
 // volumeDescriptors is where the descriptors of ISO 9660 begin, bytes (ECMA-119 6.2.1).
 const volumeDescriptors = 16 * 2048
 
@@ -155,9 +165,12 @@ func driveStatus(f *os.File) error {
 	return nil
 }
 
+// notMedia are beginnings of the names of block devices that no medium is.
+var notMedia = []string{"loop", "ram", "zram", "fd", "dm-", "ublkb"}
+
 // sysBlock lists whole disks and partitions, optical drives first: the likeliest first saves
 // spinning up what need not be read. A floppy is too small for a medium, and an empty drive takes
-// seconds to say so.
+// seconds to say so. What is made of files, of memory or for guests' disks is none.
 func sysBlock() ([]string, error) {
 	entries, err := os.ReadDir("/sys/class/block")
 	if err != nil {
@@ -165,11 +178,11 @@ func sysBlock() ([]string, error) {
 	}
 	var optical, others []string
 	for _, e := range entries {
-		switch name := e.Name(); {
+		name := e.Name()
+		switch {
 		case strings.HasPrefix(name, "sr"):
 			optical = append(optical, "/dev/"+name)
-		case strings.HasPrefix(name, "loop"), strings.HasPrefix(name, "ram"), strings.HasPrefix(name, "fd"):
-		default:
+		case !slices.ContainsFunc(notMedia, func(prefix string) bool { return strings.HasPrefix(name, prefix) }):
 			others = append(others, "/dev/"+name)
 		}
 	}

@@ -292,7 +292,7 @@ func TestFindDoesNotWaitForADyingDisk(t *testing.T) {
 			return mounts.host(device, dir, how)
 		}
 		got, err := f.Find(t.Context(), filepath.Join(t.TempDir(), "medium"))
-		if err != nil || got != (Medium{Device: disk, File: "/z.iso"}) {
+		if err != nil || got != (Medium{Device: disk, File: "/z.iso", HostDir: f.HostDir + "-2"}) {
 			t.Errorf("Find = %v, %v, want %s", got, err, disk)
 		}
 		if first, second := <-dirs, <-dirs; first == second {

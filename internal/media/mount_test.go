@@ -64,7 +64,7 @@ func nothingIsWritten(t *testing.T, kind string, size int64, mkfs []string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	got, err := f.Find(ctx, filepath.Join(t.TempDir(), "medium"))
-	if err != nil || got != (Medium{Device: image, File: "/isos/z.iso"}) {
+	if err != nil || got != (Medium{Device: image, File: "/isos/z.iso", HostDir: f.HostDir}) {
 		t.Fatalf("Find = %v, %v", got, err)
 	}
 	if err := os.Remove(filepath.Join(f.HostDir, "isos/z.iso")); !errors.Is(err, unix.EROFS) {

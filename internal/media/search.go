@@ -145,7 +145,7 @@ func (s *search) take(a answer) Medium {
 	delete(s.hostDirs, a.hostDir)
 	switch {
 	case a.err == nil:
-		return Medium{Device: a.device, File: a.file}
+		return Medium{Device: a.device, File: a.file, HostDir: a.hostDir}
 	case a.hostDir != "":
 		s.searched[a.device] = a.err
 	default:

@@ -65,6 +65,17 @@ const (
 	memoryMap   = 64
 )
 
+// RoomKiB is what files may take: of what dom0 has, and of what Xen has free.
+func (l *Ledger) RoomKiB(ctx context.Context) (int64, error) {
+	spare, err := l.SpareKiB()
+	if err != nil {
+		return 0, err
+	}
+	free, err := l.xenFree(ctx, 0)
+	free = max(0, free-leaveXenKiB)
+	return spare + free - free/memoryMap, err
+}
+
 // take makes dom0 larger by kib and what that takes, if Xen has it, and returns what Xen has left that it could take.
 func (l *Ledger) take(ctx context.Context, kib int64) (spare int64, err error) {
 	select {

@@ -84,11 +84,7 @@ func (l *Lines) line(event host.Event) (level slog.Level, message string, attrs 
 	case host.Stage:
 		return stageLine(e)
 	case host.Medium:
-		attrs = []any{"device", e.Device}
-		if e.File != "" {
-			attrs = append(attrs, "file", e.File)
-		}
-		return slog.LevelInfo, boot.MsgMedium, append(attrs, "mount", e.Mount)
+		return mediumLine(e)
 	case host.Network:
 		return networkLine(e)
 	case host.Daemon:
@@ -187,6 +183,33 @@ func volumeGoneLine(v host.VolumeGone) (level slog.Level, message string, attrs 
 	}
 	return slog.LevelError, boot.MsgStorageGone, append(attrs, "guests", strings.Join(v.Guests, ","),
 		"remedy", "their disks on it are gone; end them, put it back and start them again")
+}
+
+// mediumLine says where the boot medium is, and what became of it.
+func mediumLine(e host.Medium) (level slog.Level, message string, attrs []any) {
+	attrs = []any{"device", e.Device}
+	if e.File != "" {
+		attrs = append(attrs, "file", e.File)
+	}
+	guests := strings.Join(e.Guests, ",")
+	switch {
+	case e.State == host.MediumCopying:
+		attrs = append(attrs, "state", e.State, "done", e.Done, "total", e.Total)
+	case e.State == host.MediumGone:
+		return slog.LevelError, boot.MsgMedium, append(attrs, "state", e.State, "guests", guests,
+			"remedy", "plug it in again: guests go on then; until then what they read of it fails")
+	case e.State == host.MediumInRAM && (e.Problem != "" || guests != ""):
+		return slog.LevelWarn, boot.MsgMedium, append(attrs, "state", "in RAM", "guests", guests, "err", e.Problem,
+			"remedy", "it may be removed once nothing else on it is in use")
+	case e.State == host.MediumInRAM:
+		attrs = append(attrs, "state", e.State, "ms", e.Took.Milliseconds())
+	case e.Problem != "":
+		return slog.LevelWarn, boot.MsgMedium, append(attrs, "state", "needed", "err", e.Problem,
+			"remedy", "leave it where it is")
+	default:
+		attrs = append(attrs, "mount", e.Mount)
+	}
+	return slog.LevelInfo, boot.MsgMedium, attrs
 }
 
 // mibs is an amount of memory for people.

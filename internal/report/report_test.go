@@ -24,6 +24,7 @@ func TestText(t *testing.T) {
 			Network: host.Network{
 				Kind: host.Lease, Interface: "xenbr0", NIC: "eth0", Address: netip.MustParsePrefix("10.0.2.15/24"),
 			},
+			Medium: host.Medium{Device: "/dev/sr0", State: host.MediumInRAM},
 			Stores: []host.Store{
 				{URL: "http://a/", State: "fetching", Guest: "web", Done: 70 << 20, Total: 200 << 20},
 				{URL: "http://b/", State: "waiting", Problem: "no route", Remedy: "look"},
@@ -45,6 +46,7 @@ func TestText(t *testing.T) {
 zerodisc 1.0
   Xen 4.20, 2 CPUs, 1024 MiB, guests run as pv
   network: 10.0.2.15/24 on xenbr0 (eth0)
+  medium: /dev/sr0, in RAM: it may be removed
   guests of http://a/: fetching web, 70 of 200 MiB (35 %)
   guests of http://b/: no route (still trying); look
   guests of http://c/: 1 guests started, 2 refused
@@ -82,6 +84,18 @@ func TestLines(t *testing.T) {
 		{host.Medium{Device: "/dev/sr0", Mount: "/m"}, `level=INFO msg="boot medium" device=/dev/sr0 mount=/m`},
 		{host.Medium{Device: "/dev/sda1", File: "z.iso", Mount: "/m"},
 			`msg="boot medium" device=/dev/sda1 file=z.iso mount=/m`},
+		{host.Medium{Device: "/dev/sr0", State: host.MediumCopying, Done: 1, Total: 2},
+			`level=INFO msg="boot medium" device=/dev/sr0 state=copying done=1 total=2`},
+		{host.Medium{Device: "/dev/sr0", State: host.MediumInRAM, Took: time.Second},
+			`level=INFO msg="boot medium" device=/dev/sr0 state=removable ms=1000`},
+		{host.Medium{Device: "/dev/sr0", State: host.MediumInRAM, Guests: []string{"a"}},
+			`level=WARN msg="boot medium" device=/dev/sr0 state="in RAM" guests=a err="" ` +
+				`remedy="it may be removed once nothing else on it is in use"`},
+		{host.Medium{Device: "/dev/sr0", State: host.MediumGone, Guests: []string{"a", "b"}},
+			`level=ERROR msg="boot medium" device=/dev/sr0 state=gone guests=a,b ` +
+				`remedy="plug it in again: guests go on then; until then what they read of it fails"`},
+		{host.Medium{Device: "/dev/sr0", Problem: "it is large"},
+			`msg="boot medium" device=/dev/sr0 state=needed err="it is large" remedy="leave it where it is"`},
 		{host.Network{
 			Kind: host.Lease, Interface: "xenbr0", NIC: "eth0",
 			Address: netip.MustParsePrefix("10.0.2.15/24"), Gateway: netip.MustParseAddr("10.0.2.2"),

@@ -17,6 +17,9 @@ func Text(s *host.Snapshot) string {
 		fmt.Fprintf(&b, "  Xen %s, %d CPUs, %d MiB, guests run as %s\n", m.Xen, m.CPUs, m.TotalKiB>>10, m.GuestType)
 	}
 	fmt.Fprintf(&b, "  network: %s\n", network(s.Host.Network))
+	if text := medium(s.Host.Medium); text != "" {
+		fmt.Fprintf(&b, "  medium: %s\n", text)
+	}
 	for _, store := range s.Host.Stores {
 		fmt.Fprintf(&b, "  guests of %s: %s\n", store.URL, progress(store))
 	}
@@ -48,6 +51,26 @@ func network(n host.Network) string {
 		return fmt.Sprintf("%s on %s (%s)", n.Address, n.Interface, n.NIC)
 	}
 	return fmt.Sprintf("no address: %s (still trying)", n.Problem)
+}
+
+// medium says what became of the boot medium, "" where there is none.
+func medium(m host.Medium) string {
+	const mib = 1 << 20
+	switch {
+	case m.Device == "":
+		return ""
+	case m.State == host.MediumCopying:
+		return fmt.Sprintf("%s is copied to RAM, %d of %d MiB", m.Device, m.Done/mib, m.Total/mib)
+	case m.State == host.MediumGone:
+		return m.Device + " was pulled out: plug it in again"
+	case m.State == host.MediumInRAM && m.Problem == "" && len(m.Guests) == 0:
+		return m.Device + ", in RAM: it may be removed"
+	case m.State == host.MediumInRAM:
+		return m.Device + ", in RAM, but something else on it is in use"
+	case m.Problem != "":
+		return fmt.Sprintf("%s is needed: %s", m.Device, m.Problem)
+	}
+	return m.Device
 }
 
 // progress says how far a store is.

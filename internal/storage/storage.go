@@ -46,7 +46,7 @@ type Config struct {
 	Kernel Kernel
 	// Dir is where file systems are mounted, each in a directory by its label or UUID.
 	Dir string
-	// Skip says of a device that it is left alone: it is the boot medium, say.
+	// Skip says of a device that it is left alone: it is the boot medium, say. It may read the device.
 	Skip func(device string) bool
 	// Start starts guests. Other guests than those of labelled volumes are started where StartAll is set.
 	Start    func(ctx context.Context, found []*guests.Guest)
@@ -128,10 +128,8 @@ func (m *Manager) event(e Event) {
 		m.gone(v)
 	case e.Gone:
 	case v == nil:
-		if !m.Skip(e.Device) {
-			m.volumes[e.Device] = &volume{Volume: host.Volume{Device: e.Device}}
-			m.queue = append(m.queue, e.Device)
-		}
+		m.volumes[e.Device] = &volume{Volume: host.Volume{Device: e.Device}}
+		m.queue = append(m.queue, e.Device)
 	case v.look != nil:
 		v.changed = true
 	case v.Mount == "": // another disc in the drive, or a partition that was made anew
@@ -265,6 +263,9 @@ var errNoDriver = errors.New("this disc has no driver for it")
 
 // find looks at a device: what it holds, and which guests.
 func (m *Manager) find(v host.Volume) found {
+	if m.Skip(v.Device) {
+		return found{Volume: v}
+	}
 	content, err := m.Kernel.Identify(v.Device)
 	v.Type, v.Label, v.UUID = content.Type, content.Label, content.UUID
 	if err != nil && content.Type == "" {

@@ -88,8 +88,8 @@ func (x *Toolstack) PreferDom0(ctx context.Context) error {
 
 // AllowDom0 lets dom0 have so much memory. With the hypervisor's dom0_mem it may have no more than it says.
 func (x *Toolstack) AllowDom0(ctx context.Context, nowKiB, maxKiB int64) error {
-	// xl knows what a domain may have by what it has noted when it made it. For dom0 it does so when it is told how much
-	// dom0 has.
+	// xl knows what a domain may have by what it has noted when it made it. For dom0 it does so when it is told how
+	// much dom0 has.
 	if _, err := x.store.Read(ctx, "/local/domain/0/memory/static-max"); errors.Is(err, fs.ErrNotExist) {
 		if _, err := x.xl(ctx, "mem-set", "0", strconv.FormatInt(nowKiB, 10)+"k"); err != nil {
 			return err

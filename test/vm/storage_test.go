@@ -149,24 +149,33 @@ func (m *VM) checkWriter() {
 	m.leaveConsole("stick")
 }
 
+// do has the emulator carry out a command.
+func (m *VM) do(command string, arguments map[string]any) {
+	if _, err := m.QMP(command, arguments); err != nil {
+		m.Fatalf("%v", err)
+	}
+}
+
+// plugIn plugs a stick in, and pull takes it away.
+func (m *VM) plugIn(file, id string) {
+	m.do("blockdev-add", map[string]any{
+		"driver": "raw", "node-name": "on-" + id, "file": map[string]any{"driver": "file", "filename": file},
+	})
+	m.do("device_add", map[string]any{"driver": "usb-storage", "drive": "on-" + id, "id": id})
+}
+
+func (m *VM) pull(id string) { m.do("device_del", map[string]any{"id": id}) }
+
 // checkHotplug plugs a stick in and pulls it while its guest runs.
 func (m *VM) checkHotplug(file string) {
-	do := func(command string, arguments map[string]any) {
-		if _, err := m.QMP(command, arguments); err != nil {
-			m.Fatalf("%v", err)
-		}
-	}
-	do("blockdev-add", map[string]any{
-		"driver": "raw", "node-name": "later", "file": map[string]any{"driver": "file", "filename": file},
-	})
 	now := m.FromNow()
-	do("device_add", map[string]any{"driver": "usb-storage", "drive": "later", "id": "stick2"})
+	m.plugIn(file, "later")
 	line := now.Wait(`msg="`+boot.MsgStorage+`" label=ZERODISC-B`, soon)
 	if line.Get("guests") != "later" {
 		m.Errorf("%v", line)
 	}
 	now.Wait(`msg="guest running" guest=later`, bootLimit)
-	do("device_del", map[string]any{"id": "stick2"})
+	m.pull("later")
 	gone := now.Wait(`msg="`+boot.MsgStorageGone+`" device=`+line.Get("device"), soon)
 	if gone.Get("guests") != "later" {
 		m.Errorf("%v", gone)

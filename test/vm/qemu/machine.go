@@ -209,7 +209,7 @@ func (m Machine) medium(f files) ([]string, error) {
 var media = map[Medium][]string{
 	CD:   {"-device", "ahci,id=ahci", "-device", "ide-cd,bus=ahci.0,drive=medium,bootindex=1"},
 	IDE:  {"-device", "ide-cd,drive=medium,bootindex=1"},
-	USB:  {"-device", "qemu-xhci", "-device", "usb-storage,drive=medium,bootindex=1"},
+	USB:  {"-device", "qemu-xhci", "-device", "usb-storage,id=stick,drive=medium,bootindex=1"},
 	SATA: {"-device", "ahci,id=ahci", "-device", "ide-hd,bus=ahci.0,drive=medium,bootindex=1"},
 	NVMe: {"-device", "nvme,serial=zerodisc,drive=medium,bootindex=1"},
 }

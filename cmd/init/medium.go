@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/media"
+	"github.com/zerodisc/zerodisc/internal/toram"
+	"github.com/zerodisc/zerodisc/internal/uevent"
+)
+
+// followMedium sees to it that guests need the boot medium no longer, or have it back when it was pulled.
+func (d *dom0) followMedium(ctx context.Context) {
+	mode, err := toram.ParseMode(d.cmdline)
+	if err != nil {
+		d.log.Error("kernel parameter", "err", err)
+	}
+	medium := d.state.Snapshot().Host.Medium
+	if medium.Mount == "" || d.owners == nil {
+		return
+	}
+	manager := toram.New(toram.Config{
+		Mode: mode, Medium: medium, Needed: []string{boot.MediumKernel, boot.MediumGuests}, Dir: boot.NextMediumDir,
+		Kernel: toram.Linux{Reopen: d.owners.images.Reopen}, Ledger: d.owners.ledger,
+		Subscribe: d.state.Subscribe, Gone: d.awaitRemoval,
+		Find: func(ctx context.Context, dir string) (host.Medium, error) {
+			return d.searchMedium(ctx, dir, medium.File != "")
+		},
+		Users:  func() []string { return d.usersOf(boot.MediaMount, "") },
+		Others: d.usersOfPartitions, Tell: d.state.Tell, Log: d.log,
+	})
+	go manager.Run(ctx)
+}
+
+// awaitRemoval returns when a block device is taken away, or its disc is.
+func (d *dom0) awaitRemoval(ctx context.Context, device string) {
+	events, err := d.devices.Subscribe(ctx, func(e uevent.Event) bool {
+		return e.Subsystem == "block" && "/dev/"+e.DevName == device
+	})
+	if err != nil {
+		d.log.Error("storage", "err", err)
+		<-ctx.Done()
+		return
+	}
+	for e := range events {
+		optical := strings.HasPrefix(e.DevName, "sr")
+		if e.Action == "remove" || e.Action == "change" && optical && !media.IsThere(device) {
+			return
+		}
+	}
+}
+
+// usersOfPartitions lists the guests that use another partition of a device's disk, or a file on one.
+func (d *dom0) usersOfPartitions(device string) []string {
+	var names []string
+	for _, v := range d.state.Snapshot().Host.Volumes {
+		if v.Device != device && wholeDisk(v.Device) == wholeDisk(device) {
+			names = append(names, d.usersOf(v.Mount, v.Device)...)
+		}
+	}
+	return names
+}
+
+// wholeDisk is the directory in sysfs of the disk that a device is, or is a partition of.
+func wholeDisk(device string) string {
+	dir := realPath(filepath.Join("/sys/class/block", filepath.Base(device)))
+	if fileExists(filepath.Join(dir, "partition")) {
+		return filepath.Dir(dir)
+	}
+	return dir
+}

@@ -1,0 +1,289 @@
+// Package toram makes a host independent of its boot medium. What is needed of the medium is copied to memory, and the
+// copy takes its place under everything that runs; then the medium may be removed. Where memory does not suffice, the
+// package follows the medium: when it is pulled and plugged in again, it takes its own place in the same way.
+package toram
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/memory"
+)
+
+// Mode says whether the medium is copied: the values of boot.KeyToRAM.
+type Mode string
+
+// The modes.
+const (
+	Auto Mode = "auto" // once all guests have started, and if half of the memory that is left suffices
+	Yes  Mode = "yes"  // if there is memory for it
+	No   Mode = "no"
+)
+
+// ParseMode reads the value of boot.KeyToRAM, or that of boot.KeyToRAMShort, which alone means yes.
+func ParseMode(cmdline boot.Cmdline) (Mode, error) {
+	key := boot.KeyToRAM
+	if !cmdline.Has(key) {
+		key = boot.KeyToRAMShort
+	}
+	if cmdline[key] == string(Auto) {
+		return Auto, nil
+	}
+	yes, err := cmdline.Bool(key, false)
+	switch {
+	case err != nil:
+		return Auto, fmt.Errorf("kernel parameter %s=%s: want auto, yes or no", key, cmdline[key])
+	case !cmdline.Has(key):
+		return Auto, nil
+	case yes:
+		return Yes, nil
+	}
+	return No, nil
+}
+
+// Kernel is what is done to dom0's kernel.
+type Kernel interface {
+	// MountMemory mounts a memory file system for at most so many bytes.
+	MountMemory(dir string, bytes int64) error
+	// Unmount takes a mount away; what is in use in it stays until it is not.
+	Unmount(dir string) error
+	// Replace moves what is mounted at dir to target, in the place of what is mounted there and under everything that
+	// uses that: it has the same files, or those that are in use.
+	Replace(dir, target string) error
+	// Release waits until nobody has the block device in use, and says who has it still otherwise.
+	Release(ctx context.Context, device string) error
+}
+
+// Config is what a Manager works with. All fields are to be set.
+type Config struct {
+	Mode Mode
+	// Medium is where the medium was found at the boot.
+	Medium host.Medium
+	// Needed are the files and directories that are needed of it, relative to its root. Not all are on each medium.
+	Needed []string
+	// Dir is where the copy, or the medium when it comes back, is mounted before it takes the medium's place.
+	Dir    string
+	Kernel Kernel
+	Ledger *memory.Ledger
+	// Subscribe follows the host's state.
+	Subscribe func(context.Context) <-chan host.Update
+	// Gone returns when the device is taken away, or its disc is, or when ctx ends.
+	Gone func(ctx context.Context, device string)
+	// Find waits for the medium and mounts it at dir.
+	Find func(ctx context.Context, dir string) (host.Medium, error)
+	// Users lists the guests that use files of the medium. Others lists those that use other partitions of its disk.
+	Users  func() []string
+	Others func(device string) []string
+	Tell   func(host.Fact)
+	Log    *slog.Logger
+}
+
+// Manager follows the medium. One goroutine uses it.
+type Manager struct {
+	Config
+	refused string // why it was not copied, as it was told last
+}
+
+// New returns a Manager.
+func New(config Config) *Manager { return &Manager{Config: config} }
+
+// The time between two tries to copy the medium: there may be memory by then.
+const (
+	firstRetry = 30 * time.Second
+	lastRetry  = time.Hour
+)
+
+// Run follows the medium until it is in memory, or until ctx ends.
+func (m *Manager) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if m.present(ctx) || ctx.Err() != nil {
+			return
+		}
+		gone := m.Medium
+		gone.State, gone.Guests = host.MediumGone, m.Users()
+		m.Tell(gone)
+		m.leaveHost()
+		m.await(ctx)
+	}
+}
+
+// present tries to copy the medium for as long as it is there, and says whether it is in memory.
+func (m *Manager) present(ctx context.Context) bool {
+	ctx, gone := context.WithCancel(ctx)
+	defer gone()
+	go func() {
+		m.Gone(ctx, m.Medium.Device)
+		gone()
+	}()
+	if m.Mode == Auto {
+		awaitGuests(ctx, m.Subscribe(ctx))
+	}
+	for pause := firstRetry; m.Mode != No && ctx.Err() == nil; pause = min(2*pause, lastRetry) {
+		err := m.copy(ctx)
+		if err == nil {
+			return true
+		}
+		m.refuse(ctx, err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+	<-ctx.Done()
+	return false
+}
+
+// refuse tells why the medium was not copied, once.
+func (m *Manager) refuse(ctx context.Context, err error) {
+	if ctx.Err() != nil || err.Error() == m.refused {
+		return
+	}
+	again := errors.As(err, new(*memory.NoRoom)) && m.refused != "" // only the figures have changed
+	m.refused = err.Error()
+	if again {
+		return
+	}
+	needed := m.Medium
+	needed.Problem = err.Error()
+	m.Tell(needed)
+}
+
+// leaveHost unmounts the file system that has the medium as an ISO file. As long as that is in use, so is it.
+func (m *Manager) leaveHost() {
+	if m.Medium.HostDir == "" {
+		return
+	}
+	if err := m.Kernel.Unmount(m.Medium.HostDir); err != nil {
+		m.Log.Debug(boot.MsgMedium, "err", err)
+	}
+}
+
+// await waits for the medium to come back and puts it in its place.
+func (m *Manager) await(ctx context.Context) {
+	for pause := time.Second; ctx.Err() == nil; pause = min(2*pause, time.Minute) {
+		found, err := m.Find(ctx, m.Dir)
+		if err == nil {
+			if err = m.Kernel.Replace(m.Dir, m.Medium.Mount); err == nil {
+				found.Mount, m.refused = m.Medium.Mount, ""
+				m.Medium = found
+				m.Tell(found)
+				return
+			}
+			err = errors.Join(err, m.Kernel.Unmount(m.Dir))
+		}
+		if ctx.Err() == nil {
+			m.Log.Error(boot.MsgMedium, "err", err, "remedy", "put in the medium that this machine was booted from")
+			time.Sleep(pause)
+		}
+	}
+}
+
+// releaseLimit is how long those that have the medium open may take to let go of it.
+const releaseLimit = 10 * time.Second
+
+// copy copies the medium to memory and puts the copy in its place. When it fails, all is as before.
+func (m *Manager) copy(ctx context.Context) error {
+	start := time.Now()
+	root, err := os.OpenRoot(m.Medium.Mount)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	plan, err := measure(root, m.Needed)
+	if err != nil {
+		return err
+	}
+	files, err := m.reserve(ctx, plan.bytes)
+	if err != nil {
+		return err
+	}
+	err = m.fill(ctx, root, plan, files)
+	root.Close()
+	if err == nil {
+		if err = m.Kernel.Replace(m.Dir, m.Medium.Mount); err != nil {
+			err = errors.Join(err, m.Kernel.Unmount(m.Dir))
+		}
+	}
+	if err != nil {
+		files.Release()
+		return err
+	}
+	files.Settle()
+	m.leaveHost()
+	m.release(ctx, start)
+	return nil
+}
+
+// release waits until the medium is free and tells so.
+func (m *Manager) release(ctx context.Context, start time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, releaseLimit)
+	defer cancel()
+	copied := m.Medium
+	copied.State, copied.Took, copied.Guests = host.MediumInRAM, time.Since(start), m.Others(m.Medium.Device)
+	if err := m.Kernel.Release(ctx, m.Medium.Device); err != nil {
+		copied.Problem = err.Error()
+	}
+	m.Tell(copied)
+}
+
+// owner is the ledger's name for the copy.
+const owner = "boot medium (copy)"
+
+// reserve reserves memory for the copy.
+func (m *Manager) reserve(ctx context.Context, bytes int64) (*memory.Files, error) {
+	room, err := m.Ledger.RoomKiB(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if need := bytes >> 10; m.Mode == Auto && need <= room && need > room/2 {
+		return nil, fmt.Errorf("it takes %d MiB, which is more than half of the %d MiB that are free: "+
+			"%s=%s copies it all the same", need>>10+1, room>>10, boot.KeyToRAM, Yes)
+	}
+	files := m.Ledger.Files(owner)
+	return files, files.GrowInTime(ctx, bytes)
+}
+
+// quiet is how long no guest has to be on its way before all count as started: those of disks are found one by one.
+const quiet = 5 * time.Second
+
+// awaitGuests returns when all guests that are known have what they need.
+func awaitGuests(ctx context.Context, updates <-chan host.Update) {
+	calm := time.NewTimer(quiet)
+	defer calm.Stop()
+	for {
+		select {
+		case u, ok := <-updates:
+			if !ok {
+				return
+			}
+			if !settled(u.Snapshot) {
+				calm.Reset(quiet)
+			}
+		case <-calm.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// settled says that no guest is being started or fetched.
+func settled(s *host.Snapshot) bool {
+	for _, g := range s.Guests {
+		if g.Phase == host.Waiting || g.Phase == host.Creating || g.Phase == host.Restarting {
+			return false
+		}
+	}
+	for _, store := range s.Host.Stores {
+		if store.State == "found" || store.State == "fetching" {
+			return false
+		}
+	}
+	return s.Host.Ready
+}
