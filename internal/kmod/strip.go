@@ -48,8 +48,8 @@ func TrimSignature(file []byte) ([]byte, error) {
 // The image stays in dom0's RAM, which makes these megabytes count twice.
 var dropped = []string{".BTF", ".BTF.base", ".orc_unwind", ".orc_unwind_ip", ".comment"}
 
-// Strip makes a module smaller: it takes away the signature and the sections that loading does
-// not need, with their relocations. Section numbers stay as they are (a dropped section becomes
+// Strip makes a module smaller: it takes away the signature, the sections that loading does not need, with their
+// relocations, and the symbols that only the module itself uses. Section numbers stay as they are (a dropped section becomes
 // a null section), so that nothing else in the file has to change.
 func Strip(file []byte) ([]byte, error) {
 	file, err := TrimSignature(file)
@@ -63,7 +63,7 @@ func Strip(file []byte) ([]byte, error) {
 	if err := dropSections(file, header, sections); err != nil {
 		return nil, fmt.Errorf("strip module: %w", err)
 	}
-	if file, err = unnameLocals(file, header, sections); err != nil {
+	if file, err = dropSymbols(file, sections); err != nil {
 		return nil, fmt.Errorf("strip module: %w", err)
 	}
 	out, err := layOut(file, header, sections)
@@ -132,42 +132,6 @@ func dropSections(file []byte, header elf.Header64, sections []elf.Section64) er
 		}
 	}
 	return nil
-}
-
-// unnameLocals returns the file with symbols that only the module itself uses without their names. Loading goes by
-// their numbers; the kernel's stack traces pass over symbols without a name (find_kallsyms_symbol in
-// kernel/module/kallsyms.c) and count from the last one that has one.
-func unnameLocals(file []byte, header elf.Header64, sections []elf.Section64) ([]byte, error) {
-	at := slices.IndexFunc(sections, func(s elf.Section64) bool { return elf.SectionType(s.Type) == elf.SHT_SYMTAB })
-	if at < 0 || sections[at].Link == uint32(header.Shstrndx) {
-		return file, nil
-	}
-	table := sections[at]
-	if int64(table.Link) >= int64(len(sections)) || elf.SectionType(sections[table.Link].Type) != elf.SHT_STRTAB {
-		return nil, errors.New("no symbol names")
-	}
-	names := &sections[table.Link]
-	old := file[names.Off : names.Off+names.Size]
-	file = slices.Clone(file)
-	kept := []byte{0}
-	symbols := file[table.Off : table.Off+table.Size]
-	for ; len(symbols) >= elf.Sym64Size; symbols = symbols[elf.Sym64Size:] {
-		symbol := symbols[:elf.Sym64Size]
-		name := uint64(binary.LittleEndian.Uint32(symbol))
-		if name >= uint64(len(old)) {
-			return nil, errors.New("a symbol's name lies outside the names")
-		}
-		text, _, _ := bytes.Cut(old[name:], []byte{0})
-		at := 0
-		if elf.ST_BIND(symbol[4]) != elf.STB_LOCAL && len(text) > 0 {
-			at = len(kept)
-			kept = append(append(kept, text...), 0)
-		}
-		binary.LittleEndian.PutUint32(symbol, uint32(at))
-	}
-	// The old table, which layOut leaves behind, may be the smaller one: linkers let names share their ends.
-	names.Off, names.Size = uint64(len(file)), uint64(len(kept))
-	return append(file, kept...), nil
 }
 
 // layOut writes the sections one after another in the order they had in file, each aligned as
