@@ -49,8 +49,8 @@ func TrimSignature(file []byte) ([]byte, error) {
 var dropped = []string{".BTF", ".BTF.base", ".orc_unwind", ".orc_unwind_ip", ".comment"}
 
 // Strip makes a module smaller: it takes away the signature, the sections that loading does not need, with their
-// relocations, and the symbols that only the module itself uses. Section numbers stay as they are (a dropped section becomes
-// a null section), so that nothing else in the file has to change.
+// relocations, and the symbols that only the module itself uses. Section numbers stay as they are (a dropped section
+// becomes a null section), so that nothing else in the file has to change.
 func Strip(file []byte) ([]byte, error) {
 	file, err := TrimSignature(file)
 	if err != nil {
