@@ -55,7 +55,7 @@ func (Linux) Create(name, uuid string, table []devmapper.Target, readOnly bool) 
 }
 
 func (Linux) Replace(name string, table []devmapper.Target) error {
-	return devmapper.Replace(name, table)
+	return devmapper.Replace(name, table, false)
 }
 
 func (Linux) Remove(name string) error { return devmapper.Remove(name) }
