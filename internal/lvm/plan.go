@@ -193,9 +193,9 @@ func (p *planner) forget(made int) {
 	p.volumes, p.made = p.volumes[:made], p.made[:made]
 }
 
-// problems lists what is wrong, one line for each reason.
+// problems lists what is wrong, one line for each reason, and as many lines as anyone would read.
 func (p *planner) problems() []string {
-	const most = 6
+	const most, mostLines = 6, 20
 	lines := slices.Clone(p.notes)
 	for _, reason := range p.reasons {
 		names := p.left[reason]
@@ -204,6 +204,9 @@ func (p *planner) problems() []string {
 			text += fmt.Sprintf(" and %d more", len(names)-most)
 		}
 		lines = append(lines, fmt.Sprintf("%s left out: %s", text, reason))
+	}
+	if more := len(lines) - mostLines; more > 0 {
+		lines = append(lines[:mostLines], fmt.Sprintf("%d more things are wrong with it", more))
 	}
 	return lines
 }
@@ -258,6 +261,12 @@ func (p *planner) build(l *logical, depth int) outcome {
 
 func (p *planner) add(name string, v Volume) {
 	p.volumes, p.made = append(p.volumes, v), append(p.made, name)
+}
+
+// IsPart says whether a device mapper's UUID is that of a part of a logical volume, which nobody should look into: it
+// may have one of two stripes of a file system.
+func IsPart(uuid string) bool {
+	return strings.HasPrefix(uuid, "LVM-") && len(uuid) > len("LVM-")+2*idSize
 }
 
 // maxName is what device mapper has room for.

@@ -230,6 +230,28 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// TestThousandVolumes has a group with a thousand volumes, and a thousand ways in which volumes are wrong.
+func TestThousandVolumes(t *testing.T) {
+	good, bad := "", ""
+	for i := range 1000 {
+		good += lv(fmt.Sprint("lv", i), "VISIBLE", linear(0, 1, "pv0", i))
+		bad += lv(fmt.Sprint("lv", i), "VISIBLE", linear(0, 1, fmt.Sprint("none", i), 0))
+	}
+	plan := func(lvs string) ([]Volume, []string) {
+		d := write("a", strings.Replace(text(with(lvs)), "pe_count = 27", "pe_count = 1000", 1))
+		pv := read(t, "/dev/sda", d, d.size)
+		pv.sectors = 1 << 30
+		return Plan([]*PV{pv})
+	}
+	if volumes, problems := plan(good); len(volumes) != 1000 || len(problems) > 0 {
+		t.Errorf("%d volumes, %q", len(volumes), problems)
+	}
+	volumes, problems := plan(bad)
+	if len(volumes) > 0 || len(problems) != 21 || !strings.Contains(problems[20], "980 more") {
+		t.Errorf("%d volumes, %q", len(volumes), problems)
+	}
+}
+
 // TestDescriptionsThatAreRefused are wrong as a whole: the physical volume counts as one without metadata.
 func TestDescriptionsThatAreRefused(t *testing.T) {
 	replace := func(old, new string) string {

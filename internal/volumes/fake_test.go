@@ -201,7 +201,7 @@ type bench struct {
 	clock    time.Time
 	due      []time.Time
 	wakes    []func()
-	volumes  []string // titles of what is there
+	lost     []string // names of what was told to be lost, since that was last looked at
 	problems []string // since they were last looked at
 	modules  []string
 }
@@ -209,11 +209,8 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	b := &bench{t: t, kernel: newFakeKernel(), fixtures: fixtures(t), clock: time.Unix(1e9, 0)}
 	b.Assembler = newAssembler(Config{
-		Load: func(module string) error { b.modules = append(b.modules, module); return nil },
-		Came: func(v Volume) { b.volumes = append(b.volumes, v.Title) },
-		Left: func(v Volume) {
-			b.volumes = slices.DeleteFunc(b.volumes, func(title string) bool { return title == v.Title })
-		},
+		Load:    func(module string) error { b.modules = append(b.modules, module); return nil },
+		Lost:    func(device string) { b.lost = append(b.lost, b.kernel.paths[device]) },
 		Problem: func(sentence string) { b.problems = append(b.problems, sentence) },
 	}, b.kernel)
 	b.now = func() time.Time { return b.clock }
@@ -234,12 +231,12 @@ func (b *bench) plug(path, fixture string) {
 	if strings.HasPrefix(fixture, "pv") || strings.HasPrefix(fixture, "wrapped") {
 		content = "LVM2_member"
 	}
-	b.Found(path, content)
+	b.found(path, content)
 }
 
 func (b *bench) pull(path string) {
 	delete(b.kernel.disks, path)
-	b.Gone(path)
+	b.gone(path)
 }
 
 // wait lets time pass.
@@ -257,10 +254,30 @@ func (b *bench) wait(d time.Duration) {
 	}
 }
 
+// volumes are the titles of what is there for others.
+func (a *Assembler) volumes() []string {
+	var titles []string
+	for _, v := range a.active {
+		if !v.hidden {
+			titles = append(titles, v.title)
+		}
+	}
+	return titles
+}
+
+// expectLost compares what was told to have lost its disks.
+func (b *bench) expectLost(names string) {
+	b.t.Helper()
+	if got := strings.Join(b.lost, " "); got != names {
+		b.t.Errorf("lost %q, want %q", got, names)
+	}
+	b.lost = nil
+}
+
 // expect compares what there is with what is wanted.
 func (b *bench) expect(volumes string, problems ...string) {
 	b.t.Helper()
-	if got := strings.Join(b.volumes, " "); got != volumes {
+	if got := strings.Join(b.volumes(), " "); got != volumes {
 		b.t.Errorf("there is %q, want %q", got, volumes)
 	}
 	matches := len(b.problems) == len(problems)

@@ -178,18 +178,16 @@ type real struct {
 	*Assembler
 	t        *testing.T
 	forward  time.Duration
-	volumes  map[string]Volume
 	problems []string
 }
 
 func newReal(t *testing.T) *real {
-	r := &real{t: t, volumes: map[string]Volume{}}
-	r.Assembler = New(Config{
+	r := &real{t: t}
+	r.Assembler = newAssembler(Config{
 		Load:    func(string) error { return nil },
-		Came:    func(v Volume) { r.volumes[v.Title] = v },
-		Left:    func(v Volume) { delete(r.volumes, v.Title) },
+		Lost:    func(string) {},
 		Problem: func(sentence string) { r.problems = append(r.problems, sentence) },
-	})
+	}, linux{})
 	r.now = func() time.Time { return time.Now().Add(r.forward) }
 	r.after = func(time.Duration, func()) {}
 	return r
@@ -197,17 +195,15 @@ func newReal(t *testing.T) *real {
 
 // wait lets time pass.
 func (r *real) wait() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.forward += time.Minute
 	r.reconcile()
 }
 
-// gone takes devices out and makes sure that nothing is left of what was made of them.
-func (r *real) gone(devices ...string) {
+// pull takes devices out and makes sure that nothing is left of what was made of them.
+func (r *real) pull(devices ...string) {
 	r.t.Helper()
 	for _, d := range devices {
-		r.Gone(d)
+		r.gone(d)
 	}
 	for _, v := range r.active {
 		r.t.Errorf("%s is left over", v.name)
@@ -232,11 +228,13 @@ func (r *real) gone(devices ...string) {
 
 func (r *real) device(title string) string {
 	r.t.Helper()
-	v, ok := r.volumes[title]
-	if !ok {
-		r.t.Errorf("%s is not there: %v, %q", title, r.volumes, r.problems)
+	for _, v := range r.active {
+		if v.title == title && !v.hidden {
+			return v.device
+		}
 	}
-	return v.Device
+	r.t.Errorf("%s is not there: %v, %q", title, r.volumes(), r.problems)
+	return ""
 }
 
 func TestKernelArrays(t *testing.T) {
@@ -277,14 +275,14 @@ func TestKernelArrays(t *testing.T) {
 				r := newReal(t)
 				for j, device := range d.devices {
 					if !slices.Contains(without, j) {
-						r.Found(device, "linux_raid_member")
+						r.found(device, "linux_raid_member")
 					}
 				}
 				r.wait()
 				if device := r.device(name); device != "" {
 					compare(t, device, content)
 				}
-				r.gone(d.devices...)
+				r.pull(d.devices...)
 			}
 			d.untouched()
 		})
@@ -317,10 +315,10 @@ func TestKernelLinearArray(t *testing.T) {
 	d.seal()
 	r := newReal(t)
 	for _, device := range d.devices {
-		r.Found(device, "linux_raid_member")
+		r.found(device, "linux_raid_member")
 	}
 	compare(t, r.device("md_raid0_uneq"), content)
-	r.gone(d.devices...)
+	r.pull(d.devices...)
 	d.untouched()
 }
 
@@ -350,13 +348,13 @@ func TestKernelStaleMember(t *testing.T) {
 	tool(t, "mdadm", "--stop", "/dev/md9")
 	d.seal()
 	r := newReal(t)
-	r.Found(d.devices[0], "linux_raid_member")
+	r.found(d.devices[0], "linux_raid_member")
 	r.wait()
 	compare(t, r.device("md_stale"), old)
-	r.Found(d.devices[1], "linux_raid_member")
+	r.found(d.devices[1], "linux_raid_member")
 	r.wait()
 	compare(t, r.device("md_stale"), fresh)
-	r.gone(d.devices...)
+	r.pull(d.devices...)
 	d.untouched()
 }
 
@@ -445,39 +443,36 @@ func TestKernelVolumes(t *testing.T) {
 
 	r := newReal(t)
 	for _, device := range d.devices {
-		r.Found(device, "LVM2_member")
+		r.found(device, "LVM2_member")
 	}
 	r.wait()
 	t.Logf("problems: %q", r.problems)
-	if len(r.problems) != 3 || len(r.volumes) != len(contents) {
-		t.Errorf("%d volumes, problems %q", len(r.volumes), r.problems)
+	if len(r.problems) != 3 || len(r.volumes()) != len(contents) {
+		t.Errorf("%d volumes, problems %q", len(r.volumes()), r.problems)
 	}
 	for name, content := range contents {
 		compare(t, r.device("vg-t/"+name), content)
 	}
-	for _, title := range []string{"vg-t/raid5", "vg-t/raid1"} {
-		t.Logf("%s: %+v", title, r.volumes[title])
-	}
-	r.gone(d.devices...)
+	r.pull(d.devices...)
 	d.untouched()
 
 	for missing := range d.devices {
 		r := newReal(t)
 		for i, device := range d.devices {
 			if i != missing {
-				r.Found(device, "LVM2_member")
+				r.found(device, "LVM2_member")
 			}
 		}
 		r.wait()
 		for name, content := range contents {
-			if v, ok := r.volumes["vg-t/"+name]; ok {
-				compare(t, v.Device, content)
+			if slices.Contains(r.volumes(), "vg-t/"+name) {
+				compare(t, r.device("vg-t/"+name), content)
 			} else if strings.HasPrefix(name, "raid") && name != "raid0" {
 				t.Errorf("without disk %d there is no %s: %q", missing, name, r.problems)
 			}
 		}
-		t.Logf("without disk %d: %d volumes", missing, len(r.volumes))
-		r.gone(d.devices...)
+		t.Logf("without disk %d: %d volumes", missing, len(r.volumes()))
+		r.pull(d.devices...)
 	}
 	d.untouched()
 }
@@ -497,7 +492,7 @@ func TestKernelPulledDisk(t *testing.T) {
 	d.seal()
 	r := newReal(t)
 	for _, device := range d.devices {
-		r.Found(device, "LVM2_member")
+		r.found(device, "LVM2_member")
 	}
 	device := r.device("pulled/guest")
 	guest, err := os.Open(device)
@@ -505,7 +500,7 @@ func TestKernelPulledDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer guest.Close()
-	r.Gone(d.devices[1])
+	r.gone(d.devices[1])
 	if len(r.problems) != 1 || !strings.Contains(r.problems[0], "pulled/guest is in use") {
 		t.Errorf("problems %q", r.problems)
 	}
@@ -514,13 +509,13 @@ func TestKernelPulledDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer loopdev.Detach(again)
-	r.Found(again, "LVM2_member")
+	r.found(again, "LVM2_member")
 	if r.device("pulled/guest") != device {
 		t.Error("it is another device")
 	}
 	compare(t, device, content)
 	guest.Close()
-	r.gone(d.devices[0], again)
+	r.pull(d.devices[0], again)
 	d.untouched()
 }
 
@@ -541,14 +536,14 @@ func TestKernelVolumesOnArray(t *testing.T) {
 	d.seal()
 	r := newReal(t)
 	for _, device := range d.devices {
-		r.Found(device, "LVM2_member") // what is at their beginning
+		r.found(device, "LVM2_member") // what is at their beginning
 	}
 	array := r.device("md_base")
-	r.Found(array, "LVM2_member")
+	r.found(array, "LVM2_member")
 	compare(t, r.device("upper/root"), content)
-	r.Gone(d.devices[0])
+	r.gone(d.devices[0])
 	compare(t, r.device("upper/root"), content)
-	r.gone(d.devices[1])
+	r.pull(d.devices[1])
 	d.untouched()
 }
 
@@ -575,7 +570,7 @@ func TestKernelPartitionedArray(t *testing.T) {
 	d.seal()
 	r := newReal(t)
 	for _, device := range d.devices {
-		r.Found(device, "linux_raid_member")
+		r.found(device, "linux_raid_member")
 	}
 	device := r.device("md_7")
 	if file, err = os.Open(device); err != nil { // as whoever looks what it holds does
@@ -583,7 +578,7 @@ func TestKernelPartitionedArray(t *testing.T) {
 	}
 	file.Close()
 	compare(t, device+"p1", content[1<<20:][:2<<20])
-	r.gone(d.devices...)
+	r.pull(d.devices...)
 	d.untouched()
 }
 
@@ -598,5 +593,5 @@ func TestKernelRefusesArrays(t *testing.T) {
 	if _, err := md.Start("md_rw", md.Geometry{Level: md.RAID1, Disks: 1}, d.devices); err == nil {
 		t.Error("an array that would be written to")
 	}
-	newReal(t).gone()
+	newReal(t).pull()
 }

@@ -133,16 +133,6 @@ func (m *member) ReadAt(p []byte, at int64) (int, error) {
 	return disk.ReadAt(p, at)
 }
 
-// holds says whether device is one of the member's loop devices.
-func (m *member) holds(device string) bool {
-	for _, h := range m.loops {
-		if h.loop.Name() == device {
-			return true
-		}
-	}
-	return false
-}
-
 // close lets go of the disk.
 func (m *member) close() {
 	m.release()

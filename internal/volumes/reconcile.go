@@ -1,15 +1,14 @@
 package volumes
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/zerodisc/zerodisc/internal/devmapper"
 	"github.com/zerodisc/zerodisc/internal/md"
-	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // active is a node that was made.
@@ -19,6 +18,7 @@ type active struct {
 	from   []*member // whose parts its sources are; nil for a node, or one that is missing
 	below  []string  // devices of the nodes that it is made of
 	height int       // arrays made of arrays
+	lost   bool      // its disks have gone, and this was told
 }
 
 // reconcile takes down what is not to be any more, makes what is, and tells what is wrong.
@@ -67,9 +67,7 @@ func (a *Assembler) wake(after time.Duration) {
 	}
 	a.waking = true
 	a.after(after, func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.waking = false
+		a.waking, a.busy = false, min(2*a.busy, maxBusyPause)
 		a.reconcile()
 	})
 }
@@ -79,32 +77,33 @@ func (a *Assembler) wake(after time.Duration) {
 func (a *Assembler) takeDown(wanted map[string]*node) (problems []string) {
 	for i := len(a.active) - 1; i >= 0; i-- {
 		v := a.active[i]
-		if a.keeps(v, wanted[v.name]) {
+		want := wanted[v.name]
+		if a.keeps(v, want) {
+			v.lost = false
 			continue
 		}
+		if want == nil && !v.hidden && !v.lost {
+			v.lost = true
+			a.config.Lost(v.device)
+		}
 		if a.used(v) {
-			if wanted[v.name] != nil {
+			if want != nil {
 				problems = append(problems, v.title+" goes on without disks that came later")
 			}
 			continue
 		}
 		err := a.remove(v)
 		switch {
-		case errors.Is(err, errBusy):
-			a.wake(busyPause)
-			if !v.hidden {
-				problems = append(problems, a.stuck(v, wanted[v.name]))
-			}
-			continue
-		case err != nil:
+		case err == nil:
+			a.active = slices.Delete(a.active, i, i+1)
+			a.drop(v.device) // what is on it has gone with it
+		case !errors.Is(err, errBusy):
 			problems = append(problems, sentence(err))
-			continue
-		}
-		left := a.volume(v)
-		a.active = slices.Delete(a.active, i, i+1)
-		a.drop(v.device) // what is on it has gone with it
-		if !v.hidden {
-			a.config.Left(left)
+		default:
+			a.wake(a.busy)
+			if want != nil && !v.hidden {
+				problems = append(problems, v.title+" is in use; disks that came later are taken in when it is not")
+			}
 		}
 	}
 	return problems
@@ -118,18 +117,6 @@ func (a *Assembler) remove(v *active) error {
 		return a.kernel.stopArray(v.device)
 	}
 	return a.kernel.removeTable(v.name)
-}
-
-// stuck says what is wrong with a volume that is in use.
-func (a *Assembler) stuck(v *active, wanted *node) string {
-	if wanted == nil {
-		lost := slices.DeleteFunc(a.volume(v).Members, func(device string) bool { return a.member(device) != nil })
-		if len(lost) == 0 {
-			return v.title + " is in use, and is not what it was on the disk"
-		}
-		return fmt.Sprintf("%s is in use, and has lost %s", v.title, printable.Line(strings.Join(lost, ", ")))
-	}
-	return fmt.Sprintf("%s is in use; disks that came later are taken in when it is not", v.title)
 }
 
 // used says whether other nodes are made of one.
@@ -169,6 +156,7 @@ func (a *Assembler) source(name string) *member {
 
 // make makes what is wanted and not there, and says what failed.
 func (a *Assembler) make(nodes []*node, patient bool) (problems []string) {
+	tooMany := ""
 	for _, n := range nodes {
 		at := slices.IndexFunc(a.active, func(v *active) bool { return v.name == n.name })
 		var err error
@@ -177,13 +165,17 @@ func (a *Assembler) make(nodes []*node, patient bool) (problems []string) {
 			err = a.refresh(a.active[at], n)
 		case n.degraded && !patient:
 		case len(a.active) >= maxActive:
-			err = fmt.Errorf("there are %d volumes already", maxActive)
+			tooMany = cmp.Or(tooMany, n.title)
 		case a.ready(n):
 			err = a.add(n)
 		}
 		if err != nil {
 			problems = append(problems, fmt.Sprintf("%s cannot be made: %s", n.title, sentence(err)))
 		}
+	}
+	if tooMany != "" {
+		problems = append(problems, fmt.Sprintf("%s and what follows it are left out: %d volumes are there already",
+			tooMany, maxActive))
 	}
 	return problems
 }
@@ -239,9 +231,6 @@ func (a *Assembler) add(n *node) error {
 		return err
 	}
 	a.active = append(a.active, v)
-	if !n.hidden {
-		a.config.Came(a.volume(v))
-	}
 	return nil
 }
 
@@ -307,25 +296,4 @@ func (a *Assembler) refresh(v *active, wanted *node) error {
 		return err
 	}
 	return a.kernel.loadTable(v.name, v.targets(paths))
-}
-
-// volume describes what was made.
-func (a *Assembler) volume(v *active) Volume {
-	var members []string
-	var gather func(v *active)
-	gather = func(v *active) {
-		for _, m := range v.from {
-			if m != nil && !m.owned {
-				members = append(members, m.device)
-			}
-		}
-		for _, device := range v.below {
-			if owner := a.owner(device); owner != nil {
-				gather(owner)
-			}
-		}
-	}
-	gather(v)
-	slices.Sort(members)
-	return Volume{Device: v.device, Title: v.title, Members: slices.Compact(members)}
 }

@@ -3,6 +3,7 @@
 package volumes
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,28 +13,19 @@ import (
 	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
-// Volume is a block device that was assembled.
-type Volume struct {
-	Device  string   // "/dev/dm-3", "/dev/md_home"
-	Title   string   // for people: "vg/lv", which /dev has as well; "md_home"
-	Members []string // the devices that its bytes are on, as Found was told
-}
-
-// Config says what an Assembler works with. The functions are called one at a time, and must not wait for the
-// Assembler.
+// Config says what an Assembler works with. Run calls the functions, one at a time.
 type Config struct {
 	Load    func(module string) error // has the kernel load a module
-	Came    func(Volume)
-	Left    func(Volume)
-	Problem func(sentence string) // printable; each once, for as long as it lasts
+	Lost    func(device string)       // an assembled device has lost its disks: whoever can is to let go of it
+	Problem func(sentence string)     // printable; each once, for as long as it lasts
 }
 
 // patience is how long nothing new must have come before what is incomplete is taken as it is. A disk that lags
 // behind may be the one that knows that the others are out of date.
 const patience = 5 * time.Second
 
-// busyPause is the time between two looks whether what has lost its disks is still in use.
-const busyPause = 2 * time.Second
+// Times between two looks whether what has lost its disks is still in use; they grow.
+const busyPause, maxBusyPause = time.Second, time.Minute
 
 // Limits: each device costs the kernel some 100 KB, and metadata are kept in memory.
 const (
@@ -43,53 +35,97 @@ const (
 	maxHeight   = 2        // arrays made of arrays
 )
 
-// Assembler keeps what is assembled in step with the disks that come and go.
+// Assembler keeps what is assembled in step with the disks that come and go. All but its inbox belongs to the
+// goroutine in Run.
 type Assembler struct {
 	config Config
 	kernel kernel
 	now    func() time.Time
-	after  func(time.Duration, func()) // time.AfterFunc
+	after  func(time.Duration, func()) // calls a function later, in Run
 
-	mu      sync.Mutex
-	members []*member // in the order in which they came
-	active  []*active // in the order in which they were made
-	changed time.Time // when a member came last
-	waking  bool      // a look is due
+	members []*member     // in the order in which they came
+	active  []*active     // in the order in which they were made
+	changed time.Time     // when a member came last
+	waking  bool          // a look is due
+	busy    time.Duration // until the next look at what is in use
 	loaded  map[string]bool
 	refused map[string]string // devices that are left alone, and why
 	told    map[string]bool   // problems
+
+	inbox inbox
 }
 
 // New returns an assembler that has seen no disks.
 func New(config Config) *Assembler {
-	return newAssembler(config, linux{})
+	a := newAssembler(config, linux{})
+	a.after = func(d time.Duration, f func()) { time.AfterFunc(d, func() { a.inbox.put(f) }) }
+	return a
 }
 
 func newAssembler(config Config, k kernel) *Assembler {
 	return &Assembler{
-		config: config, kernel: k, now: time.Now,
-		after:  func(d time.Duration, f func()) { time.AfterFunc(d, f) },
-		loaded: map[string]bool{}, refused: map[string]string{}, told: map[string]bool{},
+		config: config, kernel: k, now: time.Now, loaded: map[string]bool{}, refused: map[string]string{},
+		told: map[string]bool{}, busy: busyPause, inbox: inbox{full: make(chan struct{}, 1)},
 	}
 }
 
-// Found takes in a block device that has come or changed. content is what it holds, as blkid(8) calls it: of interest
-// are LVM2_member and those ending in _raid_member. It reads the device, so it may take as long as that does.
-func (a *Assembler) Found(device, content string) {
+// Run assembles until ctx ends. A disk that does not answer holds up what is made of others, and nothing else.
+func (a *Assembler) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		select {
+		case <-a.inbox.full:
+			for _, do := range a.inbox.take() {
+				do()
+			}
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Found takes in a block device that has come or changed; it waits for nothing. content is what it holds, as
+// blkid(8) calls it: of interest are LVM2_member and those ending in _raid_member.
+func (a *Assembler) Found(device, content string) { a.inbox.put(func() { a.found(device, content) }) }
+
+// Gone takes a device out that has left; it waits for nothing. What cannot do without it is taken down, once
+// nobody uses it.
+func (a *Assembler) Gone(device string) { a.inbox.put(func() { a.gone(device) }) }
+
+// inbox has what is to be done. Whoever puts something into it must never wait.
+type inbox struct {
+	full chan struct{}
+	mu   sync.Mutex
+	todo []func()
+}
+
+func (i *inbox) put(do func()) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.todo = append(i.todo, do)
+	select {
+	case i.full <- struct{}{}:
+	default:
+	}
+}
+
+func (i *inbox) take() []func() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	todo := i.todo
+	i.todo = nil
+	return todo
+}
+
+func (a *Assembler) found(device, content string) {
+	a.busy = busyPause
 	if !relevant(content) {
-		a.Gone(device)
+		a.gone(device)
 		return
 	}
-	owned, internal, why := a.place(device)
-	if internal {
-		return
-	}
+	owned, why := a.place(device)
 	var m *member
 	if why == "" {
 		m, why = readMember(a.kernel, device, content, owned)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	delete(a.refused, device)
 	if old := a.member(device); old != nil && m != nil && old.same(m) {
 		m.close()
@@ -119,23 +155,18 @@ func relevant(content string) bool {
 	return content == "LVM2_member" || strings.HasSuffix(content, "_raid_member")
 }
 
-// place says whether a device is one of the assembled ones, or only a part of those, and why others must not be made
-// of it.
-func (a *Assembler) place(device string) (owned, internal bool, why string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+// place says whether a device is one of the assembled ones, and why others must not be made of it.
+func (a *Assembler) place(device string) (owned bool, why string) {
 	v := a.owner(device)
 	switch {
-	case a.internal(device):
-		return true, true, ""
 	case v == nil:
-		return false, false, ""
+		return false, ""
 	case strings.HasPrefix(v.uuid, "LVM-"):
-		return true, false, "it is in the logical volume " + v.title + ", so it is a guest's own business"
+		return true, "it is in the logical volume " + v.title + ", so it is a guest's own business"
 	case v.height >= maxHeight:
-		return true, false, "too many arrays are made of each other"
+		return true, "too many arrays are made of each other"
 	}
-	return true, false, ""
+	return true, ""
 }
 
 // take adds a member, unless there are too many.
@@ -156,10 +187,8 @@ func (a *Assembler) take(m *member, why string) string {
 	return why
 }
 
-// Gone takes a device out that has left. What cannot do without it is taken down, once nobody uses it.
-func (a *Assembler) Gone(device string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+func (a *Assembler) gone(device string) {
+	a.busy = busyPause
 	_, known := a.refused[device]
 	delete(a.refused, device)
 	if a.drop(device) || known {
@@ -178,19 +207,6 @@ func (a *Assembler) drop(device string) bool {
 		return true
 	})
 	return len(a.members) < before
-}
-
-// Internal says whether a block device is only a part of volumes, so that nobody should look into it: it may hold
-// one copy of a file system, or the first stripe of it. It waits for what is being assembled.
-func (a *Assembler) Internal(device string) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.internal(device)
-}
-
-func (a *Assembler) internal(device string) bool {
-	return slices.ContainsFunc(a.members, func(m *member) bool { return m.holds(device) }) ||
-		slices.ContainsFunc(a.active, func(v *active) bool { return v.device == device && v.hidden })
 }
 
 // member returns the member on a device.
