@@ -28,8 +28,9 @@ const (
 	storesNone     = "none"
 )
 
-// followStorage looks for guests on the machine's disks, for as long as it runs.
-func (d *dom0) followStorage(ctx context.Context, autostart bool) {
+// followStorage looks for guests on the machine's disks, for as long as it runs. They start once turn is closed; the
+// medium's, which are first, may have disks there.
+func (d *dom0) followStorage(ctx context.Context, autostart bool, turn <-chan struct{}) {
 	which := d.stores()
 	if which == storesNone || d.devices == nil {
 		return
@@ -55,6 +56,7 @@ func (d *dom0) followStorage(ctx context.Context, autostart bool) {
 		Kernel: storage.Linux{}, Assembler: assembler, Dir: boot.MediaDir, Skip: d.isMedium(),
 		StartAll: which == storesAll,
 		Start: func(ctx context.Context, found []*guests.Guest) {
+			<-turn
 			if autostart {
 				d.owners.controller.Start(ctx, found)
 			}

@@ -15,9 +15,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/devmapper"
@@ -113,6 +116,17 @@ func (m *Manager) Prepare(ctx context.Context, spec *guests.Resolved) (*Set, err
 	}
 	s.watch()
 	return s, nil
+}
+
+// Lacks says whether a device that the guest's configuration names is not there; it may yet come.
+func (m *Manager) Lacks(spec *guests.Resolved) bool {
+	return slices.ContainsFunc(spec.Disks, func(d guests.Disk) bool {
+		if !strings.HasPrefix(d.Target, "/dev/") {
+			return false
+		}
+		_, err := m.Kernel.IsBlock(d.Target)
+		return errors.Is(err, fs.ErrNotExist)
+	})
 }
 
 // plan is what has to be done for one disk.
