@@ -315,7 +315,8 @@ func TestLateDisk(t *testing.T) {
 		}
 		w.kernel.Plug("/dev/vg/late")
 		w.settle(3 * time.Second)
-		if now := w.State.Snapshot(); now.Live("late").Phase != host.Running || now.Live("never").Phase != host.Waiting {
+		now := w.State.Snapshot()
+		if now.Live("late").Phase != host.Running || now.Live("never").Phase != host.Waiting {
 			t.Errorf("%+v", now.Guests)
 		}
 		w.settle(diskPatience)

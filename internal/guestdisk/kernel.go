@@ -38,6 +38,16 @@ func (Linux) IsBlock(path string) (bool, error) {
 	return info.Mode()&os.ModeDevice != 0 && info.Mode()&os.ModeCharDevice == 0, nil
 }
 
+func (Linux) ReadOnly(device string) (bool, error) {
+	file, err := os.Open(device)
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	value, err := unix.IoctlGetInt(int(file.Fd()), unix.BLKROGET)
+	return value != 0, err
+}
+
 func (Linux) InMemory(path string) (bool, error) {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() {

@@ -96,6 +96,9 @@ func (k *Kernel) IsBlock(path string) (bool, error) {
 	return false, err
 }
 
+// ReadOnly looks at the name.
+func (k *Kernel) ReadOnly(device string) (bool, error) { return strings.HasPrefix(device, "/dev/vg/"), nil }
+
 // InMemory looks into Memory.
 func (k *Kernel) InMemory(path string) (bool, error) {
 	in := func(dir string) bool { return strings.HasPrefix(path, dir+"/") }
