@@ -3,6 +3,7 @@ package lvm
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -438,5 +439,31 @@ func FuzzLabel(f *testing.F) {
 		}
 		volumes, _ := Plan([]*PV{pv})
 		checkVolumes(t, volumes, 16384)
+	})
+}
+
+// FuzzParts has foreign bytes in place of what the driver keeps of each part of an array.
+func FuzzParts(f *testing.F) {
+	disks, _ := fixtures(f)
+	var pvs []*PV
+	for i := range 4 {
+		name := fmt.Sprint("pv.", i)
+		pvs = append(pvs, read(f, name, disks[name], disks[name].size))
+	}
+	places := map[int64]disk{}
+	for _, d := range disks {
+		for at, piece := range d.pieces {
+			if strings.HasPrefix(string(piece), partMagic) {
+				places[at] = d
+				f.Add(slices.Clone(piece))
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for at, d := range places {
+			d.pieces[at] = append([]byte(partMagic), b[min(len(b), len(partMagic)):]...)
+		}
+		volumes, _ := Plan(pvs)
+		checkVolumes(t, volumes, 1<<21)
 	})
 }

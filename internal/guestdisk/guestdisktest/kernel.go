@@ -97,7 +97,9 @@ func (k *Kernel) IsBlock(path string) (bool, error) {
 }
 
 // ReadOnly looks at the name.
-func (k *Kernel) ReadOnly(device string) (bool, error) { return strings.HasPrefix(device, "/dev/vg/"), nil }
+func (k *Kernel) ReadOnly(device string) (bool, error) {
+	return strings.HasPrefix(device, "/dev/vg/"), nil
+}
 
 // InMemory looks into Memory.
 func (k *Kernel) InMemory(path string) (bool, error) {
