@@ -71,6 +71,9 @@ const (
 // CopyOnWriteUUID begins the device mapper's UUID of a guest's disk that reads from one device and writes to another.
 const CopyOnWriteUUID = "ZERODISC-COW-"
 
+// ArrayInVolume begins the name of a RAID array that only a logical volume is made of.
+const ArrayInVolume = "md_lvm:"
+
 // Xenstore keys by which dom0 and a zerodisc guest tell each other things, relative to the guest's
 // directory in the store.
 const (

@@ -35,14 +35,16 @@ func (d *dom0) guestMachine() guests.Machine {
 	}
 }
 
-// startGuests starts every guest of this machine's stores that fits. Those of web servers follow in the
-// background.
+// startGuests starts every guest of this machine's stores that fits. Those of its disks and of web servers follow in
+// the background.
 func (d *dom0) startGuests(ctx context.Context) error {
 	if d.owners == nil {
 		return errors.New("xen does not run")
 	}
 	auto, err := d.cmdline.Bool(boot.KeyAutostart, true)
-	defer d.followStorage(ctx, auto)
+	turn := make(chan struct{})
+	defer close(turn)
+	d.followStorage(ctx, auto, turn)
 	if err != nil || !auto {
 		return err
 	}

@@ -14,8 +14,11 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/lvm"
 	"github.com/zerodisc/zerodisc/internal/storage"
 	"github.com/zerodisc/zerodisc/internal/uevent"
+	"github.com/zerodisc/zerodisc/internal/volumes"
 )
 
 // Values of boot.KeyStores.
@@ -25,8 +28,9 @@ const (
 	storesNone     = "none"
 )
 
-// followStorage looks for guests on the machine's disks, for as long as it runs.
-func (d *dom0) followStorage(ctx context.Context, autostart bool) {
+// followStorage looks for guests on the machine's disks, for as long as it runs. They start once turn is closed; the
+// medium's, which are first, may have disks there.
+func (d *dom0) followStorage(ctx context.Context, autostart bool, turn <-chan struct{}) {
 	which := d.stores()
 	if which == storesNone || d.devices == nil {
 		return
@@ -36,26 +40,35 @@ func (d *dom0) followStorage(ctx context.Context, autostart bool) {
 		d.log.Error("storage", "err", err, "remedy", "no guest is looked for on disks")
 		return
 	}
+	events := make(chan storage.Event)
+	send := func(device string, gone bool) {
+		select {
+		case events <- storage.Event{Device: device, Gone: gone}:
+		case <-ctx.Done():
+		}
+	}
+	assembler := volumes.New(volumes.Config{
+		Load:    func(module string) error { return loadModules(ctx, module) },
+		Lost:    func(device string) { send(device, true) },
+		Problem: func(sentence string) { d.state.Tell(host.VolumeProblem{Text: sentence}) },
+	})
 	manager := storage.New(storage.Config{
-		Kernel: storage.Linux{}, Dir: boot.MediaDir, Skip: d.isMedium(), StartAll: which == storesAll,
+		Kernel: storage.Linux{}, Assembler: assembler, Dir: boot.MediaDir, Skip: d.isMedium(),
+		StartAll: which == storesAll,
 		Start: func(ctx context.Context, found []*guests.Guest) {
+			<-turn
 			if autostart {
 				d.owners.controller.Start(ctx, found)
 			}
 		},
 		Refuse: d.owners.controller.Refuse, Uses: d.usersOf, Tell: d.state.Tell, Log: d.log,
 	})
-	events := make(chan storage.Event)
 	go func() {
-		defer close(events)
 		for e := range devices {
-			select {
-			case events <- storage.Event{Device: "/dev/" + e.DevName, Gone: e.Action == "remove"}:
-			case <-ctx.Done():
-				return
-			}
+			send("/dev/"+e.DevName, e.Action == "remove")
 		}
 	}()
+	go assembler.Run(ctx)
 	go manager.Run(ctx, events)
 }
 
@@ -74,11 +87,11 @@ func (d *dom0) stores() string {
 	return storesLabelled
 }
 
-// notStorage are beginnings of the names of block devices that are made of files, of memory or for guests, or that
-// are slow to say that there is nothing in them.
-var notStorage = []string{"loop", "ram", "zram", "ublkb", "fd"}
+// notStorage are beginnings of the names of block devices that are made of files, of memory or for guests, that are
+// only a part of a volume, or that are slow to say that there is nothing in them.
+var notStorage = []string{"loop", "ram", "zram", "ublkb", "fd", boot.ArrayInVolume}
 
-// isStorage says whether an event is about a disk or partition that may hold guests.
+// isStorage says whether an event is about a disk, partition or volume that may hold guests.
 func isStorage(e uevent.Event) bool {
 	if e.Subsystem != "block" {
 		return false
@@ -89,8 +102,11 @@ func isStorage(e uevent.Event) bool {
 	if !strings.HasPrefix(e.DevName, "dm-") {
 		return true
 	}
-	name, err := os.ReadFile(filepath.Join("/sys/class/block", e.DevName, "dm/name"))
-	return err != nil || !strings.HasPrefix(string(name), "guest-")
+	dir := filepath.Join("/sys/class/block", e.DevName, "dm")
+	name, err := os.ReadFile(filepath.Join(dir, "name"))
+	uuid, err2 := os.ReadFile(filepath.Join(dir, "uuid"))
+	return err != nil || err2 != nil || // it has just gone
+		!strings.HasPrefix(string(name), "guest-") && !lvm.IsPart(strings.TrimSpace(string(uuid)))
 }
 
 // isMedium returns what says of a device that it is the boot medium, or a partition of it that lies within the image.

@@ -302,6 +302,30 @@ func TestLifeOfAGuest(t *testing.T) {
 	})
 }
 
+// A guest whose disk comes late waits for it, and nobody else does. One whose disk never comes is tried all the same.
+func TestLateDisk(t *testing.T) {
+	live(t, func(w *world) {
+		late := w.guest("late", "disk = [ 'phy:/dev/vg/late,xvda,r' ]\n")
+		never := w.guest("never", "disk = [ 'phy:/dev/vg/never,xvda,r' ]\n")
+		running := make(chan int, 1)
+		go func() { running <- w.Start(w.t.Context(), []*guests.Guest{late, never, w.guest("a", "")}) }()
+		w.settle(3 * time.Second)
+		if now := w.State.Snapshot(); now.Live("a").Phase != host.Running || now.Live("late").Phase != host.Waiting {
+			t.Errorf("%+v", now.Guests)
+		}
+		w.kernel.Plug("/dev/vg/late")
+		w.settle(3 * time.Second)
+		now := w.State.Snapshot()
+		if now.Live("late").Phase != host.Running || now.Live("never").Phase != host.Waiting {
+			t.Errorf("%+v", now.Guests)
+		}
+		w.settle(diskPatience)
+		if n := <-running; n != 3 {
+			t.Errorf("%d guests run", n)
+		}
+	})
+}
+
 // A guest that reboots keeps its name and its memory, and comes back at once under the name it has by then.
 func TestReboot(t *testing.T) {
 	live(t, func(w *world) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/zerodisc/zerodisc/guests"
@@ -55,19 +56,41 @@ func (l *life) run(ctx context.Context, turn <-chan struct{}, next chan<- struct
 	}
 }
 
-// begin makes the guest's disks and its first domain.
+// begin makes the guest's disks and its first domain. Where a disk is late, only this guest waits for it.
 func (l *life) begin(ctx context.Context, next chan<- struct{}) (err error) {
+	pass := sync.OnceFunc(func() { close(next) })
+	defer pass()
+	if l.Disks.Lacks(l.spec) {
+		pass()
+		l.awaitDisks(ctx)
+	}
 	if l.disks, err = l.Disks.Prepare(ctx, l.spec); err != nil {
-		close(next)
 		return err
 	}
 	done, err := l.memory.Create(ctx, creations())
-	close(next)
+	pass()
 	if err != nil {
 		return err
 	}
 	defer done()
 	return l.create(ctx)
+}
+
+// diskPatience is how long a guest's devices may come after the guest: a stick takes seconds to be found, and an array
+// without one of its disks is only assembled when nothing more has come for 5 s.
+const diskPatience = 15 * time.Second
+
+// awaitDisks waits until all devices are there that the guest's configuration names.
+func (l *life) awaitDisks(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, diskPatience)
+	defer cancel()
+	for l.Disks.Lacks(l.spec) {
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // goOn lives the guest's life from a domain that runs.

@@ -72,15 +72,18 @@ func Create(name, uuid string, table []Target, readOnly bool) (device string, er
 	if err != nil {
 		return "", fmt.Errorf("create mapped device %s: %w", name, err)
 	}
-	var flags uint32
-	if readOnly {
-		flags = flagReadOnly
-	}
-	if err := load(name, table, flags); err != nil {
+	if err := load(name, table, flagsOf(readOnly)); err != nil {
 		_, undone := call(cmdRemove, name, "", 0, nil)
 		return "", errors.Join(err, undone)
 	}
 	return made.path(), nil
+}
+
+func flagsOf(readOnly bool) uint32 {
+	if readOnly {
+		return flagReadOnly
+	}
+	return 0
 }
 
 // path is the device's that the kernel has written about. Its minor number is in its name (drivers/md/dm.c).
@@ -106,12 +109,12 @@ func load(name string, table []Target, flags uint32) error {
 	return nil
 }
 
-// Replace gives a device another table. Requests that come meanwhile wait.
-func Replace(name string, table []Target) error {
+// Replace gives a device another table, also while it is in use. Requests that come meanwhile wait.
+func Replace(name string, table []Target, readOnly bool) error {
 	if _, err := call(cmdSuspend, name, "", flagSuspend, nil); err != nil {
 		return fmt.Errorf("suspend mapped device %s: %w", name, err)
 	}
-	err := load(name, table, 0)
+	err := load(name, table, flagsOf(readOnly))
 	if err != nil {
 		_, resumed := call(cmdSuspend, name, "", 0, nil)
 		err = errors.Join(err, resumed)
@@ -120,8 +123,13 @@ func Replace(name string, table []Target) error {
 }
 
 // Remove removes a device, as soon as nobody has it open. That it has gone already is no error.
-func Remove(name string) error {
-	_, err := call(cmdRemove, name, "", flagDeferredRemove, nil)
+func Remove(name string) error { return remove(name, flagDeferredRemove) }
+
+// RemoveIdle removes a device unless somebody has it open: the error is EBUSY then.
+func RemoveIdle(name string) error { return remove(name, 0) }
+
+func remove(name string, flags uint32) error {
+	_, err := call(cmdRemove, name, "", flags, nil)
 	if err != nil && !errors.Is(err, unix.ENXIO) {
 		return fmt.Errorf("remove mapped device %s: %w", name, err)
 	}

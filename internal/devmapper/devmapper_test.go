@@ -2,9 +2,16 @@ package devmapper
 
 import (
 	"encoding/hex"
+	"errors"
+	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/internal/loopdev"
 )
 
 // TestWithTable holds a table to the bytes that dmsetup sends.
@@ -72,4 +79,96 @@ func TestBadNames(t *testing.T) {
 func FuzzNames(f *testing.F) {
 	f.Add([]byte(list("one", "two")))
 	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = names(b) })
+}
+
+func TestTargets(t *testing.T) {
+	path := func(device string) string { return "/dev/" + device }
+	targets := Targets([]Segment{
+		{Sectors: 100, Areas: []Area{{"a", 2048}}},
+		{Sectors: 256, Chunk: 64, Areas: []Area{{"a", 0}, {"b", 10}}},
+		{Sectors: 1, Areas: []Area{{"b", 1 << 40}}},
+	}, path)
+	for i, want := range []Target{
+		{0, 100, "linear", "/dev/a 2048"},
+		{100, 256, "striped", "2 64 /dev/a 0 /dev/b 10"},
+		{356, 1, "linear", "/dev/b 1099511627776"},
+	} {
+		if targets[i] != want {
+			t.Errorf("%+v, want %+v", targets[i], want)
+		}
+	}
+}
+
+// TestKernel makes a device of parts of two others, changes its table while it is open, and takes it away.
+func TestKernel(t *testing.T) {
+	control, err := os.OpenFile("/dev/mapper/control", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("needs root and the module dm-mod: %v", err)
+	}
+	control.Close()
+	loop := func(content string) string {
+		file, err := os.CreateTemp(t.TempDir(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		if _, err := file.WriteString(strings.Repeat(content, 4096/len(content))); err != nil {
+			t.Fatal(err)
+		}
+		device, err := loopdev.Open(file, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { device.Close() })
+		return device.Name()
+	}
+	a, b := loop("a"), loop("b")
+	const name, uuid = "zerodisc--test-x", "LVM-test"
+	device, err := Create(name, uuid, []Target{{0, 1, "linear", a + " 0"}, {1, 1, "linear", b + " 3"}}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer Remove(name)
+	if _, err := Create(name, "", []Target{{0, 1, "linear", a + " 0"}}, true); !errors.Is(err, unix.EBUSY) {
+		t.Errorf("the name again: %v", err)
+	}
+	if _, err := Create("other", uuid, []Target{{0, 1, "linear", a + " 0"}}, true); !errors.Is(err, unix.EBUSY) {
+		t.Errorf("the uuid again: %v", err)
+	}
+	if _, err := Create("other", "", []Target{{0, 1, "linear", "/dev/null 0"}}, true); err == nil {
+		t.Error("a table over /dev/null")
+	}
+	file, err := os.Open(device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	check := func(want string) {
+		t.Helper()
+		if err := unix.IoctlSetInt(int(file.Fd()), unix.BLKFLSBUF, 0); err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(io.NewSectionReader(file, 0, 2048))
+		if err != nil || string(got) != want {
+			t.Errorf("%d bytes %.600q, %v", len(got), got, err)
+		}
+	}
+	check(strings.Repeat("a", 512) + strings.Repeat("b", 512))
+	if f, err := os.OpenFile(device, os.O_WRONLY, 0); err == nil {
+		if _, err := f.Write(make([]byte, 512)); err == nil {
+			t.Error("it can be written to")
+		}
+		f.Close()
+	}
+	if err := RemoveIdle(name); !errors.Is(err, unix.EBUSY) {
+		t.Errorf("removed while it is open: %v", err)
+	}
+	if err := Replace(name, []Target{{0, 2, "linear", b + " 0"}}, true); err != nil {
+		t.Error(err)
+	}
+	check(strings.Repeat("b", 1024))
+	file.Close()
+	if err := errors.Join(RemoveIdle(name), RemoveIdle(name)); err != nil {
+		t.Error(err)
+	}
 }

@@ -15,10 +15,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
+	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/devmapper"
 	"github.com/zerodisc/zerodisc/internal/host"
@@ -34,6 +38,8 @@ type Kernel interface {
 	Bytes(device string) (int64, error)
 	// IsBlock says whether a path is a block device and no file.
 	IsBlock(path string) (bool, error)
+	// ReadOnly says whether a block device refuses writes.
+	ReadOnly(device string) (bool, error)
 	// InMemory says whether a file lies in memory, and nowhere else.
 	InMemory(path string) (bool, error)
 
@@ -115,6 +121,17 @@ func (m *Manager) Prepare(ctx context.Context, spec *guests.Resolved) (*Set, err
 	return s, nil
 }
 
+// Lacks says whether a device that the guest's configuration names is not there; it may yet come.
+func (m *Manager) Lacks(spec *guests.Resolved) bool {
+	return slices.ContainsFunc(spec.Disks, func(d guests.Disk) bool {
+		if !strings.HasPrefix(d.Target, "/dev/") {
+			return false
+		}
+		_, err := m.Kernel.IsBlock(d.Target)
+		return errors.Is(err, fs.ErrNotExist)
+	})
+}
+
 // plan is what has to be done for one disk.
 type plan struct {
 	guests.Disk
@@ -130,7 +147,8 @@ func (m *Manager) plan(spec *guests.Resolved) ([]plan, error) {
 		if d.Writable {
 			direct, err := m.writable(d.Target)
 			if err != nil {
-				return nil, spec.Problem(d.Pos, "check that it is there", fmt.Errorf("disk %s: %w", d.Vdev, err))
+				err = fmt.Errorf("disk %s: %w", d.Vdev, err)
+				return nil, spec.Problem(d.Pos, "check the disk, and "+boot.KeyWrite, err)
 			}
 			p.cow = p.image || !direct
 		}
@@ -145,7 +163,11 @@ func (m *Manager) plan(spec *guests.Resolved) ([]plan, error) {
 // person has named.
 func (m *Manager) writable(target string) (bool, error) {
 	if m.Direct(target) {
-		return true, nil
+		readOnly, err := m.Kernel.ReadOnly(target)
+		if readOnly {
+			err = fmt.Errorf("%s can only be read here, like all logical volumes and arrays", target)
+		}
+		return true, err
 	}
 	return m.Kernel.InMemory(target)
 }

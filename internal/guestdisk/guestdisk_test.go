@@ -70,7 +70,7 @@ func newWorld(t *testing.T) *world {
 	}, func(entries []memory.Entry) { w.files = entries })
 	w.Manager = New(Config{
 		Kernel: w.kernel, Images: w, Load: w.kernel.Load, Ledger: ledger, Dir: t.TempDir(),
-		Direct: func(target string) bool { return target == "/dev/direct" },
+		Direct: func(target string) bool { return target == "/dev/direct" || target == "/dev/vg/lv" },
 		Tell:   func(f host.Fact) { w.facts = append(w.facts, f.(host.GuestDisks)) },
 		Log:    slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
@@ -170,6 +170,18 @@ func TestWhatNeedsNothing(t *testing.T) {
 	w.want("prepare")
 	if err := set.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestWriteInPlace is a logical volume that a person has named as one to write to.
+func TestWriteInPlace(t *testing.T) {
+	w := newWorld(t)
+	volume := guests.Disk{Vdev: "xvda", Target: "/dev/vg/lv", Format: "raw", Writable: true}
+	_, err := w.Prepare(t.Context(), w.spec(volume))
+	want := "web.cfg: disk xvda: /dev/vg/lv can only be read here, like all logical volumes and arrays; " +
+		"check the disk, and zerodisc.write"
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }
 

@@ -38,6 +38,16 @@ func (Linux) IsBlock(path string) (bool, error) {
 	return info.Mode()&os.ModeDevice != 0 && info.Mode()&os.ModeCharDevice == 0, nil
 }
 
+func (Linux) ReadOnly(device string) (bool, error) {
+	file, err := os.Open(device)
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	value, err := unix.IoctlGetInt(int(file.Fd()), unix.BLKROGET)
+	return value != 0, err
+}
+
 func (Linux) InMemory(path string) (bool, error) {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() {
@@ -55,7 +65,7 @@ func (Linux) Create(name, uuid string, table []devmapper.Target, readOnly bool) 
 }
 
 func (Linux) Replace(name string, table []devmapper.Target) error {
-	return devmapper.Replace(name, table)
+	return devmapper.Replace(name, table, false)
 }
 
 func (Linux) Remove(name string) error { return devmapper.Remove(name) }

@@ -101,6 +101,9 @@ type (
 		Guests []string
 	}
 
+	// VolumeProblem is what is wrong with a volume group or an array.
+	VolumeProblem struct{ Text string }
+
 	// Memory is what one owner has reserved.
 	Memory struct {
 		Owner   string

@@ -111,6 +111,8 @@ func (f Volume) apply(m *model) {
 	m.tell(f)
 }
 
+func (f VolumeProblem) apply(m *model) { m.tell(VolumeProblem{printable.Line(f.Text)}) }
+
 func (f VolumeGone) apply(m *model) {
 	f.Device = printable.Line(f.Device)
 	m.host.Volumes = slices.DeleteFunc(m.host.Volumes, func(v Volume) bool { return v.Device == f.Device })

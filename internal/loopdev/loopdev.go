@@ -44,16 +44,28 @@ func Open(file *os.File, readOnly bool) (*os.File, error) {
 	return attach(file, readOnly, unix.LO_FLAGS_AUTOCLEAR)
 }
 
+// OpenPart is Open for size bytes of file from offset on, for reading only; size 0 is all there is. file may be a block
+// device: whatever is made of the part, what file is on is not written to.
+func OpenPart(file *os.File, offset, size uint64) (*os.File, error) {
+	return attachPart(file, unix.LoopInfo64{
+		Offset: offset, Sizelimit: size, Flags: unix.LO_FLAGS_READ_ONLY | unix.LO_FLAGS_AUTOCLEAR,
+	})
+}
+
 func attach(file *os.File, readOnly bool, flags uint32) (*os.File, error) {
+	if readOnly {
+		flags |= unix.LO_FLAGS_READ_ONLY
+	}
+	return attachPart(file, unix.LoopInfo64{Flags: flags})
+}
+
+func attachPart(file *os.File, info unix.LoopInfo64) (*os.File, error) {
 	control, err := openControl()
 	if err != nil {
 		return nil, err
 	}
 	defer control.Close()
-	if readOnly {
-		flags |= unix.LO_FLAGS_READ_ONLY
-	}
-	return attachFree(control, file, flags)
+	return attachFree(control, file, info)
 }
 
 // MountImage mounts the squashfs image at path, for reading only.
@@ -91,13 +103,13 @@ func openControl() (*os.File, error) {
 }
 
 // attachFree asks the driver for a free device until one is got, and returns it open.
-func attachFree(control, file *os.File, flags uint32) (*os.File, error) {
+func attachFree(control, file *os.File, info unix.LoopInfo64) (*os.File, error) {
 	for range attempts {
 		number, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
 		if err != nil {
 			return nil, fmt.Errorf("find a free loop device: %w", err)
 		}
-		loop, err := configure(fmt.Sprintf("/dev/loop%d", number), file, flags)
+		loop, err := configure(fmt.Sprintf("/dev/loop%d", number), file, info)
 		if err == nil {
 			return loop, nil
 		}
@@ -108,16 +120,16 @@ func attachFree(control, file *os.File, flags uint32) (*os.File, error) {
 	return nil, fmt.Errorf("find a free loop device: %d were taken by others in between", attempts)
 }
 
-// configure backs a loop device with file; flags are LO_FLAGS_*. Direct I/O saves dom0 a second
+// configure backs a loop device with file; info has LO_FLAGS_* and which part of it. Direct I/O saves dom0 a second
 // copy of the data in its page cache; the kernel falls back to buffered I/O where the file system
 // cannot do it (drivers/block/loop.c: loop_configure).
-func configure(device string, file *os.File, flags uint32) (*os.File, error) {
+func configure(device string, file *os.File, info unix.LoopInfo64) (*os.File, error) {
 	loop, err := os.OpenFile(device, os.O_RDWR, 0)
 	if err != nil {
 		return nil, fmt.Errorf("loop device: %w", err)
 	}
-	config := unix.LoopConfig{Fd: uint32(file.Fd())}
-	config.Info.Flags = flags | unix.LO_FLAGS_DIRECT_IO
+	config := unix.LoopConfig{Fd: uint32(file.Fd()), Info: info}
+	config.Info.Flags |= unix.LO_FLAGS_DIRECT_IO
 	// One byte less than the field keeps it NUL-terminated for losetup.
 	copy(config.Info.File_name[:len(config.Info.File_name)-1], file.Name())
 	if err := unix.IoctlLoopConfigure(int(loop.Fd()), &config); err != nil {

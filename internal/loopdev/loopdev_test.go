@@ -1,7 +1,9 @@
 package loopdev
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -113,6 +115,72 @@ func TestMountOfWhatIsNoFileSystem(t *testing.T) {
 	for _, name := range backed {
 		if text, _ := os.ReadFile(name); strings.TrimSpace(string(text)) == image.Name() {
 			t.Errorf("%s has the file", name)
+		}
+	}
+}
+
+// A part of a part: the second device stands over a block device, as one over a disk does.
+func TestOpenPart(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("loop devices need root")
+	}
+	name := filepath.Join(t.TempDir(), "disk")
+	content := bytes.Repeat([]byte("0123456789abcdef"), 8<<10/16)
+	for i := range 16 {
+		content[i*512] = 'A' + byte(i)
+	}
+	if err := os.WriteFile(name, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	disk, err := OpenPart(file, 0, 0)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.EPERM) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.Close()
+	part, err := OpenPart(disk, 1024, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer part.Close()
+	if got, err := io.ReadAll(part); err != nil || !bytes.Equal(got, content[1024:3072]) {
+		t.Errorf("read %d bytes, %v; want bytes 1024 to 3071 of the file", len(got), err)
+	}
+	for _, device := range []string{disk.Name(), part.Name()} {
+		if err := overwrite(device); err == nil {
+			t.Errorf("%s could be written to", device)
+		}
+	}
+	if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("the file has changed, or %v", err)
+	}
+	other, err := os.Open(part.Name()) // as somebody who uses it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	part.Close()
+	disk.Close()
+	if _, err := other.ReadAt(make([]byte, 512), 0); err != nil {
+		t.Errorf("with the device in use: %v", err)
+	}
+	other.Close()
+	for _, device := range []string{part.Name(), disk.Name()} {
+		loop, err := os.Open(device)
+		if err != nil {
+			continue
+		}
+		defer loop.Close()
+		if info, err := unix.IoctlLoopGetStatus64(int(loop.Fd())); err == nil &&
+			unix.ByteSliceToString(info.File_name[:]) == name {
+			t.Errorf("%s still has its file", device)
 		}
 	}
 }

@@ -95,6 +95,8 @@ func (l *Lines) line(event host.Event) (level slog.Level, message string, attrs 
 		return volumeLine(e)
 	case host.VolumeGone:
 		return volumeGoneLine(e)
+	case host.VolumeProblem:
+		return slog.LevelWarn, boot.MsgVolumes, []any{"err", e.Text}
 	case host.Ready:
 		attrs = []any{"ms", e.Took.Milliseconds()}
 		if e.Guests != host.NoGuests {

@@ -1,6 +1,6 @@
 // Package storage follows the machine's disks for as long as it runs: it mounts each file system that it finds, for
-// reading only, and looks for guests in it. What comes later, a USB stick say, is treated as what was there at the
-// boot; what goes away is let go of.
+// reading only, and looks for guests in it. Disks of volume groups and arrays go to whoever assembles those. What comes
+// later, a USB stick say, is treated as what was there at the boot; what goes away is let go of.
 //
 // Nothing is written to any disk: file systems are mounted through read-only loop devices, with the options of package
 // readonly. What disks hold may be damaged or made to harm, and a dying disk may not answer for minutes: each device is
@@ -41,9 +41,18 @@ type Kernel interface {
 	Unmount(dir string) error
 }
 
+// Assembler makes block devices of disks that are parts of something, a volume group or an array. Nothing is waited
+// for; what was made comes as a device of its own.
+type Assembler interface {
+	// Found is told of every device, and what it holds as blkid(8) calls it.
+	Found(device, content string)
+	Gone(device string)
+}
+
 // Config is what a Manager works with. All fields are to be set.
 type Config struct {
-	Kernel Kernel
+	Kernel    Kernel
+	Assembler Assembler
 	// Dir is where file systems are mounted, each in a directory by its label or UUID.
 	Dir string
 	// Skip says of a device that it is left alone: it is the boot medium, say. It may read the device.
@@ -141,6 +150,7 @@ func (m *Manager) event(e Event) {
 func (m *Manager) gone(v *volume) {
 	delete(m.volumes, v.Device)
 	v.gone = true
+	m.Assembler.Gone(v.Device)
 	if v.isTold() {
 		m.Tell(host.VolumeGone{Device: v.Device, Guests: m.Uses(v.Mount, v.Device)})
 	}
@@ -230,6 +240,7 @@ func (m *Manager) answer(ctx context.Context, a answer) {
 	if v.isTold() {
 		m.Tell(v.Volume)
 	}
+	m.Assembler.Found(v.Device, v.Type)
 	if v.changed && v.Mount == "" {
 		m.queue = append(m.queue, v.Device)
 	}

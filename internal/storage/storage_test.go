@@ -41,12 +41,14 @@ type world struct {
 	started []string
 	refused []string
 	mounted map[string]string
+	parts   []string // what the assembler was told
 }
 
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, events: make(chan Event), disks: map[string]disk{}, mounted: map[string]string{}}
 	w.Manager = New(Config{
-		Kernel: w, Dir: t.TempDir(), Skip: func(device string) bool { return device == "/dev/sr0" },
+		Kernel: w, Assembler: parts{w}, Dir: t.TempDir(),
+		Skip: func(device string) bool { return device == "/dev/sr0" },
 		Start: func(_ context.Context, found []*guests.Guest) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -75,6 +77,18 @@ func newWorld(t *testing.T) *world {
 	})
 	go w.Run(t.Context(), w.events)
 	return w
+}
+
+// parts is an assembler that keeps what it is told.
+type parts struct{ *world }
+
+func (p parts) Found(device, content string) { p.note(device + " " + content) }
+func (p parts) Gone(device string)           { p.note(device + " gone") }
+
+func (p parts) note(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.parts = append(p.parts, text)
 }
 
 func (w *world) Identify(device string) (blkid.Content, error) {
@@ -322,5 +336,34 @@ func TestChange(t *testing.T) {
 		w.want("an empty drive", nil, nil, nil)
 		w.plug("/dev/sr1", fileSystem("iso9660", "CD", map[string]string{"guests/web/web.cfg": config}))
 		w.want("a disc", []string{"/dev/sr1 iso9660 /CD false web"}, nil, nil)
+	})
+}
+
+// TestParts hands parts of volumes on, in their order and only as long as they are there. The volume's device comes
+// with an event, and goes by word of the assembler.
+func TestParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		part := disk{content: blkid.Content{Type: "LVM2_member", Usage: blkid.RAID}}
+		w.plug("/dev/sda", part)
+		w.plug("/dev/dm-0", fileSystem("ext4", "ZERODISC-L", map[string]string{"one/one.cfg": config}))
+		w.want("a volume", []string{"/dev/sda LVM2_member  false", "/dev/dm-0 ext4 /ZERODISC-L true one"},
+			[]string{"one true"}, nil)
+		w.send(Event{Device: "/dev/sda", Gone: true})
+		w.send(Event{Device: "/dev/dm-0", Gone: true})
+		w.want("pulled", []string{"/dev/sda gone, user of .", "/dev/dm-0 gone, user of ZERODISC-L"}, nil, nil)
+		if len(w.mounted) > 0 {
+			t.Errorf("still mounted: %v", w.mounted)
+		}
+		part.hangs = make(chan struct{})
+		w.plug("/dev/sdb", part)
+		w.send(Event{Device: "/dev/sdb", Gone: true})
+		close(part.hangs)
+		synctest.Wait()
+		w.plug("/dev/sdb", disk{})
+		want := "/dev/sda LVM2_member,/dev/dm-0 ext4,/dev/sda gone,/dev/dm-0 gone,/dev/sdb gone,/dev/sdb "
+		if got := strings.Join(w.parts, ","); got != want {
+			t.Errorf("told %q, want %q", got, want)
+		}
 	})
 }

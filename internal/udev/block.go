@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/blkid"
 )
 
@@ -23,8 +24,8 @@ type Answer struct {
 var noLinks = []string{"loop", "ram", "zram", "nbd", "ublkb", "fd", "mtdblock"}
 
 // probedMaps are the beginnings of the UUIDs of those device-mapper devices that are looked into, by who makes
-// them. What is made for a guest's disk is none of them.
-var probedMaps = []string{"LVM-", "CRYPT-", "mpath-", "part"}
+// them: "MD-" is a RAID array without a driver of its own. What is made for a guest's disk is none of them.
+var probedMaps = []string{"LVM-", "CRYPT-", "mpath-", "part", "MD-"}
 
 // hasPrefix says whether s begins with one of the prefixes and, for names of devices, a digit follows it.
 func hasPrefix(s string, prefixes []string) bool {
@@ -41,7 +42,7 @@ func hasPrefix(s string, prefixes []string) bool {
 func probed(attrs *attributes, devpath string) bool {
 	base := path.Base(devpath)
 	switch {
-	case hasPrefix(base, noLinks):
+	case hasPrefix(base, noLinks), strings.HasPrefix(base, boot.ArrayInVolume):
 		return false
 	case isMap(base):
 		uuid := attrs.get(devpath, "dm/uuid")
@@ -62,7 +63,7 @@ func isArray(base string) bool {
 func blockRules(b *builder) {
 	base := path.Base(b.event.DevPath)
 	switch {
-	case hasPrefix(base, noLinks):
+	case hasPrefix(base, noLinks), strings.HasPrefix(base, boot.ArrayInVolume):
 		return
 	case isMap(base):
 		b.mapRules()

@@ -65,7 +65,7 @@ func (b *builder) arrayRules() {
 		b.arrayPartition()
 		return
 	}
-	member := b.known.member(b.attrs.list(b.event.DevPath, "slaves"))
+	member := b.known.member(b.slaves())
 	b.member = member != nil
 	if state := b.attr("md/array_state"); state == "" || state == "clear" || state == "inactive" {
 		return
@@ -84,6 +84,17 @@ func (b *builder) arrayRules() {
 	short := c.Label[strings.LastIndex(c.Label, ":")+1:] // without the host's name
 	b.set("MD_DEVNAME", value(short))
 	b.link("md", replaceChars(short, ""))
+}
+
+// slaves lists what a device is made of: disks and partitions, where it reads those through loop devices.
+func (b *builder) slaves() []string {
+	names := b.attrs.list(b.event.DevPath, "slaves")
+	for i, name := range names {
+		if backing := b.attrs.line("/devices/virtual/block/"+name, "loop/backing_file"); backing != "" {
+			names[i] = path.Base(backing)
+		}
+	}
+	return names
 }
 
 // arrayPartition names a partition on an array like the array.

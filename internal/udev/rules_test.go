@@ -5,8 +5,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
+	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/blkid"
+	"github.com/zerodisc/zerodisc/internal/uevent"
 )
 
 // ata makes what HDIO_GET_IDENTITY gives.
@@ -119,6 +122,40 @@ func TestForeignNamesStayInTheirPlace(t *testing.T) {
 	}
 	if len(b.links) > 0 {
 		t.Errorf("%q", b.links)
+	}
+}
+
+// TestArraysOfOurs has arrays as package volumes makes them: of loop devices over the members, and one inside a logical
+// volume, which nobody is to see.
+func TestArraysOfOurs(t *testing.T) {
+	known := newRecords()
+	for _, f := range fixtures {
+		if strings.HasSuffix(f.path, "/sda2") {
+			known.put(&record{event: f.event(t), answer: &Answer{Content: told["sda2"].Content}})
+		}
+	}
+	sys := machine()
+	array := func(name string) description {
+		file := func(at, text string) { sys["devices/virtual/block/"+at] = &fstest.MapFile{Data: []byte(text)} }
+		file(name+"/md/array_state", "readonly\n")
+		file(name+"/slaves/loop7", "")
+		file("loop7/loop/backing_file", "/dev/sda2\n")
+		e := uevent.Event{DevPath: "/devices/virtual/block/" + name, Subsystem: "block", DevName: name, DevType: "disk"}
+		b := &builder{attrs: newAttributes(sys), event: e, known: known}
+		if probed(b.attrs, e.DevPath) {
+			b.answer = &Answer{Content: blkid.Content{Type: "ext4", Usage: blkid.FileSystem, UUID: "7777"}}
+		}
+		return build(b)
+	}
+	want := []string{
+		"disk/by-id/md-name-host:data", "disk/by-id/md-uuid-01234567:89abcdef:01234567:89abcdef",
+		"disk/by-uuid/7777", "md/data",
+	}
+	if got := slices.Sorted(slices.Values(array("md_data").links)); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if hidden := array(boot.ArrayInVolume + "x"); len(hidden.links) > 0 || len(hidden.properties) > 0 {
+		t.Errorf("%+v", hidden)
 	}
 }
 

@@ -16,13 +16,16 @@ import (
 )
 
 // stickConfig is a guest on a stick with disks of all kinds that it may write to, none of which may change: an image,
-// an image in another format, and the whole of another disk.
+// an image in another format, the whole of another disk, and a logical volume. An array it may only read.
 const stickConfig = `kernel = "dom0"
 ramdisk = "initrd.img"
 extra = "console=hvc0 zerodisc.guest quiet cryptomgr.notests"
 memory = 160
 vif = [ '' ]
-disk = [ 'disk.img,raw,xvda,rw', 'disk.qcow2,qcow2,xvdb,rw', 'phy:/dev/disk/by-label/target,xvdc,rw' ]
+disk = [
+  'disk.img,raw,xvda,rw', 'disk.qcow2,qcow2,xvdb,rw', 'phy:/dev/disk/by-label/target,xvdc,rw',
+  'phy:/dev/zd/target,xvdd,rw', 'phy:/dev/md/mirror,xvde,r',
+]
 `
 
 // fileSystemMakers make a file system in a file that is there, with a guest where they can.
@@ -86,8 +89,8 @@ func checksum(t *testing.T, file string) string {
 	return fmt.Sprintf("%x", sha256.Sum256(data))
 }
 
-// TestAmnesia boots from a stick with disks of every file system, one of them unclean, and lets a guest write to all
-// that it has. Not one write reaches a disk.
+// TestAmnesia boots from a stick with disks of every file system, one of them unclean, with logical volumes and an
+// array, and lets a guest write to all that it has. Not one write reaches a disk.
 func TestAmnesia(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
@@ -106,24 +109,32 @@ func TestAmnesia(t *testing.T) {
 		files = append(files, file)
 	}
 	sums := map[string]string{}
+	volumes := makeVolumeDisks(t)
+	for _, name := range []string{"lvm.0", "lvm.1", "raid.0", "raid.1"} {
+		files = append(files, volumes[name])
+	}
 	for _, file := range files {
 		machine.Disks = append(machine.Disks, qemu.Disk{File: file})
 		sums[file] = checksum(t, file)
 	}
 	later := makeStick(t, "ZERODISC-B", "later")
-	sums[later] = checksum(t, later)
+	sums[later], sums[volumes["usb.0"]] = checksum(t, later), checksum(t, volumes["usb.0"])
 	Story(t, machine, func(m *VM) {
 		m.Wait(`msg=ready guests=2`, bootLimit)
 		for _, maker := range fileSystemMakers {
-			line := m.Wait(`msg="`+boot.MsgStorage+`" type=`+maker.kind, addressLimit)
-			if line.Get("label") != maker.label || line.Get("mount") == "" {
+			query := `msg="` + boot.MsgStorage + `" type=` + maker.kind
+			if maker.label != "" {
+				query += " label=" + maker.label
+			}
+			if line := m.Wait(query, addressLimit); line.Get("mount") == "" {
 				m.Errorf("%s: %v", maker.kind, line)
 			}
 		}
+		m.Run("volumes", (*VM).checkVolumes)
 		m.Wait(`msg="`+boot.MsgGuestDisk+`" guest=stick disk=xvdc`, bootLimit)
 		m.Wait(`msg="guest address" guest=stick`, addressLimit)
 		m.Run("a guest writes", (*VM).checkWriter)
-		m.Run("a stick comes and goes", func(m *VM) { m.checkHotplug(later) })
+		m.Run("a stick comes and goes", func(m *VM) { m.checkHotplug(later, volumes["usb.0"]) })
 		m.checkNoWrites()
 		m.checkPowerOff(typePowerOff)
 		for file, sum := range sums {
@@ -138,7 +149,7 @@ func TestAmnesia(t *testing.T) {
 func (m *VM) checkWriter() {
 	m.Enter("xl console stick")
 	m.Enter("")
-	for _, disk := range []string{"xvda", "xvdb", "xvdc"} {
+	for _, disk := range []string{"xvda", "xvdb", "xvdc", "xvdd"} {
 		m.Enter("echo changed-" + disk + " | dd of=/dev/" + disk + " bs=512; sync; head -c 12 /dev/" + disk)
 		m.WaitText("^changed-"+disk, soon)
 	}
@@ -146,6 +157,8 @@ func (m *VM) checkWriter() {
 	m.Wait(`msg="`+boot.MsgGuestDiskFull+`" guest=stick`, soon)
 	m.Enter("dd if=/dev/xvdc of=/dev/null bs=65536 count=100 && echo still readable")
 	m.WaitText("^still readable", soon)
+	m.Enter("dd if=/dev/xvde bs=1 skip=1144 count=9") // where ext4 has its label
+	m.WaitText("^md-mirror", soon)
 	m.leaveConsole("stick")
 }
 
@@ -166,14 +179,19 @@ func (m *VM) plugIn(file, id string) {
 
 func (m *VM) pull(id string) { m.do("device_del", map[string]any{"id": id}) }
 
-// checkHotplug plugs a stick in and pulls it while its guest runs.
-func (m *VM) checkHotplug(file string) {
+// checkHotplug plugs a stick in and pulls it while its guest runs, and does the same with one that has a volume group.
+func (m *VM) checkHotplug(stick, group string) {
 	now := m.FromNow()
-	m.plugIn(file, "later")
+	m.plugIn(stick, "later")
+	m.plugIn(group, "group")
 	line := now.Wait(`msg="`+boot.MsgStorage+`" label=ZERODISC-B`, soon)
 	if line.Get("guests") != "later" {
 		m.Errorf("%v", line)
 	}
+	plugged := now.Wait(`msg="`+boot.MsgStorage+`" label=lv-plugged`, soon)
+	m.pull("group")
+	now.Wait(`msg="`+boot.MsgStorageGone+`" device=`+plugged.Get("device"), soon)
+	m.Until("the volume has gone", soon, func() bool { return !strings.Contains(m.Shell("ls /dev/mapper"), "plugged") })
 	now.Wait(`msg="guest running" guest=later`, bootLimit)
 	m.pull("later")
 	gone := now.Wait(`msg="`+boot.MsgStorageGone+`" device=`+line.Get("device"), soon)
@@ -211,7 +229,7 @@ func (m *VM) checkNoWrites() {
 			read++
 		}
 	}
-	if read < len(fileSystemMakers)+2 {
+	if read < len(fileSystemMakers)+6 {
 		m.Errorf("only %d drives were read: %s", read, answer)
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/devmapper"
 )
 
-// Kernel is a guestdisk.Kernel. Its fields may be set before it is used; Use and Calls may be called at any time.
+// Kernel is a guestdisk.Kernel. Its fields may be set before it is used; Use, Plug and Calls may be called at any time.
 type Kernel struct {
 	Blocks  []string // paths that are block devices
 	Memory  []string // directories that lie in memory
@@ -78,13 +78,27 @@ func (k *Kernel) Attach(file *os.File, readOnly bool) (*os.File, error) {
 // Bytes is Size.
 func (k *Kernel) Bytes(string) (int64, error) { return k.Size, nil }
 
+// Plug adds to Blocks.
+func (k *Kernel) Plug(path string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.Blocks = append(k.Blocks, path)
+}
+
 // IsBlock looks into Blocks, and for the file.
 func (k *Kernel) IsBlock(path string) (bool, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if slices.Contains(k.Blocks, path) {
 		return true, nil
 	}
 	_, err := os.Stat(path)
 	return false, err
+}
+
+// ReadOnly looks at the name.
+func (k *Kernel) ReadOnly(device string) (bool, error) {
+	return strings.HasPrefix(device, "/dev/vg/"), nil
 }
 
 // InMemory looks into Memory.
