@@ -80,16 +80,17 @@ var notStorage = []string{"loop", "ram", "zram", "ublkb", "fd"}
 
 // isStorage says whether an event is about a disk or partition that may hold guests.
 func isStorage(e uevent.Event) bool {
-	if e.Subsystem != "block" {
+	return e.Subsystem == "block" && isStorageName(e.DevName)
+}
+
+func isStorageName(device string) bool {
+	if slices.ContainsFunc(notStorage, func(prefix string) bool { return strings.HasPrefix(device, prefix) }) {
 		return false
 	}
-	if slices.ContainsFunc(notStorage, func(prefix string) bool { return strings.HasPrefix(e.DevName, prefix) }) {
-		return false
-	}
-	if !strings.HasPrefix(e.DevName, "dm-") {
+	if !strings.HasPrefix(device, "dm-") {
 		return true
 	}
-	name, err := os.ReadFile(filepath.Join("/sys/class/block", e.DevName, "dm/name"))
+	name, err := os.ReadFile(filepath.Join("/sys/class/block", device, "dm/name"))
 	return err != nil || !strings.HasPrefix(string(name), "guest-")
 }
 
