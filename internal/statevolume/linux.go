@@ -72,8 +72,13 @@ func (Linux) Unmount(dir string) error {
 
 func (Linux) Look(dir string) (Condition, error) {
 	var stat unix.Statfs_t
-	if err := unix.Statfs(dir, &stat); err != nil {
+	var inside, outside unix.Stat_t
+	err := errors.Join(unix.Statfs(dir, &stat), unix.Stat(dir, &inside), unix.Stat(filepath.Dir(dir), &outside))
+	if err != nil {
 		return Condition{}, fmt.Errorf("look at %s: %w", dir, err)
+	}
+	if inside.Dev == outside.Dev {
+		return Condition{}, ErrNotMounted
 	}
 	return Condition{
 		Bytes: int64(stat.Blocks) * stat.Bsize, Free: int64(stat.Bavail) * stat.Bsize,

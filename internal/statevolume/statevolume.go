@@ -8,6 +8,7 @@ package statevolume
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -40,11 +41,14 @@ type Kernel interface {
 	Mount(device, dir string, readOnly bool) error
 	// Unmount takes a mount away; what is in use in it stays until it is not.
 	Unmount(dir string) error
-	// Look says how the file system at dir is.
+	// Look says how the file system at dir is. Where there is none the error is ErrNotMounted.
 	Look(dir string) (Condition, error)
 	// Progress is a number that changes while the device answers requests.
 	Progress(device string) int64
 }
+
+// ErrNotMounted is Kernel.Look's where there is no file system.
+var ErrNotMounted = errors.New("it is not mounted")
 
 // Condition is how a mounted file system is.
 type Condition struct {
@@ -180,6 +184,9 @@ func (m *Manager) event(e Event) {
 			m.lost()
 		}
 	default:
+		if e.Device == m.mounted.Device {
+			m.look()
+		}
 		if old, known := m.volumes[e.Device]; known && old != e.Volume {
 			delete(m.failed, e.Device) // it was made anew
 		}
@@ -309,6 +316,12 @@ func (m *Manager) look() {
 		return
 	}
 	now, err := m.Kernel.Look(m.Dir)
+	if errors.Is(err, ErrNotMounted) { // a person has unmounted it, and may mean to make it anew
+		m.failed[m.mounted.Device] = true
+		m.mounted = host.StateVolume{}
+		m.Tell(host.StateVolume{})
+		return
+	}
 	if err != nil {
 		m.Log.Debug("state volume", "err", err)
 		return

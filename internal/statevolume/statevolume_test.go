@@ -33,6 +33,7 @@ type world struct {
 	broken    bool          // all mounts fail
 	hangs     chan struct{} // a mount hangs until it is closed
 	condition Condition
+	looked    error
 	progress  int64
 }
 
@@ -81,7 +82,7 @@ func (w *world) Unmount(string) error {
 func (w *world) Look(string) (Condition, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.condition, nil
+	return w.condition, w.looked
 }
 
 func (w *world) Progress(string) int64 {
@@ -269,6 +270,24 @@ func TestFoundDamagedLater(t *testing.T) {
 		w.want("damaged", []string{
 			"/dev/sdb1 /state true  the kernel has found errors in it and writes to it no more, see dmesg",
 		}, nil)
+	})
+}
+
+// TestMadeAnew has a person unmount the volume, and make another one of its device.
+func TestMadeAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "")
+		w.begin(state("/dev/sdb1"))
+		synctest.Wait()
+		w.want("mounted", []string{"/dev/sdb1 /state false"}, []string{"mount /dev/sdb1 false"})
+		w.note(func() { w.looked = ErrNotMounted })
+		w.send(state("/dev/sdb1"))
+		w.want("unmounted", []string{"false"}, nil)
+		w.note(func() { w.looked = nil })
+		anew := state("/dev/sdb1")
+		anew.UUID = "another"
+		w.send(anew)
+		w.want("anew", []string{"/dev/sdb1 /state false"}, []string{"mount /dev/sdb1 false"})
 	})
 }
 
