@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/oom"
 )
 
 // Partitions begin and end at multiples of alignment. Where signatures of what was there before may be, that much is
@@ -176,7 +177,7 @@ func (t *tool) mke2fs(device string, shared bool) error {
 	}
 	cmd := exec.Command(t.Mke2fs, append(args, device)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, t.Out, t.Err
-	if err := cmd.Run(); err != nil {
+	if err := oom.Run(cmd); err != nil {
 		return fmt.Errorf("mke2fs: %w", err)
 	}
 	return nil
