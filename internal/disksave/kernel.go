@@ -1,6 +1,7 @@
 package disksave
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/internal/devmapper"
 	"github.com/zerodisc/zerodisc/internal/oom"
+	"github.com/zerodisc/zerodisc/internal/printable"
 	"github.com/zerodisc/zerodisc/internal/xen"
 )
 
@@ -118,9 +120,11 @@ func (f Frozen) thaw() error {
 }
 
 func xl(command string, domid int) error {
-	out, err := exec.Command(xen.BinDir+"/xl", command, strconv.Itoa(domid)).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("xl %s: %w: %s", command, err, out)
+	var said bytes.Buffer
+	cmd := exec.Command(xen.BinDir+"/xl", command, strconv.Itoa(domid))
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := oom.Run(cmd); err != nil {
+		return fmt.Errorf("xl %s: %w: %s", command, err, printable.Line(said.String()))
 	}
 	return nil
 }
