@@ -108,12 +108,13 @@ var (
 	}
 	runSide = []string{
 		"internal/boundedlog", "internal/checksum", "internal/console", "internal/control",
-		"internal/devmapper", "internal/diskimage", "internal/disksave", "internal/dmsnap", "internal/guestdisk", "internal/host", "internal/hotplug",
-		"internal/imageserver", "internal/iouring", "internal/loopdev", "internal/media", "internal/memory",
-		"internal/namespace", "internal/netcfg", "internal/oom", "internal/pid1", "internal/power",
-		"internal/readonly", "internal/report", "internal/stage", "internal/stateadm", "internal/statevolume", "internal/storage", "internal/supervise",
-		"internal/sysfs", "internal/ublk", "internal/udev", "internal/udevadm", "internal/uevent",
-		"internal/webstore", "internal/xen", "internal/xenstore",
+		"internal/devmapper", "internal/diskimage", "internal/disksave", "internal/dmsnap",
+		"internal/guestdisk", "internal/host", "internal/hotplug", "internal/imageserver", "internal/iouring",
+		"internal/loopdev", "internal/media", "internal/memory", "internal/namespace", "internal/netcfg",
+		"internal/oom", "internal/pid1", "internal/power", "internal/readonly", "internal/report",
+		"internal/stage", "internal/stateadm", "internal/statevolume", "internal/storage",
+		"internal/supervise", "internal/sysfs", "internal/ublk", "internal/udev", "internal/udevadm",
+		"internal/uevent", "internal/webstore", "internal/xen", "internal/xenstore",
 	}
 )
 

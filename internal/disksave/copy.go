@@ -344,7 +344,8 @@ func overwrite(file *os.File, data []byte, at int64) error {
 	for len(data) > 0 {
 		n := run(data)
 		hole := isZero(data[:min(blockBytes, n)])
-		if hole && unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, at, int64(n)) != nil {
+		const punch = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
+		if hole && unix.Fallocate(int(file.Fd()), punch, at, int64(n)) != nil {
 			hole = false // the file system has no holes
 		}
 		if !hole {

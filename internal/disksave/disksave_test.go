@@ -199,7 +199,8 @@ func TestSaveGuest(t *testing.T) {
 func (w *world) saveAgain(data string) {
 	w.t.Helper()
 	w.write(data, "other")
-	if err := w.run(w.t.Context(), []string{"save", "web"}); err == nil || !strings.Contains(err.Error(), "-f replaces") {
+	err := w.run(w.t.Context(), []string{"save", "web"})
+	if err == nil || !strings.Contains(err.Error(), "-f replaces") {
 		w.t.Errorf("a second time: %v", err)
 	}
 	w.want("state/guests/web/data.img", "data")

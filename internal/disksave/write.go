@@ -198,6 +198,6 @@ func allocated(name string) (int64, error) {
 	return min(stat.Size, stat.Blocks*512), nil
 }
 
-// isKept says whether a file is on the state volume already: then the new directory gets another name for it. The guest,
-// which has it open, goes on writing to the one that counts.
+// isKept says whether a file is on the state volume already: then the new directory gets another name for it. The
+// guest, which has it open, goes on writing to the one that counts.
 func (t *tool) isKept(path string) bool { return strings.HasPrefix(path, filepath.Dir(t.Guests)+"/") }

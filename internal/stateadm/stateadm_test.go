@@ -260,7 +260,8 @@ func TestPartition(t *testing.T) {
 		}
 		defer file.Close()
 		const bytes = 100<<20 + 4096*3
-		if err := errors.Join(file.Truncate(bytes), overwrite(file, bytes), partition(file, bytes, sector)); err != nil {
+		err = errors.Join(file.Truncate(bytes), overwrite(file, bytes), partition(file, bytes, sector))
+		if err != nil {
 			t.Fatal(err)
 		}
 		if sector != 512 {

@@ -77,7 +77,8 @@ func TestState(t *testing.T) {
 				m.Errorf("disk save: %s", said)
 			}
 			m.writeInGuest("keep", "never")
-			if said := m.Shell("disk save keep xvdb " + boot.StateMount + "/copy.img"); !strings.Contains(said, "saved") {
+			said := m.Shell("disk save keep xvdb " + boot.StateMount + "/copy.img")
+			if !strings.Contains(said, "saved") {
 				m.Errorf("disk save of one disk: %s", said)
 			}
 		})
