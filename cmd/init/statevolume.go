@@ -79,15 +79,19 @@ func (d *dom0) startLate(ctx context.Context) {
 	d.owners.controller.Start(ctx, guests.Trust(found))
 }
 
-// scanGuests reads the guests of the medium and the initrd, and of the state volume if it is there. One on the state
-// volume has the place of the one of its name that it was saved from, also if it cannot be started: whoever has saved
-// a guest does not want to go on with its old disks.
+// scanGuests reads the guests of the medium and the initrd, and of the state volume if it is there.
 func (d *dom0) scanGuests() (found []*guests.Guest, broken []*guests.Error) {
 	found, broken = guests.Scan(boot.MediaMount+"/"+boot.MediumGuests, boot.GuestsInRAM)
 	if !d.saved {
 		return found, broken
 	}
 	saved, faults := guests.Scan(boot.StateGuests)
+	return withSaved(found, saved, faults), append(broken, faults...)
+}
+
+// withSaved adds the guests of the state volume. One of them has the place of the one of its name that it was saved
+// from, also if it cannot be read: whoever has saved a guest does not want to go on with its old disks.
+func withSaved(found, saved []*guests.Guest, faults []*guests.Error) []*guests.Guest {
 	has := map[string]bool{}
 	for _, g := range saved {
 		has[g.Name] = true
@@ -95,15 +99,10 @@ func (d *dom0) scanGuests() (found []*guests.Guest, broken []*guests.Error) {
 	for _, e := range faults {
 		has[e.Guest] = true
 	}
-	found = slices.DeleteFunc(found, func(g *guests.Guest) bool {
-		if has[g.Name] {
-			d.log.Debug("guest", "guest", g.Name, "file", g.File, "replaced_by", boot.StateGuests)
-		}
-		return has[g.Name]
-	})
-	found = append(found, saved...)
-	slices.SortFunc(found, func(a, b *guests.Guest) int { return strings.Compare(a.Name, b.Name) })
-	return found, append(broken, faults...)
+	all := slices.DeleteFunc(slices.Clone(found), func(g *guests.Guest) bool { return has[g.Name] })
+	all = append(all, saved...)
+	slices.SortFunc(all, func(a, b *guests.Guest) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }
 
 // onState says whether a path is a file on the state volume, and that can be written to.
