@@ -43,6 +43,11 @@ func (d *dom0) findState(ctx context.Context) error {
 	}
 	manager := statevolume.New(statevolume.Config{
 		Kernel: statevolume.Linux{}, Dir: boot.StateMount, UUID: uuid,
+		Load: func() {
+			if err := loadModules(ctx, "ext4"); err != nil {
+				d.log.Debug("state volume", "err", err)
+			}
+		},
 		Uses: func(device string) []string { return d.usersOf(boot.StateMount, device) },
 		Late: func() { go d.startLate(ctx) },
 		Tell: d.state.Tell, Log: d.log,

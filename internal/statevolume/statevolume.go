@@ -64,6 +64,8 @@ type Config struct {
 	Dir string
 	// UUID is that of the volume to take; "" for any.
 	UUID string
+	// Load loads the driver of the file system. Where it fails, so does Kernel.Mount.
+	Load func()
 	// Uses lists the guests that have a disk on the volume.
 	Uses func(device string) []string
 	// Late is called when the volume was mounted after Wait had returned.
@@ -135,7 +137,7 @@ func (m *Manager) Run(ctx context.Context, there []Event, events <-chan Event) {
 }
 
 // patience is how long a boot waits for a volume that does not answer. While it answers, the kernel replays its
-// journal, which may take long on a slow stick.
+// journal, which may take long on a slow stick. Before that its driver is loaded, which no disk can hold up.
 const (
 	patience  = 5 * time.Second
 	waitPause = 100 * time.Millisecond
@@ -152,10 +154,9 @@ func (m *Manager) Wait(ctx context.Context) bool {
 		case <-ctx.Done():
 		case <-time.After(waitPause):
 		}
-		if device, ok := m.trying.Load().(string); ok {
-			if now := m.Kernel.Progress(device); now != progress {
-				progress, since = now, time.Now()
-			}
+		device, mounting := m.trying.Load().(string)
+		if now := m.Kernel.Progress(device); !mounting || now != progress {
+			progress, since = now, time.Now()
 		}
 	}
 	if m.who.CompareAndSwap(waiting, gaveUp) {
@@ -249,8 +250,11 @@ func (m *Manager) begin(device string) {
 		return
 	}
 	m.mounting = device
-	m.trying.Store(device)
-	go func() { m.results <- m.mount(v) }()
+	go func() {
+		m.Load()
+		m.trying.Store(device)
+		m.results <- m.mount(v)
+	}()
 }
 
 const damaged = "save what is on it, and check it with e2fsck -f on another machine"
@@ -329,6 +333,9 @@ func (m *Manager) look() {
 	v := with(m.mounted, now)
 	if v.ReadOnly && !m.mounted.ReadOnly {
 		v.Problem, v.Remedy = "the kernel has found errors in it and writes to it no more, see dmesg", damaged
+	}
+	if !v.ReadOnly && m.mounted.ReadOnly { // a person has remounted it
+		v.Problem, v.Remedy = "", ""
 	}
 	if moved(m.mounted.Free, v.Free) || v.ReadOnly != m.mounted.ReadOnly {
 		m.mounted = v

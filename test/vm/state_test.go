@@ -113,8 +113,8 @@ func (m *VM) writeInGuest(guest, word string) {
 	m.Enter("xl console " + guest)
 	m.Enter("")
 	for _, disk := range keptDisks {
-		m.Enter("echo " + word + "-" + disk + " | dd of=/dev/" + disk + " bs=512 conv=sync; sync; echo wrote-" + disk)
-		m.WaitText("^wrote-"+disk, soon)
+		m.Enter("echo " + word + "-" + disk + " | dd of=/dev/" + disk + " bs=512; sync; head -c 12 /dev/" + disk)
+		m.WaitText("^"+word+"-"+disk, soon)
 	}
 	m.leaveConsole(guest)
 }
