@@ -252,8 +252,12 @@ func (t *tool) copyChanges(ctx context.Context, j *job) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, thaw()) }()
-	late := time.Now().Add(maxFrozen)
+	began := time.Now()
+	defer func() {
+		err = errors.Join(err, thaw())
+		j.waited = time.Since(began)
+	}()
+	late := began.Add(maxFrozen)
 	if f.Domid != 0 { // a domain that is paused does not notice how long it was
 		late = late.Add(time.Hour)
 	}

@@ -17,6 +17,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -144,7 +145,7 @@ func (t *tool) saveDisk(ctx context.Context, g *host.Guest, vdev, name string) (
 	if err := os.Rename(temporary, name); err != nil {
 		return err
 	}
-	t.progress.Note(fmt.Sprintf("saved disk %s of %s as %s", vdev, g.Name, name))
+	t.progress.Note(fmt.Sprintf("saved disk %s of %s as %s%s", vdev, g.Name, name, j.wait()))
 	return syncDir(filepath.Dir(name))
 }
 
@@ -195,11 +196,20 @@ func (t *tool) saveGuest(ctx context.Context, now *host.Snapshot, g *host.Guest)
 	if err := t.write(ctx, target, guest.Name, kept.Config, &j); err != nil {
 		return err
 	}
-	t.progress.Note(fmt.Sprintf("saved guest %s: it is started from %s at the next boot", guest.Name, target))
+	t.progress.Note(fmt.Sprintf("saved guest %s%s: it is started from %s at the next boot",
+		guest.Name, j.wait(), target))
 	if guest.Dir != target {
 		t.progress.Note("what it writes until then goes on being lost; save it again, or reboot now")
 	}
 	return nil
+}
+
+// wait says how long the guest had to wait.
+func (j job) wait() string {
+	if j.waited == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", whose disks waited for %v", j.waited.Round(time.Millisecond))
 }
 
 // isUsable is an error where there is no state volume to write to.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,6 +20,7 @@ import (
 // job is what is to be copied of a guest.
 type job struct {
 	guest  *host.Guest
+	waited time.Duration // that the guest had to wait
 	files  []guests.KeptFile
 	images []image
 }
