@@ -1,6 +1,7 @@
 package stateadm
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/blkid"
 	"github.com/zerodisc/zerodisc/internal/bytesize"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/printable"
@@ -76,26 +78,53 @@ func (t *tool) inUse(d device, now *host.Snapshot, swaps string) error {
 	return nil
 }
 
-// refuseMedium is an error where a device is the boot medium, or a part of what was booted.
+// refuseMedium is an error where a device is the boot medium, or a part of what was booted. A medium that is in memory
+// may have been taken out, and another disk may have its name: it is known by what it holds.
 func (t *tool) refuseMedium(d device, medium host.Medium) error {
+	refused := fmt.Errorf("%s is the boot medium; take another disk, or a partition behind the disc's own", d.path())
 	name := filepath.Base(medium.Device)
-	own := slices.ContainsFunc(d.all(), func(p device) bool { return p.name == name })
-	if medium.Device == "" || !own && d.disk != name {
+	isThat := slices.ContainsFunc(d.all(), func(p device) bool { return p.name == name })
+	switch {
+	case medium.Device == "" || !isThat && d.disk != name:
+		return nil
+	case medium.File != "": // an ISO file in a file system
+		if isThat && medium.State != host.MediumInRAM {
+			return refused
+		}
 		return nil
 	}
-	if !own && d.start >= imageBytes(medium.Mount) {
-		return nil // a partition behind the disc's image
+	image, err := t.imageBytes(name)
+	if err != nil {
+		return fmt.Errorf("%w (it cannot be read: %w)", refused, err)
 	}
-	return fmt.Errorf("%s is the boot medium; take another disk, or a partition behind the disc's own", d.path())
+	if isThat && image > 0 || !isThat && d.start < image {
+		return refused
+	}
+	return nil
 }
 
-// imageBytes is how much of its disk the medium takes.
-func imageBytes(mount string) int64 {
-	var stat unix.Statfs_t
-	if unix.Statfs(mount, &stat) != nil {
-		return 1 << 62 // nobody knows: all of it
+// Where an ISO 9660 file system says how large it is: the number of its blocks of 2 KiB (ECMA-119 8.4.8).
+const (
+	isoDescriptor = 16 * 2048
+	isoBlocks     = isoDescriptor + 80
+)
+
+// imageBytes is how much of its disk a zerodisc takes, 0 where there is none.
+func (t *tool) imageBytes(name string) (int64, error) {
+	file, err := os.Open(filepath.Join(t.dev, name))
+	if err != nil {
+		return 0, err
 	}
-	return int64(stat.Blocks) * stat.Bsize
+	defer file.Close()
+	content, err := blkid.IdentifyFile(file)
+	if err != nil || content.Type != "iso9660" || content.Label != boot.VolumeID {
+		return 0, err
+	}
+	var blocks [4]byte
+	if _, err := file.ReadAt(blocks[:], isoBlocks); err != nil {
+		return 0, err
+	}
+	return int64(binary.LittleEndian.Uint32(blocks[:])) * 2048, nil
 }
 
 // refuseSecond is an error where another device is the state volume already: of two neither is used.

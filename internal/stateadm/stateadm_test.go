@@ -2,6 +2,7 @@ package stateadm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"os"
 	"os/exec"
@@ -119,17 +120,21 @@ func TestRefused(t *testing.T) {
 			m.snapshot.Guests = []host.Guest{{Name: "web", Phase: host.Stopped,
 				Disks: []host.Disk{{Target: filepath.Join(m.dev, "sdb")}}}}
 		}},
-		{name: "medium", device: "sda", prepare: func(m *machine) { m.snapshot.Host.Medium.Device = "/dev/sda" },
-			want: "/dev/sda is the boot medium"},
-		{name: "medium's partition", device: "sda", want: "/dev/sda is the boot medium",
-			prepare: func(m *machine) { m.snapshot.Host.Medium.Device = "/dev/sda1" }},
+		{name: "medium", device: "sda", prepare: (*machine).disc, want: "/dev/sda is the boot medium"},
 		{name: "within the medium", device: "sda1", want: "/dev/sda1 is the boot medium", prepare: func(m *machine) {
-			m.snapshot.Host.Medium = host.Medium{Device: "/dev/sda", Mount: m.t.TempDir()}
-			m.write(m.sys+"/devices/sda/sda1/start", "64\n")
+			m.disc()
+			m.write(m.sys+"/devices/sda/sda1/start", "2047\n")
 		}},
 		{name: "behind the medium", device: "sda1", prepare: func(m *machine) {
-			m.snapshot.Host.Medium = host.Medium{Device: "/dev/sda", Mount: m.t.TempDir()}
-			m.write(m.sys+"/devices/sda/sda1/start", "9000000000000\n")
+			m.disc()
+			m.write(m.sys+"/devices/sda/sda1/start", "2048\n")
+		}},
+		{name: "another disk in the place of the medium", device: "sda",
+			prepare: func(m *machine) { m.snapshot.Host.Medium.Device = "/dev/sda" }},
+		{name: "the medium is a file on it", device: "sda", want: "/dev/sda is the boot medium",
+			prepare: func(m *machine) { m.snapshot.Host.Medium = host.Medium{Device: "/dev/sda1", File: "z.iso"} }},
+		{name: "the medium was a file on it", device: "sda", prepare: func(m *machine) {
+			m.snapshot.Host.Medium = host.Medium{Device: "/dev/sda1", File: "z.iso", State: host.MediumInRAM}
 		}},
 		{name: "a second one", device: "sdb",
 			prepare: func(m *machine) { m.snapshot.Host.State.Device = "/dev/sda1" },
@@ -158,6 +163,22 @@ func TestRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// disc makes sda the boot medium, of 1 MiB.
+func (m *machine) disc() {
+	m.snapshot.Host.Medium.Device = "/dev/sda"
+	image := make([]byte, 1<<20)
+	descriptor := image[isoDescriptor:]
+	copy(descriptor, "\x01CD001\x01")
+	copy(descriptor[40:], boot.VolumeID+strings.Repeat(" ", 32-len(boot.VolumeID)))
+	binary.LittleEndian.PutUint32(descriptor[80:], 512)
+	binary.LittleEndian.PutUint16(descriptor[128:], 2048)
+	binary.LittleEndian.PutUint32(descriptor[156+2:], 20) // the root directory, which begins with itself
+	binary.LittleEndian.PutUint32(descriptor[156+10:], 2048)
+	copy(image[20*2048:], descriptor[156:156+34])
+	image[20*2048], image[20*2048+32] = 34, 1
+	m.write(filepath.Join(m.dev, "sda"), string(image))
 }
 
 // mount adds a mount: number, root, directory and options.
