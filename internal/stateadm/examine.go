@@ -82,7 +82,7 @@ func (t *tool) read(name string, mounts []mount) (device, error) {
 	}
 	d := device{
 		name: name, number: text("dev"), bytes: sectors("size"), start: sectors("start"), readOnly: text("ro") == "1",
-		model: printable.Line(strings.TrimSpace(text("device/vendor") + " " + text("device/model"))),
+		model: model(text("device/vendor"), text("device/model")),
 	}
 	if text("partition") != "" {
 		d.disk = filepath.Base(filepath.Dir(dir))
@@ -107,6 +107,14 @@ func (t *tool) read(name string, mounts []mount) (device, error) {
 	}
 	slices.SortFunc(d.parts, func(a, b device) int { return int((a.start - b.start) >> 9) })
 	return d, nil
+}
+
+// model names a disk. In place of a vendor's name PCI devices have its number.
+func model(vendor, name string) string {
+	if strings.HasPrefix(vendor, "0x") {
+		vendor = ""
+	}
+	return printable.Line(strings.TrimSpace(vendor + " " + name))
 }
 
 func (t *tool) identify(name string) (blkid.Content, error) {

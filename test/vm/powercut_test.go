@@ -59,6 +59,7 @@ func TestPowerCuts(t *testing.T) {
 	var told []acknowledged
 	Story(t, qemu.Machine{Disks: []qemu.Disk{{File: disk, WriteLog: log}}}, func(m *VM) {
 		m.Wait(`msg=ready guests=3`, bootLimit)
+		m.Wait(`msg="guest address" guest=keep`, addressLimit)
 		told = append(told, m.record(log, "dom0", dom0Record)...)
 		m.Shell("disk save tty1")
 		m.Enter("xl console keep")

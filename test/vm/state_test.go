@@ -71,6 +71,7 @@ func TestState(t *testing.T) {
 			}
 			m.Wait(`msg=`+boot.MsgState+` device=/dev/vda1 mount=`+boot.StateMount, soon)
 		})
+		m.Wait(`msg="guest address" guest=keep`, addressLimit)
 		m.Run("a guest is saved", func(m *VM) {
 			m.writeInGuest("keep", "first")
 			if said := m.Shell("disk save keep"); !strings.Contains(said, "saved guest keep") {
@@ -90,6 +91,7 @@ func TestState(t *testing.T) {
 	Story(t, machine, func(m *VM) {
 		m.Wait(`msg=`+boot.MsgState+` device=/dev/vda1 mount=`+boot.StateMount, bootLimit)
 		m.Wait(`msg=ready guests=3`, bootLimit)
+		m.Wait(`msg="guest address" guest=keep`, addressLimit)
 		m.readInGuest("keep", "first")
 		m.writeInGuest("keep", "second")
 		if m.Said(`msg="` + boot.MsgGuestDisk + `" guest=keep`) {
