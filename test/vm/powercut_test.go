@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -179,8 +181,9 @@ func checkCut(t *testing.T, image string, at int, promised []string) {
 		t.Errorf("cut %d: mount: %v", at, err)
 		return
 	}
+	there := readRecords(dir)
 	for _, name := range promised {
-		if !isThere(dir, name) {
+		if !there.has(name) {
 			t.Errorf("cut %d: record %s was acknowledged and is lost", at, name)
 		}
 	}
@@ -193,20 +196,28 @@ func checkCut(t *testing.T, image string, at int, promised []string) {
 	}
 }
 
-// isThere says whether a record is there.
-func isThere(dir, name string) bool {
+// written is what dom0 and the guest have written: lines of a file, and sectors of a disk.
+type written struct {
+	lines []string
+	disk  []byte
+}
+
+// readRecords reads both. What is not there has no records.
+func readRecords(dir string) written {
+	text, _ := os.ReadFile(filepath.Join(dir, "records"))
+	disk, _ := os.ReadFile(filepath.Join(dir, "guests/keep/disk.img"))
+	return written{strings.Split(string(text), "\n"), disk}
+}
+
+// has says whether a record is there.
+func (w written) has(name string) bool {
 	who, number, _ := strings.Cut(name, "-")
-	var n int
-	if _, err := fmt.Sscan(number, &n); err != nil {
-		return false
-	}
-	record := []byte(fmt.Sprintf("record-%d\n", n))
+	record := "record-" + number
 	if who == "dom0" {
-		text, _ := os.ReadFile(filepath.Join(dir, "records"))
-		return bytes.HasPrefix(text, record) || bytes.Contains(text, append([]byte("\n"), record...))
+		return slices.Contains(w.lines, record)
 	}
-	data, _ := os.ReadFile(filepath.Join(dir, "guests/keep/disk.img"))
-	return len(data) > n*512 && bytes.HasPrefix(data[n*512:], record)
+	n, err := strconv.Atoi(number)
+	return err == nil && len(w.disk) > n*512 && bytes.HasPrefix(w.disk[n*512:], []byte(record+"\n"))
 }
 
 // checkSaved has a guest that was saved there as a whole or not at all.
