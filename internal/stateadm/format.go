@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/printable"
 	"github.com/zerodisc/zerodisc/internal/oom"
 )
 
@@ -183,9 +184,19 @@ func (t *tool) mke2fs(device string, shared bool) error {
 	return nil
 }
 
+// mountLimit is how long init has to mount the new volume. Its driver may have to be loaded, on a machine that starts
+// guests meanwhile.
+const mountLimit = time.Minute
+
 // announce waits until the new volume is mounted, and says so.
 func (t *tool) announce(device string) error {
-	for end := time.Now().Add(3 * patience); time.Now().Before(end); time.Sleep(retry) {
+	cmdline, _ := os.ReadFile(filepath.Join(t.proc, "cmdline"))
+	if which := boot.ParseCmdline(string(cmdline))[boot.KeyState]; which != "" && which != "auto" {
+		fmt.Fprintf(t.Out, "%s is a state volume, and not mounted because of the kernel parameter %s=%s.\n",
+			device, boot.KeyState, printable.Line(which))
+		return nil
+	}
+	for end := time.Now().Add(mountLimit); time.Now().Before(end); time.Sleep(retry) {
 		now, err := t.State()
 		if err == nil && now.Host.State.Device == device && now.Host.State.Mount != "" {
 			fmt.Fprintf(t.Out, "%s is the state volume, at %s. disk save GUEST keeps a guest there.\n",
@@ -193,7 +204,5 @@ func (t *tool) announce(device string) error {
 			return nil
 		}
 	}
-	fmt.Fprintf(t.Out, "%s is a state volume. It is not mounted: see status, and the kernel parameter %s.\n",
-		device, boot.KeyState)
-	return nil
+	return fmt.Errorf("%s is a state volume, but it was not mounted within %v; see status and dmesg", device, mountLimit)
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"golang.org/x/sys/unix"
 
@@ -320,6 +321,25 @@ func TestOverwrite(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestAnnounce waits for init to mount the new volume, unless it was told not to.
+func TestAnnounce(t *testing.T) {
+	m := newMachine(t)
+	m.write(m.proc+"/cmdline", "console=hvc0 zerodisc.state=no\n")
+	if err := m.announce("/dev/sdb1"); err != nil || !strings.Contains(m.out.String(), "because of") {
+		t.Errorf("%v\n%s", err, m.out.String())
+	}
+	m.write(m.proc+"/cmdline", "console=hvc0\n")
+	m.snapshot.Host.State = host.StateVolume{Device: "/dev/sdb1", Mount: "/state"}
+	if err := m.announce("/dev/sdb1"); err != nil || !strings.Contains(m.out.String(), "is the state volume, at /state") {
+		t.Errorf("%v\n%s", err, m.out.String())
+	}
+	synctest.Test(t, func(t *testing.T) {
+		if err := m.announce("/dev/sdc1"); err == nil || !strings.Contains(err.Error(), "not mounted within") {
+			t.Error(err)
+		}
+	})
 }
 
 func FuzzParseMounts(f *testing.F) {

@@ -56,6 +56,7 @@ func TestState(t *testing.T) {
 	}
 	Story(t, machine, func(m *VM) {
 		m.Wait(`msg=ready guests=3`, bootLimit)
+		m.Shell("xl destroy tty1; xl destroy tty2") // they would only take the emulator's time
 		m.Run("without a state volume", func(m *VM) {
 			if said := m.Shell("disk save keep"); !strings.Contains(said, "zerodisc-state create DEVICE") {
 				m.Errorf("disk save: %s", said)
@@ -91,6 +92,7 @@ func TestState(t *testing.T) {
 	Story(t, machine, func(m *VM) {
 		m.Wait(`msg=`+boot.MsgState+` device=/dev/vda1 mount=`+boot.StateMount, bootLimit)
 		m.Wait(`msg=ready guests=3`, bootLimit)
+		m.Shell("xl destroy tty1; xl destroy tty2")
 		m.Wait(`msg="guest address" guest=keep`, addressLimit)
 		m.readInGuest("keep", "first")
 		m.writeInGuest("keep", "second")
