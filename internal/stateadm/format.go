@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
-	"github.com/zerodisc/zerodisc/internal/printable"
 	"github.com/zerodisc/zerodisc/internal/oom"
+	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // Partitions begin and end at multiples of alignment. Where signatures of what was there before may be, that much is
@@ -204,5 +204,6 @@ func (t *tool) announce(device string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s is a state volume, but it was not mounted within %v; see status and dmesg", device, mountLimit)
+	return fmt.Errorf("%s is a state volume, but it was not mounted within %v; see status and dmesg",
+		device, mountLimit)
 }

@@ -332,7 +332,8 @@ func TestAnnounce(t *testing.T) {
 	}
 	m.write(m.proc+"/cmdline", "console=hvc0\n")
 	m.snapshot.Host.State = host.StateVolume{Device: "/dev/sdb1", Mount: "/state"}
-	if err := m.announce("/dev/sdb1"); err != nil || !strings.Contains(m.out.String(), "is the state volume, at /state") {
+	err := m.announce("/dev/sdb1")
+	if err != nil || !strings.Contains(m.out.String(), "is the state volume, at /state") {
 		t.Errorf("%v\n%s", err, m.out.String())
 	}
 	synctest.Test(t, func(t *testing.T) {
