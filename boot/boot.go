@@ -65,8 +65,13 @@ const (
 	GuestRunDir   = "/run/zerodisc/guests" // rendered configurations, NAME.cfg
 	GuestDisksDir = "/run/zerodisc/disks"  // memory file systems for changes to guests' disks, each at its UUID
 	WebStoresDir  = "/run/zerodisc/stores" // a tmpfs; 1, 2, ... are the stores of KeyGuests in their order
+	StateMount    = "/state"               // the state volume, writable
+	StateGuests   = "/state/guests"        // a store on it
 	DefaultBridge = "xenbr0"
 )
+
+// StateLabel is the label of the file system that zerodisc may write to.
+const StateLabel = "ZERODISC-STATE"
 
 // CopyOnWriteUUID begins the device mapper's UUID of a guest's disk that reads from one device and writes to another.
 const CopyOnWriteUUID = "ZERODISC-COW-"

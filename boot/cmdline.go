@@ -23,6 +23,7 @@ const (
 	KeyStores     = "zerodisc.stores"        // "all": start the guests of every disk; "none": look at no disk
 	KeyBudget     = "zerodisc.budget"        // memory for changes to guests' disks: SIZE, NAME:SIZE
 	KeyWrite      = "zerodisc.write"         // block devices that guests may write to, separated by commas
+	KeyState      = "zerodisc.state"         // "no": use no state volume; a UUID: use that one
 	KeyToRAM      = "zerodisc.toram"         // whether the medium is copied to memory: auto, yes, no
 	KeyToRAMShort = "toram"                  // the same
 	KeyHostname   = "zerodisc.hostname"      // dom0's host name; else the DHCP server's, else "zerodisc"
@@ -32,7 +33,7 @@ const (
 var Keys = []string{
 	KeyMediumID, KeyAutostart, KeyDebug, KeyBridge, KeyBootIf, KeyHostname,
 	KeyGuest, KeyRescue, KeyCheck, KeyISOFile, KeyGuests, KeyGuestsSum,
-	KeyStores, KeyBudget, KeyWrite, KeyToRAM, KeyToRAMShort,
+	KeyStores, KeyBudget, KeyWrite, KeyToRAM, KeyToRAMShort, KeyState,
 }
 
 // Known says whether key is one of Keys.

@@ -16,6 +16,7 @@ const (
 	MsgStorage       = "storage"         // device= type= [label= mount= guests= err= remedy=]
 	MsgStorageGone   = "storage removed" // device= [guests= remedy=]
 	MsgVolumes       = "volumes"         // err=
+	MsgState         = "state"           // device= [uuid= mount= free= guests= err= remedy=]
 	MsgReady         = "ready"           // guests= ms=
 	MsgHostAddress   = "host address"    // interface= address= gateway=
 	MsgNoLease       = "no DHCP lease"   // interface= nic= err=

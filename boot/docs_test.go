@@ -103,17 +103,18 @@ var (
 	buildSide = []string{
 		"initramfs", "grub", "internal/atomicfile", "internal/bom", "internal/buildcache", "internal/disc",
 		"internal/elfdeps", "internal/fat", "internal/guestdir", "internal/iso9660", "internal/netserve",
-		"internal/output", "internal/payload", "internal/progress", "internal/release", "internal/remaster",
+		"internal/output", "internal/payload", "internal/release", "internal/remaster",
 		"internal/sourcedate", "internal/toolchain",
 	}
 	runSide = []string{
 		"internal/boundedlog", "internal/checksum", "internal/console", "internal/control",
-		"internal/devmapper", "internal/diskimage", "internal/guestdisk", "internal/host", "internal/hotplug",
-		"internal/imageserver", "internal/iouring", "internal/loopdev", "internal/lvm", "internal/md",
-		"internal/media", "internal/memory",
-		"internal/namespace", "internal/netcfg", "internal/oom", "internal/pid1", "internal/power",
-		"internal/readonly", "internal/report", "internal/stage", "internal/storage", "internal/supervise",
-		"internal/sysfs", "internal/ublk", "internal/udev", "internal/udevadm", "internal/uevent",
+		"internal/devmapper", "internal/diskimage", "internal/disksave", "internal/dmsnap",
+		"internal/guestdisk", "internal/host", "internal/hotplug", "internal/imageserver",
+		"internal/iouring", "internal/loopdev", "internal/lvm", "internal/md", "internal/media",
+		"internal/memory", "internal/namespace", "internal/netcfg", "internal/oom", "internal/pid1",
+		"internal/power", "internal/readonly", "internal/report", "internal/stage", "internal/stateadm",
+		"internal/statevolume", "internal/storage", "internal/supervise", "internal/sysfs",
+		"internal/toram", "internal/ublk", "internal/udev", "internal/udevadm", "internal/uevent",
 		"internal/volumes", "internal/webstore", "internal/xen", "internal/xenstore",
 	}
 )

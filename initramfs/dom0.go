@@ -18,6 +18,7 @@ var Packages = []string{
 	"xenstore-utils",    // xenstore-ls and its kin
 	"libgcc-s1",         // see dlopened
 	"ncurses-base",      // terminal descriptions for xentop
+	"e2fsprogs",         // mke2fs, for zerodisc-state
 	"squashfs-tools",    // build tool: the images that the initrd is made of
 	"zstd",              // build tool: the initrd's first stage
 }
@@ -38,6 +39,7 @@ var programFiles = []string{
 	xenBin + "xenpm",  // power management, the one way to see CPU frequencies under Xen
 	xenBin + "xenstore-control",
 	"/usr/bin/xenstore", // see xenstoreNames
+	"/usr/sbin/mke2fs",  // started by zerodisc-state
 }
 
 // xlProgram says where all of them go: where init's PATH leads and libxl looks for its helpers.

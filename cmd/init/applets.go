@@ -8,13 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/disksave"
+	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/hotplug"
 	"github.com/zerodisc/zerodisc/internal/imageserver"
 	"github.com/zerodisc/zerodisc/internal/kmod"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/report"
+	"github.com/zerodisc/zerodisc/internal/stateadm"
 	"github.com/zerodisc/zerodisc/internal/udevadm"
+	"github.com/zerodisc/zerodisc/internal/xen"
 )
 
 // signalInit returns the applet that asks process 1 for action. A second call while the first is
@@ -45,7 +49,7 @@ func modprobe(args []string) int {
 
 // status prints the report of the host's state.
 func status([]string) int {
-	snapshot, err := report.Read(stateFile)
+	snapshot, err := readState()
 	if err != nil {
 		return fail(err)
 	}
@@ -55,6 +59,27 @@ func status([]string) int {
 
 // udevadmApplet is udevadm.
 func udevadmApplet(args []string) int { return udevadm.Main(args, os.Stdout, os.Stderr) }
+
+// stateApplet is zerodisc-state.
+func stateApplet(args []string) int {
+	return stateadm.Main(args, stateadm.Config{
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, State: readState, Mke2fs: xen.BinDir + "/mke2fs",
+	})
+}
+
+// diskApplet is disk.
+func diskApplet(args []string) int {
+	return disksave.Main(args, disksave.Config{
+		Out: os.Stdout, Err: os.Stderr, State: readState, Kernel: disksave.Linux{},
+		Disks: boot.GuestDisksDir, Guests: boot.StateGuests, Lock: boot.RunDir + "/disk-save.lock",
+		Freeze: disksave.Freezer(boot.InitProgram),
+	})
+}
+
+// thaw is the process that has a guest go on when disk has ended.
+func thaw(args []string) int { return disksave.Thaw(args, os.Stdin, os.Stderr) }
+
+func readState() (*host.Snapshot, error) { return report.Read(stateFile) }
 
 // fail prints what went wrong and returns the exit status for it.
 func fail(err error) int {

@@ -45,8 +45,12 @@ func (s *system) budgets() guestdisk.Budgets {
 	return budgets
 }
 
-// mayWrite says whether the kernel command line names a block device as one that guests may write to.
+// mayWrite says whether guests may write to a target itself: it is a file on the state volume, or a block device that
+// the kernel command line names.
 func (s *system) mayWrite(target string) bool {
+	if onState(target) {
+		return true
+	}
 	same := func(name string) bool {
 		return name != "" && strings.HasPrefix(name, "/dev/") && realPath(name) == realPath(target)
 	}

@@ -31,6 +31,7 @@ type dom0 struct {
 	kernel string // the Linux kernel that guests may share, "" when it is not at hand
 	xen    xen.Host
 	owners *owners // nil where Xen's daemons do not run
+	saved  bool    // the state volume was there before the guests
 }
 
 // dom0Modules have no device that asks for them: Xen's drivers without alias, and the bridge that
@@ -77,6 +78,7 @@ func (d *dom0) boot(ctx context.Context) {
 			Name: "media", Run: d.findMedium,
 			Remedy: "put the boot medium back in and reboot, or xl create a guest from another disk",
 		},
+		{Name: "state", Run: d.findState, Remedy: "what guests write is lost when the machine ends; see dmesg"},
 		{Name: "guests", Run: d.startGuests, Remedy: "xl create FILE.cfg starts a guest by hand"},
 	})
 	if ctx.Err() != nil {

@@ -48,7 +48,7 @@ func (d *dom0) startGuests(ctx context.Context) error {
 	if err != nil || !auto {
 		return err
 	}
-	found, broken := guests.Scan(boot.MediaMount+"/"+boot.MediumGuests, boot.GuestsInRAM)
+	found, broken := d.scanGuests()
 	for _, e := range broken {
 		d.owners.controller.Refuse(e)
 	}

@@ -12,6 +12,8 @@
 //	vif-bridge, block        Xen's hotplug scripts (xl-network-configuration(5), block-scripts.txt)
 //	status                   prints the boot report again
 //	imageserver              serves parts of a guest's disk image that the kernel cannot read itself
+//	zerodisc-state           makes and shows the state volume
+//	disk                     saves guests and their disks
 //	udevadm                  shows, follows and triggers devices, as systemd's udevadm(8)
 //
 // The kernel command line is described in docs/kernel-parameters.md, the lines on the console in
@@ -29,6 +31,7 @@ import (
 	"github.com/u-root/gobusybox/src/pkg/bb/bbmain"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/disksave"
 	"github.com/zerodisc/zerodisc/internal/imageserver"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 )
@@ -46,6 +49,10 @@ var roles = map[string]func(args []string) int{
 	"block":      hotplugScript("block"),
 	"status":     status,
 	"udevadm":    udevadmApplet,
+	"disk":       diskApplet,
+
+	"zerodisc-state":  stateApplet,
+	disksave.ThawRole: thaw,
 
 	imageserver.Role: imageServer,
 }

@@ -53,10 +53,15 @@ func (d *dom0) awaitRemoval(ctx context.Context, device string) {
 	}
 }
 
-// usersOfPartitions lists the guests that use another partition of a device's disk, or a file on one.
+// usersOfPartitions lists the guests that use another partition of a device's disk, or a file on one. The state volume
+// counts, too: it is in use even where no guest is on it.
 func (d *dom0) usersOfPartitions(device string) []string {
 	var names []string
-	for _, v := range d.state.Snapshot().Host.Volumes {
+	now := d.state.Snapshot().Host
+	if v := now.State; v.Mount != "" && wholeDisk(v.Device) == wholeDisk(device) {
+		names = append(names, boot.StateMount)
+	}
+	for _, v := range now.Volumes {
 		if v.Device != device && wholeDisk(v.Device) == wholeDisk(device) {
 			names = append(names, d.usersOf(v.Mount, v.Device)...)
 		}

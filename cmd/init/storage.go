@@ -93,16 +93,17 @@ var notStorage = []string{"loop", "ram", "zram", "ublkb", "fd", boot.ArrayInVolu
 
 // isStorage says whether an event is about a disk, partition or volume that may hold guests.
 func isStorage(e uevent.Event) bool {
-	if e.Subsystem != "block" {
+	return e.Subsystem == "block" && isStorageName(e.DevName)
+}
+
+func isStorageName(device string) bool {
+	if slices.ContainsFunc(notStorage, func(prefix string) bool { return strings.HasPrefix(device, prefix) }) {
 		return false
 	}
-	if slices.ContainsFunc(notStorage, func(prefix string) bool { return strings.HasPrefix(e.DevName, prefix) }) {
-		return false
-	}
-	if !strings.HasPrefix(e.DevName, "dm-") {
+	if !strings.HasPrefix(device, "dm-") {
 		return true
 	}
-	dir := filepath.Join("/sys/class/block", e.DevName, "dm")
+	dir := filepath.Join("/sys/class/block", device, "dm")
 	name, err := os.ReadFile(filepath.Join(dir, "name"))
 	uuid, err2 := os.ReadFile(filepath.Join(dir, "uuid"))
 	return err != nil || err2 != nil || // it has just gone

@@ -45,6 +45,7 @@ const (
 
 	flagReadOnly       = 1 << 0
 	flagSuspend        = 1 << 1
+	flagStatusTable    = 1 << 4
 	flagBufferFull     = 1 << 8
 	flagDeferredRemove = 1 << 17
 )
@@ -59,6 +60,7 @@ const (
 	cmdSuspend     command = 6 // and resume
 	cmdStatus      command = 7
 	cmdLoad        command = 9
+	cmdTableStatus command = 12
 )
 
 func (c command) number() uintptr { return 3<<30 | headerBytes<<16 | 0xfd<<8 | uintptr(c) }
@@ -120,6 +122,61 @@ func Replace(name string, table []Target, readOnly bool) error {
 		err = errors.Join(err, resumed)
 	}
 	return err
+}
+
+// Suspend lets what a device is about to write be written, and has it take no more requests until Resume: they wait.
+func Suspend(name string) error {
+	if _, err := call(cmdSuspend, name, "", flagSuspend, nil); err != nil {
+		return fmt.Errorf("suspend mapped device %s: %w", name, err)
+	}
+	return nil
+}
+
+// Resume ends what Suspend has begun. That it has ended already is no error.
+func Resume(name string) error {
+	if _, err := call(cmdSuspend, name, "", 0, nil); err != nil {
+		return fmt.Errorf("resume mapped device %s: %w", name, err)
+	}
+	return nil
+}
+
+// Table returns a device's table. In it devices are called by their numbers, "7:3".
+func Table(name string) ([]Target, error) {
+	for size := 16 << 10; ; size *= 2 {
+		b, err := send(cmdTableStatus, newBuffer(name, "", flagStatusTable, size))
+		if err != nil {
+			return nil, fmt.Errorf("table of mapped device %s: %w", name, err)
+		}
+		if b.u32(atFlags)&flagBufferFull == 0 {
+			return targets(b)
+		}
+	}
+}
+
+// targets reads a list of struct dm_target_spec with their parameters.
+func targets(b buffer) ([]Target, error) {
+	nonsense := errors.New("table of a mapped device: the kernel's answer makes no sense")
+	if len(b) < headerBytes || int64(b.u32(atStart)) > int64(len(b)) {
+		return nil, nonsense
+	}
+	count := b.u32(atTargets)
+	data := b[b.u32(atStart):]
+	var table []Target
+	for at := uint32(0); count > 0; count-- {
+		if int64(at)+specBytes > int64(len(data)) {
+			return nil, nonsense
+		}
+		spec := data[at:]
+		kind, _, _ := strings.Cut(string(spec[24:24+typeBytes]), "\x00")
+		params, _, _ := strings.Cut(string(spec[specBytes:]), "\x00")
+		table = append(table, Target{Start: spec.u64(0), Length: spec.u64(8), Type: kind, Params: params})
+		next := spec.u32(20) // from the first one's beginning
+		if count > 1 && next <= at {
+			return nil, nonsense
+		}
+		at = next
+	}
+	return table, nil
 }
 
 // Remove removes a device, as soon as nobody has it open. That it has gone already is no error.

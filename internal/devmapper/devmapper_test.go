@@ -81,7 +81,7 @@ func FuzzNames(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = names(b) })
 }
 
-func TestTargets(t *testing.T) {
+func TestTargetsOfSegments(t *testing.T) {
 	path := func(device string) string { return "/dev/" + device }
 	targets := Targets([]Segment{
 		{Sectors: 100, Areas: []Area{{"a", 2048}}},
@@ -171,4 +171,37 @@ func TestKernel(t *testing.T) {
 	if err := errors.Join(RemoveIdle(name), RemoveIdle(name)); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestTargets reads back what the kernel writes of a table.
+func TestTargets(t *testing.T) {
+	want := []Target{{0, 8, "linear", "7:0 16"}, {8, 2048, "snapshot", "7:3 7:4 P 8"}}
+	b := newBuffer("x", "", 0, headerBytes).withTable(want)
+	b.put32(headerBytes+20, 48) // as an answer has it, from the beginning
+	b.put32(headerBytes+48+20, 48+56)
+	if got, err := targets(b); err != nil || !slices.Equal(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for what, spoil := range map[string]func(buffer){
+		"a row beyond the end":  func(b buffer) { b.put32(headerBytes+20, 4000) },
+		"a row before itself":   func(b buffer) { b.put32(headerBytes+20, 0) },
+		"rows beyond the end":   func(b buffer) { b.put32(atTargets, 1<<31) },
+		"a table after the end": func(b buffer) { b.put32(atStart, 1<<31) },
+	} {
+		bad := slices.Clone(b)
+		spoil(bad)
+		if _, err := targets(bad); err == nil {
+			t.Errorf("%s is accepted", what)
+		}
+	}
+}
+
+// FuzzTargets holds targets to an end without a panic, whatever the table.
+func FuzzTargets(f *testing.F) {
+	f.Add([]byte(newBuffer("x", "", 0, headerBytes).withTable([]Target{{0, 8, "linear", "7:0 16"}})))
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		if len(b) >= headerBytes {
+			_, _ = targets(b)
+		}
+	})
 }

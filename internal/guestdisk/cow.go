@@ -36,7 +36,7 @@ func (s *Set) copyOnWrite(p plan, base string) (device string, err error) {
 	if err != nil {
 		return "", err
 	}
-	name := s.name(p.Vdev, "-cow")
+	name := s.name(p.Vdev, copyOnWritePart)
 	g := gate{name: s.name(p.Vdev, ""), vdev: p.Vdev, sectors: uint64(bytes / sectorBytes)}
 	g.snapshot, err = s.create(name, boot.CopyOnWriteUUID+name, []devmapper.Target{{
 		Length: g.sectors, Type: "snapshot", Params: fmt.Sprintf("%s %s P %d", base, changes, chunkSectors),

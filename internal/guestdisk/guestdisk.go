@@ -256,3 +256,16 @@ func (s *Set) create(name, uuid string, table []devmapper.Target, readOnly bool)
 	}
 	return device, err
 }
+
+// GateName is the device mapper's name of the device that a guest gets of a disk with copy-on-write, CopyOnWriteName
+// that of the snapshot below it. The snapshot's changes are in StoreFile, below Config.Dir.
+func GateName(uuid, vdev string) string { return devicePrefix(uuid) + vdev }
+
+// CopyOnWriteName is described with GateName.
+func CopyOnWriteName(uuid, vdev string) string { return GateName(uuid, vdev) + copyOnWritePart }
+
+// StoreFile is described with GateName.
+func StoreFile(uuid, vdev string) string { return filepath.Join(uuid, vdev) }
+
+// copyOnWritePart ends the name of a disk's snapshot.
+const copyOnWritePart = "-cow"

@@ -44,7 +44,7 @@ func (m *Manager) Resume(spec *guests.Resolved, left *host.Guest) (*Set, error) 
 func (s *Set) resumeDisk(d host.Disk, names []string) {
 	k := s.manager.Kernel
 	s.did(func() error { return s.manager.Images.Stop(s.name(d.Vdev, "")) })
-	for _, part := range []string{"-base", "-cow", ""} {
+	for _, part := range []string{"-base", copyOnWritePart, ""} {
 		if name := s.name(d.Vdev, part); slices.Contains(names, name) {
 			s.did(func() error { return k.Remove(name) })
 		}
@@ -52,7 +52,7 @@ func (s *Set) resumeDisk(d host.Disk, names []string) {
 	if !d.CopyOnWrite || s.budget.closed {
 		return
 	}
-	snapshot, err := k.Path(s.name(d.Vdev, "-cow"))
+	snapshot, err := k.Path(s.name(d.Vdev, copyOnWritePart))
 	if err == nil {
 		var bytes int64
 		if bytes, err = k.Bytes(snapshot); err == nil {

@@ -103,6 +103,18 @@ type (
 
 	// VolumeProblem is what is wrong with a volume group or an array.
 	VolumeProblem struct{ Text string }
+	// StateVolume is the file system that outlasts the machine's end, or what is wrong with it.
+	StateVolume struct {
+		Device   string   `json:",omitempty"`
+		UUID     string   `json:",omitempty"`
+		Mount    string   `json:",omitempty"` // "" while it is not mounted
+		Bytes    int64    `json:",omitempty"`
+		Free     int64    `json:",omitempty"` // bytes
+		ReadOnly bool     `json:",omitempty"`
+		Guests   []string `json:",omitempty"` // that lost their disks, when it was taken away
+		Problem  string   `json:",omitempty"`
+		Remedy   string   `json:",omitempty"`
+	}
 
 	// Memory is what one owner has reserved.
 	Memory struct {

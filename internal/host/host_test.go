@@ -366,3 +366,21 @@ func TestEndOfTheState(t *testing.T) {
 		s.Subscribe(t.Context())
 	})
 }
+
+// The state volume has a line when it comes, goes or breaks, and none for each change of what is free.
+func TestStateVolume(t *testing.T) {
+	s := begin(t)
+	there := StateVolume{Device: "/dev/sdb1\x1b", Mount: "/state", Free: 5}
+	s.Tell(there)
+	there.Free = 4
+	s.Tell(there)
+	if v := s.Snapshot().Host.State; v.Free != 4 || v.Device != `/dev/sdb1\x1b` {
+		t.Errorf("%+v", v)
+	}
+	there.ReadOnly, there.Problem = true, "damaged"
+	s.Tell(there)
+	s.Tell(StateVolume{Device: there.Device, Problem: "it was taken away", Guests: []string{"web"}})
+	if got, want := s.events(), "host.StateVolume; host.StateVolume; host.StateVolume"; got != want {
+		t.Errorf("events %s, want %s", got, want)
+	}
+}

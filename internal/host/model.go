@@ -119,6 +119,16 @@ func (f VolumeGone) apply(m *model) {
 	m.tell(f)
 }
 
+func (f StateVolume) apply(m *model) {
+	f.Device, f.UUID, f.Mount = printable.Line(f.Device), printable.Line(f.UUID), printable.Line(f.Mount)
+	f.Problem, f.Remedy, f.Guests = printable.Line(f.Problem), printable.Line(f.Remedy), slices.Clone(f.Guests)
+	before := m.host.State
+	m.host.State = f
+	if f.Device != before.Device || f.Mount != before.Mount || f.Problem != before.Problem {
+		m.tell(f)
+	}
+}
+
 func (f ResumedHost) apply(m *model) { m.host = f.Host }
 
 func (f Reserved) apply(m *model) { m.host.Memory = slices.Clone(f) }

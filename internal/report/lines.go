@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/bytesize"
 	"github.com/zerodisc/zerodisc/internal/host"
 )
 
@@ -97,6 +98,8 @@ func (l *Lines) line(event host.Event) (level slog.Level, message string, attrs 
 		return volumeGoneLine(e)
 	case host.VolumeProblem:
 		return slog.LevelWarn, boot.MsgVolumes, []any{"err", e.Text}
+	case host.StateVolume:
+		return stateLine(e)
 	case host.Ready:
 		attrs = []any{"ms", e.Took.Milliseconds()}
 		if e.Guests != host.NoGuests {
@@ -212,6 +215,26 @@ func mediumLine(e host.Medium) (level slog.Level, message string, attrs []any) {
 		attrs = append(attrs, "mount", e.Mount)
 	}
 	return slog.LevelInfo, boot.MsgMedium, attrs
+}
+
+// stateLine is the line of the state volume.
+func stateLine(v host.StateVolume) (level slog.Level, message string, attrs []any) {
+	free := ""
+	if v.Mount != "" {
+		free = bytesize.Text(v.Free)
+	}
+	for _, a := range []struct{ key, value string }{
+		{"device", v.Device}, {"uuid", v.UUID}, {"mount", v.Mount}, {"free", free},
+		{"guests", strings.Join(v.Guests, ",")}, {"err", v.Problem}, {"remedy", v.Remedy},
+	} {
+		if a.value != "" {
+			attrs = append(attrs, a.key, a.value)
+		}
+	}
+	if v.Problem != "" {
+		level = slog.LevelError
+	}
+	return level, boot.MsgState, attrs
 }
 
 // mibs is an amount of memory for people.

@@ -30,6 +30,9 @@ func TestText(t *testing.T) {
 				{URL: "http://b/", State: "waiting", Problem: "no route", Remedy: "look"},
 				{URL: "http://c/", State: "finished", Guests: 1, Refused: 2},
 			},
+			State: host.StateVolume{
+				Device: "/dev/sdb1", Mount: "/state", Bytes: 4e9, Free: 3e9, ReadOnly: true, Problem: "p", Remedy: "r",
+			},
 			Problems: []string{"no medium"},
 		},
 		Guests: []host.Guest{
@@ -47,6 +50,7 @@ zerodisc 1.0
   Xen 4.20, 2 CPUs, 1024 MiB, guests run as pv
   network: 10.0.2.15/24 on xenbr0 (eth0)
   medium: /dev/sr0, in RAM: it may be removed
+  state: /dev/sdb1 at /state, 3.0 GB of 4.0 GB free; p; r
   guests of http://a/: fetching web, 70 of 200 MiB (35 %)
   guests of http://b/: no route (still trying); look
   guests of http://c/: 1 guests started, 2 refused
@@ -117,6 +121,11 @@ func TestLines(t *testing.T) {
 			`msg="guest store" url=u state=fetching guest=web done=1`},
 		{host.Store{URL: "u", State: "finished", Guests: 1, Refused: 1, Took: time.Second},
 			`msg="guest store" url=u state=finished guests=1 refused=1 ms=1000`},
+		{host.StateVolume{Device: "/dev/sdb1", UUID: "u", Mount: "/state", Free: 2e9},
+			`level=INFO msg=state device=/dev/sdb1 uuid=u mount=/state free="2.0 GB"`},
+		{host.StateVolume{Device: "/dev/sdb1", Guests: []string{"a", "b"}, Problem: "gone", Remedy: "look"},
+			`level=ERROR msg=state device=/dev/sdb1 guests=a,b err=gone remedy=look`},
+		{host.StateVolume{Problem: "two", Remedy: "look"}, `level=ERROR msg=state err=two remedy=look`},
 		{host.Ready{Guests: 2, Took: time.Second}, `level=INFO msg=ready guests=2 ms=1000`},
 		{host.Ready{Guests: host.NoGuests, Took: time.Second}, `level=INFO msg=ready ms=1000`},
 		{host.Ending{Action: "poweroff"}, `level=INFO msg=ending action=poweroff`},

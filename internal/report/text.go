@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/zerodisc/zerodisc/internal/bytesize"
 	"github.com/zerodisc/zerodisc/internal/host"
 )
 
@@ -19,6 +20,9 @@ func Text(s *host.Snapshot) string {
 	fmt.Fprintf(&b, "  network: %s\n", network(s.Host.Network))
 	if text := medium(s.Host.Medium); text != "" {
 		fmt.Fprintf(&b, "  medium: %s\n", text)
+	}
+	if text := state(s.Host.State); text != "" {
+		fmt.Fprintf(&b, "  state: %s\n", text)
 	}
 	for _, store := range s.Host.Stores {
 		fmt.Fprintf(&b, "  guests of %s: %s\n", store.URL, progress(store))
@@ -71,6 +75,21 @@ func medium(m host.Medium) string {
 		return fmt.Sprintf("%s is needed: %s", m.Device, m.Problem)
 	}
 	return m.Device
+}
+
+// state says where the state volume is, "" where there is none.
+func state(v host.StateVolume) string {
+	var parts []string
+	if v.Mount != "" {
+		parts = append(parts, fmt.Sprintf("%s at %s, %s of %s free",
+			v.Device, v.Mount, bytesize.Text(v.Free), bytesize.Text(v.Bytes)))
+	} else if v.Device != "" {
+		parts = append(parts, v.Device)
+	}
+	if v.Problem != "" {
+		parts = append(parts, v.Problem, v.Remedy)
+	}
+	return strings.Join(parts, "; ")
 }
 
 // progress says how far a store is.

@@ -53,8 +53,15 @@ func (Linux) Mount(device, dir string, how readonly.Mount) error {
 	return err
 }
 
+// Mounted compares the directory with the one that it is in: that of a file system is another device.
+func (Linux) Mounted(dir string) bool {
+	var inside, outside unix.Stat_t
+	return unix.Lstat(dir, &inside) == nil && unix.Lstat(filepath.Dir(dir), &outside) == nil &&
+		inside.Dev != outside.Dev
+}
+
 func (Linux) Unmount(dir string) error {
-	if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+	if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("unmount %s: %w", dir, err)
 	}
 	return os.Remove(dir)

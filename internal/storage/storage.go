@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/blkid"
 	"github.com/zerodisc/zerodisc/internal/host"
@@ -39,6 +40,8 @@ type Kernel interface {
 	Mount(device, dir string, how readonly.Mount) error
 	// Unmount takes a mount away; what is in use in it stays until it is not.
 	Unmount(dir string) error
+	// Mounted says whether there is a file system at dir still: a person may unmount it.
+	Mounted(dir string) bool
 }
 
 // Assembler makes block devices of disks that are parts of something, a volume group or an array. Nothing is waited
@@ -141,7 +144,9 @@ func (m *Manager) event(e Event) {
 		m.queue = append(m.queue, e.Device)
 	case v.look != nil:
 		v.changed = true
-	case v.Mount == "": // another disc in the drive, or a partition that was made anew
+	case v.Mount != "" && m.Kernel.Mounted(v.Mount):
+	default: // another disc in the drive, or a partition that was made anew
+		m.forget(v)
 		m.queue = append(m.queue, e.Device)
 	}
 }
@@ -161,6 +166,17 @@ func (m *Manager) gone(v *volume) {
 
 // isTold says whether there was anything to tell of a volume.
 func (v *volume) isTold() bool { return v.Type != "" || v.Problem != "" }
+
+// forget forgets the mount of a volume that somebody else has unmounted.
+func (m *Manager) forget(v *volume) {
+	if v.Mount != "" {
+		_ = removeDir(v.Mount) // whoever has unmounted it may have done that too
+		if len(v.Guests) == 0 {
+			m.idle--
+		}
+	}
+	v.Mount, v.Guests = "", nil
+}
 
 // leave unmounts a volume.
 func (m *Manager) leave(v *volume) {
@@ -283,6 +299,9 @@ func (m *Manager) find(v host.Volume) found {
 		v.Problem = "it cannot be read: " + err.Error()
 		return found{Volume: v}
 	}
+	if content.Label == boot.StateLabel {
+		return found{Volume: host.Volume{Device: v.Device}} // package statevolume has it
+	}
 	how, mountable := readonly.Of(content.Type)
 	if !mountable {
 		return found{Volume: v}
@@ -300,10 +319,10 @@ func (m *Manager) find(v host.Volume) found {
 	return f
 }
 
-// isTrusted says whether a label vouches for a volume's guests. The configuration and the state have labels of the
-// same kind and are no stores.
+// isTrusted says whether a label vouches for a volume's guests. The configuration has a label of the same kind and is
+// no store.
 func isTrusted(label string) bool {
-	return strings.HasPrefix(label, LabelPrefix) && label != LabelPrefix+"CONFIG" && label != LabelPrefix+"STATE"
+	return strings.HasPrefix(label, LabelPrefix) && label != LabelPrefix+"CONFIG"
 }
 
 // mount mounts a file system in a directory of its own.

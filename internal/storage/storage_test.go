@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/blkid"
 	"github.com/zerodisc/zerodisc/internal/host"
@@ -131,6 +132,12 @@ func (w *world) Unmount(dir string) error {
 	return os.RemoveAll(dir)
 }
 
+func (w *world) Mounted(dir string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mounted[dir] != ""
+}
+
 // plug plugs a disk in and waits until it was looked at.
 func (w *world) plug(device string, d disk) {
 	w.mu.Lock()
@@ -189,10 +196,11 @@ func TestStores(t *testing.T) {
 		w.want("no driver", []string{"/dev/sdd xfs  false  mount it: this disc has no driver for it"}, nil, nil)
 		w.plug("/dev/sde", disk{err: errors.New("input/output error")})
 		w.want("not to be read", []string{"/dev/sde   false  it cannot be read: input/output error"}, nil, nil)
-		for _, label := range []string{"ZERODISC-CONFIG", "ZERODISC-STATE"} {
-			w.plug("/dev/"+label, fileSystem("ext4", label, map[string]string{"guests/x/x.cfg": config}))
-			w.want(label, []string{"/dev/" + label + " ext4 /" + label + " false x"}, nil, nil)
-		}
+		w.plug("/dev/sdf", fileSystem("ext4", "ZERODISC-CONFIG", map[string]string{"guests/x/x.cfg": config}))
+		w.want("the configuration", []string{"/dev/sdf ext4 /ZERODISC-CONFIG false x"}, nil, nil)
+		w.plug("/dev/sdg", fileSystem("ext4", boot.StateLabel, map[string]string{"guests/x/x.cfg": config}))
+		w.send(Event{Device: "/dev/sdg", Gone: true})
+		w.want("the state, which is another one's", nil, nil, nil)
 		w.send(Event{Device: "/dev/sdc1", Gone: true})
 		w.want("pulled", []string{"/dev/sdc1 gone, user of ZERODISC-A"}, nil, nil)
 		w.send(Event{Device: "/dev/sdc1", Gone: true})
@@ -336,6 +344,13 @@ func TestChange(t *testing.T) {
 		w.want("an empty drive", nil, nil, nil)
 		w.plug("/dev/sr1", fileSystem("iso9660", "CD", map[string]string{"guests/web/web.cfg": config}))
 		w.want("a disc", []string{"/dev/sr1 iso9660 /CD false web"}, nil, nil)
+		w.plug("/dev/sr1", fileSystem("ext4", "other", nil))
+		w.want("a change of what is mounted", nil, nil, nil)
+		if err := w.Unmount(filepath.Join(w.Dir, "CD")); err != nil {
+			t.Fatal(err)
+		}
+		w.plug("/dev/sr1", fileSystem("ext4", "other", nil))
+		w.want("what was unmounted and made anew", []string{"/dev/sr1 ext4 /other false"}, nil, nil)
 	})
 }
 

@@ -65,6 +65,7 @@ type Disk struct {
 	File       string
 	Device     string // QEMU's model: "scsi-hd"; the default is "virtio-blk-pci"
 	Controller string // that the device is on: "lsi53c895a"; "" for a device that is one itself
+	WriteLog   string // file, there and empty, that gets a log of all writes (package writelog); "" for none
 }
 
 // Machine is a PC. The zero value of a field is what its comment calls the default.
@@ -223,6 +224,10 @@ func (m Machine) disks(files) (args []string, err error) {
 			device += fmt.Sprintf(",bus=controller%d.0", i)
 		}
 		drive := fmt.Sprintf("if=none,id=disk%d,format=raw,file=%s", i, escape(d.File))
+		if d.WriteLog != "" {
+			drive = fmt.Sprintf("if=none,id=disk%d,driver=blklogwrites,file.driver=file,file.filename=%s,"+
+				"log.driver=file,log.filename=%s", i, escape(d.File), escape(d.WriteLog))
+		}
 		args = append(args, "-drive", drive, "-device", device)
 	}
 	return args, nil

@@ -1,0 +1,243 @@
+// Package disksave is the command disk: it copies guests' disks, with all that was written to them since, to where they
+// outlast the machine's end.
+//
+// What a disk with copy-on-write was made of never changes, so that it is copied while the guest runs. Then the guest's
+// disks take no requests for a moment, all of them at once, and what has changed is copied: the copy is what a power
+// cut at that moment would have left. Everything is written next to where it is to be and renamed in the end, so that a
+// power cut leaves the old or the new one.
+package disksave
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/progress"
+)
+
+// Config is what the command works with. All fields are to be set.
+type Config struct {
+	Out, Err io.Writer
+	// State reads the host's state.
+	State  func() (*host.Snapshot, error)
+	Kernel Kernel
+	// Disks is guestdisk.Config.Dir.
+	Disks string
+	// Guests is the directory on the state volume that guests are saved to.
+	Guests string
+	// Lock is the file that keeps a second save from running at the same time.
+	Lock string
+	// Freeze holds guests' disks and domains until the function that it returns is called, or this process ends.
+	Freeze func(f Frozen) (thaw func() error, err error)
+}
+
+// tool is one call of the command.
+type tool struct {
+	Config
+	progress *progress.Progress
+	replace  bool // what is there already
+}
+
+const usage = `usage: disk save [-f] GUEST            save a guest, with its disks as they are now, on the state volume;
+                                       it is started from there at the next boot
+       disk save [-f] GUEST VDEV FILE  save one disk as a raw image
+The guest must run. -f replaces what was saved before.
+`
+
+var errUsage = errors.New("disk -h says how")
+
+// Main runs the command and returns its exit status.
+func Main(args []string, c Config) int {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	defer stop()
+	t := &tool{Config: c, progress: progress.New(c.Out)}
+	err := t.run(ctx, args)
+	t.progress.Done()
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(c.Out, usage)
+		return 0
+	}
+	fmt.Fprintln(c.Err, "disk:", err)
+	return 1
+}
+
+func (t *tool) run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("disk", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.BoolVar(&t.replace, "f", false, "")
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		return errors.Join(flags.Parse(args), flag.ErrHelp)
+	}
+	if args[0] != "save" {
+		return fmt.Errorf("there is no command %q: %w", args[0], errUsage)
+	}
+	if err := flags.Parse(args[1:]); err != nil {
+		return fmt.Errorf("%w: %w", err, errUsage)
+	}
+	if n := flags.NArg(); n != 1 && n != 3 {
+		return fmt.Errorf("name a guest, or a guest, its disk and a file: %w", errUsage)
+	}
+	now, err := t.State()
+	if err != nil {
+		return err
+	}
+	g := now.Live(flags.Arg(0))
+	if g == nil {
+		return fmt.Errorf("no guest %q runs; status lists those that do", flags.Arg(0))
+	}
+	unlock, err := t.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if flags.NArg() == 3 {
+		return t.saveDisk(ctx, g, flags.Arg(1), flags.Arg(2))
+	}
+	return t.saveGuest(ctx, now, g)
+}
+
+// lock keeps others from saving at the same time.
+func (t *tool) lock() (unlock func(), err error) {
+	file, err := os.OpenFile(t.Lock, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		file.Close()
+		return nil, errors.New("another disk save is under way; wait for it")
+	}
+	return func() { file.Close() }, nil
+}
+
+// saveDisk saves one disk of a guest as a raw image.
+func (t *tool) saveDisk(ctx context.Context, g *host.Guest, vdev, name string) (err error) {
+	name, err = filepath.Abs(name)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(name); err == nil && !t.replace {
+		return fmt.Errorf("%s is there already; -f replaces it", name)
+	}
+	disk, err := diskOf(g, vdev)
+	if err != nil {
+		return err
+	}
+	temporary := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+".new")
+	j := job{guest: g, images: []image{{disk: disk, to: temporary}}}
+	defer os.Remove(temporary)
+	if err := t.copy(ctx, filepath.Dir(name), &j); err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, name); err != nil {
+		return err
+	}
+	t.progress.Note(fmt.Sprintf("saved disk %s of %s as %s%s", vdev, g.Name, name, j.wait()))
+	return syncDir(filepath.Dir(name))
+}
+
+// diskOf returns a disk of a guest's.
+func diskOf(g *host.Guest, vdev string) (host.Disk, error) {
+	var known []string
+	for _, d := range g.Disks {
+		if d.Vdev == vdev {
+			return d, nil
+		}
+		known = append(known, d.Vdev)
+	}
+	if known == nil {
+		return host.Disk{}, fmt.Errorf("guest %s has no disks", g.Name)
+	}
+	return host.Disk{}, fmt.Errorf("guest %s has no disk %q; it has %s", g.Name, vdev, strings.Join(known, ", "))
+}
+
+// saveGuest saves a guest with all that it needs.
+func (t *tool) saveGuest(ctx context.Context, now *host.Snapshot, g *host.Guest) error {
+	if err := isUsable(now.Host.State); err != nil {
+		return err
+	}
+	if g.Origin == "" {
+		return fmt.Errorf("guest %s was made by hand with xl; copy its configuration and its files to %s",
+			g.Name, filepath.Join(t.Guests, g.Name))
+	}
+	guest, err := guests.Load(filepath.Dir(g.Origin))
+	if err != nil {
+		return err
+	}
+	target := filepath.Join(t.Guests, guest.Name)
+	_, err = os.Lstat(target)
+	isThere := err == nil
+	j := t.plan(g, guest)
+	switch {
+	case guest.Dir == target && len(j.images) == 0:
+		t.progress.Note(guest.Name + " is on the state volume already, and what it writes stays")
+		return nil
+	case isThere && guest.Dir != target && !t.replace:
+		return fmt.Errorf("%s was saved before; -f replaces that by the guest as it is now", target)
+	}
+	kept, err := guest.Keep(j.vdevs())
+	if err != nil {
+		return err
+	}
+	j.files = kept.Files
+	if err := t.write(ctx, target, guest.Name, kept.Config, &j); err != nil {
+		return err
+	}
+	t.progress.Note(fmt.Sprintf("saved guest %s%s: it is started from %s at the next boot",
+		guest.Name, j.wait(), target))
+	if guest.Dir != target {
+		t.progress.Note("what it writes until then goes on being lost; save it again, or reboot now")
+	}
+	return nil
+}
+
+// wait says how long the guest had to wait.
+func (j job) wait() string {
+	if j.waited == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", whose disks waited for %v", j.waited.Round(time.Millisecond))
+}
+
+// isUsable is an error where there is no state volume to write to.
+func isUsable(v host.StateVolume) error {
+	switch {
+	case v.Mount == "" && v.Problem != "":
+		return fmt.Errorf("the state volume cannot be used: %s; %s", v.Problem, v.Remedy)
+	case v.Mount == "":
+		return errors.New("there is no state volume; zerodisc-state create DEVICE makes one of a disk or a partition")
+	case v.ReadOnly:
+		return fmt.Errorf("the state volume cannot be written to: %s; %s", v.Problem, v.Remedy)
+	}
+	return nil
+}
+
+// plan finds out which disks become raw images: those of which a block device was made, and files that the guest writes
+// to itself and that are not on the state volume.
+func (t *tool) plan(g *host.Guest, guest *guests.Guest) job {
+	j := job{guest: g}
+	for _, d := range g.Disks {
+		if d.Device != "" || d.Writable && isFile(d.Target) && !t.isKept(d.Target) {
+			j.images = append(j.images, image{disk: d, to: guests.ImageName(d.Vdev)})
+		}
+	}
+	return j
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
