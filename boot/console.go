@@ -15,6 +15,7 @@ const (
 	MsgGuestStore    = "guest store"     // url= state= and what the state has
 	MsgStorage       = "storage"         // device= type= [label= mount= guests= err= remedy=]
 	MsgStorageGone   = "storage removed" // device= [guests= remedy=]
+	MsgNetStorage    = "network storage" // url= state= [version= device= mount= guests= err= remedy=]
 	MsgReady         = "ready"           // guests= ms=
 	MsgHostAddress   = "host address"    // interface= address= gateway=
 	MsgNoLease       = "no DHCP lease"   // interface= nic= err=

@@ -35,14 +35,14 @@ func (d *dom0) guestMachine() guests.Machine {
 	}
 }
 
-// startGuests starts every guest of this machine's stores that fits. Those of web servers follow in the
-// background.
+// startGuests starts every guest of this machine's stores that fits. Those of servers follow in the background.
 func (d *dom0) startGuests(ctx context.Context) error {
 	if d.owners == nil {
 		return errors.New("xen does not run")
 	}
 	auto, err := d.cmdline.Bool(boot.KeyAutostart, true)
 	defer d.followStorage(ctx, auto)
+	defer d.attachTargets(ctx)
 	if err != nil || !auto {
 		return err
 	}
@@ -55,14 +55,14 @@ func (d *dom0) startGuests(ctx context.Context) error {
 	return nil
 }
 
-// fetchGuests takes guests from the web servers that the kernel command line names, each on its own and
-// for as long as the machine runs.
+// fetchGuests takes guests from the web and NFS servers that the kernel command line names, each on its own and for as
+// long as the machine runs.
 func (d *dom0) fetchGuests(ctx context.Context) {
 	if !d.cmdline.Has(boot.KeyGuests) && !d.cmdline.Has(boot.KeyGuestsSum) {
 		return
 	}
-	sources, err := webstore.ParseSources(d.cmdline[boot.KeyGuests], d.cmdline[boot.KeyGuestsSum])
-	if err == nil {
+	stores, err := parseStores(d.cmdline[boot.KeyGuests], d.cmdline[boot.KeyGuestsSum])
+	if err == nil && len(stores.web) > 0 {
 		err = mountStores()
 	}
 	if err != nil {
@@ -71,8 +71,9 @@ func (d *dom0) fetchGuests(ctx context.Context) {
 		d.state.Tell(host.Problem{Text: err.Error()})
 		return
 	}
+	d.mountExports(ctx, stores.exports)
 	client := webstore.NewClient()
-	for i, source := range sources {
+	for i, source := range stores.web {
 		go d.runStore(ctx, webstore.Store{
 			Source: source, Dir: filepath.Join(boot.WebStoresDir, strconv.Itoa(i+1)), Client: client,
 			Memory: d.owners.ledger, Report: d.reportStore(source.String()),
