@@ -109,8 +109,9 @@ var (
 	runSide = []string{
 		"internal/boundedlog", "internal/checksum", "internal/console", "internal/control",
 		"internal/devmapper", "internal/diskimage", "internal/guestdisk", "internal/host", "internal/hotplug",
-		"internal/imageserver", "internal/iouring", "internal/loopdev", "internal/media", "internal/memory",
-		"internal/namespace", "internal/netcfg", "internal/oom", "internal/pid1", "internal/power",
+		"internal/imageserver", "internal/iouring", "internal/iscsi", "internal/loopdev", "internal/media",
+		"internal/memory",
+		"internal/namespace", "internal/netcfg", "internal/nfs", "internal/oom", "internal/pid1", "internal/power",
 		"internal/readonly", "internal/report", "internal/stage", "internal/storage", "internal/supervise",
 		"internal/sysfs", "internal/ublk", "internal/udev", "internal/udevadm", "internal/uevent",
 		"internal/webstore", "internal/xen", "internal/xenstore",

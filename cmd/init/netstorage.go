@@ -41,7 +41,8 @@ func parseStores(urls, pins string) (s guestStores, err error) {
 		}
 		export, err := nfs.Parse(text)
 		if err == nil && sum != "" {
-			err = fmt.Errorf("%s: %s has no list that a sum could be of; leave its place empty", boot.KeyGuestsSum, export)
+			err = fmt.Errorf("%s: %s has no list that a sum could be of; leave its place empty",
+				boot.KeyGuestsSum, export)
 		}
 		if err != nil {
 			return s, fmt.Errorf("%s: %w", boot.KeyGuests, err)
@@ -76,7 +77,8 @@ func (d *dom0) mountExports(ctx context.Context, exports []nfs.Source) {
 	}
 }
 
-// attachTargets logs in to the iSCSI targets that the kernel command line names. Their disks are found as all others are.
+// attachTargets logs in to the iSCSI targets that the kernel command line names. Their disks are found as all others
+// are.
 func (d *dom0) attachTargets(ctx context.Context) {
 	if !d.cmdline.Has(boot.KeyISCSI) {
 		return
@@ -107,7 +109,8 @@ func (d *dom0) attachTargets(ctx context.Context) {
 }
 
 func (d *dom0) iscsiFault(key string, err error) {
-	d.log.Error("kernel parameter", "key", key, "err", err, "remedy", "no iSCSI target is used; docs/kernel-parameters.md")
+	d.log.Error("kernel parameter", "key", key, "err", err,
+		"remedy", "no iSCSI target is used; docs/kernel-parameters.md")
 	d.state.Tell(host.Problem{Text: key + ": " + err.Error()})
 }
 
@@ -122,7 +125,8 @@ func (d *dom0) logIn(ctx context.Context, targets []iscsi.Target, name string) e
 	}
 	for _, target := range targets {
 		initiator := iscsi.Initiator{
-			Target: target, Name: name, ISID: sessionID(target), Kernel: kernel, Found: d.foundRemote, Uses: d.usersOfDisk,
+			Target: target, Name: name, ISID: sessionID(target), Kernel: kernel,
+			Found: d.foundRemote, Uses: d.usersOfDisk,
 			Tell: func(r host.Remote) { d.state.Tell(r) },
 		}
 		go initiator.Run(ctx)

@@ -12,14 +12,15 @@ import (
 	"strconv"
 )
 
-// algorithms are the hashes of CHAP's that are offered, the best first (the numbers are IANA's, "PPP Authentication
-// Algorithms"). Every target has MD5.
+// algorithms are the hashes of CHAP's that are offered, in this order (the numbers are IANA's, "PPP Authentication
+// Algorithms"). Every target should have MD5; some have it switched off. It comes first because of tgt, which takes 7
+// for SHA-1.
 var algorithms = []struct {
 	number string
 	new    func() hash.Hash
 }{
-	{"7", sha256.New},
 	{"5", md5.New},
+	{"7", sha256.New},
 }
 
 func algorithmNumbers() string {
@@ -44,7 +45,8 @@ type chap struct {
 	challenge []byte // ours
 }
 
-// answer makes the answer to a target's challenge, with our own challenge where the target has to show a secret as well.
+// answer makes the answer to a target's challenge, with our own challenge where the target has to show a secret as
+// well.
 func (c *chap) answer(said keys) ([]pair, error) {
 	at := slices.IndexFunc(algorithms, func(a struct {
 		number string
@@ -53,7 +55,8 @@ func (c *chap) answer(said keys) ([]pair, error) {
 		return a.number == said["CHAP_A"]
 	})
 	if at < 0 {
-		return nil, fmt.Errorf("the target wants %s as its CHAP algorithm, which was not offered", shown(said["CHAP_A"]))
+		return nil, fmt.Errorf("the target wants %s as its CHAP algorithm, which was not offered",
+			shown(said["CHAP_A"]))
 	}
 	c.hash = algorithms[at].new
 	id, err := strconv.ParseUint(said["CHAP_I"], 0, 8)

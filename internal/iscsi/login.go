@@ -209,8 +209,11 @@ func (l *login) send(request loginRequest) (loginResponse, error) {
 
 // arrive takes in the end of an answer.
 func (l *login) arrive(answer loginResponse, request loginRequest, text []byte) (keys, error) {
-	if answer.current != request.current || answer.transit && (!request.transit || answer.next != request.next) {
+	switch {
+	case answer.current != request.current:
 		return nil, fmt.Errorf("the target is in stage %d of the login, not in %d", answer.current, request.current)
+	case answer.transit && (!request.transit || answer.next != request.next):
+		return nil, fmt.Errorf("the target goes on to stage %d of the login, unasked", answer.next)
 	}
 	if answer.transit {
 		l.stage = answer.next

@@ -31,8 +31,8 @@ const (
 	offerFirstBurst = 262144
 )
 
-// offers are the keys of the operational stage. A checksum is for the target to ask for: on the local network TCP's does,
-// and CRC32C takes processor time.
+// offers are the keys of the operational stage. A checksum is for the target to ask for: on the local network TCP's
+// does, and CRC32C takes processor time.
 var offers = []pair{
 	{"HeaderDigest", "None,CRC32C"}, {"DataDigest", "None,CRC32C"},
 	{"InitialR2T", "No"}, {"ImmediateData", "Yes"},

@@ -177,7 +177,7 @@ func (r *run) connectTo(ctx context.Context, address string) error {
 	dialer := net.Dialer{Timeout: r.Timing.Answer}
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
-		return plain(err)
+		return unreachable{plain(err)}
 	}
 	defer conn.Close()
 	if r.session == nil {
@@ -202,6 +202,9 @@ func (r *run) connectTo(ctx context.Context, address string) error {
 	}
 	return r.session.Start()
 }
+
+// unreachable is an error of a connection that could not be made.
+type unreachable struct{ error }
 
 // plain takes from an error of package net what only says that it is one.
 func plain(err error) error {
@@ -329,26 +332,27 @@ const (
 	sessionDropped = 3
 )
 
-// failed tells why there is no connection, each reason once.
+// failed tells why there is no connection, each reason once. That a target which was lost cannot be reached is no news.
 func (r *run) failed(ctx context.Context, err error) {
 	was := r.up
 	r.up = false
 	said := err.Error()
 	early := !r.wasUp && time.Since(r.began) < r.Timing.Grace
-	if ctx.Err() != nil || early || r.told[said] || r.wasUp && !was && len(r.told) >= maxReasons {
+	_, away := err.(unreachable)
+	if ctx.Err() != nil || early || r.told[said] || r.wasUp && !was && away || len(r.told) >= maxReasons {
 		return
 	}
 	r.told[said] = true
-	if !r.wasUp {
+	switch {
+	case was:
+		r.tell(host.RemoteLost, said, fmt.Sprintf(
+			"what is read from it waits for %d s, then it fails; look at the target and the network", recoveryTmo),
+			r.Uses(r.disk))
+	case r.wasUp:
+		r.tell(host.RemoteLost, said, remedyOf(err), r.Uses(r.disk))
+	default:
 		r.tell(host.RemoteWaiting, said, remedyOf(err), nil)
-		return
 	}
-	remedy := remedyOf(err)
-	if was {
-		remedy = fmt.Sprintf("what is read from it waits for %d s, then it fails; look at the target and the network",
-			recoveryTmo)
-	}
-	r.tell(host.RemoteLost, said, remedy, r.Uses(r.disk))
 }
 
 // maxReasons is how many reasons are told in one outage.

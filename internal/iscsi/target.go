@@ -1,5 +1,5 @@
-// Package iscsi logs in to iSCSI targets (RFC 7143) and hands the connections to the kernel, which makes disks of them. When
-// a connection breaks it logs in again; until then the kernel keeps the requests, up to a limit.
+// Package iscsi logs in to iSCSI targets (RFC 7143) and hands the connections to the kernel, which makes disks of
+// them. When a connection breaks it logs in again; until then the kernel keeps the requests, up to a limit.
 //
 // The login is ours, with CHAP in one direction or in both (RFC 1994, RFC 7143 section 12.1); its PDUs go through the
 // kernel, as it numbers commands across connections. What targets say is bounded and checked before it is used.
@@ -122,8 +122,8 @@ func cutServer(text string) (server, rest string, err error) {
 func parseSecrets(text string) (out, in Secret, err error) {
 	words := strings.Split(text, ":")
 	if len(words) != 2 && len(words) != 4 {
-		return out, in, errors.New("before the @ (not shown) are no USER:PASSWORD or USER:PASSWORD:USER_IN:PASSWORD_IN; " +
-			"in them write a colon as %3A, a comma as %2C, @ as %40 and % as %25")
+		return out, in, errors.New("before the @ (not shown) are no USER:PASSWORD or " +
+			"USER:PASSWORD:USER_IN:PASSWORD_IN; in them write a colon as %3A, a comma as %2C, @ as %40 and % as %25")
 	}
 	for i, word := range words {
 		if words[i], err = url.PathUnescape(word); err != nil {
@@ -158,8 +158,8 @@ func CheckName(name string) error {
 		return r <= ' ' || r == 0x7f || strings.ContainsRune("/,@=\"", r)
 	})
 	if !isType || bad || len(name) > maxName || len(name) < len("iqn.x") {
-		return fmt.Errorf("%q is no iSCSI name: it begins with iqn., eui. or naa., such as iqn.2026-01.org.example:disk",
-			name)
+		return fmt.Errorf("%q is no iSCSI name: it begins with iqn., eui. or naa., "+
+			"such as iqn.2026-01.org.example:disk", name)
 	}
 	return nil
 }

@@ -15,8 +15,9 @@ import (
 )
 
 // A server that does not answer must give an I/O error, to guests and to whoever looks into the mount: a "hard" mount
-// would keep processes, init's threads among them, in the kernel until the server is back. So mounts are "soft": a request
-// is sent again after timeo (tenths of a second), retrans times, each time after a longer wait, which is 30 s in all.
+// would keep processes, init's threads among them, in the kernel until the server is back. So mounts are "soft": a
+// request is sent again after timeo (tenths of a second), retrans times, each time after a longer wait, which is 30 s
+// in all.
 const (
 	timeo   = 100
 	retrans = 2
@@ -51,8 +52,8 @@ func (s Source) attempts(address, client netip.Addr) []attempt {
 	return list
 }
 
-// attempt is the way to mount with one version. Locks are none of ours: nothing is written, so version 3 does without the
-// lock manager, which would listen in dom0.
+// attempt is the way to mount with one version. Locks are none of ours: nothing is written, so version 3 does without
+// the lock manager, which would listen in dom0.
 func (s Source) attempt(version string, address, client netip.Addr) attempt {
 	proto := "tcp"
 	if address.Is6() {
@@ -160,7 +161,8 @@ func addresses(ctx context.Context, source Source) (server, client netip.Addr, e
 	return remote.AddrPort().Addr().Unmap(), local.AddrPort().Addr().Unmap(), nil
 }
 
-// reach connects to a port of the server's. What is wrong is known after seconds, which the kernel would take minutes for.
+// reach connects to a port of the server's. What is wrong is known after seconds, which the kernel would take minutes
+// for.
 func reach(ctx context.Context, address netip.Addr, port int) error {
 	dialer := net.Dialer{Timeout: reachLimit}
 	conn, err := dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(address, uint16(port)).String())

@@ -1,6 +1,6 @@
 // Package nfs takes guests from exports of NFS servers, versions 3 and 4, that the kernel command line names. The
-// kernel's client does the work; this package asks for the mount until it is there, looks for guests in it, and says when
-// the server stops answering and when it is back.
+// kernel's client does the work; this package asks for the mount until it is there, looks for guests in it, and says
+// when the server stops answering and when it is back.
 //
 // Nobody waits for a server: whatever may hang in the kernel has a goroutine of its own.
 package nfs
@@ -20,8 +20,8 @@ import (
 // Scheme begins the URL of an export.
 const Scheme = "nfs://"
 
-// Source is an export, as nfs://SERVER[:PORT]/PATH[?OPTIONS] names it (RFC 2224; the path is taken as absolute, with one
-// slash or two).
+// Source is an export, as nfs://SERVER[:PORT]/PATH[?OPTIONS] names it (RFC 2224; the path is taken as absolute, with
+// one slash or two).
 type Source struct {
 	Server  string         // name or address
 	Port    int            // of the NFS service; 0 where none was given
@@ -42,12 +42,17 @@ var numbers = map[string]struct{ min, max int }{
 	"nconnect":  {1, 16},
 }
 
-// Parse reads the URL of an export. Its errors do not quote it where it may have a password.
+// Parse reads the URL of an export. GRUB hands on neither ? nor, to all systems, &, so options may stand after ! as
+// well: nfs://nas/guests!vers=3!mountport=635. Errors do not quote an URL that may have a password.
 func Parse(text string) (Source, error) {
 	if strings.Contains(text, "@") {
 		return Source{}, errors.New("NFS takes no user and no password: remove what is before the @")
 	}
-	u, err := url.Parse(text)
+	plain := text
+	if before, after, ok := strings.Cut(text, "!"); ok {
+		plain = before + "?" + strings.ReplaceAll(after, "!", "&")
+	}
+	u, err := url.Parse(plain)
 	if err != nil {
 		return Source{}, fmt.Errorf("%q is no URL: %w", text, errors.Unwrap(err))
 	}

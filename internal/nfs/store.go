@@ -195,7 +195,8 @@ func (r *run) isLost(lost *bool, err error) {
 	*lost = true
 	r.Tell(host.Remote{
 		URL: r.Source.String(), State: host.RemoteLost, Version: r.version, Mount: r.dir, Guests: r.Uses(r.dir),
-		Problem: err.Error(), Remedy: "until it answers their disks give I/O errors; look at the server and the network",
+		Problem: err.Error(),
+		Remedy:  "until it answers their disks give I/O errors; look at the server and the network",
 	})
 }
 
