@@ -39,15 +39,8 @@ type attempt struct {
 // attempts are the ways to mount an export at address, the best first. client is this machine's own address.
 func (s Source) attempts(address, client netip.Addr) []attempt {
 	var list []attempt
-	for _, version := range versions {
-		if s.Version == "" || s.Version == version {
-			list = append(list, s.attempt(version, address, client))
-		}
-	}
-	if s.Version == "4.2" {
-		for _, older := range []string{"4.1", "4.0"} {
-			list = append(list, s.attempt(older, address, client))
-		}
+	for _, version := range versions[s.Version] {
+		list = append(list, s.attempt(version, address, client))
 	}
 	return list
 }
@@ -125,16 +118,16 @@ func (Linux) Mount(ctx context.Context, source Source, dir string) (version stri
 		if first == nil || errors.Is(first, unix.EPROTONOSUPPORT) {
 			first = fmt.Errorf("version %s: %w", a.version, err)
 		}
-		if !tryOlder(err) {
+		if !tryOther(err) {
 			break
 		}
 	}
 	return "", first
 }
 
-// tryOlder says whether the server may have what was asked for in an older version of the protocol, as mount.nfs(8)
+// tryOther says whether the server may have what was asked for in another version of the protocol, as mount.nfs(8)
 // does: it does not speak this one, or has its exports elsewhere.
-func tryOlder(err error) bool {
+func tryOther(err error) bool {
 	for _, errno := range []error{
 		unix.EPROTONOSUPPORT, unix.EINVAL, unix.ENOENT, unix.EPERM, unix.EACCES, unix.ECONNREFUSED, unix.ENODEV,
 	} {

@@ -26,12 +26,18 @@ type Source struct {
 	Server  string         // name or address
 	Port    int            // of the NFS service; 0 where none was given
 	Path    string         // absolute and clean
-	Version string         // of versions; "" for the newest that the server has
+	Version string         // of versions; "" for what the server has
 	numbers map[string]int // what was given of numbers
 }
 
-// versions are those that the kernel has, the newest first.
-var versions = []string{"4.2", "4.1", "4.0", "3"}
+// versions are those that an URL may ask for, and the protocol's versions that are tried for each in turn.
+//
+// 4.2 only by itself: reading a file it has an operation that leaves out holes (READ_PLUS), which nfs-ganesha 4.3
+// answers in such a way that Linux 6.12 finds zeros, or an error, where there are data. For reading it has nothing
+// else. 4.0 comes last, as it makes Linux listen for calls from the server.
+var versions = map[string][]string{
+	"": {"4.1", "3", "4.0"}, "4": {"4.1", "4.0"}, "4.2": {"4.2"}, "4.1": {"4.1"}, "4.0": {"4.0"}, "3": {"3"},
+}
 
 // numbers are the options of nfs(5) that an URL may have, with their limits.
 var numbers = map[string]struct{ min, max int }{
@@ -89,9 +95,7 @@ func (s *Source) options(query string) error {
 		value := options.Get(key)
 		limits, isNumber := numbers[key]
 		switch {
-		case key == "vers" && value == "4": // the newest of them
-			s.Version = versions[0]
-		case key == "vers" && slices.Contains(versions, value):
+		case key == "vers" && value != "" && versions[value] != nil:
 			s.Version = value
 		case key == "vers":
 			return fmt.Errorf("vers=%s is none of 3, 4, 4.0, 4.1 and 4.2", value)

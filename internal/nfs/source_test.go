@@ -13,7 +13,7 @@ func TestParse(t *testing.T) {
 		"nfs://[fe80::1]/a/../b":                    {"nfs://[fe80::1]/b", ""},
 		"nfs://nas/":                                {"nfs://nas/", ""},
 		"nfs://nas/a%20b":                           {"nfs://nas/a%20b", ""},
-		"nfs://nas/g?vers=4":                        {"nfs://nas/g", "4.2"},
+		"nfs://nas/g?vers=4":                        {"nfs://nas/g", "4"},
 		"nfs://nas/g?vers=3&mountport=635":          {"nfs://nas/g", "3"},
 		"nfs://nas/g!vers=4.1!rsize=65536":          {"nfs://nas/g", "4.1"},
 		"nfs://nas/g!timeo=50!retrans=3!nconnect=4": {"nfs://nas/g", ""},
@@ -59,9 +59,11 @@ func TestAttempts(t *testing.T) {
 		probe    int // of the last
 		last     string
 	}{
-		"nfs://nas/g": {v4, "4.2 4.1 4.0 3", 111,
+		"nfs://nas/g": {v4, "4.1 3 4.0", 2049,
+			"vers=4.0,soft,proto=tcp,addr=192.168.1.2,clientaddr=192.168.1.9,timeo=100,retrans=2"},
+		"nfs://nas/g?vers=3": {v4, "3", 111,
 			"vers=3,soft,proto=tcp,addr=192.168.1.2,nolock,mountproto=tcp,mountaddr=192.168.1.2,timeo=100,retrans=2"},
-		"nfs://nas/g?vers=4": {v4, "4.2 4.1 4.0", 2049,
+		"nfs://nas/g?vers=4": {v4, "4.1 4.0", 2049,
 			"vers=4.0,soft,proto=tcp,addr=192.168.1.2,clientaddr=192.168.1.9,timeo=100,retrans=2"},
 		"nfs://nas:99/g?vers=4.1&timeo=20&rsize=4096": {v6, "4.1", 99,
 			"vers=4.1,soft,proto=tcp6,addr=fe80::1,port=99,clientaddr=192.168.1.9,timeo=20,retrans=2,rsize=4096"},

@@ -197,11 +197,11 @@ func TestStoreEndsWhileTheServerHangs(t *testing.T) {
 	}
 }
 
-func TestTryOlder(t *testing.T) {
+func TestTryOther(t *testing.T) {
 	for err, want := range map[error]bool{
 		unix.EPROTONOSUPPORT: true, unix.ECONNREFUSED: true, unix.ETIMEDOUT: false, errors.New("no such host"): false,
 	} {
-		if tryOlder(err) != want {
+		if tryOther(err) != want {
 			t.Errorf("%v: %v", err, !want)
 		}
 	}

@@ -180,7 +180,7 @@ func startTarget(t *testing.T, file string) *exec.Cmd {
 // checkConnected waits for the three stores and their guests.
 func (m *VM) checkConnected() {
 	export := m.Wait(`msg="`+boot.MsgNetStorage+`" state=connected url=`+exportURL, addressLimit)
-	if export.Get("version") != "4.2" || export.Get("guests") != "netguest" || export.Get("mount") != "/media/export" {
+	if export.Get("version") != "4.1" || export.Get("guests") != "netguest" || export.Get("mount") != "/media/export" {
 		m.Errorf("%v", export)
 	}
 	older := m.Wait(`msg="`+boot.MsgNetStorage+`" state=connected url=`+olderURL, addressLimit)
