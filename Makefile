@@ -69,6 +69,7 @@ vm: netboot
 
 # Before a release: what is too dear for every change.
 vm-full: netboot
+	@scripts/setup.sh full
 	ZERODISC_ISO='$(abspath $(ISO))' ZERODISC_NETBOOT='$(abspath $(NETBOOT))' ACCEL='$(ACCEL)' $(GO) test -tags 'vm full' -parallel '$(MACHINES)' -timeout 4h -count=1 -v -run '$(VM)' ./test/vm
 
 # In this order also under make -j: the unit tests are quick, the booted ones are not.

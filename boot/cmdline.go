@@ -18,7 +18,7 @@ const (
 	KeyRescue     = "zerodisc.rescue"        // a rescue shell without Xen and network services
 	KeyCheck      = "zerodisc.check"         // check every file of the medium, without Xen
 	KeyISOFile    = "zerodisc.iso"           // path, in its file system, of the ISO file the machine was started from
-	KeyGuests     = "zerodisc.guests"        // URLs of guest stores on web servers, separated by commas
+	KeyGuests     = "zerodisc.guests"        // URLs of guest stores on web and NFS servers, separated by commas
 	KeyGuestsSum  = "zerodisc.guests-sha256" // SHA-256 of each one's SHA256SUMS
 	KeyStores     = "zerodisc.stores"        // "all": start the guests of every disk; "none": look at no disk
 	KeyBudget     = "zerodisc.budget"        // memory for changes to guests' disks: SIZE, NAME:SIZE
@@ -26,6 +26,8 @@ const (
 	KeyState      = "zerodisc.state"         // "no": use no state volume; a UUID: use that one
 	KeyToRAM      = "zerodisc.toram"         // whether the medium is copied to memory: auto, yes, no
 	KeyToRAMShort = "toram"                  // the same
+	KeyISCSI      = "zerodisc.iscsi"         // iSCSI targets to log in to, separated by commas
+	KeyInitiator  = "zerodisc.initiator"     // this machine's iSCSI name
 	KeyHostname   = "zerodisc.hostname"      // dom0's host name; else the DHCP server's, else "zerodisc"
 )
 
@@ -33,7 +35,7 @@ const (
 var Keys = []string{
 	KeyMediumID, KeyAutostart, KeyDebug, KeyBridge, KeyBootIf, KeyHostname,
 	KeyGuest, KeyRescue, KeyCheck, KeyISOFile, KeyGuests, KeyGuestsSum,
-	KeyStores, KeyBudget, KeyWrite, KeyToRAM, KeyToRAMShort, KeyState,
+	KeyStores, KeyBudget, KeyWrite, KeyToRAM, KeyToRAMShort, KeyState, KeyISCSI, KeyInitiator,
 }
 
 // Known says whether key is one of Keys.

@@ -17,6 +17,7 @@ const (
 	MsgStorageGone   = "storage removed" // device= [guests= remedy=]
 	MsgVolumes       = "volumes"         // err=
 	MsgState         = "state"           // device= [uuid= mount= free= guests= err= remedy=]
+	MsgNetStorage    = "network storage" // url= state= [version= device= mount= guests= err= remedy=]
 	MsgReady         = "ready"           // guests= ms=
 	MsgHostAddress   = "host address"    // interface= address= gateway=
 	MsgNoLease       = "no DHCP lease"   // interface= nic= err=

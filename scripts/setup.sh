@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what building and testing zerodisc needs on Debian 12 or 13, and nothing when all of it
 # is there. Asks for root's rights (sudo) only when something is lacking and only when not root.
+# "setup.sh full" also installs the servers that `make vm-full` tests with.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -21,6 +22,7 @@ needs='
 /usr/bin/isoinfo                                        genisoimage
 /usr/bin/qemu-img                                       qemu-utils
 /usr/bin/7zz                                            7zip
+/usr/sbin/tgtd                                          tgt
 /usr/bin/gpg                                            gpg
 /usr/bin/gpg-agent                                      gpg-agent
 /usr/bin/git                                            git
@@ -28,6 +30,14 @@ needs='
 /etc/ssl/certs/ca-certificates.crt                      ca-certificates
 /usr/share/keyrings/debian-archive-keyring.gpg          debian-archive-keyring
 '
+
+if [ "${1:-}" = full ]; then
+	needs="$needs
+/usr/bin/ganesha.nfsd                                   nfs-ganesha
+/usr/lib/x86_64-linux-gnu/ganesha/libfsalvfs.so         nfs-ganesha-vfs
+/usr/sbin/rpcbind                                       rpcbind
+"
+fi
 
 # lacking prints the packages whose file is not there.
 lacking() {
@@ -111,9 +121,24 @@ fetch_go() {
 	chmod +x "$dir"/bin/* "$dir"/pkg/tool/*/*
 }
 
+# The services of these packages. Tests start servers of their own, which nobody else can reach.
+services='tgt nfs-ganesha rpcbind.socket rpcbind'
+
+# stop_services stops and disables the services of the packages that were installed.
+stop_services() {
+	[ -d /run/systemd/system ] || return 0
+	for service in $services; do
+		case " $* " in
+		*" ${service%.socket} "*) as_root systemctl disable --now "$service" || true ;;
+		esac
+	done
+}
+
 packages=$(lacking)
 if [ -n "$packages" ]; then
 	# shellcheck disable=SC2086 # one word a package
 	install $packages
+	# shellcheck disable=SC2086
+	stop_services $packages
 fi
 pinned_go || fetch_go

@@ -35,8 +35,8 @@ func (d *dom0) guestMachine() guests.Machine {
 	}
 }
 
-// startGuests starts every guest of this machine's stores that fits. Those of its disks and of web servers follow in
-// the background.
+// startGuests starts every guest of this machine's stores that fits. Those of its disks and of servers follow in the
+// background.
 func (d *dom0) startGuests(ctx context.Context) error {
 	if d.owners == nil {
 		return errors.New("xen does not run")
@@ -45,6 +45,7 @@ func (d *dom0) startGuests(ctx context.Context) error {
 	turn := make(chan struct{})
 	defer close(turn)
 	d.followStorage(ctx, auto, turn)
+	defer d.attachTargets(ctx)
 	if err != nil || !auto {
 		return err
 	}
@@ -57,14 +58,14 @@ func (d *dom0) startGuests(ctx context.Context) error {
 	return nil
 }
 
-// fetchGuests takes guests from the web servers that the kernel command line names, each on its own and
-// for as long as the machine runs.
+// fetchGuests takes guests from the web and NFS servers that the kernel command line names, each on its own and for as
+// long as the machine runs.
 func (d *dom0) fetchGuests(ctx context.Context) {
 	if !d.cmdline.Has(boot.KeyGuests) && !d.cmdline.Has(boot.KeyGuestsSum) {
 		return
 	}
-	sources, err := webstore.ParseSources(d.cmdline[boot.KeyGuests], d.cmdline[boot.KeyGuestsSum])
-	if err == nil {
+	stores, err := parseStores(d.cmdline[boot.KeyGuests], d.cmdline[boot.KeyGuestsSum])
+	if err == nil && len(stores.web) > 0 {
 		err = mountStores()
 	}
 	if err != nil {
@@ -73,8 +74,9 @@ func (d *dom0) fetchGuests(ctx context.Context) {
 		d.state.Tell(host.Problem{Text: err.Error()})
 		return
 	}
+	d.mountExports(ctx, stores.exports)
 	client := webstore.NewClient()
-	for i, source := range sources {
+	for i, source := range stores.web {
 		go d.runStore(ctx, webstore.Store{
 			Source: source, Dir: filepath.Join(boot.WebStoresDir, strconv.Itoa(i+1)), Client: client,
 			Memory: d.owners.ledger, Report: d.reportStore(source.String()),

@@ -147,7 +147,8 @@ func (d *dom0) usersOf(dir, device string) []string {
 	var names []string
 	for _, g := range d.state.Snapshot().Guests {
 		for _, disk := range g.Disks {
-			uses := dir != "" && strings.HasPrefix(disk.Target, dir+"/") || realPath(disk.Target) == device
+			isDevice := strings.HasPrefix(disk.Target, "/dev/") // a file's server or disk may not answer
+			uses := dir != "" && strings.HasPrefix(disk.Target, dir+"/") || isDevice && realPath(disk.Target) == device
 			if g.Phase.Live() && uses && !slices.Contains(names, g.Name) {
 				names = append(names, g.Name)
 			}

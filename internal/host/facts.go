@@ -116,6 +116,19 @@ type (
 		Remedy   string   `json:",omitempty"`
 	}
 
+	// Remote is storage on the network that the kernel command line names: an export of an NFS server, or a disk of an
+	// iSCSI target. Texts may be empty.
+	Remote struct {
+		URL     string // without credentials
+		State   RemoteState
+		Version string   `json:",omitempty"` // of NFS
+		Device  string   `json:",omitempty"` // of iSCSI: the disk
+		Mount   string   `json:",omitempty"` // of NFS
+		Guests  []string `json:",omitempty"` // their names: that are there, or, when it is lost, that use it
+		Problem string   `json:",omitempty"`
+		Remedy  string   `json:",omitempty"`
+	}
+
 	// Memory is what one owner has reserved.
 	Memory struct {
 		Owner   string
@@ -154,6 +167,16 @@ const (
 
 // NoGuests is for a machine that is no host of guests.
 const NoGuests = -1
+
+// RemoteState is how the connection to storage on the network is.
+type RemoteState string
+
+// The states of storage on the network.
+const (
+	RemoteWaiting   RemoteState = "waiting" // it could not be reached yet
+	RemoteConnected RemoteState = "connected"
+	RemoteLost      RemoteState = "lost" // it was connected
+)
 
 // NetworkKind is what happened to dom0's address.
 type NetworkKind string

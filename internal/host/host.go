@@ -100,6 +100,7 @@ type Host struct {
 	Daemons  []Daemon    `json:",omitempty"` // by name
 	Stores   []Store     `json:",omitempty"` // by URL
 	Volumes  []Volume    `json:",omitempty"` // by device
+	Remotes  []Remote    `json:",omitempty"` // by URL
 	State    StateVolume `json:",omitzero"`
 	Stages   []Stage     `json:",omitempty"` // in the order in which they ended
 	Memory   []Memory    `json:",omitempty"` // by owner

@@ -384,3 +384,17 @@ func TestStateVolume(t *testing.T) {
 		t.Errorf("events %s, want %s", got, want)
 	}
 }
+
+// What a server says reaches no terminal as it is, and storage on the network has one entry however often it changes.
+func TestRemotes(t *testing.T) {
+	s := begin(t)
+	s.tell(
+		Remote{URL: "nfs://b/c", State: RemoteWaiting, Problem: "\x1b[2J", Remedy: "\x07"},
+		Remote{URL: "iscsi://a:3260/iqn.x/0", State: RemoteConnected, Device: "/dev/sda"},
+		Remote{URL: "nfs://b/c", State: RemoteLost, Guests: []string{"web"}, Problem: "\x1b[2J"},
+	)
+	got := s.Snapshot().Host.Remotes
+	if len(got) != 2 || got[1].State != RemoteLost || strings.ContainsAny(got[1].Problem, "\x1b\x07") {
+		t.Errorf("%+v", got)
+	}
+}

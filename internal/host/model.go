@@ -38,6 +38,7 @@ func (m *model) snapshot(number uint64) *Snapshot {
 	s.Host.Daemons = slices.Clone(m.host.Daemons)
 	s.Host.Stores = slices.Clone(m.host.Stores)
 	s.Host.Volumes = slices.Clone(m.host.Volumes)
+	s.Host.Remotes = slices.Clone(m.host.Remotes)
 	s.Host.Stages = slices.Clone(m.host.Stages)
 	s.Host.Problems = slices.Clone(m.host.Problems)
 	for _, key := range slices.Sorted(maps.Keys(m.guests)) {
@@ -127,6 +128,14 @@ func (f StateVolume) apply(m *model) {
 	if f.Device != before.Device || f.Mount != before.Mount || f.Problem != before.Problem {
 		m.tell(f)
 	}
+}
+
+func (f Remote) apply(m *model) {
+	f.URL, f.Device, f.Mount = printable.Line(f.URL), printable.Line(f.Device), printable.Line(f.Mount)
+	f.Problem, f.Remedy = printable.Line(f.Problem), printable.Line(f.Remedy)
+	f.Guests = slices.Clone(f.Guests)
+	m.host.Remotes = put(m.host.Remotes, f, func(r Remote) string { return r.URL })
+	m.tell(f)
 }
 
 func (f ResumedHost) apply(m *model) { m.host = f.Host }

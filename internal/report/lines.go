@@ -100,6 +100,8 @@ func (l *Lines) line(event host.Event) (level slog.Level, message string, attrs 
 		return slog.LevelWarn, boot.MsgVolumes, []any{"err", e.Text}
 	case host.StateVolume:
 		return stateLine(e)
+	case host.Remote:
+		return remoteLine(e)
 	case host.Ready:
 		attrs = []any{"ms", e.Took.Milliseconds()}
 		if e.Guests != host.NoGuests {
@@ -235,6 +237,24 @@ func stateLine(v host.StateVolume) (level slog.Level, message string, attrs []an
 		level = slog.LevelError
 	}
 	return level, boot.MsgState, attrs
+}
+
+// remoteLevels are how loud the states of storage on the network are.
+var remoteLevels = map[host.RemoteState]slog.Level{
+	host.RemoteWaiting: slog.LevelWarn, host.RemoteConnected: slog.LevelInfo, host.RemoteLost: slog.LevelError,
+}
+
+func remoteLine(r host.Remote) (level slog.Level, message string, attrs []any) {
+	attrs = []any{"url", r.URL, "state", string(r.State)}
+	for _, a := range []struct{ key, value string }{
+		{"version", r.Version}, {"device", r.Device}, {"mount", r.Mount}, {"guests", strings.Join(r.Guests, ",")},
+		{"err", r.Problem}, {"remedy", r.Remedy},
+	} {
+		if a.value != "" {
+			attrs = append(attrs, a.key, a.value)
+		}
+	}
+	return remoteLevels[r.State], boot.MsgNetStorage, attrs
 }
 
 // mibs is an amount of memory for people.

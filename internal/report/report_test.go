@@ -33,6 +33,10 @@ func TestText(t *testing.T) {
 			State: host.StateVolume{
 				Device: "/dev/sdb1", Mount: "/state", Bytes: 4e9, Free: 3e9, ReadOnly: true, Problem: "p", Remedy: "r",
 			},
+			Remotes: []host.Remote{
+				{URL: "iscsi://a:3260/iqn.x/1", State: host.RemoteConnected, Device: "/dev/sda"},
+				{URL: "nfs://b/c", State: host.RemoteLost, Mount: "/media/c", Problem: "it hangs", Remedy: "look"},
+			},
 			Problems: []string{"no medium"},
 		},
 		Guests: []host.Guest{
@@ -54,6 +58,8 @@ zerodisc 1.0
   guests of http://a/: fetching web, 70 of 200 MiB (35 %)
   guests of http://b/: no route (still trying); look
   guests of http://c/: 1 guests started, 2 refused
+  storage iscsi://a:3260/iqn.x/1: connected at /dev/sda
+  storage nfs://b/c: lost at /media/c: it hangs; look
   guest big          refused: needs 9000 MiB, 600 MiB are free
   guest gone         stopped
   guest loop         restarting: it crashed
@@ -82,6 +88,16 @@ func TestLines(t *testing.T) {
 		event host.Event
 		want  string
 	}{
+		{host.Remote{URL: "nfs://a/b", State: host.RemoteConnected, Version: "4.2", Mount: "/media/b",
+			Guests: []string{"web", "mail"}},
+			`level=INFO msg="network storage" url=nfs://a/b state=connected version=4.2 mount=/media/b ` +
+				`guests=web,mail`},
+		{host.Remote{URL: "iscsi://a:3260/iqn.x/1", State: host.RemoteLost, Device: "/dev/sda", Guests: []string{"web"},
+			Problem: "closed", Remedy: "look"},
+			`level=ERROR msg="network storage" url=iscsi://a:3260/iqn.x/1 state=lost device=/dev/sda guests=web ` +
+				`err=closed remedy=look`},
+		{host.Remote{URL: "nfs://a/b", State: host.RemoteWaiting, Problem: "refused", Remedy: "look"},
+			`level=WARN msg="network storage" url=nfs://a/b state=waiting err=refused remedy=look`},
 		{host.Stage{Name: "media", Took: time.Second}, `level=INFO msg=stage name=media ms=1000`},
 		{host.Stage{Name: "media", Problem: "gone", Remedy: "look"},
 			`level=ERROR msg=stage name=media ms=0 err=gone remedy=look`},

@@ -27,6 +27,9 @@ func Text(s *host.Snapshot) string {
 	for _, store := range s.Host.Stores {
 		fmt.Fprintf(&b, "  guests of %s: %s\n", store.URL, progress(store))
 	}
+	for _, r := range s.Host.Remotes {
+		fmt.Fprintf(&b, "  storage %s: %s\n", r.URL, remote(r))
+	}
 	if len(s.Guests) == 0 {
 		b.WriteString("  no guests\n")
 	}
@@ -108,6 +111,18 @@ func progress(s host.Store) string {
 	// In steps of 1 KiB, so that it cannot overflow.
 	percent := min(100, (s.Done>>10)*100/max(1, s.Total>>10))
 	return fmt.Sprintf("fetching %s, %d of %d MiB (%d %%)", s.Guest, s.Done/mib, s.Total/mib, percent)
+}
+
+// remote says how storage on the network is.
+func remote(r host.Remote) string {
+	text := string(r.State)
+	if where := r.Device + r.Mount; where != "" {
+		text += " at " + where
+	}
+	if r.Problem != "" {
+		text += ": " + r.Problem + "; " + r.Remedy
+	}
+	return text
 }
 
 // changes says what a guest's changes to its disks take of their memory.

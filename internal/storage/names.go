@@ -2,9 +2,11 @@ package storage
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -57,6 +59,28 @@ func fileName(label string) string {
 	}
 	return name
 }
+
+// Place makes a directory in parent, by the first of the names that no other mount has, as far as they make one.
+func Place(parent string, names ...string) (dir string, err error) {
+	for i := 0; i < maxSameName; i++ {
+		for _, name := range names {
+			if name = fileName(name); name == "" {
+				continue
+			}
+			if i > 0 {
+				name += "-" + strconv.Itoa(i+1)
+			}
+			dir = filepath.Join(parent, name)
+			if made, err := makeDir(dir); made || err != nil {
+				return dir, err
+			}
+		}
+	}
+	return "", fmt.Errorf("there is no name left for it in %s", parent)
+}
+
+// maxSameName is how many mounts may have the same names.
+const maxSameName = 16
 
 // makeDir makes a directory, and says whether there was none.
 func makeDir(dir string) (bool, error) {

@@ -20,6 +20,12 @@ var storeDirs = []string{"zerodisc/guests", "guests"}
 // maxEntries is how many names of a directory are looked at: a hostile file system may go on for ever.
 const maxEntries = 4096
 
+// Scan looks for guests in the file system that is mounted at dir: those of a labelled volume may be in its root, too.
+func Scan(dir string, labelled bool) (found []*guests.Guest, faults []*guests.Error) {
+	f := scan(dir, labelled)
+	return f.guests, f.faults
+}
+
 // scan looks for guests in the file system that is mounted at dir.
 func scan(dir string, labelled bool) (f found) {
 	for _, store := range storeDirs {

@@ -382,3 +382,23 @@ func TestParts(t *testing.T) {
 		}
 	})
 }
+
+// TestPlace gives each mount a directory of its own, whatever servers call their exports.
+func TestPlace(t *testing.T) {
+	parent := t.TempDir()
+	for _, want := range []string{"guests", "nas-guests", "guests-2", "nas-guests-2", "guests-3"} {
+		if dir, err := Place(parent, "guests", "nas-guests"); err != nil || dir != filepath.Join(parent, want) {
+			t.Errorf("%s, %v, want %s", dir, err, want)
+		}
+	}
+	for _, name := range []string{"boot", "/", "..", "\x1b[2J"} {
+		dir, err := Place(parent, name, "nas")
+		if base := filepath.Base(dir); err != nil || filepath.Dir(dir) != parent || base == "boot" || base[0] == '.' ||
+			strings.ContainsRune(base, 0x1b) {
+			t.Errorf("%q: %s, %v", name, dir, err)
+		}
+	}
+	if _, err := Place(parent, ""); err == nil {
+		t.Error("there is a place without a name")
+	}
+}

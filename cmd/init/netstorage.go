@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/iscsi"
+	"github.com/zerodisc/zerodisc/internal/nfs"
+	"github.com/zerodisc/zerodisc/internal/webstore"
+)
+
+// guestStores are the stores that boot.KeyGuests names.
+type guestStores struct {
+	web     []webstore.Source
+	exports []nfs.Source
+}
+
+// parseStores reads the values of boot.KeyGuests and boot.KeyGuestsSum. NFS exports have no sum.
+func parseStores(urls, pins string) (s guestStores, err error) {
+	texts, sums := strings.Split(urls, ","), strings.Split(pins, ",")
+	if pins != "" && len(sums) != len(texts) {
+		return s, fmt.Errorf("%s has %d sums and %s has %d URLs; write one for each, separated by commas",
+			boot.KeyGuestsSum, len(sums), boot.KeyGuests, len(texts))
+	}
+	var web, webSums []string
+	for i, text := range texts {
+		sum := ""
+		if pins != "" {
+			sum = sums[i]
+		}
+		if !strings.HasPrefix(text, nfs.Scheme) {
+			web, webSums = append(web, text), append(webSums, sum)
+			continue
+		}
+		export, err := nfs.Parse(text)
+		if err == nil && sum != "" {
+			err = fmt.Errorf("%s: %s has no list that a sum could be of; leave its place empty",
+				boot.KeyGuestsSum, export)
+		}
+		if err != nil {
+			return s, fmt.Errorf("%s: %w", boot.KeyGuests, err)
+		}
+		s.exports = append(s.exports, export)
+	}
+	if len(web) > 0 {
+		if pins != "" {
+			pins = strings.Join(webSums, ",")
+		}
+		s.web, err = webstore.ParseSources(strings.Join(web, ","), pins)
+	}
+	return s, err
+}
+
+// mountExports takes guests from NFS servers, for as long as the machine runs.
+func (d *dom0) mountExports(ctx context.Context, exports []nfs.Source) {
+	for _, export := range exports {
+		store := nfs.Store{
+			Source: export, Kernel: nfs.Linux{}, Dir: boot.MediaDir, Refuse: d.owners.controller.Refuse,
+			Start: func(ctx context.Context, g *guests.Guest) {
+				d.owners.controller.Start(ctx, []*guests.Guest{g})
+			},
+			Uses: func(dir string) []string { return d.usersOf(dir, "") },
+			Tell: func(r host.Remote) { d.state.Tell(r) },
+		}
+		go func() {
+			if err := store.Run(ctx); err != nil && ctx.Err() == nil {
+				d.log.Error(boot.MsgNetStorage, "url", export.String(), "err", err)
+			}
+		}()
+	}
+}
+
+// attachTargets logs in to the iSCSI targets that the kernel command line names. Their disks are found as all others
+// are.
+func (d *dom0) attachTargets(ctx context.Context) {
+	if !d.cmdline.Has(boot.KeyISCSI) {
+		return
+	}
+	targets, err := iscsi.ParseTargets(d.cmdline[boot.KeyISCSI])
+	if err != nil {
+		d.iscsiFault(boot.KeyISCSI, err)
+		return
+	}
+	name := initiatorName(machineSeed())
+	if d.cmdline.Has(boot.KeyInitiator) {
+		name = d.cmdline[boot.KeyInitiator]
+		if err := iscsi.CheckName(name); err != nil {
+			d.iscsiFault(boot.KeyInitiator, err)
+			return
+		}
+	}
+	go func() {
+		select {
+		case <-d.random: // challenges are random
+		case <-ctx.Done():
+			return
+		}
+		if err := d.logIn(ctx, targets, name); err != nil && ctx.Err() == nil {
+			d.iscsiFault(boot.KeyISCSI, err)
+		}
+	}()
+}
+
+func (d *dom0) iscsiFault(key string, err error) {
+	d.log.Error("kernel parameter", "key", key, "err", err,
+		"remedy", "no iSCSI target is used; docs/kernel-parameters.md")
+	d.state.Tell(host.Problem{Text: key + ": " + err.Error()})
+}
+
+// logIn keeps this machine logged in to targets.
+func (d *dom0) logIn(ctx context.Context, targets []iscsi.Target, name string) error {
+	if err := loadModules(ctx, iscsi.Module); err != nil {
+		return err
+	}
+	kernel, err := iscsi.OpenLinux()
+	if err != nil {
+		return err
+	}
+	for _, target := range targets {
+		initiator := iscsi.Initiator{
+			Target: target, Name: name, ISID: sessionID(target), Kernel: kernel,
+			Found: d.foundRemote, Uses: d.usersOfDisk,
+			Tell: func(r host.Remote) { d.state.Tell(r) },
+		}
+		go initiator.Run(ctx)
+	}
+	return nil
+}
+
+// foundRemote makes a disk read-only, unless guests may write to it.
+func (d *dom0) foundRemote(disk string) error {
+	if slices.ContainsFunc(partitions(disk), d.mayWrite) {
+		return nil
+	}
+	return iscsi.SetReadOnly(disk)
+}
+
+// partitions are a disk and what it is divided into.
+func partitions(disk string) []string {
+	name := filepath.Base(disk)
+	list := []string{disk}
+	parts, err := filepath.Glob(filepath.Join("/sys/class/block", name, name+"*"))
+	if err != nil {
+		return list
+	}
+	for _, part := range parts {
+		list = append(list, "/dev/"+filepath.Base(part))
+	}
+	return list
+}
+
+// usersOfDisk lists the guests that use a disk, a partition of it, or a file on one of them.
+func (d *dom0) usersOfDisk(disk string) []string {
+	var names []string
+	devices := partitions(disk)
+	for _, device := range devices {
+		names = append(names, d.usersOf("", device)...)
+	}
+	for _, v := range d.state.Snapshot().Host.Volumes {
+		if v.Mount != "" && slices.Contains(devices, v.Device) {
+			names = append(names, d.usersOf(v.Mount, "")...)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// initiatorName is this machine's iSCSI name: the same at each boot, and another one than other machines'.
+func initiatorName(seed string) string {
+	return fmt.Sprintf("iqn.2026-01.com.github.zerodisc:%x", sha256.Sum256([]byte("initiator "+seed)))[:maxInitiator]
+}
+
+// maxInitiator leaves 16 digits of the sum.
+const maxInitiator = len("iqn.2026-01.com.github.zerodisc:") + 16
+
+// sessionID is the ISID of the session with a target, in the form of random ones (RFC 7143 section 11.12.5). It is the
+// same at each boot, so that a target ends the session that was left behind.
+func sessionID(target iscsi.Target) (isid [6]byte) {
+	sum := sha256.Sum256([]byte(target.String()))
+	copy(isid[1:], sum[:])
+	isid[0] = 0x80
+	return isid
+}
