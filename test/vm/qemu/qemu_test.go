@@ -42,7 +42,7 @@ func TestArgs(t *testing.T) {
 			" -drive if=pflash,unit=0,format=raw,readonly=on,file=code.fd" +
 			" -drive if=pflash,unit=1,format=raw,file=vars.fd" +
 			" -drive if=none,id=medium,format=raw,file=disc.iso" +
-			" -device qemu-xhci -device usb-storage,drive=medium,bootindex=1" +
+			" -device qemu-xhci -device usb-storage,id=stick,drive=medium,bootindex=1" +
 			nic + serial},
 		{"AHCI", Machine{Medium: SATA}, defaults + pv +
 			" -drive if=none,id=medium,format=raw,file=disc.iso" +
