@@ -249,8 +249,9 @@ func (m *Manager) reserve(ctx context.Context, bytes int64) (*memory.Files, erro
 	return files, files.GrowInTime(ctx, bytes)
 }
 
-// quiet is how long no guest has to be on its way before all count as started: those of disks are found one by one.
-const quiet = 5 * time.Second
+// quiet is how long no guest has to be on its way before all count as started: those of disks are found one by one, and
+// guests that boot need the processors themselves.
+const quiet = 10 * time.Second
 
 // awaitGuests returns when all guests that are known have what they need.
 func awaitGuests(ctx context.Context, updates <-chan host.Update) {
