@@ -129,7 +129,7 @@ func (m *VM) readInGuest(guest, word string) {
 	m.Enter("")
 	for _, disk := range keptDisks {
 		m.Enter("head -c 12 /dev/" + disk)
-		m.WaitText("^"+word+"-"+disk, soon)
+		m.WaitText(word+"-"+disk, soon)
 	}
 	m.leaveConsole(guest)
 }
