@@ -53,7 +53,7 @@ func (d *dom0) awaitRemoval(ctx context.Context, device string) {
 	}
 }
 
-// usersOfPartitions lists the guests that use another partition of a device's disk, or a file on one. The state volume
+// usersOfPartitions lists the guests that use a partition of a device's disk, or a file on one. The state volume
 // counts, too: it is in use even where no guest is on it.
 func (d *dom0) usersOfPartitions(device string) []string {
 	var names []string
@@ -62,7 +62,7 @@ func (d *dom0) usersOfPartitions(device string) []string {
 		names = append(names, boot.StateMount)
 	}
 	for _, v := range now.Volumes {
-		if v.Device != device && wholeDisk(v.Device) == wholeDisk(device) {
+		if wholeDisk(v.Device) == wholeDisk(device) {
 			names = append(names, d.usersOf(v.Mount, v.Device)...)
 		}
 	}

@@ -48,6 +48,7 @@ func TestPullTheStick(t *testing.T) {
 		if gone := m.Wait(`msg="`+boot.MsgMedium+`" state=gone`, soon); gone.Get("guests") != "web" {
 			m.Errorf("%v", gone)
 		}
+		m.Shell("xl destroy tty1; xl destroy tty2") // they would only take the emulator's time
 		m.Wait(`msg="guest address" guest=web`, addressLimit)
 		m.Enter("xl console web")
 		m.Enter("")
