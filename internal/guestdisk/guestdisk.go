@@ -162,14 +162,18 @@ func (m *Manager) plan(spec *guests.Resolved) ([]plan, error) {
 // writable says whether a guest may write to a target itself: to what lies in memory anyway, and to what a
 // person has named.
 func (m *Manager) writable(target string) (bool, error) {
-	if m.Direct(target) {
-		readOnly, err := m.Kernel.ReadOnly(target)
-		if readOnly {
-			err = fmt.Errorf("%s can only be read here, like all logical volumes and arrays", target)
-		}
+	if !m.Direct(target) {
+		return m.Kernel.InMemory(target)
+	}
+	block, err := m.Kernel.IsBlock(target)
+	if err != nil || !block {
 		return true, err
 	}
-	return m.Kernel.InMemory(target)
+	readOnly, err := m.Kernel.ReadOnly(target)
+	if readOnly {
+		err = fmt.Errorf("%s can only be read here, like all logical volumes and arrays", target)
+	}
+	return true, err
 }
 
 // Set is the block devices of one guest.

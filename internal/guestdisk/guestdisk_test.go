@@ -159,10 +159,16 @@ func TestWhatNeedsNothing(t *testing.T) {
 	w := newWorld(t)
 	w.kernel.Memory = []string{w.dir}
 	w.kernel.Blocks = []string{"/dev/direct", "/dev/sda"}
+	saved := filepath.Join(t.TempDir(), "saved.img") // on the state volume
+	if err := os.WriteFile(saved, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.Direct = func(target string) bool { return target == "/dev/direct" || target == saved }
 	set, err := w.Prepare(t.Context(), w.spec(
 		writable,
 		guests.Disk{Vdev: "xvdb", Target: "/dev/direct", Format: "raw", Writable: true},
 		guests.Disk{Vdev: "xvdc", Target: "/dev/sda", Format: "raw"},
+		guests.Disk{Vdev: "xvdd", Target: saved, Format: "raw", Writable: true},
 	))
 	if err != nil || len(set.Devices()) != 0 {
 		t.Errorf("%v, %v", set.Devices(), err)
@@ -176,6 +182,7 @@ func TestWhatNeedsNothing(t *testing.T) {
 // TestWriteInPlace is a logical volume that a person has named as one to write to.
 func TestWriteInPlace(t *testing.T) {
 	w := newWorld(t)
+	w.kernel.Blocks = []string{"/dev/vg/lv"}
 	volume := guests.Disk{Vdev: "xvda", Target: "/dev/vg/lv", Format: "raw", Writable: true}
 	_, err := w.Prepare(t.Context(), w.spec(volume))
 	want := "web.cfg: disk xvda: /dev/vg/lv can only be read here, like all logical volumes and arrays; " +

@@ -98,6 +98,9 @@ func (k *Kernel) IsBlock(path string) (bool, error) {
 
 // ReadOnly looks at the name.
 func (k *Kernel) ReadOnly(device string) (bool, error) {
+	if !strings.HasPrefix(device, "/dev/") {
+		return false, unix.ENOTTY
+	}
 	return strings.HasPrefix(device, "/dev/vg/"), nil
 }
 
