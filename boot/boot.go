@@ -16,6 +16,7 @@ const (
 	MediumInitrd = "boot/initrd.img"
 	MediumGRUB   = "boot/grub/grub.cfg"
 	MediumGuests = "guests"
+	MediumReadme = "README"
 	// MediumIDDir holds an empty file named after the medium id, so that GRUB and dom0 find the medium they were
 	// started from and not another zerodisc that is plugged in. The medium id is the build id; mkiso add gives its
 	// disc one with a suffix, and a file of its own.

@@ -23,7 +23,8 @@ func (d *dom0) followMedium(ctx context.Context) {
 		return
 	}
 	manager := toram.New(toram.Config{
-		Mode: mode, Medium: medium, Needed: []string{boot.MediumKernel, boot.MediumGuests}, Dir: boot.NextMediumDir,
+		Mode: mode, Medium: medium, Dir: boot.NextMediumDir,
+		Needed: []string{boot.MediumKernel, boot.MediumGuests, boot.MediumReadme},
 		Kernel: toram.Linux{Reopen: d.owners.images.Reopen}, Ledger: d.owners.ledger,
 		Subscribe: d.state.Subscribe, Gone: d.awaitRemoval,
 		Find: func(ctx context.Context, dir string) (host.Medium, error) {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"text/template"
 
+	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/initramfs"
 	"github.com/zerodisc/zerodisc/internal/iso9660"
 	"github.com/zerodisc/zerodisc/internal/payload"
@@ -69,7 +70,7 @@ type licences struct {
 // documents returns the disc's texts.
 func documents(p provenance, tree *payload.Tree, own licences) ([]iso9660.File, error) {
 	var files []iso9660.File
-	for name, t := range map[string]*template.Template{"README": readme, "BUILT": built} {
+	for name, t := range map[string]*template.Template{boot.MediumReadme: readme, "BUILT": built} {
 		var text bytes.Buffer
 		if err := t.Execute(&text, p); err != nil {
 			return nil, err

@@ -40,7 +40,7 @@ type Kernel interface {
 	IsBlock(path string) (bool, error)
 	// ReadOnly says whether a block device refuses writes.
 	ReadOnly(device string) (bool, error)
-	// InMemory says whether a file lies in memory, and nowhere else.
+	// InMemory says whether a file lies in memory, and nowhere else, and can be written to.
 	InMemory(path string) (bool, error)
 
 	// Create makes a device of the device mapper and returns its path. Replace gives it another table. Remove removes

@@ -57,7 +57,8 @@ func (Linux) InMemory(path string) (bool, error) {
 	if err := unix.Statfs(path, &stat); err != nil {
 		return false, fmt.Errorf("file system of %s: %w", path, err)
 	}
-	return stat.Type == unix.TMPFS_MAGIC || stat.Type == unix.RAMFS_MAGIC, nil
+	memory := stat.Type == unix.TMPFS_MAGIC || stat.Type == unix.RAMFS_MAGIC
+	return memory && stat.Flags&unix.ST_RDONLY == 0, nil // a copy of the medium is not written to
 }
 
 func (Linux) Create(name, uuid string, table []devmapper.Target, readOnly bool) (string, error) {

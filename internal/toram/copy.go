@@ -69,6 +69,9 @@ func (m *Manager) fill(ctx context.Context, root *os.Root, p plan, files *memory
 		}
 		to.Close()
 	}
+	if err == nil {
+		err = m.Kernel.Protect(m.Dir) // else guests would write to it itself, as to all that is in memory
+	}
 	if err != nil {
 		return errors.Join(err, m.Kernel.Unmount(m.Dir))
 	}

@@ -29,6 +29,14 @@ func (Linux) MountMemory(dir string, bytes int64) error {
 	return nil
 }
 
+func (Linux) Protect(dir string) error {
+	const flags = unix.MS_REMOUNT | unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV
+	if err := unix.Mount("", dir, "", flags, ""); err != nil {
+		return fmt.Errorf("make %s read-only: %w", dir, err)
+	}
+	return nil
+}
+
 func (Linux) Unmount(dir string) error { return unix.Unmount(dir, unix.MNT_DETACH) }
 
 // Replace mounts beneath what is there (MOVE_MOUNT_BENEATH of move_mount(2), Linux 6.5): nobody finds the directory

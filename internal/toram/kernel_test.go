@@ -33,6 +33,12 @@ func mountTmpfs(t *testing.T, dir, name string, content []byte) {
 	if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := (Linux{}).Protect(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); !errors.Is(err, unix.EROFS) {
+		t.Errorf("a write to what is for reading only: %v", err)
+	}
 }
 
 // TestReplace has a disk in use while the file system that it lies in is replaced.

@@ -49,8 +49,9 @@ func ParseMode(cmdline boot.Cmdline) (Mode, error) {
 
 // Kernel is what is done to dom0's kernel.
 type Kernel interface {
-	// MountMemory mounts a memory file system for at most so many bytes.
+	// MountMemory mounts a memory file system for at most so many bytes. Protect makes it one for reading only.
 	MountMemory(dir string, bytes int64) error
+	Protect(dir string) error
 	// Unmount takes a mount away; what is in use in it stays until it is not.
 	Unmount(dir string) error
 	// Replace moves what is mounted at dir to target, in the place of what is mounted there and under everything that

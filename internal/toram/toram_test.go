@@ -106,6 +106,7 @@ func (w *world) call(format string, args ...any) error {
 }
 
 func (w *world) MountMemory(dir string, bytes int64) error { return w.call("mount %d", bytes>>20) }
+func (w *world) Protect(string) error                      { return w.call("protect") }
 func (w *world) Unmount(dir string) error                  { return w.call("unmount %s", filepath.Base(dir)) }
 
 func (w *world) Replace(dir, target string) error {
@@ -156,7 +157,7 @@ func TestCopy(t *testing.T) {
 			t.Errorf("copied before the guests were there: %q", w.calls)
 		}
 		time.Sleep(quiet + time.Second)
-		w.want("mount 4", "replace next", "release /dev/sdb")
+		w.want("mount 4", "protect", "replace next", "release /dev/sdb")
 		<-w.done
 		if f := w.last(1); f.State != host.MediumInRAM || f.Problem != "" {
 			t.Errorf("%+v", f)
@@ -197,7 +198,7 @@ func TestISOFile(t *testing.T) {
 		w.Medium.File, w.Medium.HostDir = "/z.iso", "/media/.iso-host"
 		defer w.start()()
 		<-w.done
-		w.want("mount 4", "replace next", "unmount .iso-host", "release /dev/sdb")
+		w.want("mount 4", "protect", "replace next", "unmount .iso-host", "release /dev/sdb")
 	})
 }
 
@@ -262,7 +263,7 @@ func TestReadError(t *testing.T) {
 		w := newWorld(t, Yes)
 		w.wrong = errors.New("no luck")
 		defer w.start()()
-		w.want("mount 4", "replace next", "unmount next")
+		w.want("mount 4", "protect", "replace next", "unmount next")
 		if f := w.last(1); f.State != "" || !strings.Contains(f.Problem, "no luck") || len(w.files) > 0 {
 			t.Errorf("%+v, %+v", f, w.files)
 		}

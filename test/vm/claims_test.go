@@ -84,14 +84,15 @@ func (m *VM) checkOneLineEach() {
 	}
 }
 
-// checkMedium checks that the boot medium is mounted where it should be and cannot be written to.
+// checkMedium checks that the boot medium, or its copy in memory, is mounted where it should be and cannot be written
+// to.
 func (m *VM) checkMedium() {
 	m.t.Helper()
 	mounts := m.Shell("cat /proc/mounts")
-	if !regexp.MustCompile(`(?m)^\S+ ` + boot.MediaMount + ` iso9660 ro[, ]`).MatchString(mounts) {
+	if !regexp.MustCompile(`(?m)^\S+ ` + boot.MediaMount + ` (iso9660|tmpfs) ro[, ]`).MatchString(mounts) {
 		m.Errorf("the medium is not mounted read-only at %s:\n%s", boot.MediaMount, mounts)
 	}
-	if list := m.Shell("ls " + boot.MediaMount); !strings.Contains(list, "README") {
+	if list := m.Shell("ls " + boot.MediaMount); !strings.Contains(list, boot.MediumReadme) {
 		m.Errorf("%s has no README:\n%s", boot.MediaMount, list)
 	}
 }
