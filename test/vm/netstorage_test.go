@@ -58,7 +58,7 @@ func bootNetworkStores(t *testing.T) {
 		m.Run("connected", (*VM).checkConnected)
 		m.Run("a guest writes to its disk on iSCSI", (*VM).checkNetWriter)
 		m.Run("the target goes away", func(m *VM) {
-			m.checkTargetAway(target, func() { startTarget(t, file) })
+			m.checkTargetAway(target, func() { target = startTarget(t, file) })
 		})
 		m.Run("the NFS server hangs", func(m *VM) { m.checkHungNFS(nfs) })
 		if m.Said(`^level=.*secretword`) {
@@ -212,10 +212,10 @@ func (m *VM) checkConnected() {
 // checkNetWriter has the guest write to its disk and read back what it wrote.
 func (m *VM) checkNetWriter() {
 	m.Enter("xl console blockguest")
+	defer m.leaveConsole("blockguest")
 	m.Enter("")
 	m.Enter("echo changed-xvda | dd of=/dev/xvda bs=512; sync; head -c 12 /dev/xvda")
-	m.WaitText("^changed-xvda", soon)
-	m.leaveConsole("blockguest")
+	m.WaitText("^changed-xvda", addressLimit)
 }
 
 // checkTargetAway ends the target's server while a guest reads, and starts it again.
@@ -227,6 +227,7 @@ func (m *VM) checkTargetAway(target *exec.Cmd, again func()) {
 		m.Errorf("%v", lost)
 	}
 	m.Enter("xl console blockguest")
+	defer m.leaveConsole("blockguest")
 	m.Enter("")
 	m.Enter("dd if=/dev/xvda bs=65536 of=/dev/null skip=1000 count=200 && echo read well; echo read on")
 	time.Sleep(5 * time.Second)
@@ -235,9 +236,7 @@ func (m *VM) checkTargetAway(target *exec.Cmd, again func()) {
 	}
 	again()
 	m.Wait(`msg="`+boot.MsgNetStorage+`" state=connected url=`+targetURL, soon)
-	m.WaitText("^read well", soon)
-	m.WaitText("^read on", soon)
-	m.leaveConsole("blockguest")
+	m.WaitText("^read well", addressLimit)
 }
 
 // checkHungNFS stops the NFS server, without a word to its clients.
