@@ -308,8 +308,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// SetReadOnly makes the kernel refuse to write to a disk, whoever asks. It also has no cache to be flushed then: a guest's
-// sync, which reaches the disks under its own, must not wait for the target.
+// SetReadOnly makes the kernel refuse to write to a disk, whoever asks. It also has no cache to be flushed then: a
+// guest's sync, which reaches the disks under its own, must not wait for the target.
 func SetReadOnly(disk string) error {
 	f, err := os.Open(disk)
 	if err != nil {
