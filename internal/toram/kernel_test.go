@@ -41,6 +41,25 @@ func mountTmpfs(t *testing.T, dir, name string, content []byte) {
 	}
 }
 
+// openLoop makes a file a block device, where this machine lets it.
+func openLoop(t *testing.T, name string) *os.File {
+	t.Helper()
+	file, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	loop, err := loopdev.Open(file, true)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EPERM) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { loop.Close() })
+	return loop
+}
+
 // TestReplace has a disk in use while the file system that it lies in is replaced.
 func TestReplace(t *testing.T) {
 	testns.RunAsRoot(t, unix.CLONE_NEWNS, func(t *testing.T) {
@@ -49,19 +68,7 @@ func TestReplace(t *testing.T) {
 		const name = "guests/web/disk.img"
 		mountTmpfs(t, medium, name, bytes.Repeat([]byte{1}, 1<<20))
 		mountTmpfs(t, next, name, bytes.Repeat([]byte{2}, 1<<20))
-		file, err := os.Open(filepath.Join(medium, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
-		loop, err := loopdev.Open(file, true)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EPERM) {
-			t.Skip(err)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer loop.Close()
+		loop := openLoop(t, filepath.Join(medium, name))
 		var reopened string
 		kernel := Linux{Reopen: func(dir string) { reopened = dir }}
 		if err := kernel.Replace(next, medium); err != nil {
@@ -91,20 +98,8 @@ func TestReplaceLacksAFile(t *testing.T) {
 		medium, next := filepath.Join(dir, "medium"), filepath.Join(dir, "next")
 		mountTmpfs(t, medium, "disk.img", make([]byte, 4096))
 		mountTmpfs(t, next, "other.img", make([]byte, 4096))
-		file, err := os.Open(filepath.Join(medium, "disk.img"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
-		loop, err := loopdev.Open(file, true)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EPERM) {
-			t.Skip(err)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer loop.Close()
-		err = (Linux{}).Replace(next, medium)
+		openLoop(t, filepath.Join(medium, "disk.img"))
+		err := (Linux{}).Replace(next, medium)
 		if err == nil || !strings.Contains(err.Error(), "disk.img") {
 			t.Errorf("%v", err)
 		}
@@ -116,22 +111,11 @@ func TestReplaceLacksAFile(t *testing.T) {
 
 func TestReleaseSaysWhoUsesIt(t *testing.T) {
 	testns.RunAsRoot(t, unix.CLONE_NEWNS, func(t *testing.T) {
-		file, err := os.Create(filepath.Join(t.TempDir(), "disk"))
-		if err != nil {
+		name := filepath.Join(t.TempDir(), "disk")
+		if err := os.WriteFile(name, make([]byte, 1<<20), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		defer file.Close()
-		if err := file.Truncate(1 << 20); err != nil {
-			t.Fatal(err)
-		}
-		loop, err := loopdev.Open(file, true)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EPERM) {
-			t.Skip(err)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer loop.Close()
+		loop := openLoop(t, name)
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
 		if err := (Linux{}).Release(ctx, loop.Name()); err != nil {
