@@ -31,7 +31,7 @@ func (d *dom0) followMedium(ctx context.Context) {
 			return d.searchMedium(ctx, dir, medium.File != "")
 		},
 		Users:  func() []string { return d.usersOf(boot.MediaMount, "") },
-		Others: d.usersOfPartitions, Tell: d.state.Tell, Log: d.log,
+		Others: d.othersOnDisk, Tell: d.state.Tell, Log: d.log,
 	})
 	go manager.Run(ctx)
 }
@@ -54,18 +54,13 @@ func (d *dom0) awaitRemoval(ctx context.Context, device string) {
 	}
 }
 
-// usersOfPartitions lists the guests that use a partition of a device's disk, or a file on one. The state volume
+// othersOnDisk lists the guests that use the disk that a device is on, past the copy of the medium. The state volume
 // counts, too: it is in use even where no guest is on it.
-func (d *dom0) usersOfPartitions(device string) []string {
-	var names []string
-	now := d.state.Snapshot().Host
-	if v := now.State; v.Mount != "" && wholeDisk(v.Device) == wholeDisk(device) {
+func (d *dom0) othersOnDisk(device string) []string {
+	disk := wholeDisk(device)
+	names := d.usersOfDisk("/dev/" + filepath.Base(disk))
+	if v := d.state.Snapshot().Host.State; v.Mount != "" && wholeDisk(v.Device) == disk {
 		names = append(names, boot.StateMount)
-	}
-	for _, v := range now.Volumes {
-		if wholeDisk(v.Device) == wholeDisk(device) {
-			names = append(names, d.usersOf(v.Mount, v.Device)...)
-		}
 	}
 	return names
 }
