@@ -209,6 +209,7 @@ func (p *parts) write(name string) (guest int64, err error) {
 		return 0, err
 	}
 	own.Text("/etc/xen/xl.conf", xlConf, 0o644)
+	own.Text("/etc/modprobe.d/zerodisc.conf", modprobeConf, 0o644)
 	for _, name := range hotplugScripts {
 		own.Link(name, boot.InitProgram)
 	}

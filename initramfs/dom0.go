@@ -66,6 +66,10 @@ vif.default.script="vif-bridge"
 lockfile="/run/lock/xl"
 `
 
+// modprobeConf is modprobe.d(5). By itself the kernel waits a second before it asks a USB disk anything, for bridges
+// that start slowly. They are waited for all the same: the SCSI layer asks three times, and lets a disk spin up.
+const modprobeConf = "options usb-storage delay_use=300ms\n"
+
 // xenFiles gathers what is mounted at boot.Dom0Mount, but for the modules: everything in dom0 that
 // comes from Debian's packages, and which packages that is.
 type xenFiles struct {
