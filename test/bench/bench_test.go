@@ -107,7 +107,7 @@ func TestPrint(t *testing.T) {
 	}
 	var out strings.Builder
 	result.Print(&out)
-	for _, want := range []string{"disc.iso", "37000000", "11.0 s", "22.0 s", "400.0 ms", "300.0", "384 MiB"} {
+	for _, want := range []string{"disc.iso", "37000000", "11.00 s", "22.00 s", "400.00 ms", "300.00", "384 MiB"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("table has no %q:\n%s", want, out.String())
 		}

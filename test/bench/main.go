@@ -2,7 +2,8 @@
 // in QEMU several times, how long each step takes and how much memory dom0 needs. It prints a
 // table of medians and writes the same, with every single run, as JSON.
 //
-//	go run ./test/bench [-iso FILE] [-n RUNS] [-accel auto|tcg|kvm] [-mode bios|uefi] [-json FILE] [-smallest=false]
+//	go run ./test/bench [-iso FILE] [-n RUNS] [-accel auto|tcg|kvm] [-mode bios|uefi] [-json FILE]
+//	                    [-storage=false] [-smallest=false]
 package main
 
 import (
@@ -32,6 +33,7 @@ func run(args []string) error {
 	accelName := flags.String("accel", "auto", "auto (KVM where it works), tcg or kvm")
 	mode := flags.String("mode", string(qemu.BIOS), "firmware: bios or uefi")
 	out := flags.String("json", "build/bench.json", "where the figures go")
+	storage := flags.Bool("storage", true, "measure a guest's disks, and how soon a USB stick is seen")
 	smallest := flags.Bool("smallest", true, "search for the smallest memory that works")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -56,6 +58,13 @@ func run(args []string) error {
 	samples, err := bootOften(machine, *runs)
 	if err != nil {
 		return err
+	}
+	if *storage {
+		more, err := measureStorage(machine)
+		if err != nil {
+			return err
+		}
+		samples = append(samples, more...)
 	}
 	result.Figures = summarize(samples)
 	if *smallest {

@@ -39,25 +39,30 @@ var figures = []struct{ name, unit string }{
 	{"dom0 RAM in use", "MiB"},
 	{"stage2 RSS", "MiB"},
 	{"process 1 RSS", "MiB"},
+	{stickListed, "s"},
 }
 
-// summarize returns the figures of all samples: the table's, then the stages by name.
+// summarize returns the figures of all samples: the table's, then the stages and the rates of reading by name.
 func summarize(samples []Sample) []Figure {
 	var out []Figure
 	for _, f := range figures {
 		out = append(out, figure(f.name, f.unit, samples))
 	}
-	for _, name := range stageNames(samples) {
+	for _, name := range namesWith(stagePrefix, samples) {
 		out = append(out, figure(name, "ms", samples))
+	}
+	for _, name := range namesWith(ratePrefix, samples) {
+		out = append(out, figure(name, "x", samples))
 	}
 	return out
 }
 
-func stageNames(samples []Sample) []string {
+// namesWith are the names of figures that begin with prefix.
+func namesWith(prefix string, samples []Sample) []string {
 	var names []string
 	for _, sample := range samples {
 		for name := range sample {
-			if strings.HasPrefix(name, stagePrefix) && !slices.Contains(names, name) {
+			if strings.HasPrefix(name, prefix) && !slices.Contains(names, name) {
 				names = append(names, name)
 			}
 		}
@@ -103,7 +108,7 @@ func (r Result) Print(w io.Writer) {
 	fmt.Fprintln(t, "\t\t\t\t\n\tmedian\tleast\tmost\t")
 	for _, f := range r.Figures {
 		if len(f.Runs) > 0 {
-			fmt.Fprintf(t, "%s\t%.1f %s\t%.1f\t%.1f\t\n",
+			fmt.Fprintf(t, "%s\t%.2f %s\t%.2f\t%.2f\t\n",
 				f.Name, f.Median, f.Unit, slices.Min(f.Runs), slices.Max(f.Runs))
 		}
 	}
