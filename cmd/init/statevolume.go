@@ -43,8 +43,8 @@ func (d *dom0) findState(ctx context.Context) error {
 	}
 	manager := statevolume.New(statevolume.Config{
 		Kernel: statevolume.Linux{}, Dir: boot.StateMount, UUID: uuid,
-		Load: func() {
-			if err := loadModules(ctx, "ext4"); err != nil {
+		Load: func(modules ...string) {
+			if err := loadModules(ctx, modules...); err != nil {
 				d.log.Debug("state volume", "err", err)
 			}
 		},

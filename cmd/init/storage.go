@@ -16,6 +16,7 @@ import (
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/lvm"
+	"github.com/zerodisc/zerodisc/internal/statefile"
 	"github.com/zerodisc/zerodisc/internal/storage"
 	"github.com/zerodisc/zerodisc/internal/uevent"
 	"github.com/zerodisc/zerodisc/internal/volumes"
@@ -106,8 +107,11 @@ func isStorageName(device string) bool {
 	dir := filepath.Join("/sys/class/block", device, "dm")
 	name, err := os.ReadFile(filepath.Join(dir, "name"))
 	uuid, err2 := os.ReadFile(filepath.Join(dir, "uuid"))
-	return err != nil || err2 != nil || // it has just gone
-		!strings.HasPrefix(string(name), "guest-") && !lvm.IsPart(strings.TrimSpace(string(uuid)))
+	if err != nil || err2 != nil {
+		return true // it has just gone
+	}
+	ours := strings.HasPrefix(string(name), "guest-") || strings.HasPrefix(string(name), statefile.NamePrefix)
+	return !ours && !lvm.IsPart(strings.TrimSpace(string(uuid)))
 }
 
 // isMedium returns what says of a device that it is the boot medium, or a partition of it that lies within the image.

@@ -231,7 +231,7 @@ func stateLine(v host.StateVolume) (level slog.Level, message string, attrs []an
 		free = bytesize.Text(v.Free)
 	}
 	for _, a := range []struct{ key, value string }{
-		{"device", v.Device}, {"uuid", v.UUID}, {"mount", v.Mount}, {"free", free},
+		{"device", v.Device}, {"file", v.File}, {"uuid", v.UUID}, {"mount", v.Mount}, {"free", free},
 		{"guests", strings.Join(v.Guests, ",")}, {"err", v.Problem}, {"remedy", v.Remedy},
 	} {
 		if a.value != "" {

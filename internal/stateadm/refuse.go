@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,7 +40,7 @@ func (t *tool) refuse(d device, now *host.Snapshot) error {
 	if err := t.refuseMedium(d, now.Host.Medium); err != nil {
 		return err
 	}
-	if err := refuseSecond(d, now); err != nil {
+	if err := t.refuseSecond(d, now); err != nil {
 		return err
 	}
 	swaps, _ := os.ReadFile(filepath.Join(t.proc, "swaps"))
@@ -128,10 +129,18 @@ func (t *tool) imageBytes(name string) (int64, error) {
 }
 
 // refuseSecond is an error where another device is the state volume already: of two neither is used.
-func refuseSecond(d device, now *host.Snapshot) error {
+func (t *tool) refuseSecond(d device, now *host.Snapshot) error {
 	v := now.Host.State
 	isThis := slices.ContainsFunc(d.all(), func(p device) bool { return p.path() == v.Device })
-	if v.Device == "" || isThis || v.Guests != nil {
+	pulled := false
+	if v.Mount == "" {
+		_, err := os.Stat(filepath.Join(t.dev, filepath.Base(v.Device)))
+		pulled = v.Guests != nil || errors.Is(err, fs.ErrNotExist)
+	}
+	switch {
+	case isThis && v.File != "" && v.Mount != "":
+		return fmt.Errorf("%s is the state volume, in a file; umount %s first", d.path(), v.Mount)
+	case v.Device == "" || isThis || pulled:
 		return nil
 	}
 	return fmt.Errorf("%s is the state volume already; unplug it first, since of two none is used", v.Device)

@@ -59,7 +59,7 @@ func TestRealVolume(t *testing.T) {
 
 func mount(t *testing.T, device, dir string, readOnly bool) {
 	t.Helper()
-	err := Linux{}.Mount(device, dir, readOnly)
+	err := Linux{}.Mount(device, Volume{}, dir, readOnly)
 	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EPERM) {
 		t.Skip(err)
 	}
