@@ -127,7 +127,7 @@ func (d *dom0) isMedium() func(device string) bool {
 	if err = errors.Join(err, unix.Statfs(medium.Mount, &image)); err != nil {
 		d.log.Debug("storage", "err", err)
 	}
-	end := int64(image.Blocks) * image.Bsize
+	end := int64(image.Blocks)*image.Bsize - boot.MediumPadding
 	isCopy := func(device string) bool {
 		content, err := identify(device)
 		return err == nil && content.Label == boot.VolumeID && content.UUID == what.UUID

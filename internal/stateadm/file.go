@@ -107,8 +107,8 @@ func (t *tool) refuseFile(d device, bytes int64) error {
 	return nil
 }
 
-// makeFile mounts the file system on a device and makes the file in it. It can be interrupted, and leaves nothing behind
-// then.
+// makeFile mounts the file system on a device and makes the file in it. It can be interrupted, and leaves nothing
+// behind then.
 func (t *tool) makeFile(d device, bytes int64) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	defer stop()
@@ -222,7 +222,7 @@ func (t *tool) announceFile(d device) error {
 	if named || (which == "" || which == "auto") && storage.IsTrusted(d.content.Label) {
 		return t.await(d.path(), statefile.Name)
 	}
-	fmt.Fprintf(t.Out, "The file is there. It is the state volume when the kernel parameter %s=%s names its file system",
+	fmt.Fprintf(t.Out, "The file is there. It is the state volume when the parameter %s=%s names its file system",
 		boot.KeyState, printable.Line(d.content.UUID))
 	if which == "" || which == "auto" {
 		fmt.Fprint(t.Out, ", or when that has a label that begins with ZERODISC-")

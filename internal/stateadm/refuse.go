@@ -110,7 +110,7 @@ const (
 	isoBlocks     = isoDescriptor + 80
 )
 
-// imageBytes is how much of its disk a zerodisc takes, 0 where there is none.
+// imageBytes is how much of its disk a zerodisc takes with its files, 0 where there is none.
 func (t *tool) imageBytes(name string) (int64, error) {
 	file, err := os.Open(filepath.Join(t.dev, name))
 	if err != nil {
@@ -125,7 +125,7 @@ func (t *tool) imageBytes(name string) (int64, error) {
 	if _, err := file.ReadAt(blocks[:], isoBlocks); err != nil {
 		return 0, err
 	}
-	return int64(binary.LittleEndian.Uint32(blocks[:])) * 2048, nil
+	return int64(binary.LittleEndian.Uint32(blocks[:]))*2048 - boot.MediumPadding, nil
 }
 
 // refuseSecond is an error where another device is the state volume already: of two neither is used.

@@ -141,7 +141,8 @@ func (t *tool) status() error {
 		}
 		return nil
 	}
-	fmt.Fprintf(t.Out, "%s at %s, %s, %s free\n", strings.TrimSpace(v.Device+" "+v.File), v.Mount, bytesize.Text(v.Bytes), bytesize.Text(v.Free))
+	fmt.Fprintf(t.Out, "%s at %s, %s, %s free\n",
+		strings.TrimSpace(v.Device+" "+v.File), v.Mount, bytesize.Text(v.Bytes), bytesize.Text(v.Free))
 	entries, err := os.ReadDir(boot.StateGuests)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err

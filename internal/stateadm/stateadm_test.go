@@ -181,7 +181,7 @@ func (m *machine) disc() {
 	descriptor := image[isoDescriptor:]
 	copy(descriptor, "\x01CD001\x01")
 	copy(descriptor[40:], boot.VolumeID+strings.Repeat(" ", 32-len(boot.VolumeID)))
-	binary.LittleEndian.PutUint32(descriptor[80:], 512)
+	binary.LittleEndian.PutUint32(descriptor[80:], 512+boot.MediumPadding/2048)
 	binary.LittleEndian.PutUint16(descriptor[128:], 2048)
 	binary.LittleEndian.PutUint32(descriptor[156+2:], 20) // the root directory, which begins with itself
 	binary.LittleEndian.PutUint32(descriptor[156+10:], 2048)
@@ -295,7 +295,7 @@ func TestRefusedFile(t *testing.T) {
 		{name: "small", size: "63M", make: []string{"mkfs.vfat"}, want: "needs 67.1 MB at least"},
 		{name: "large", size: "4G", make: []string{"mkfs.vfat"}, want: "-size 4095M is the largest"},
 		{name: "unclean", size: "100M", make: []string{"mkfs.vfat", "-F", "32"},
-			change: func(image []byte) { image[0x41] = 1 }, want: "was not unmounted cleanly; check it on another machine"},
+			change: func(image []byte) { image[0x41] = 1 }, want: "was not unmounted cleanly; check it on another"},
 		{name: "fit", size: "100M", make: []string{"mkfs.vfat"}, want: "nothing was changed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

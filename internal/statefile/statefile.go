@@ -1,10 +1,10 @@
 // Package statefile makes a block device of a file that holds the state volume, in a file system that belongs to
 // somebody else: the FAT or exFAT of a stick, say.
 //
-// That file system is never mounted for writing. Where the file's data lie is read once, and the device mapper makes a
-// device of those parts of the disk: what is written goes into them and nowhere else, so that neither a power cut nor
+// That file system is never mounted for writing. Where the file's data lie is read once, and the device mapper makes
+// a device of those parts of the disk: what is written goes into them and nowhere else, so that neither a power cut nor
 // the end of the machine can leave the file system unclean. Therefore the file has to be there in full, with all of its
-// blocks written once, and in a file system that leaves data where they are and does not check them: FAT, exFAT or ext4.
+// blocks written once, and in a file system that leaves data where they are and does not check them: FAT, exFAT, ext4.
 package statefile
 
 import (

@@ -24,8 +24,8 @@ func Lookup(run, sys, device string) Volume {
 	return Volume{Label: p.Get("ID_FS_LABEL"), Type: p.Get("ID_FS_TYPE"), UUID: p.Get("ID_FS_UUID")}
 }
 
-// Known returns the devices that may have to do with a state volume, as Lookup has it: whatever holds something that has
-// a name. accept says of a device's name whether it counts: a loop device, say, shows what another device holds.
+// Known returns the devices that may have to do with a state volume, as Lookup has it: whatever holds something that
+// has a name. accept says of a device's name whether it counts: a loop device, say, shows what another device holds.
 func Known(run, sys string, accept func(name string) bool) ([]Event, error) {
 	entries, err := os.ReadDir(filepath.Join(sys, "class/block"))
 	if err != nil {

@@ -2,8 +2,8 @@
 // because a person has made it for that. It is an ext4 file system with the label ZERODISC-STATE. What is there at
 // the boot is mounted before guests start, what is plugged in later when it comes.
 //
-// It may be a file in another file system (package statefile). Only those are searched for it that the person has named,
-// by a label that begins with ZERODISC- or by a kernel parameter.
+// It may be a file in another file system (package statefile). Only those are searched for it that the person has
+// named, by a label that begins with ZERODISC- or by a kernel parameter.
 //
 // The kernel replays the journal when it mounts it. A file system that cannot be written to, or of which the kernel
 // knows that it is damaged, is mounted for reading: what is on it can be saved, and the boot goes on.
@@ -47,8 +47,8 @@ type Event struct {
 
 // Kernel is what is done to dom0's kernel.
 type Kernel interface {
-	// Inside looks for a state volume's file in the file system of that type on a device, and returns what tells it from
-	// others; "" where there is none.
+	// Inside looks for a state volume's file in the file system of that type on a device, and returns what tells it
+	// from others; "" where there is none.
 	Inside(device, kind string) (string, error)
 	// Mount mounts the file system at dir and replays its journal, or mounts it for reading only and leaves the journal
 	// alone.
