@@ -14,6 +14,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/disks"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/lvm"
 	"github.com/zerodisc/zerodisc/internal/statefile"
@@ -88,17 +89,15 @@ func (d *dom0) stores() string {
 	return storesLabelled
 }
 
-// notStorage are beginnings of the names of block devices that are made of files, of memory or for guests, that are
-// only a part of a volume, or that are slow to say that there is nothing in them.
-var notStorage = []string{"loop", "ram", "zram", "ublkb", "fd", boot.ArrayInVolume}
-
 // isStorage says whether an event is about a disk, partition or volume that may hold guests.
 func isStorage(e uevent.Event) bool {
 	return e.Subsystem == "block" && isStorageName(e.DevName)
 }
 
+// isStorageName leaves out what is made of files, of memory or for guests, what is only a part of a volume, and
+// floppies, which are slow to say that there is nothing in them.
 func isStorageName(device string) bool {
-	if slices.ContainsFunc(notStorage, func(prefix string) bool { return strings.HasPrefix(device, prefix) }) {
+	if k := disks.KindOf(device); k == disks.Virtual || k == disks.Floppy || k == disks.Part {
 		return false
 	}
 	if !strings.HasPrefix(device, "dm-") {

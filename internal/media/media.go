@@ -11,13 +11,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/disks"
 	"github.com/zerodisc/zerodisc/internal/readonly"
 )
 
@@ -165,9 +164,6 @@ func driveStatus(f *os.File) error {
 	return nil
 }
 
-// notMedia are beginnings of the names of block devices that no medium is.
-var notMedia = []string{"loop", "ram", "zram", "fd", "dm-", "ublkb"}
-
 // sysBlock lists whole disks and partitions, optical drives first: the likeliest first saves
 // spinning up what need not be read. A floppy is too small for a medium, and an empty drive takes
 // seconds to say so. What is made of files, of memory or for guests' disks is none.
@@ -179,10 +175,10 @@ func sysBlock() ([]string, error) {
 	var optical, others []string
 	for _, e := range entries {
 		name := e.Name()
-		switch {
-		case strings.HasPrefix(name, "sr"):
+		switch disks.KindOf(name) {
+		case disks.Optical:
 			optical = append(optical, "/dev/"+name)
-		case !slices.ContainsFunc(notMedia, func(prefix string) bool { return strings.HasPrefix(name, prefix) }):
+		case disks.Hardware:
 			others = append(others, "/dev/"+name)
 		}
 	}

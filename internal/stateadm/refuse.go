@@ -15,6 +15,7 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/blkid"
 	"github.com/zerodisc/zerodisc/internal/bytesize"
+	"github.com/zerodisc/zerodisc/internal/disks"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/printable"
 )
@@ -22,14 +23,11 @@ import (
 // leastBytes is the smallest state volume: a journal, and a little room.
 const leastBytes = 64 << 20
 
-// notDisks are beginnings of the names of block devices that are made of files or of memory, or that cannot be written
-// to.
-var notDisks = []string{"loop", "ram", "zram", "ublkb", "nbd", "sr", "fd"}
-
 // refuse is an error where a device is not to be overwritten.
 func (t *tool) refuse(d device, now *host.Snapshot) error {
+	kind := disks.KindOf(d.name)
 	switch {
-	case slices.ContainsFunc(notDisks, func(p string) bool { return strings.HasPrefix(d.name, p) }):
+	case kind != disks.Hardware && kind != disks.Combined:
 		return fmt.Errorf("%s is no disk", d.path())
 	case d.readOnly:
 		return fmt.Errorf("%s is write-protected; remove the protection", d.path())
