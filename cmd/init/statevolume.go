@@ -42,7 +42,7 @@ func (d *dom0) findState(ctx context.Context) error {
 		return err
 	}
 	manager := statevolume.New(statevolume.Config{
-		Kernel: statevolume.Linux{}, Dir: boot.StateMount, UUID: uuid,
+		Kernel: &statevolume.Linux{}, Dir: boot.StateMount, UUID: uuid,
 		Load: func(modules ...string) {
 			if err := loadModules(ctx, modules...); err != nil {
 				d.log.Debug("state volume", "err", err)

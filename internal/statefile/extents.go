@@ -12,12 +12,12 @@ import (
 )
 
 // extentsOf finds out where a file of that many bytes lies. ext4 says so by extents, and says which of them were never
-// written to; FAT and exFAT are asked for each cluster.
-func extentsOf(file *os.File, kind string, bytes int64) ([]Extent, error) {
+// written to; FAT and exFAT are asked for each cluster. asked is called now and then meanwhile.
+func extentsOf(file *os.File, kind string, bytes int64, asked func()) ([]Extent, error) {
 	if kind == "ext4" {
 		return byExtents(file, bytes)
 	}
-	return byBlocks(file, bytes)
+	return byBlocks(file, bytes, asked)
 }
 
 // From linux/fiemap.h: the sizes of struct fiemap and struct fiemap_extent, what asks for them, and the flags of an
@@ -86,10 +86,13 @@ const (
 	figetbs = 2 // how large a block is
 )
 
-// maxClusters bounds the time that asking takes: 10 s.
-const maxClusters = 1 << 24
+// maxClusters bounds the time that asking takes: 10 s. After as many as askedEach somebody who waits is told.
+const (
+	maxClusters = 1 << 24
+	askedEach   = 1 << 10
+)
 
-func byBlocks(file *os.File, bytes int64) ([]Extent, error) {
+func byBlocks(file *os.File, bytes int64, asked func()) ([]Extent, error) {
 	var stat unix.Statfs_t
 	if err := unix.Fstatfs(int(file.Fd()), &stat); err != nil {
 		return nil, err
@@ -107,6 +110,9 @@ func byBlocks(file *os.File, bytes int64) ([]Extent, error) {
 	}
 	var extents []Extent
 	for at := int64(0); at < bytes; at += cluster {
+		if at/cluster%askedEach == 0 {
+			asked()
+		}
 		number := int32(at / int64(block))
 		if err := ioctl(file, fibmap, unsafe.Pointer(&number)); err != nil {
 			return nil, fmt.Errorf("where it lies: %w", err)

@@ -38,8 +38,9 @@ func Find(device, kind string) (id string, err error) {
 
 // Open makes a block device of the file in the file system of this type on a device, for reading only if asked, and
 // returns its path and its name. Errors are ErrUnclean, unless it is for reading only, and those that say what is wrong
-// with the file. It needs the device mapper's module.
-func Open(device, kind string, readOnly bool) (mapped, name string, err error) {
+// with the file. It needs the device mapper's module. asked is called again and again for as long as the processor
+// is busy with it.
+func Open(device, kind string, readOnly bool, asked func()) (mapped, name string, err error) {
 	disk, err := claim(device, readOnly)
 	if err != nil {
 		return "", "", err
@@ -57,7 +58,10 @@ func Open(device, kind string, readOnly bool) (mapped, name string, err error) {
 	defer loop.Close() // until the mapped device has it
 	name = NamePrefix + filepath.Base(loop.Name())
 	err = inside(disk, kind, func(file *os.File) error {
-		mapped, err = mapFile(file, disk, kind, loop.Name(), name, readOnly)
+		extents, bytes, err := locate(file, disk, kind, asked)
+		if err == nil {
+			mapped, err = devmapper.Create(name, "", table(extents, bytes, loop.Name()), readOnly)
+		}
 		return err
 	})
 	if err != nil {
@@ -105,37 +109,34 @@ func inside(disk *os.File, kind string, do func(*os.File) error) error {
 	return do(file)
 }
 
-// mapFile makes the mapped device of a file, over a loop device over disk.
-func mapFile(file, disk *os.File, kind, loop, name string, readOnly bool) (mapped string, err error) {
+// locate finds out where a file with a state volume lies on disk, and how many bytes it has.
+func locate(file, disk *os.File, kind string, asked func()) ([]Extent, int64, error) {
 	info, err := file.Stat()
 	if err != nil {
-		return "", err
+		return nil, 0, err
 	}
 	if !info.Mode().IsRegular() {
-		return "", errors.New("it is no file")
+		return nil, 0, errors.New("it is no file")
 	}
 	content, err := blkid.IdentifyFile(file)
 	if err != nil {
-		return "", err
+		return nil, 0, err
 	}
 	if content.Type != "ext4" || content.Label != boot.StateLabel {
-		return "", fmt.Errorf("it does not hold an ext4 file system with the label %s", boot.StateLabel)
+		return nil, 0, fmt.Errorf("it does not hold an ext4 file system with the label %s", boot.StateLabel)
 	}
 	size, err := disk.Seek(0, 2)
 	if err != nil {
-		return "", err
+		return nil, 0, err
 	}
-	extents, err := extentsOf(file, kind, info.Size())
+	extents, err := extentsOf(file, kind, info.Size(), asked)
 	if err == nil {
 		extents, err = check(extents, info.Size(), size)
 	}
 	if err == nil {
 		err = compare(file, disk, extents)
 	}
-	if err != nil {
-		return "", err
-	}
-	return devmapper.Create(name, "", table(extents, info.Size(), loop), readOnly)
+	return extents, info.Size(), err
 }
 
 // maxCompared is how many extents are compared: each may take the disk some milliseconds.

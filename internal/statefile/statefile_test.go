@@ -172,7 +172,7 @@ func extentsOfARealFile(t *testing.T, kind string) {
 	content := make([]byte, 5*mib+100)
 	_, _ = rand.Read(content)
 	file := writeInPieces(t, dir, content)
-	extents, err := extentsOf(file, kind, int64(len(content)))
+	extents, err := extentsOf(file, kind, int64(len(content)), func() {})
 	if err == nil {
 		extents, err = check(extents, int64(len(content)), 96*mib)
 	}
@@ -200,7 +200,7 @@ func extentsOfARealFile(t *testing.T, kind string) {
 	if id, err := Find(loop.Name(), kind); err != nil || id == "" {
 		t.Errorf("%q, %v", id, err)
 	}
-	if _, _, err := Open(loop.Name(), kind, false); err == nil || !strings.Contains(err.Error(), "does not hold") {
+	if _, _, err := Open(loop.Name(), kind, false, nil); err == nil || !strings.Contains(err.Error(), "does not hold") {
 		t.Errorf("what is no file system: %v", err)
 	}
 }
@@ -233,7 +233,7 @@ func TestFindWithoutTheFile(t *testing.T) {
 		if id, err := Find(loop.Name(), "ext4"); id != "" || err != nil {
 			t.Errorf("%q, %v", id, err)
 		}
-		if _, _, err := Open(loop.Name(), "ext4", false); !errors.Is(err, fs.ErrNotExist) {
+		if _, _, err := Open(loop.Name(), "ext4", false, nil); !errors.Is(err, fs.ErrNotExist) {
 			t.Error(err)
 		}
 	})
@@ -257,7 +257,7 @@ func TestHoles(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, size := range []int64{mib, 2 * mib} {
-			extents, err := extentsOf(file, "ext4", size)
+			extents, err := extentsOf(file, "ext4", size, nil)
 			if err == nil {
 				_, err = check(extents, size, 32*mib)
 			}
