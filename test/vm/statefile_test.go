@@ -39,7 +39,7 @@ func withFATPartition(t *testing.T, iso string) (stick string, start, length int
 	if start == 0 || length < 160<<20 {
 		t.Fatalf("a partition of %d bytes at %d", length, start)
 	}
-	tool(t, "mkfs.vfat", "-F", "32", "-s", "8", "-n", "ZERODISC-A",
+	tool(t, "mkfs.vfat", "-F", "32", "-s", "4", "-n", "ZERODISC-A",
 		fmt.Sprintf("--offset=%d", start/512), stick, strconv.FormatInt(length>>10, 10))
 	return stick, start, length
 }
