@@ -71,6 +71,10 @@ const (
 	DefaultBridge = "xenbr0"
 )
 
+// MediumPadding is how many bytes at the end of the disc's image have no files. Once the partition table's copy is
+// moved from there to the end of a stick, another partition may begin there.
+const MediumPadding = 150 * 2048
+
 // StateLabel is the label of the file system that zerodisc may write to.
 const StateLabel = "ZERODISC-STATE"
 

@@ -8,6 +8,7 @@ const (
 	MsgGuestRunning  = "guest running"   // guest= domid= [ms= type=]
 	MsgGuestAddress  = "guest address"   // guest= address=
 	MsgGuestRefused  = "guest refused"   // guest= file= err=
+	MsgGuestWaiting  = "guest waiting"   // guest= file= err= remedy=
 	MsgGuestStopped  = "guest stopped"   // guest= domid= [forced=]
 	MsgGuestRestarts = "guest restarts"  // guest= err=
 	MsgGuestDisk     = "guest disk"      // guest= disk= target= format= [budget=]

@@ -13,6 +13,7 @@ import (
 	"github.com/diskfs/go-diskfs/backend/file"
 	"github.com/diskfs/go-diskfs/partition/gpt"
 
+	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/iso9660"
 )
 
@@ -171,6 +172,9 @@ func TestLaterPartition(t *testing.T) {
 				t.Fatal(err)
 			}
 			later := table.Partitions[2]
+			if iso9660.MaxTail != boot.MediumPadding {
+				t.Errorf("the padding has %d bytes", iso9660.MaxTail)
+			}
 			if end := uint64(info.Size()) - iso9660.MaxTail; later.Start*512 < end || later.Size < test.size {
 				t.Errorf("the new partition starts at byte %d and has %d; the files end at %d",
 					later.Start*512, later.Size, end)

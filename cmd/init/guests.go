@@ -3,19 +3,17 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/control"
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/namespace"
 	"github.com/zerodisc/zerodisc/internal/webstore"
 	"github.com/zerodisc/zerodisc/internal/xen"
 )
@@ -66,7 +64,7 @@ func (d *dom0) fetchGuests(ctx context.Context) {
 	}
 	stores, err := parseStores(d.cmdline[boot.KeyGuests], d.cmdline[boot.KeyGuestsSum])
 	if err == nil && len(stores.web) > 0 {
-		err = mountStores()
+		err = namespace.MountMemory(boot.WebStoresDir, 0, 0o755) // how much it takes is the ledger's business
 	}
 	if err != nil {
 		d.log.Error("kernel parameter", "key", boot.KeyGuests, "err", err,
@@ -83,19 +81,6 @@ func (d *dom0) fetchGuests(ctx context.Context) {
 			Start: startFetched(d.owners.controller, source.Pin != nil), Refuse: d.owners.controller.Refuse,
 		})
 	}
-}
-
-// mountStores makes the place for what is fetched. How much it takes is the ledger's business, so the file
-// system has no limit of its own.
-func mountStores() error {
-	if err := os.MkdirAll(boot.WebStoresDir, 0o755); err != nil {
-		return err
-	}
-	const options = "mode=0755,size=100%"
-	if err := unix.Mount("tmpfs", boot.WebStoresDir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
-		return fmt.Errorf("mount tmpfs on %s: %w", boot.WebStoresDir, err)
-	}
-	return nil
 }
 
 // runStore runs one store, once there are random numbers for its connections.

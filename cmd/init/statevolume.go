@@ -42,9 +42,9 @@ func (d *dom0) findState(ctx context.Context) error {
 		return err
 	}
 	manager := statevolume.New(statevolume.Config{
-		Kernel: statevolume.Linux{}, Dir: boot.StateMount, UUID: uuid,
-		Load: func() {
-			if err := loadModules(ctx, "ext4"); err != nil {
+		Kernel: &statevolume.Linux{}, Dir: boot.StateMount, UUID: uuid,
+		Load: func(modules ...string) {
+			if err := loadModules(ctx, modules...); err != nil {
 				d.log.Debug("state volume", "err", err)
 			}
 		},

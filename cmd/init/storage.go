@@ -14,8 +14,10 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/disks"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/lvm"
+	"github.com/zerodisc/zerodisc/internal/statefile"
 	"github.com/zerodisc/zerodisc/internal/storage"
 	"github.com/zerodisc/zerodisc/internal/uevent"
 	"github.com/zerodisc/zerodisc/internal/volumes"
@@ -87,17 +89,15 @@ func (d *dom0) stores() string {
 	return storesLabelled
 }
 
-// notStorage are beginnings of the names of block devices that are made of files, of memory or for guests, that are
-// only a part of a volume, or that are slow to say that there is nothing in them.
-var notStorage = []string{"loop", "ram", "zram", "ublkb", "fd", boot.ArrayInVolume}
-
 // isStorage says whether an event is about a disk, partition or volume that may hold guests.
 func isStorage(e uevent.Event) bool {
 	return e.Subsystem == "block" && isStorageName(e.DevName)
 }
 
+// isStorageName leaves out what is made of files, of memory or for guests, what is only a part of a volume, and
+// floppies, which are slow to say that there is nothing in them.
 func isStorageName(device string) bool {
-	if slices.ContainsFunc(notStorage, func(prefix string) bool { return strings.HasPrefix(device, prefix) }) {
+	if k := disks.KindOf(device); k == disks.Virtual || k == disks.Floppy || k == disks.Part {
 		return false
 	}
 	if !strings.HasPrefix(device, "dm-") {
@@ -106,8 +106,11 @@ func isStorageName(device string) bool {
 	dir := filepath.Join("/sys/class/block", device, "dm")
 	name, err := os.ReadFile(filepath.Join(dir, "name"))
 	uuid, err2 := os.ReadFile(filepath.Join(dir, "uuid"))
-	return err != nil || err2 != nil || // it has just gone
-		!strings.HasPrefix(string(name), "guest-") && !lvm.IsPart(strings.TrimSpace(string(uuid)))
+	if err != nil || err2 != nil {
+		return true // it has just gone
+	}
+	ours := strings.HasPrefix(string(name), "guest-") || strings.HasPrefix(string(name), statefile.NamePrefix)
+	return !ours && !lvm.IsPart(strings.TrimSpace(string(uuid)))
 }
 
 // isMedium returns what says of a device that it is the boot medium, or a partition of it that lies within the image.
@@ -123,7 +126,7 @@ func (d *dom0) isMedium() func(device string) bool {
 	if err = errors.Join(err, unix.Statfs(medium.Mount, &image)); err != nil {
 		d.log.Debug("storage", "err", err)
 	}
-	end := int64(image.Blocks) * image.Bsize
+	end := int64(image.Blocks)*image.Bsize - boot.MediumPadding
 	isCopy := func(device string) bool {
 		content, err := identify(device)
 		return err == nil && content.Label == boot.VolumeID && content.UUID == what.UUID

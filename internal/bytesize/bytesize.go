@@ -1,7 +1,13 @@
-// Package bytesize writes numbers of bytes for people.
+// Package bytesize writes numbers of bytes for people, and reads theirs.
 package bytesize
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
 
 // units are decimal, as disks are sold and as dd prints them; the last one takes the rest.
 var units = []struct {
@@ -20,4 +26,22 @@ func Text(n int64) string {
 		}
 	}
 	return fmt.Sprintf("%.1f %s", float64(n)/unit.bytes, unit.name)
+}
+
+// Parse reads a size as Xen and the kernel take it: a number, with the letter K, M, G or T for so many KiB, MiB, GiB or
+// TiB.
+func Parse(text string) (int64, error) {
+	errSize := errors.New("want a size such as 256M or 1G")
+	if text == "" {
+		return 0, errSize
+	}
+	shift := 10 * (1 + strings.IndexByte("KMGT", text[len(text)-1]&^0x20))
+	if shift > 0 {
+		text = text[:len(text)-1]
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n <= 0 || n > math.MaxInt64>>(shift+1) {
+		return 0, errSize
+	}
+	return n << shift, nil
 }

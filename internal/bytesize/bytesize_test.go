@@ -12,3 +12,14 @@ func TestText(t *testing.T) {
 		}
 	}
 }
+
+func TestParse(t *testing.T) {
+	for text, want := range map[string]int64{
+		"1": 1, "512": 512, "1K": 1 << 10, "1k": 1 << 10, "256M": 256 << 20, "4G": 4 << 30, "2t": 2 << 40,
+		"": 0, "M": 0, "-1M": 0, "0": 0, "1.5G": 0, "1Q": 0, "9000000000T": 0, "9223372036854775807": 0,
+	} {
+		if got, err := Parse(text); (err == nil) != (want > 0) || want > 0 && got != want {
+			t.Errorf("Parse(%q) is %d, %v, want %d", text, got, err, want)
+		}
+	}
+}

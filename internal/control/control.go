@@ -81,9 +81,10 @@ func (c *Controller) look(ctx context.Context) {
 	c.State.Tell(host.Listed{Asked: asked, Domains: domains})
 }
 
-// Start admits guests, makes the domains of those that fit, in their order, and returns how many run once each is
-// made or was refused.
-func (c *Controller) Start(ctx context.Context, found []*guests.Guest) (running int) {
+// Start admits guests, makes the domains of those that fit, in their order, and returns how many were not refused once
+// each runs or was refused. One that waits for a disk that is not there is left behind after diskPatience, and starts
+// when the disk comes.
+func (c *Controller) Start(ctx context.Context, found []*guests.Guest) (started int) {
 	results := make(chan bool)
 	lives := c.admit(ctx, found)
 	turn := make(chan struct{})
@@ -95,10 +96,10 @@ func (c *Controller) Start(ctx context.Context, found []*guests.Guest) (running 
 	}
 	for range lives {
 		if <-results {
-			running++
+			started++
 		}
 	}
-	return running
+	return started
 }
 
 // Refuse tells of a guest that cannot be started at all.
@@ -189,6 +190,9 @@ func (c *Controller) taken(spec *guests.Resolved, others []*life) error {
 	switch {
 	case now.Live(spec.Name) != nil:
 		fault.Problem = "a guest with the name " + quote(spec.Name) + " runs already"
+		if now.Live(spec.Name).Phase == host.Waiting {
+			fault.Problem = "a guest with the name " + quote(spec.Name) + " waits to be started already"
+		}
 		fault.Remedy = "give one of them another name"
 		return fault
 	case startedAs(now, spec.Name) != nil:

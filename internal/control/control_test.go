@@ -302,26 +302,43 @@ func TestLifeOfAGuest(t *testing.T) {
 	})
 }
 
-// A guest whose disk comes late waits for it, and nobody else does. One whose disk never comes is tried all the same.
+// A guest whose disk comes late waits for it, and nobody else does for long.
 func TestLateDisk(t *testing.T) {
 	live(t, func(w *world) {
+		soon := w.guest("soon", "disk = [ 'phy:/dev/vg/soon,xvda,r' ]\n")
 		late := w.guest("late", "disk = [ 'phy:/dev/vg/late,xvda,r' ]\n")
-		never := w.guest("never", "disk = [ 'phy:/dev/vg/never,xvda,r' ]\n")
 		running := make(chan int, 1)
-		go func() { running <- w.Start(w.t.Context(), []*guests.Guest{late, never, w.guest("a", "")}) }()
-		w.settle(3 * time.Second)
-		if now := w.State.Snapshot(); now.Live("a").Phase != host.Running || now.Live("late").Phase != host.Waiting {
+		go func() { running <- w.Start(w.t.Context(), []*guests.Guest{soon, late, w.guest("a", "")}) }()
+		w.settle(2 * time.Second)
+		if now := w.State.Snapshot(); now.Live("a").Phase != host.Running || now.Live("soon").Phase != host.Waiting {
 			t.Errorf("%+v", now.Guests)
+		}
+		w.kernel.Plug("/dev/vg/soon")
+		w.settle(diskPatience - 2*time.Second)
+		if n := <-running; n != 3 || w.called("create") != 2 {
+			t.Errorf("%d guests were not refused, calls %q", n, w.calls)
+		}
+		w.settle(time.Hour)
+		if g := w.is("late", host.Waiting, 0, "a", "late", "soon"); g.Problem != "disk xvda: there is no /dev/vg/late" {
+			t.Errorf("%+v", g)
 		}
 		w.kernel.Plug("/dev/vg/late")
-		w.settle(3 * time.Second)
-		now := w.State.Snapshot()
-		if now.Live("late").Phase != host.Running || now.Live("never").Phase != host.Waiting {
-			t.Errorf("%+v", now.Guests)
-		}
-		w.settle(diskPatience)
-		if n := <-running; n != 3 {
-			t.Errorf("%d guests run", n)
+		w.settle(diskLongPause + 2*time.Second)
+		w.is("late", host.Running, 3, "a", "late", "soon")
+	})
+}
+
+// A person does not wait for a guest's disk and makes the guest with another one: it is theirs.
+func TestMadeByHandWhileItsDiskIsAwaited(t *testing.T) {
+	live(t, func(w *world) {
+		w.Start(w.t.Context(), []*guests.Guest{w.guest("late", "disk = [ 'phy:/dev/vg/late,xvda,r' ]\n")})
+		g := w.is("late", host.Waiting, 0, "late")
+		w.add(&domain{name: "late", uuid: g.UUID, state: "-b----", kib: 96 * mib})
+		w.settle(2 * diskLongPause)
+		w.kernel.Plug("/dev/vg/late")
+		w.settle(2 * diskLongPause)
+		if g := w.is("late", host.Running, 1); g.Managed || w.called("create") != 0 || w.called("destroy") != 0 {
+			t.Errorf("managed %v, calls %q", g.Managed, w.calls)
 		}
 	})
 }
@@ -872,8 +889,10 @@ func TestResumeOfWhatCannotBeLedOn(t *testing.T) {
 		w.Resume(w.t.Context(), &host.Snapshot{Guests: []host.Guest{
 			{Name: "hand", UUID: "u1", Phase: host.Restarting},
 			{Name: "odd", UUID: "u2", Phase: host.Running, Domid: 1, Managed: true},
+			{Name: "waits", UUID: "u3", Phase: host.Waiting, Managed: true},
 		}})
 		w.settle(time.Second)
+		w.is("waits", host.Refused, 0)
 		if w.State.Snapshot().Live("hand") != nil {
 			w.t.Error("a guest that nobody leads on keeps its name")
 		}

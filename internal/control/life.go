@@ -40,29 +40,40 @@ const (
 
 // run lives the guest's life until ctx ends or the guest has ended for good. It begins when turn is closed, and
 // closes next when the next guest may begin, so that guests are made in their order. result gets whether
-// the first domain was made.
+// the first domain was made, or will be once the guest's disks are there.
 func (l *life) run(ctx context.Context, turn <-chan struct{}, next chan<- struct{}, result chan<- bool) {
 	<-turn
-	err := l.begin(ctx, next)
-	if err == nil {
-		result <- true
+	answered := false
+	answer := func(lives bool) {
+		if !answered {
+			answered = true
+			result <- lives
+		}
+	}
+	err := l.begin(ctx, next, func() { answer(true) })
+	switch {
+	case err == nil:
+		answer(true)
 		l.goOn(ctx)
-	} else {
+	case errors.Is(err, errMadeByHand):
+		l.release()
+	default:
 		l.giveUp(ctx, err)
 	}
 	l.State.Tell(host.Unmanaged{UUID: l.spec.UUID})
-	if err != nil {
-		result <- false
-	}
+	answer(false)
 }
 
-// begin makes the guest's disks and its first domain. Where a disk is late, only this guest waits for it.
-func (l *life) begin(ctx context.Context, next chan<- struct{}) (err error) {
+// begin makes the guest's disks and its first domain. Where a disk is late, only this guest waits for it; waits is
+// called if that takes longer than others would want to.
+func (l *life) begin(ctx context.Context, next chan<- struct{}, waits func()) (err error) {
 	pass := sync.OnceFunc(func() { close(next) })
 	defer pass()
-	if l.Disks.Lacks(l.spec) {
+	if l.Disks.Lacks(l.spec) != nil {
 		pass()
-		l.awaitDisks(ctx)
+		if err := l.awaitDisks(ctx, waits); err != nil {
+			return err
+		}
 	}
 	if l.disks, err = l.Disks.Prepare(ctx, l.spec); err != nil {
 		return err
@@ -76,19 +87,39 @@ func (l *life) begin(ctx context.Context, next chan<- struct{}) (err error) {
 	return l.create(ctx)
 }
 
-// diskPatience is how long a guest's devices may come after the guest: a stick takes seconds to be found, and an array
-// without one of its disks is only assembled when nothing more has come for 5 s.
-const diskPatience = 15 * time.Second
+// diskPatience is for how long a guest that waits for a disk counts as one that is being started: a stick that was
+// there at the boot takes seconds to be found. The boot is not to be delayed by more than 5 s.
+const diskPatience = 4 * time.Second
 
-// awaitDisks waits until all devices are there that the guest's configuration names.
-func (l *life) awaitDisks(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, diskPatience)
-	defer cancel()
-	for l.Disks.Lacks(l.spec) {
+// The time between two looks whether a disk has come, at first and later on.
+const (
+	diskPause     = 100 * time.Millisecond
+	diskLongPause = time.Second
+)
+
+// errMadeByHand says that somebody has made the guest while it waited.
+var errMadeByHand = errors.New("somebody else has made the guest")
+
+// awaitDisks waits until all devices are there that the guest's configuration names, for as long as that takes. It
+// calls waits when diskPatience is over.
+func (l *life) awaitDisks(ctx context.Context, waits func()) error {
+	pause, late := diskPause, time.After(diskPatience)
+	for {
+		lack := l.Disks.Lacks(l.spec)
+		if lack == nil {
+			return nil
+		}
 		select {
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(pause):
+		case <-late:
+			pause = diskLongPause
+			l.phase(host.Waiting, lack.Error())
+			waits()
 		case <-ctx.Done():
-			return
+			return ctx.Err()
+		}
+		if g := l.State.Snapshot().ByUUID(l.spec.UUID); g != nil && g.Domid != 0 {
+			return errMadeByHand
 		}
 	}
 }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -9,12 +10,18 @@ import (
 	"github.com/zerodisc/zerodisc/internal/host"
 )
 
+var errNotBegun = errors.New("it was still waiting when init crashed; reboot the host, or xl create it")
+
 // Resume goes on with the guests of a snapshot that another controller, which is no longer there, has left: it
 // knows them again, and leads on the lives of those that were managed.
 func (c *Controller) Resume(ctx context.Context, left *host.Snapshot) {
 	for _, g := range left.Guests {
 		if !g.Phase.Live() || g.UUID == "" || !g.Managed && g.Domid == 0 {
 			continue // also one that its own xl is about to make anew: it is seen when it comes
+		}
+		if g.Phase == host.Waiting && g.Domid == 0 { // xl has not got its configuration, which is gone
+			c.State.Tell(host.GuestRefused{Name: g.Name, Origin: g.Origin, Err: errNotBegun})
+			continue
 		}
 		l, err := c.restore(&g)
 		if err != nil {

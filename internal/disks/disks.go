@@ -20,9 +20,6 @@ type Device struct {
 	Label     string // of a partition, from a GUID partition table; may be empty
 }
 
-// notDisks are beginnings of the names of block devices that stand for nothing a person has plugged in.
-var notDisks = []string{"loop", "ram", "zram", "dm-", "md", "nbd"}
-
 // List lists the disks in the tree of /sys, in the order of their names, each followed by its
 // partitions. A disk that goes away meanwhile is left out.
 func List(sys fs.FS) ([]Device, error) {
@@ -33,8 +30,8 @@ func List(sys fs.FS) ([]Device, error) {
 	var devices []Device
 	for _, disk := range disks {
 		name := disk.Name()
-		if slices.ContainsFunc(notDisks, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
-			continue
+		if k := KindOf(name); k == Combined || k == Part || k == Virtual {
+			continue // it stands for nothing that a person has plugged in
 		}
 		dir := path.Join("block", name)
 		model := printable.Line(read(sys, dir, "device/model"))

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/bytesize"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/memory"
 )
@@ -60,24 +59,13 @@ func ParseBudgets(text string) (Budgets, error) {
 	return b, nil
 }
 
-// parseSize reads a number with the letter K, M, G or T, as Xen and the kernel take it.
+// parseSize reads a budget's size.
 func parseSize(text string) (int64, error) {
-	errSize := errors.New("want a size such as 256M or 1G")
-	if text == "" {
-		return 0, errSize
+	n, err := bytesize.Parse(text)
+	if err == nil && n < mib {
+		err = errors.New("less than 1M is too little for any disk")
 	}
-	shift := 10 * (1 + strings.IndexByte("KMGT", text[len(text)-1]&^0x20))
-	if shift > 0 {
-		text = text[:len(text)-1]
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n <= 0 || n > math.MaxInt64>>(shift+1) {
-		return 0, errSize
-	}
-	if n <<= shift; n < mib {
-		return 0, errors.New("less than 1M is too little for any disk")
-	}
-	return n, nil
+	return n, err
 }
 
 // of is a guest's budget where dom0 has that much to spare, bytes.

@@ -19,7 +19,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/zerodisc/zerodisc/boot"
@@ -121,15 +120,17 @@ func (m *Manager) Prepare(ctx context.Context, spec *guests.Resolved) (*Set, err
 	return s, nil
 }
 
-// Lacks says whether a device that the guest's configuration names is not there; it may yet come.
-func (m *Manager) Lacks(spec *guests.Resolved) bool {
-	return slices.ContainsFunc(spec.Disks, func(d guests.Disk) bool {
+// Lacks is an error where a device that the guest's configuration names is not there; it may yet come.
+func (m *Manager) Lacks(spec *guests.Resolved) error {
+	for _, d := range spec.Disks {
 		if !strings.HasPrefix(d.Target, "/dev/") {
-			return false
+			continue
 		}
-		_, err := m.Kernel.IsBlock(d.Target)
-		return errors.Is(err, fs.ErrNotExist)
-	})
+		if _, err := m.Kernel.IsBlock(d.Target); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("disk %s: there is no %s", d.Vdev, d.Target)
+		}
+	}
+	return nil
 }
 
 // plan is what has to be done for one disk.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/internal/devmapper"
 	"github.com/zerodisc/zerodisc/internal/loopdev"
+	"github.com/zerodisc/zerodisc/internal/namespace"
 )
 
 // Linux is the Kernel of this machine.
@@ -76,14 +77,7 @@ func (Linux) Path(name string) (string, error) { return devmapper.Path(name) }
 func (Linux) Names() ([]string, error) { return devmapper.Names() }
 
 func (Linux) MountMemory(dir string, bytes int64) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	options := fmt.Sprintf("mode=0700,size=%d", bytes)
-	if err := unix.Mount("changes", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, options); err != nil {
-		return fmt.Errorf("mount a memory file system at %s: %w", dir, err)
-	}
-	return nil
+	return namespace.MountMemory(dir, bytes, 0o700)
 }
 
 func (Linux) Unmount(dir string) error {

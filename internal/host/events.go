@@ -28,6 +28,9 @@ type (
 	// GuestNotStarted says why a guest is not started.
 	GuestNotStarted struct{ Name, Origin, Problem string }
 
+	// GuestWaits says what a guest waits for. It is started when that comes.
+	GuestWaits struct{ Name, Origin, Problem string }
+
 	// GuestDisk says that a block device was made for a guest's disk.
 	GuestDisk struct {
 		Name string

@@ -106,6 +106,7 @@ type (
 	// StateVolume is the file system that outlasts the machine's end, or what is wrong with it.
 	StateVolume struct {
 		Device   string   `json:",omitempty"`
+		File     string   `json:",omitempty"` // where it is a file in the file system on Device
 		UUID     string   `json:",omitempty"`
 		Mount    string   `json:",omitempty"` // "" while it is not mounted
 		Bytes    int64    `json:",omitempty"`

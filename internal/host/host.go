@@ -20,7 +20,7 @@ type Phase string
 // The phases of a guest. Live ones hold the guest's name and its memory.
 const (
 	Refused    Phase = "refused"    // it was not started; Problem says why
-	Waiting    Phase = "waiting"    // it is admitted and will be created
+	Waiting    Phase = "waiting"    // it is admitted and will be created; Problem says what it waits for
 	Creating   Phase = "creating"   // xl builds its domain
 	Running    Phase = "running"    // it runs, or somebody has paused it
 	Restarting Phase = "restarting" // its domain has ended and is about to be made anew

@@ -265,6 +265,9 @@ func (f GuestPhase) apply(m *model) {
 		}
 		m.tell(GuestRestarts{Name: g.Name, Problem: problem})
 	}
+	if f.Phase == Waiting && problem != "" && problem != g.Problem {
+		m.tell(GuestWaits{Name: g.Name, Origin: g.Origin, Problem: problem})
+	}
 	m.enter(g, f.Phase, problem)
 }
 

@@ -93,6 +93,38 @@ func Mount(file *os.File, target, fstype string, flags uintptr, data string) err
 	return nil
 }
 
+// MountDevice mounts the file system on a block device, as flags and data say (mount(2)). A partition of a disk that is
+// mounted as a whole, as the boot medium is, is mounted through a loop device: the kernel lets only one have both.
+func MountDevice(device, target, fstype string, flags uintptr, data string) error {
+	err := unix.Mount(device, target, fstype, flags, data)
+	if errors.Is(err, unix.EBUSY) {
+		err = mountByLoop(device, target, fstype, flags, data)
+	}
+	if err != nil {
+		return fmt.Errorf("mount %s: %w", device, err)
+	}
+	return nil
+}
+
+func mountByLoop(device, target, fstype string, flags uintptr, data string) error {
+	readOnly := flags&unix.MS_RDONLY != 0
+	mode := os.O_RDWR
+	if readOnly {
+		mode = os.O_RDONLY
+	}
+	file, err := os.OpenFile(device, mode, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	loop, err := Open(file, readOnly)
+	if err != nil {
+		return err
+	}
+	defer loop.Close() // until the mount holds the device
+	return unix.Mount(loop.Name(), target, fstype, flags, data)
+}
+
 // openControl opens what hands out loop devices.
 func openControl() (*os.File, error) {
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)

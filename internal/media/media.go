@@ -11,13 +11,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/disks"
 	"github.com/zerodisc/zerodisc/internal/readonly"
 )
 
@@ -39,8 +38,9 @@ type Finder struct {
 	Devices func() ([]string, error)
 	// Changed gets a value when a block device has appeared or changed.
 	Changed <-chan struct{}
-	// Every is the time between two looks when nothing has changed.
-	Every time.Duration
+	// Every is the time between two looks when nothing has changed, and once that was so for as long as Often, and no
+	// drive is reading its disc in, it is Seldom: each look wakes disks.
+	Every, Often, Seldom time.Duration
 	// Patience is how long one device is waited for before the others are looked at. Its answer counts
 	// when it comes.
 	Patience time.Duration
@@ -67,7 +67,7 @@ type Finder struct {
 func New(id, isoFile string, changed <-chan struct{}) *Finder {
 	return &Finder{
 		ID: id, ISOFile: isoFile, Changed: changed, Devices: sysBlock,
-		Every: time.Second, Patience: 3 * time.Second,
+		Every: time.Second, Often: 30 * time.Second, Seldom: 10 * time.Second, Patience: 3 * time.Second,
 		SearchISOFiles: true, Quiet: 2 * time.Second, AtLast: 15 * time.Second,
 		HostDir: HostMount,
 		Mount: func(device, dir string) error {
@@ -80,8 +80,8 @@ func New(id, isoFile string, changed <-chan struct{}) *Finder {
 
 // Find mounts the medium at dir and says where it was. It looks at every device, then again
 // whenever Changed says so, until ctx ends; a slow CD drive or USB stick may take seconds. It also
-// looks every second: the kernel polls drives every two seconds and tells of another disc, but not that it has become
-// readable.
+// looks every second, and later every 10: the kernel polls drives every two seconds and tells of another disc, but not
+// that it has become readable.
 //
 // A dying disk keeps whoever reads it in the kernel for minutes. Each device is looked at in a goroutine of its
 // own, which is left behind when ctx ends; what it still mounts then, it unmounts itself.
@@ -165,9 +165,6 @@ func driveStatus(f *os.File) error {
 	return nil
 }
 
-// notMedia are beginnings of the names of block devices that no medium is.
-var notMedia = []string{"loop", "ram", "zram", "fd", "dm-", "ublkb"}
-
 // sysBlock lists whole disks and partitions, optical drives first: the likeliest first saves
 // spinning up what need not be read. A floppy is too small for a medium, and an empty drive takes
 // seconds to say so. What is made of files, of memory or for guests' disks is none.
@@ -179,10 +176,10 @@ func sysBlock() ([]string, error) {
 	var optical, others []string
 	for _, e := range entries {
 		name := e.Name()
-		switch {
-		case strings.HasPrefix(name, "sr"):
+		switch disks.KindOf(name) {
+		case disks.Optical:
 			optical = append(optical, "/dev/"+name)
-		case !slices.ContainsFunc(notMedia, func(prefix string) bool { return strings.HasPrefix(name, prefix) }):
+		case disks.Hardware:
 			others = append(others, "/dev/"+name)
 		}
 	}

@@ -169,6 +169,39 @@ func TestFindLooksAgainWithoutAnEvent(t *testing.T) {
 	}
 }
 
+// A medium that was pulled may be missed for days: the disks that there are need not be read every second.
+func TestFindLooksSeldomInTheEnd(t *testing.T) {
+	for name, test := range map[string]struct {
+		err      error
+		min, max int
+	}{"nothing": {errNotOurs, 30 + 5, 30 + 8}, "a drive that reads its disc in": {errNotReady, 85, 91}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := New("b2", "", nil)
+				f.SearchISOFiles = false
+				ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+				defer cancel()
+				looks := 0
+				f.Devices = func() ([]string, error) {
+					looks++
+					return nil, nil
+				}
+				s := newSearch(f, t.TempDir())
+				for ctx.Err() == nil {
+					if _, err := s.scan(ctx); err != nil {
+						t.Fatal(err)
+					}
+					s.devices["/dev/sr0"] = test.err
+					s.rest(ctx)
+				}
+				if looks < test.min || looks > test.max {
+					t.Errorf("%d looks, want %d to %d", looks, test.min, test.max)
+				}
+			})
+		})
+	}
+}
+
 // File systems are searched when nothing has changed for a while, not while a drive is reading its
 // disc, at last in any case, and at once when the boot loader named an ISO file.
 func TestWhenFileSystemsAreSearched(t *testing.T) {

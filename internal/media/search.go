@@ -133,10 +133,19 @@ func (s *search) rest(ctx context.Context) Medium {
 		return s.take(a)
 	case <-s.Changed:
 		s.changed = time.Now()
-	case <-time.After(s.Every):
+	case <-time.After(s.pause()):
 	case <-ctx.Done():
 	}
 	return Medium{}
+}
+
+// pause is the time until the next look if nothing changes.
+func (s *search) pause() time.Duration {
+	notReady := func(err error) bool { return errors.Is(err, errNotReady) }
+	if time.Since(s.changed) < s.Often || slices.ContainsFunc(slices.Collect(maps.Values(s.devices)), notReady) {
+		return s.Every
+	}
+	return s.Seldom
 }
 
 // take takes in an answer; it returns the medium if that is the one.

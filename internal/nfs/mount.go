@@ -90,6 +90,8 @@ func (s Source) attempt(version string, address, client netip.Addr) attempt {
 type Kernel interface {
 	// Mount mounts an export in a directory, for reading only, and returns the version of the protocol.
 	Mount(ctx context.Context, source Source, dir string) (version string, err error)
+	// Unmount takes a mount away; what is in use in it stays until it is not.
+	Unmount(dir string) error
 	// Ask asks the server of a mount for something that no cache has.
 	Ask(dir string) error
 }
@@ -189,6 +191,11 @@ func mount(source Source, dir string, a attempt) error {
 		return os.NewSyscallError("mount", err)
 	}
 	return nil
+}
+
+// Unmount asks the server nothing.
+func (Linux) Unmount(dir string) error {
+	return os.NewSyscallError("umount", unix.Unmount(dir, unix.MNT_DETACH))
 }
 
 // Ask asks for the file system's size, which goes to the server each time.

@@ -48,8 +48,8 @@ func (t Timing) orDefault() Timing {
 	}
 }
 
-// Run mounts the export as soon as that works, starts its guests, and watches the server until ctx ends. An error means
-// that there is no place for the mount.
+// Run mounts the export as soon as that works, starts its guests, and watches the server until ctx ends. Where the
+// server has another export in its place since, that is mounted. An error means that there is no place for the mount.
 func (s Store) Run(ctx context.Context) error {
 	s.Timing = s.Timing.orDefault()
 	base := path.Base(s.Source.Path)
@@ -57,18 +57,54 @@ func (s Store) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r := &run{Store: s, dir: dir, began: time.Now()}
-	if !r.persist(ctx, r.mount) || !r.persist(ctx, r.scan) {
-		return nil
+	r := &run{Store: s, dir: dir, began: time.Now(), known: map[string]bool{}}
+	for ctx.Err() == nil && r.persist(ctx, r.attach) {
+		r.offer(ctx)
+		r.watch(ctx)
 	}
+	return nil
+}
+
+// attach mounts the export and looks for guests in it.
+func (r *run) attach(ctx context.Context) error {
+	if !r.mounted {
+		if err := r.mount(ctx); err != nil {
+			return err
+		}
+		r.mounted = true
+	}
+	err := r.scan()
+	if errors.Is(err, unix.ESTALE) {
+		r.detach()
+	}
+	return err
+}
+
+// detach takes the mount away, as of an export that the server has no more. What is in use in it stays, and fails.
+func (r *run) detach() {
+	r.mounted = false
+	if err := r.Kernel.Unmount(r.dir); err != nil {
+		r.Tell(host.Remote{
+			URL: r.Source.String(), State: host.RemoteLost, Mount: r.dir, Problem: err.Error(),
+			Remedy: "unmount it by hand",
+		})
+	}
+}
+
+// offer starts guests, and refuses what is none, but those that were there before.
+func (r *run) offer(ctx context.Context) {
 	for _, fault := range r.faults {
-		s.Refuse(fault)
+		if !r.known[fault.Guest] {
+			r.known[fault.Guest] = true
+			r.Refuse(fault)
+		}
 	}
 	for _, g := range r.guests {
-		s.Start(ctx, g)
+		if !r.known[g.Name] {
+			r.known[g.Name] = true
+			r.Start(ctx, g)
+		}
 	}
-	r.watch(ctx)
-	return nil
 }
 
 // run is the state of one Run.
@@ -77,7 +113,9 @@ type run struct {
 	dir     string
 	version string
 	began   time.Time
-	told    string // the failure that was reported last
+	mounted bool
+	known   map[string]bool // guests by name
+	told    string          // the failure that was reported last
 	guests  []*guests.Guest
 	faults  []*guests.Error
 }
@@ -124,7 +162,7 @@ func (r *run) mount(ctx context.Context) error {
 }
 
 // scan looks for guests. What the server did not answer is looked for once more.
-func (r *run) scan(context.Context) error {
+func (r *run) scan() error {
 	r.guests, r.faults = storage.Scan(r.dir, true)
 	for _, fault := range r.faults {
 		if isSilence(fault.Err) {
@@ -153,7 +191,8 @@ func isSilence(err error) bool {
 	return errors.Is(err, unix.EIO) || errors.Is(err, unix.ETIMEDOUT) || errors.Is(err, unix.ESTALE)
 }
 
-// watch asks the server from time to time, and tells when it stops answering and when it answers again.
+// watch asks the server from time to time, and tells when it stops answering and when it answers again. It returns when
+// the server does not know what was mounted any more.
 func (r *run) watch(ctx context.Context) {
 	lost := false
 	for {
@@ -178,6 +217,10 @@ func (r *run) watch(ctx context.Context) {
 			return
 		}
 		switch {
+		case errors.Is(err, unix.ESTALE):
+			r.isLost(&lost, errors.New("the server has another export there now"))
+			r.detach()
+			return
 		case err != nil:
 			r.isLost(&lost, err)
 		case lost:
@@ -193,6 +236,7 @@ func (r *run) isLost(lost *bool, err error) {
 		return
 	}
 	*lost = true
+	r.told = ""
 	r.Tell(host.Remote{
 		URL: r.Source.String(), State: host.RemoteLost, Version: r.version, Mount: r.dir, Guests: r.Uses(r.dir),
 		Problem: err.Error(),

@@ -24,6 +24,7 @@ type server struct {
 	hang   chan struct{} // Ask waits until it is closed; nil: it answers
 	fault  error         // of Ask
 	mounts int
+	gone   int // unmounts
 }
 
 func (s *server) Mount(_ context.Context, _ Source, dir string) (string, error) {
@@ -45,6 +46,14 @@ func (s *server) Mount(_ context.Context, _ Source, dir string) (string, error) 
 		}
 	}
 	return "4.2", nil
+}
+
+func (s *server) Unmount(string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone++
+	s.fault = nil
+	return nil
 }
 
 func (s *server) Ask(string) error {
@@ -181,6 +190,36 @@ func TestStoreLost(t *testing.T) {
 	}
 	if s.mounts != 1 {
 		t.Errorf("%d mounts", s.mounts)
+	}
+}
+
+// TestStoreStale has the server come back with another export, which cannot be mounted at once. A guest that it had
+// before is not started once more.
+func TestStoreStale(t *testing.T) {
+	s := &server{files: map[string]string{"guests/one/one.cfg": config}}
+	c := follow(t, s, "nfs://nas/xen")
+	if r := next(t, c.told); r.State != host.RemoteConnected || next(t, c.started) != "one" {
+		t.Fatalf("%+v", r)
+	}
+	s.mu.Lock()
+	s.files["guests/two/two.cfg"] = config
+	s.faults = []error{unix.EACCES}
+	s.mu.Unlock()
+	s.set(nil, unix.ESTALE)
+	if r := next(t, c.told); r.State != host.RemoteLost || !strings.Contains(r.Problem, "another export") {
+		t.Errorf("%+v", r)
+	}
+	if r := next(t, c.told); r.State != host.RemoteWaiting {
+		t.Errorf("%+v", r)
+	}
+	if r := next(t, c.told); r.State != host.RemoteConnected || len(r.Guests) != 2 {
+		t.Errorf("%+v", r)
+	}
+	if name := next(t, c.started); name != "two" {
+		t.Errorf("%s is started", name)
+	}
+	if s.gone != 1 || s.mounts != 3 {
+		t.Errorf("%d mounts, %d unmounts", s.mounts, s.gone)
 	}
 }
 

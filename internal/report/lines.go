@@ -141,6 +141,11 @@ func (l *Lines) guestLine(event host.Event) (level slog.Level, message string, a
 		}
 	case host.GuestNotStarted:
 		return slog.LevelError, boot.MsgGuestRefused, []any{"guest", e.Name, "file", e.Origin, "err", e.Problem}
+	case host.GuestWaits:
+		return slog.LevelWarn, boot.MsgGuestWaiting, []any{
+			"guest", e.Name, "file", e.Origin, "err", e.Problem,
+			"remedy", "it starts when the disk is there; ls -l /dev/disk/by-* shows those that are",
+		}
 	case host.GuestEnded:
 		delete(l.addresses, e.Domid)
 		attrs = []any{"guest", e.Name, "domid", e.Domid}
@@ -226,7 +231,7 @@ func stateLine(v host.StateVolume) (level slog.Level, message string, attrs []an
 		free = bytesize.Text(v.Free)
 	}
 	for _, a := range []struct{ key, value string }{
-		{"device", v.Device}, {"uuid", v.UUID}, {"mount", v.Mount}, {"free", free},
+		{"device", v.Device}, {"file", v.File}, {"uuid", v.UUID}, {"mount", v.Mount}, {"free", free},
 		{"guests", strings.Join(v.Guests, ",")}, {"err", v.Problem}, {"remedy", v.Remedy},
 	} {
 		if a.value != "" {

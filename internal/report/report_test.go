@@ -152,6 +152,9 @@ func TestLines(t *testing.T) {
 			`level=INFO msg="guest address" guest=a address=10.0.0.1`},
 		{host.GuestNotStarted{Name: "a", Origin: "f", Problem: "p"},
 			`level=ERROR msg="guest refused" guest=a file=f err=p`},
+		{host.GuestWaits{Name: "a", Origin: "f", Problem: "p"},
+			`level=WARN msg="guest waiting" guest=a file=f err=p remedy="it starts when the disk is there; ` +
+				`ls -l /dev/disk/by-* shows those that are"`},
 		{host.GuestEnded{Name: "a", Domid: 1}, `level=INFO msg="guest stopped" guest=a domid=1`},
 		{host.GuestEnded{Name: "a", Domid: 1, Forced: &yes, Problem: "it is paused"},
 			`level=INFO msg="guest stopped" guest=a domid=1 forced=true err="it is paused"`},

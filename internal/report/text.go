@@ -83,11 +83,12 @@ func medium(m host.Medium) string {
 // state says where the state volume is, "" where there is none.
 func state(v host.StateVolume) string {
 	var parts []string
+	device := strings.TrimSpace(v.Device + " " + v.File)
 	if v.Mount != "" {
 		parts = append(parts, fmt.Sprintf("%s at %s, %s of %s free",
-			v.Device, v.Mount, bytesize.Text(v.Free), bytesize.Text(v.Bytes)))
-	} else if v.Device != "" {
-		parts = append(parts, v.Device)
+			device, v.Mount, bytesize.Text(v.Free), bytesize.Text(v.Bytes)))
+	} else if device != "" {
+		parts = append(parts, device)
 	}
 	if v.Problem != "" {
 		parts = append(parts, v.Problem, v.Remedy)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/printable"
 )
@@ -44,7 +45,10 @@ func (t *tool) format(d device) (string, error) {
 		}
 		device = filepath.Join(t.dev, name)
 	}
-	return device, t.mke2fs(device, shared)
+	if shared {
+		return device, t.mke2fs(device, "-F") // twice: also if it is said to be in use
+	}
+	return device, t.mke2fs(device)
 }
 
 // shared says whether the device is a partition of a disk that is mounted as a whole, as the boot medium is. The kernel
@@ -170,13 +174,10 @@ var options = []string{
 	"-O", "64bit,metadata_csum",
 }
 
-// mke2fs makes the file system. Its own words show how far it is.
-func (t *tool) mke2fs(device string, shared bool) error {
-	args := append([]string{}, options...)
-	if shared {
-		args = append([]string{"-F"}, args...) // "-F" twice: also if it is said to be in use
-	}
-	cmd := exec.Command(t.Mke2fs, append(args, device)...)
+// mke2fs makes the file system, with more options than the usual ones. Its own words show how far it is.
+func (t *tool) mke2fs(device string, more ...string) error {
+	args := append(append(more, options...), device)
+	cmd := exec.Command(t.Mke2fs, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, t.Out, t.Err
 	if err := oom.Run(cmd); err != nil {
 		return fmt.Errorf("mke2fs: %w", err)
@@ -190,20 +191,33 @@ const mountLimit = time.Minute
 
 // announce waits until the new volume is mounted, and says so.
 func (t *tool) announce(device string) error {
-	cmdline, _ := os.ReadFile(filepath.Join(t.proc, "cmdline"))
-	if which := boot.ParseCmdline(string(cmdline))[boot.KeyState]; which != "" && which != "auto" {
+	if which := t.parameter(); which != "" && which != "auto" {
 		fmt.Fprintf(t.Out, "%s is a state volume, and not mounted because of the kernel parameter %s=%s.\n",
 			device, boot.KeyState, printable.Line(which))
 		return nil
 	}
+	return t.await(device, "")
+}
+
+// parameter is the value of the kernel parameter for the state volume, "" where there is none.
+func (t *tool) parameter() string {
+	cmdline, _ := os.ReadFile(filepath.Join(t.proc, "cmdline"))
+	return boot.ParseCmdline(string(cmdline))[boot.KeyState]
+}
+
+// await waits until a new volume is mounted, and says so. file is empty, or what is the volume on the device.
+func (t *tool) await(device, file string) error {
+	name := strings.TrimSpace(device + " " + file)
 	for end := time.Now().Add(mountLimit); time.Now().Before(end); time.Sleep(retry) {
 		now, err := t.State()
-		if err == nil && now.Host.State.Device == device && now.Host.State.Mount != "" {
-			fmt.Fprintf(t.Out, "%s is the state volume, at %s. disk save GUEST keeps a guest there.\n",
-				device, now.Host.State.Mount)
+		v := host.StateVolume{}
+		if err == nil {
+			v = now.Host.State
+		}
+		if v.Device == device && v.File == file && v.Mount != "" {
+			fmt.Fprintf(t.Out, "%s is the state volume, at %s. disk save GUEST keeps a guest there.\n", name, v.Mount)
 			return nil
 		}
 	}
-	return fmt.Errorf("%s is a state volume, but it was not mounted within %v; see status and dmesg",
-		device, mountLimit)
+	return fmt.Errorf("%s is a state volume, but it was not mounted within %v; see status and dmesg", name, mountLimit)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/blkid"
 	"github.com/zerodisc/zerodisc/internal/bytesize"
+	"github.com/zerodisc/zerodisc/internal/disks"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/printable"
 )
@@ -21,14 +23,11 @@ import (
 // leastBytes is the smallest state volume: a journal, and a little room.
 const leastBytes = 64 << 20
 
-// notDisks are beginnings of the names of block devices that are made of files or of memory, or that cannot be written
-// to.
-var notDisks = []string{"loop", "ram", "zram", "ublkb", "nbd", "sr", "fd"}
-
 // refuse is an error where a device is not to be overwritten.
 func (t *tool) refuse(d device, now *host.Snapshot) error {
+	kind := disks.KindOf(d.name)
 	switch {
-	case slices.ContainsFunc(notDisks, func(p string) bool { return strings.HasPrefix(d.name, p) }):
+	case kind != disks.Hardware && kind != disks.Combined:
 		return fmt.Errorf("%s is no disk", d.path())
 	case d.readOnly:
 		return fmt.Errorf("%s is write-protected; remove the protection", d.path())
@@ -39,7 +38,7 @@ func (t *tool) refuse(d device, now *host.Snapshot) error {
 	if err := t.refuseMedium(d, now.Host.Medium); err != nil {
 		return err
 	}
-	if err := refuseSecond(d, now); err != nil {
+	if err := t.refuseSecond(d, now); err != nil {
 		return err
 	}
 	swaps, _ := os.ReadFile(filepath.Join(t.proc, "swaps"))
@@ -109,7 +108,7 @@ const (
 	isoBlocks     = isoDescriptor + 80
 )
 
-// imageBytes is how much of its disk a zerodisc takes, 0 where there is none.
+// imageBytes is how much of its disk a zerodisc takes with its files, 0 where there is none.
 func (t *tool) imageBytes(name string) (int64, error) {
 	file, err := os.Open(filepath.Join(t.dev, name))
 	if err != nil {
@@ -124,14 +123,22 @@ func (t *tool) imageBytes(name string) (int64, error) {
 	if _, err := file.ReadAt(blocks[:], isoBlocks); err != nil {
 		return 0, err
 	}
-	return int64(binary.LittleEndian.Uint32(blocks[:])) * 2048, nil
+	return int64(binary.LittleEndian.Uint32(blocks[:]))*2048 - boot.MediumPadding, nil
 }
 
 // refuseSecond is an error where another device is the state volume already: of two neither is used.
-func refuseSecond(d device, now *host.Snapshot) error {
+func (t *tool) refuseSecond(d device, now *host.Snapshot) error {
 	v := now.Host.State
 	isThis := slices.ContainsFunc(d.all(), func(p device) bool { return p.path() == v.Device })
-	if v.Device == "" || isThis || v.Guests != nil {
+	pulled := false
+	if v.Mount == "" {
+		_, err := os.Stat(filepath.Join(t.dev, filepath.Base(v.Device)))
+		pulled = v.Guests != nil || errors.Is(err, fs.ErrNotExist)
+	}
+	switch {
+	case isThis && v.File != "" && v.Mount != "":
+		return fmt.Errorf("%s is the state volume, in a file; umount %s first", d.path(), v.Mount)
+	case v.Device == "" || isThis || pulled:
 		return nil
 	}
 	return fmt.Errorf("%s is the state volume already; unplug it first, since of two none is used", v.Device)

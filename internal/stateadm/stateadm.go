@@ -37,7 +37,9 @@ type tool struct {
 
 const usage = `usage: zerodisc-state                       show the state volume
        zerodisc-state create [-yes] DEVICE  make a disk, partition or logical volume the state volume
-What is on the device is lost. The command shows it and asks first; -yes is for scripts.
+       zerodisc-state create [-yes] -size SIZE DEVICE
+                                            make it a file of that size, 4G say, in the device's file system
+What is on the device is lost, but with -size nothing is. The command shows it and asks first; -yes is for scripts.
 `
 
 var errUsage = errors.New("zerodisc-state -h says how")
@@ -63,7 +65,7 @@ func (t *tool) run(args []string) error {
 	}
 	flags := flag.NewFlagSet("zerodisc-state", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	yes := flags.Bool("yes", false, "")
+	yes, size := flags.Bool("yes", false, ""), flags.String("size", "", "")
 	if args[0] != "create" {
 		if err := flags.Parse(args); err != nil {
 			return err
@@ -76,7 +78,14 @@ func (t *tool) run(args []string) error {
 	if flags.NArg() != 1 {
 		return fmt.Errorf("name one device: %w", errUsage)
 	}
-	return t.create(flags.Arg(0), *yes)
+	if *size == "" {
+		return t.create(flags.Arg(0), *yes)
+	}
+	bytes, err := bytesize.Parse(*size)
+	if err != nil {
+		return fmt.Errorf("-size %q: %w", *size, err)
+	}
+	return t.createFile(flags.Arg(0), bytes, *yes)
 }
 
 // create makes a device the state volume.
@@ -93,8 +102,8 @@ func (t *tool) create(name string, yes bool) error {
 	if err := t.refuse(d, now); err != nil {
 		return err
 	}
-	if !yes && !t.confirmed(d) {
-		return errors.New("nothing was changed")
+	if !yes && !t.confirmed("All that is on "+d.path()+" will be lost.") {
+		return errUnchanged
 	}
 	if err := t.letGo(d); err != nil {
 		return err
@@ -106,9 +115,11 @@ func (t *tool) create(name string, yes bool) error {
 	return t.announce(device)
 }
 
-// confirmed asks whether to go on.
-func (t *tool) confirmed(d device) bool {
-	fmt.Fprintf(t.Out, "All that is on %s will be lost. Type yes to go on: ", d.path())
+var errUnchanged = errors.New("nothing was changed")
+
+// confirmed says what will be done, and asks whether to go on.
+func (t *tool) confirmed(what string) bool {
+	fmt.Fprintf(t.Out, "%s Type yes to go on: ", what)
 	answer, _ := bufio.NewReader(t.In).ReadString('\n')
 	return strings.TrimSpace(answer) == "yes"
 }
@@ -130,7 +141,8 @@ func (t *tool) status() error {
 		}
 		return nil
 	}
-	fmt.Fprintf(t.Out, "%s at %s, %s, %s free\n", v.Device, v.Mount, bytesize.Text(v.Bytes), bytesize.Text(v.Free))
+	fmt.Fprintf(t.Out, "%s at %s, %s, %s free\n",
+		strings.TrimSpace(v.Device+" "+v.File), v.Mount, bytesize.Text(v.Bytes), bytesize.Text(v.Free))
 	entries, err := os.ReadDir(boot.StateGuests)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err

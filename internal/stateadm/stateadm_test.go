@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 
@@ -18,6 +19,8 @@ import (
 	"github.com/zerodisc/zerodisc/internal/blkid"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/loopdev"
+	"github.com/zerodisc/zerodisc/internal/statefile"
+	"github.com/zerodisc/zerodisc/internal/testns"
 )
 
 // machine is a tree of sysfs with disks of 1 GiB that are files, and what /proc has of them.
@@ -140,6 +143,11 @@ func TestRefused(t *testing.T) {
 		{name: "a second one", device: "sdb",
 			prepare: func(m *machine) { m.snapshot.Host.State.Device = "/dev/sda1" },
 			want:    "/dev/sda1 is the state volume already"},
+		{name: "in place of one that was pulled without guests", device: "sdb",
+			prepare: func(m *machine) { m.snapshot.Host.State = host.StateVolume{Device: "/dev/sdx1"} }},
+		{name: "a file on it is the state volume", device: "sdb", prepare: func(m *machine) {
+			m.snapshot.Host.State = host.StateVolume{Device: "/dev/sdb", File: "zerodisc-state.img", Mount: "/state"}
+		}, want: "/dev/sdb is the state volume, in a file; umount /state first"},
 		{name: "in place of one that was pulled", device: "sdb", prepare: func(m *machine) {
 			m.snapshot.Host.State = host.StateVolume{Device: "/dev/sda1", Guests: []string{"web"}}
 		}},
@@ -173,7 +181,7 @@ func (m *machine) disc() {
 	descriptor := image[isoDescriptor:]
 	copy(descriptor, "\x01CD001\x01")
 	copy(descriptor[40:], boot.VolumeID+strings.Repeat(" ", 32-len(boot.VolumeID)))
-	binary.LittleEndian.PutUint32(descriptor[80:], 512)
+	binary.LittleEndian.PutUint32(descriptor[80:], 512+boot.MediumPadding/2048)
 	binary.LittleEndian.PutUint16(descriptor[128:], 2048)
 	binary.LittleEndian.PutUint32(descriptor[156+2:], 20) // the root directory, which begins with itself
 	binary.LittleEndian.PutUint32(descriptor[156+10:], 2048)
@@ -195,6 +203,8 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"create"}, "name one device"}, {[]string{"create", "a", "b"}, "name one device"},
 		{[]string{"create", "-force", "a"}, "not defined"}, {[]string{"destroy"}, `there is no command "destroy"`},
 		{[]string{"create", "-yes", "/does/not/exist"}, "there is no /does/not/exist"},
+		{[]string{"create", "-yes", "-size", "big", "/dev/null"}, `-size "big": want a size`},
+		{[]string{"create", "-size", "100M", "/does/not/exist"}, "there is no /does/not/exist"},
 	} {
 		if err := newMachine(t).run(test.args); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%q: %v, want %q", test.args, err, test.want)
@@ -268,6 +278,127 @@ func TestMakeReal(t *testing.T) {
 	for _, feature := range []string{"64bit", "metadata_csum", "has_journal", "extent"} {
 		if err != nil || !slices.Contains(strings.Fields(string(dump)), feature) {
 			t.Errorf("feature %s: %v\n%s", feature, err, dump)
+		}
+	}
+}
+
+// TestRefusedFile has file systems in which no file is made.
+func TestRefusedFile(t *testing.T) {
+	for _, test := range []struct {
+		name, size string
+		make       []string
+		change     func(image []byte)
+		want       string
+	}{
+		{name: "nothing", size: "100M", want: "has no file system that can hold the file"},
+		{name: "another kind", size: "100M", make: []string{"mkfs.ntfs", "-q", "-F", "-f"}, want: "that takes FAT"},
+		{name: "small", size: "63M", make: []string{"mkfs.vfat"}, want: "needs 67.1 MB at least"},
+		{name: "large", size: "4G", make: []string{"mkfs.vfat"}, want: "-size 4095M is the largest"},
+		{name: "unclean", size: "100M", make: []string{"mkfs.vfat", "-F", "32"},
+			change: func(image []byte) { image[0x41] = 1 }, want: "was not unmounted cleanly; check it on another"},
+		{name: "fit", size: "100M", make: []string{"mkfs.vfat"}, want: "nothing was changed"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := newMachine(t)
+			m.add("sdb", "8:16", nil)
+			disk := filepath.Join(m.dev, "sdb")
+			if err := os.Truncate(disk, 128<<20); err != nil {
+				t.Fatal(err)
+			}
+			if test.make != nil {
+				out, err := exec.Command(hostTool(t, test.make[0]), append(test.make[1:], disk)...).CombinedOutput()
+				if err != nil {
+					t.Fatalf("%v\n%s", err, out)
+				}
+			}
+			if test.change != nil {
+				image, err := os.ReadFile(disk)
+				if err != nil {
+					t.Fatal(err)
+				}
+				test.change(image)
+				m.write(disk, string(image))
+			}
+			err := m.run([]string{"create", "-size", test.size, disk})
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v, want %q\n%s", err, test.want, m.out.String())
+			}
+		})
+	}
+}
+
+// TestMakeFileReal makes a file in a real ext4 with the real mke2fs, and lets e2fsck judge both.
+func TestMakeFileReal(t *testing.T) {
+	testns.RunAsRoot(t, syscall.CLONE_NEWNS, func(t *testing.T) {
+		mke2fs, e2fsck := hostTool(t, "mke2fs"), hostTool(t, "e2fsck")
+		image := filepath.Join(t.TempDir(), "disk.img")
+		if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 160<<20)); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(mke2fs, "-q", "-F", "-t", "ext4", image).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		file, err := os.OpenFile(image, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		loop, err := loopdev.Open(file, false)
+		if err != nil {
+			t.Skip(err)
+		}
+		file.Close()
+		m := newMachine(t)
+		m.tool.sys, m.tool.proc, m.tool.dev, m.Mke2fs = "/sys", "/proc", "/dev", mke2fs
+		d := device{name: filepath.Base(loop.Name()), content: blkid.Content{Type: "ext4"}}
+		if err := m.makeFile(d, 500<<20); err == nil || !strings.Contains(err.Error(), "there are only") {
+			t.Errorf("a file that does not fit: %v", err)
+		}
+		if err := m.makeFile(d, 100<<20); err != nil {
+			t.Fatalf("%v\n%s", err, m.out.String())
+		}
+		if err := m.makeFile(d, 64<<20); err == nil || !strings.Contains(err.Error(), "already") {
+			t.Errorf("the second one: %v", err)
+		}
+		if id, err := statefile.Find(loop.Name(), "ext4"); err != nil || id == "" {
+			t.Errorf("%q, %v", id, err)
+		}
+		loop.Close()
+		inner := filepath.Join(t.TempDir(), "inner.img")
+		dump := exec.Command(hostTool(t, "debugfs"), "-R", "dump /"+statefile.Name+" "+inner, image)
+		if out, err := dump.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		for _, name := range []string{image, inner} {
+			if out, err := exec.Command(e2fsck, "-fn", name).CombinedOutput(); err != nil {
+				t.Errorf("e2fsck %s: %v\n%s", name, err, out)
+			}
+		}
+		file, err = os.Open(inner)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		content, err := blkid.IdentifyFile(file)
+		if err != nil || content.Type != "ext4" || content.Label != boot.StateLabel {
+			t.Errorf("%+v, %v", content, err)
+		}
+	})
+}
+
+// TestAnnounceFile says what has to be done for a file to be used.
+func TestAnnounceFile(t *testing.T) {
+	for _, test := range []struct{ cmdline, label, want string }{
+		{"zerodisc.state=no", "ZERODISC-A", "zerodisc.state=1234-ABCD names its file system.\n"},
+		{"", "Ventoy", "zerodisc.state=1234-ABCD names its file system, or when that has a label"},
+		{"", "ZERODISC-A", "/dev/sdb1 zerodisc-state.img is the state volume, at /state."},
+		{"zerodisc.state=1234-abcd", "Ventoy", "/dev/sdb1 zerodisc-state.img is the state volume, at /state."},
+	} {
+		m := newMachine(t)
+		m.write(m.proc+"/cmdline", "console=hvc0 "+test.cmdline+"\n")
+		m.snapshot.Host.State = host.StateVolume{Device: "/dev/sdb1", File: statefile.Name, Mount: "/state"}
+		d := device{name: "sdb1", content: blkid.Content{Label: test.label, UUID: "1234-ABCD"}}
+		if err := m.announceFile(d); err != nil || !strings.Contains(m.out.String(), test.want) {
+			t.Errorf("%q, %q: %v\n%s", test.cmdline, test.label, err, m.out.String())
 		}
 	}
 }

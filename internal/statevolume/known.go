@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/udev"
 )
 
@@ -25,8 +24,8 @@ func Lookup(run, sys, device string) Volume {
 	return Volume{Label: p.Get("ID_FS_LABEL"), Type: p.Get("ID_FS_TYPE"), UUID: p.Get("ID_FS_UUID")}
 }
 
-// Known returns the devices that are labelled as a state volume, as Lookup has it. accept says of a device's name
-// whether it counts: a loop device, say, shows what another device holds.
+// Known returns the devices that may have to do with a state volume, as Lookup has it: whatever holds something that
+// has a name. accept says of a device's name whether it counts: a loop device, say, shows what another device holds.
 func Known(run, sys string, accept func(name string) bool) ([]Event, error) {
 	entries, err := os.ReadDir(filepath.Join(sys, "class/block"))
 	if err != nil {
@@ -38,7 +37,7 @@ func Known(run, sys string, accept func(name string) bool) ([]Event, error) {
 			continue
 		}
 		device := "/dev/" + e.Name()
-		if v := Lookup(run, sys, device); v.Label == boot.StateLabel {
+		if v := Lookup(run, sys, device); v.Label != "" || v.UUID != "" {
 			found = append(found, Event{Device: device, Volume: v})
 		}
 	}

@@ -7,19 +7,22 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/internal/loopdev"
+	"github.com/zerodisc/zerodisc/internal/statefile"
 )
 
 // Linux is the Kernel of this machine.
-type Linux struct{}
+type Linux struct{ asked atomic.Int64 }
 
-// Mount mounts ext4. After an error in the file system the kernel stops to write to it, whatever is recorded in it. A
-// partition of the disk that the boot medium is mounted from as a whole is mounted through a loop device: the kernel
-// lets only one have both.
-func (Linux) Mount(device, dir string, readOnly bool) error {
+// Inside mounts the file system for a moment, for reading.
+func (*Linux) Inside(device, kind string) (string, error) { return statefile.Find(device, kind) }
+
+// Mount mounts ext4. After an error in the file system the kernel stops to write to it, whatever is recorded in it.
+func (l *Linux) Mount(device string, v Volume, dir string, readOnly bool) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -29,37 +32,22 @@ func (Linux) Mount(device, dir string, readOnly bool) error {
 	} else {
 		options += ",data=ordered"
 	}
-	err := unix.Mount(device, dir, fileSystem, flags, options)
-	if errors.Is(err, unix.EBUSY) {
-		err = mountByLoop(device, dir, flags, options)
+	if v.File == "" {
+		return loopdev.MountDevice(device, dir, fileSystem, flags, options)
 	}
-	if err != nil {
-		return fmt.Errorf("mount %s: %w", device, err)
-	}
-	return nil
-}
-
-func mountByLoop(device, dir string, flags uintptr, options string) error {
-	readOnly := flags&unix.MS_RDONLY != 0
-	mode := os.O_RDWR
-	if readOnly {
-		mode = os.O_RDONLY
-	}
-	file, err := os.OpenFile(device, mode, 0)
+	mapped, name, err := statefile.Open(device, v.Type, readOnly, func() { l.asked.Add(1) })
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	loop, err := loopdev.Open(file, readOnly)
-	if err != nil {
-		return err
+	err = unix.Mount(mapped, dir, fileSystem, flags, options)
+	if closed := statefile.Close(name); err == nil { // it stays until it is unmounted, whoever does that
+		return closed
 	}
-	defer loop.Close() // until the mount holds the device
-	return unix.Mount(loop.Name(), dir, fileSystem, flags, options)
+	return fmt.Errorf("mount %s: %w", v.File, err)
 }
 
 // Unmount unmounts now if it can: then all is written when it returns.
-func (Linux) Unmount(dir string) error {
+func (*Linux) Unmount(dir string) error {
 	err := unix.Unmount(dir, 0)
 	if errors.Is(err, unix.EBUSY) {
 		err = unix.Unmount(dir, unix.MNT_DETACH)
@@ -70,7 +58,7 @@ func (Linux) Unmount(dir string) error {
 	return nil
 }
 
-func (Linux) Look(dir string) (Condition, error) {
+func (*Linux) Look(dir string) (Condition, error) {
 	var stat unix.Statfs_t
 	var inside, outside unix.Stat_t
 	err := errors.Join(unix.Statfs(dir, &stat), unix.Stat(dir, &inside), unix.Stat(filepath.Dir(dir), &outside))
@@ -106,13 +94,14 @@ func recordedErrors(dir string) int {
 	return count
 }
 
-// Progress adds up what the device has read and written (Linux, Documentation/block/stat.rst).
-func (Linux) Progress(device string) int64 {
+// Progress adds up what the device has read and written (Linux, Documentation/block/stat.rst), and what a file system
+// was asked about the file.
+func (l *Linux) Progress(device string) int64 {
 	text, err := os.ReadFile(filepath.Join("/sys/class/block", filepath.Base(device), "stat"))
 	if err != nil {
 		return 0
 	}
-	var sum int64
+	sum := l.asked.Load()
 	for i, field := range strings.Fields(string(text)) {
 		if i == 0 || i == 4 { // requests to read and to write that are through
 			n, _ := strconv.ParseInt(field, 10, 64)

@@ -18,7 +18,7 @@ func TestRealVolume(t *testing.T) {
 	image := filepath.Join(t.TempDir(), "state.img")
 	tool(t, "mke2fs", "-q", "-F", "-t", "ext4", "-L", "ZERODISC-STATE", image, "64M")
 	dir := filepath.Join(t.TempDir(), "state")
-	k := Linux{}
+	k := &Linux{}
 	inLoop(t, image, func(device string) {
 		mount(t, device, dir, false)
 		now, err := k.Look(dir)
@@ -59,7 +59,7 @@ func TestRealVolume(t *testing.T) {
 
 func mount(t *testing.T, device, dir string, readOnly bool) {
 	t.Helper()
-	err := Linux{}.Mount(device, dir, readOnly)
+	err := (&Linux{}).Mount(device, Volume{}, dir, readOnly)
 	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EPERM) {
 		t.Skip(err)
 	}

@@ -2,6 +2,9 @@
 // because a person has made it for that. It is an ext4 file system with the label ZERODISC-STATE. What is there at
 // the boot is mounted before guests start, what is plugged in later when it comes.
 //
+// It may be a file in another file system (package statefile). Only those are searched for it that the person has
+// named, by a label that begins with ZERODISC- or by a kernel parameter.
+//
 // The kernel replays the journal when it mounts it. A file system that cannot be written to, or of which the kernel
 // knows that it is damaged, is mounted for reading: what is on it can be saved, and the boot goes on.
 package statevolume
@@ -18,11 +21,19 @@ import (
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/devmapper"
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/statefile"
+	"github.com/zerodisc/zerodisc/internal/storage"
 )
 
 // Volume is what a device holds, as udev's database has it.
-type Volume struct{ Label, Type, UUID string }
+type Volume struct {
+	Label, Type, UUID string
+	// File is the file in it that is the state volume, "" where it is one itself, and Inside is what tells that file
+	// from another one.
+	File, Inside string
+}
 
 // fileSystem is the type that a state volume has to have.
 const fileSystem = "ext4"
@@ -36,9 +47,12 @@ type Event struct {
 
 // Kernel is what is done to dom0's kernel.
 type Kernel interface {
+	// Inside looks for a state volume's file in the file system of that type on a device, and returns what tells it
+	// from others; "" where there is none.
+	Inside(device, kind string) (string, error)
 	// Mount mounts the file system at dir and replays its journal, or mounts it for reading only and leaves the journal
 	// alone.
-	Mount(device, dir string, readOnly bool) error
+	Mount(device string, v Volume, dir string, readOnly bool) error
 	// Unmount takes a mount away; what is in use in it stays until it is not.
 	Unmount(dir string) error
 	// Look says how the file system at dir is. Where there is none the error is ErrNotMounted.
@@ -62,10 +76,10 @@ type Config struct {
 	Kernel Kernel
 	// Dir is where the volume is mounted.
 	Dir string
-	// UUID is that of the volume to take; "" for any.
+	// UUID is that of the volume to take, or of the file system with the file; "" for any.
 	UUID string
-	// Load loads the driver of the file system. Where it fails, so does Kernel.Mount.
-	Load func()
+	// Load loads kernel modules. Where it fails, so does Kernel.Mount.
+	Load func(modules ...string)
 	// Uses lists the guests that have a disk on the volume.
 	Uses func(device string) []string
 	// Late is called when the volume was mounted after Wait had returned.
@@ -84,11 +98,14 @@ const (
 // Manager has the state volume. Its state belongs to the goroutine in Run.
 type Manager struct {
 	Config
-	volumes  map[string]Volume // labelled ones, by device
+	volumes  map[string]Volume // those that are state volumes or have one's file, by device
 	failed   map[string]bool   // devices that could not be mounted
-	mounting string            // the device
+	searches map[string]*search
+	mounting string // the device
 	mounted  host.StateVolume
 	results  chan host.StateVolume
+	searched chan *search
+	late     chan *search
 
 	who    atomic.Int32
 	first  chan bool
@@ -98,8 +115,9 @@ type Manager struct {
 // New returns a Manager.
 func New(config Config) *Manager {
 	return &Manager{
-		Config: config, volumes: map[string]Volume{}, failed: map[string]bool{},
+		Config: config, volumes: map[string]Volume{}, failed: map[string]bool{}, searches: map[string]*search{},
 		results: make(chan host.StateVolume, 1), first: make(chan bool, 1),
+		searched: make(chan *search), late: make(chan *search),
 	}
 }
 
@@ -109,12 +127,9 @@ const lookPause = 10 * time.Second
 // Run takes the volume among those that are there, and then follows events until ctx ends.
 func (m *Manager) Run(ctx context.Context, there []Event, events <-chan Event) {
 	for _, e := range there {
-		m.event(e)
+		m.event(ctx, e)
 	}
 	m.choose()
-	if m.mounting == "" {
-		m.answer(false)
-	}
 	look := time.NewTicker(lookPause)
 	defer look.Stop()
 	for {
@@ -123,9 +138,13 @@ func (m *Manager) Run(ctx context.Context, there []Event, events <-chan Event) {
 			if !ok {
 				return
 			}
-			m.event(e)
+			m.event(ctx, e)
 		case v := <-m.results:
 			m.result(v)
+		case s := <-m.searched:
+			m.found(ctx, s)
+		case s := <-m.late:
+			s.late = true
 		case <-look.C:
 			m.look()
 			continue
@@ -176,34 +195,115 @@ func (m *Manager) answer(mounted bool) {
 }
 
 // event takes in a change of a device.
-func (m *Manager) event(e Event) {
+func (m *Manager) event(ctx context.Context, e Event) {
+	s := m.searches[e.Device]
 	switch {
-	case e.Gone || e.Label != boot.StateLabel:
+	case e.Gone || e.Label != boot.StateLabel && !m.mayHold(e.Volume):
 		delete(m.volumes, e.Device)
 		delete(m.failed, e.Device)
+		delete(m.searches, e.Device)
 		if e.Gone && m.mounted.Device == e.Device {
 			m.lost()
 		}
+	case e.Label != boot.StateLabel && e.Device == m.mounted.Device:
+		m.look()
+	case e.Label != boot.StateLabel && s != nil:
+		s.volume, s.again = e.Volume, true
+	case e.Label != boot.StateLabel:
+		m.search(ctx, e)
 	default:
 		if e.Device == m.mounted.Device {
 			m.look()
 		}
-		if old, known := m.volumes[e.Device]; known && old != e.Volume {
-			delete(m.failed, e.Device) // it was made anew
-		}
-		m.volumes[e.Device] = e.Volume
+		m.put(e.Device, e.Volume)
 	}
+}
+
+// mayHold says whether a volume is searched for the file.
+func (m *Manager) mayHold(v Volume) bool {
+	if !statefile.Holds(v.Type) {
+		return false
+	}
+	if m.UUID != "" {
+		return strings.EqualFold(v.UUID, m.UUID)
+	}
+	return storage.IsTrusted(v.Label)
+}
+
+// search is a search for the file in a file system.
+type search struct {
+	device string
+	volume Volume
+	again  bool // it has changed meanwhile
+	late   bool // the device does not answer
+	inside string
+	err    error
+}
+
+// search looks for the file in a file system, in a goroutine that nobody waits for longer than patience.
+func (m *Manager) search(ctx context.Context, e Event) {
+	s := &search{device: e.Device, volume: e.Volume}
+	m.searches[e.Device] = s
+	tell := func(c chan<- *search) {
+		select {
+		case c <- s:
+		case <-ctx.Done():
+		}
+	}
+	go func() {
+		defer time.AfterFunc(patience, func() { tell(m.late) }).Stop()
+		s.inside, s.err = m.Kernel.Inside(e.Device, e.Type)
+		tell(m.searched)
+	}()
+}
+
+// found takes in what has come of a search.
+func (m *Manager) found(ctx context.Context, s *search) {
+	if m.searches[s.device] != s {
+		return // the device is gone
+	}
+	delete(m.searches, s.device)
+	if s.err != nil { // package storage says so as well
+		m.Log.Debug("state volume", "device", s.device, "err", s.err)
+	}
+	switch {
+	case s.again:
+		m.search(ctx, Event{Device: s.device, Volume: s.volume})
+	case s.inside == "":
+		delete(m.volumes, s.device)
+	default:
+		s.volume.File, s.volume.Inside = statefile.Name, s.inside
+		m.put(s.device, s.volume)
+	}
+}
+
+// put enters a volume.
+func (m *Manager) put(device string, v Volume) {
+	if old, known := m.volumes[device]; known && old != v {
+		delete(m.failed, device) // it was made anew
+	}
+	m.volumes[device] = v
+}
+
+// searching says whether a file may yet be found.
+func (m *Manager) searching() bool {
+	for _, s := range m.searches {
+		if !s.late {
+			return true
+		}
+	}
+	return false
 }
 
 // lost lets go of the mounted volume, which was taken away.
 func (m *Manager) lost() {
-	device := m.mounted.Device
+	device, file := m.mounted.Device, m.mounted.File
 	m.mounted = host.StateVolume{}
 	users := m.Uses(device)
 	if err := m.Kernel.Unmount(m.Dir); err != nil {
 		m.Log.Debug("state volume", "err", err)
 	}
-	lost := host.StateVolume{Device: device, Guests: users, Problem: "it was taken away"}
+	lost := host.StateVolume{Device: device, File: file, Guests: users, Problem: "it was taken away"}
 	lost.Remedy = "plug it in again"
 	if len(users) > 0 {
 		lost.Remedy = "their disks on it are gone; end them, put it back and start them again"
@@ -211,16 +311,17 @@ func (m *Manager) lost() {
 	m.Tell(lost)
 }
 
-// choose mounts the volume where it is clear which one it is.
+// choose mounts the volume where it is clear which one it is. A volume goes before a file.
 func (m *Manager) choose() {
 	if m.mounting != "" || m.mounted.Device != "" {
 		return
 	}
-	var devices []string
-	for _, device := range slices.Sorted(maps.Keys(m.volumes)) {
-		if m.UUID == "" || strings.EqualFold(m.volumes[device].UUID, m.UUID) {
-			devices = append(devices, device)
-		}
+	devices := m.candidates(false)
+	if len(devices) == 0 && m.searching() {
+		return
+	}
+	if len(devices) == 0 {
+		devices = m.candidates(true)
 	}
 	switch {
 	case len(devices) > 1:
@@ -237,12 +338,28 @@ func (m *Manager) choose() {
 	case len(devices) == 1 && !m.failed[devices[0]]:
 		m.begin(devices[0])
 	}
+	if m.mounting == "" {
+		m.answer(false)
+	}
+}
+
+// candidates lists the devices that are state volumes, or those that have one's file.
+func (m *Manager) candidates(files bool) []string {
+	var devices []string
+	for _, device := range slices.Sorted(maps.Keys(m.volumes)) {
+		v := m.volumes[device]
+		if (v.File != "") == files && (m.UUID == "" || strings.EqualFold(v.UUID, m.UUID)) {
+			devices = append(devices, device)
+		}
+	}
+	return devices
 }
 
 // begin begins to mount a volume.
 func (m *Manager) begin(device string) {
-	v := host.StateVolume{Device: device, UUID: m.volumes[device].UUID}
-	if kind := m.volumes[device].Type; kind != fileSystem {
+	volume := m.volumes[device]
+	v := host.StateVolume{Device: device, File: volume.File, UUID: volume.UUID}
+	if kind := volume.Type; kind != fileSystem && volume.File == "" {
 		m.failed[device] = true
 		v.Problem = fmt.Sprintf("it holds %s and not %s", kind, fileSystem)
 		v.Remedy = "zerodisc-state create " + device + " makes it anew; what is on it is lost"
@@ -250,19 +367,27 @@ func (m *Manager) begin(device string) {
 		return
 	}
 	m.mounting = device
+	modules := []string{fileSystem}
+	if v.File != "" {
+		modules = append(modules, devmapper.Module)
+	}
 	go func() {
-		m.Load()
+		m.Load(modules...)
 		m.trying.Store(device)
-		m.results <- m.mount(v)
+		m.results <- m.mount(v, volume)
 	}()
 }
 
-const damaged = "save what is on it, and check it with e2fsck -f on another machine"
+// What a person can do about it.
+const (
+	damaged = "save what is on it, and check it with e2fsck -f on another machine"
+	unclean = "check the file system that holds it on another machine: chkdsk /f, fsck"
+)
 
 // mount mounts a volume: for reading only where it cannot be written to, or should not.
-func (m *Manager) mount(v host.StateVolume) host.StateVolume {
+func (m *Manager) mount(v host.StateVolume, volume Volume) host.StateVolume {
 	v.Mount = m.Dir
-	err := m.Kernel.Mount(v.Device, m.Dir, false)
+	err := m.Kernel.Mount(v.Device, volume, m.Dir, false)
 	if err == nil {
 		now, looked := m.Kernel.Look(m.Dir)
 		if looked == nil && now.Errors == 0 {
@@ -277,7 +402,10 @@ func (m *Manager) mount(v host.StateVolume) host.StateVolume {
 		}
 	}
 	v.Problem, v.Remedy = "it is mounted for reading only: "+err.Error(), damaged
-	if err := m.Kernel.Mount(v.Device, m.Dir, true); err != nil {
+	if errors.Is(err, statefile.ErrUnclean) {
+		v.Remedy = unclean
+	}
+	if err := m.Kernel.Mount(v.Device, volume, m.Dir, true); err != nil {
 		v.Mount, v.Problem = "", "it cannot be mounted: "+err.Error()
 		return v
 	}

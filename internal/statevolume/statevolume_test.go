@@ -38,17 +38,20 @@ type world struct {
 	condition Condition
 	looked    error
 	progress  int64
+	inside    map[string]string // by device; "hangs" does
+	asked     []string          // of what was looked into
 }
 
 func newWorld(t *testing.T, uuid string) *world {
 	w := &world{t: t, events: make(chan Event), condition: Condition{Bytes: 100 << 20, Free: 50 << 20}}
 	w.Manager = New(Config{
-		Kernel: w, Dir: "/state", UUID: uuid, Load: func() { time.Sleep(loading) },
+		Kernel: w, Dir: "/state", UUID: uuid, Load: func(...string) { time.Sleep(loading) },
 		Uses: func(string) []string { return []string{"web"} },
 		Late: func() { w.note(func() { w.late++ }) },
 		Tell: func(f host.Fact) {
 			v := f.(host.StateVolume)
-			fact := fmt.Sprintf("%s %s %t %s %s", v.Device, v.Mount, v.ReadOnly, strings.Join(v.Guests, ","), v.Problem)
+			fact := fmt.Sprintf("%s%s %s %t %s %s",
+				v.Device, v.File, v.Mount, v.ReadOnly, strings.Join(v.Guests, ","), v.Problem)
 			w.note(func() { w.facts = append(w.facts, strings.TrimSpace(fact)) })
 		},
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
@@ -62,7 +65,7 @@ func (w *world) note(change func()) {
 	change()
 }
 
-func (w *world) Mount(device, dir string, readOnly bool) error {
+func (w *world) Mount(device string, v Volume, dir string, readOnly bool) error {
 	w.mu.Lock()
 	hangs := w.hangs
 	w.mu.Unlock()
@@ -71,12 +74,26 @@ func (w *world) Mount(device, dir string, readOnly bool) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.calls = append(w.calls, fmt.Sprintf("mount %s %t", device, readOnly))
+	w.calls = append(w.calls, fmt.Sprintf("mount %s%s %t", device, v.File, readOnly))
 	if w.broken || w.unwritten && !readOnly {
 		return errors.New("structure needs cleaning")
 	}
 	w.condition.ReadOnly = readOnly
 	return nil
+}
+
+// Inside looks into a file system. That takes a second.
+func (w *world) Inside(device, kind string) (string, error) {
+	time.Sleep(time.Second)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked = append(w.asked, device)
+	if w.inside[device] == "hangs" {
+		w.mu.Unlock()
+		<-w.t.Context().Done()
+		w.mu.Lock()
+	}
+	return w.inside[device], nil
 }
 
 func (w *world) Unmount(string) error {
@@ -297,6 +314,110 @@ func TestMadeAnew(t *testing.T) {
 	})
 }
 
+// fat is a file system that may have a state volume's file.
+func fat(device, label string) Event {
+	return Event{Device: device, Volume: Volume{Label: label, Type: "vfat", UUID: "UUID-" + device}}
+}
+
+// TestFileAtTheBoot has file systems with a state volume's file.
+func TestFileAtTheBoot(t *testing.T) {
+	const file = "zerodisc-state.img"
+	ours, other := fat("/dev/sdb1", "ZERODISC-A"), fat("/dev/sdc1", "PHOTOS")
+	mounted := func(device string) ([]string, []string) {
+		return []string{device + file + " /state false"}, []string{"mount " + device + file + " false"}
+	}
+	for _, test := range []struct {
+		name, uuid string
+		there      []Event
+		inside     map[string]string
+		device     string // that is mounted
+		asked      []string
+		facts      []string // where none is
+	}{
+		{name: "none", there: []Event{ours, other}, asked: []string{"/dev/sdb1"}},
+		{name: "one", there: []Event{ours, other}, asked: []string{"/dev/sdb1"},
+			inside: map[string]string{"/dev/sdb1": "x", "/dev/sdc1": "y"}, device: "/dev/sdb1"},
+		{name: "named", uuid: "uuid-/dev/sdc1", there: []Event{ours, other}, asked: []string{"/dev/sdc1"},
+			inside: map[string]string{"/dev/sdb1": "x", "/dev/sdc1": "y"}, device: "/dev/sdc1"},
+		{name: "two", there: []Event{ours, fat("/dev/sdd1", "ZERODISC-B")}, asked: []string{"/dev/sdb1", "/dev/sdd1"},
+			inside: map[string]string{"/dev/sdb1": "x", "/dev/sdd1": "y"},
+			facts: []string{"false  there are 2 volumes with the label ZERODISC-STATE: /dev/sdb1, /dev/sdd1; " +
+				"none of them is used"}},
+		{name: "settings", there: []Event{fat("/dev/sda2", "ZERODISC-CONFIG")}},
+		{name: "NTFS", there: []Event{{Device: "/dev/sdb1", Volume: Volume{Label: "ZERODISC-A", Type: "ntfs"}}}},
+		{name: "one that hangs", there: []Event{ours, fat("/dev/sdd1", "ZERODISC-B")},
+			asked:  []string{"/dev/sdb1", "/dev/sdd1"},
+			inside: map[string]string{"/dev/sdb1": "hangs", "/dev/sdd1": "y"}, device: "/dev/sdd1"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, test.uuid)
+				w.inside = test.inside
+				began := time.Now()
+				if found := w.begin(test.there...); found != (test.device != "") {
+					t.Errorf("mounted: %t", found)
+				}
+				if took := time.Since(began); test.device == "" && took > patience {
+					t.Errorf("the boot waited for %v", took)
+				}
+				facts, calls := test.facts, []string(nil)
+				if test.device != "" {
+					facts, calls = mounted(test.device)
+				}
+				synctest.Wait()
+				w.want(test.name, facts, calls)
+				if slices.Sort(w.asked); !slices.Equal(w.asked, test.asked) {
+					t.Errorf("looked into %q, want %q", w.asked, test.asked)
+				}
+			})
+		})
+	}
+}
+
+// TestVolumeBeforeFile has both: nobody waits for the file.
+func TestVolumeBeforeFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "")
+		w.inside = map[string]string{"/dev/sda1": "hangs"}
+		began := time.Now()
+		if !w.begin(fat("/dev/sda1", "ZERODISC-A"), state("/dev/sdb1")) || time.Since(began) > loading+waitPause {
+			t.Errorf("it took %v", time.Since(began))
+		}
+	})
+}
+
+// TestFileComesAndGoes has a file that is made while the machine runs, unmounted by a person, made anew, and pulled.
+func TestFileComesAndGoes(t *testing.T) {
+	const fact, call = "/dev/sdb1zerodisc-state.img /state false", "mount /dev/sdb1zerodisc-state.img false"
+	const gone = "/dev/sdb1zerodisc-state.img  false web it was taken away"
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "")
+		stick := fat("/dev/sdb1", "ZERODISC-A")
+		if w.begin(stick) {
+			t.Error("there is a volume")
+		}
+		w.note(func() { w.inside = map[string]string{"/dev/sdb1": "x"} })
+		w.send(stick)
+		synctest.Wait()
+		time.Sleep(2 * time.Second)
+		w.want("it is made", []string{fact}, []string{call})
+		w.note(func() { w.looked = ErrNotMounted })
+		w.send(stick)
+		w.note(func() { w.looked = nil })
+		w.send(stick)
+		w.want("a person has unmounted it", []string{"false"}, nil)
+		w.note(func() { w.inside = map[string]string{"/dev/sdb1": "y"} })
+		w.send(stick)
+		time.Sleep(2 * time.Second)
+		w.want("it is made anew", []string{fact}, []string{call})
+		w.send(Event{Device: "/dev/sdb1", Gone: true})
+		w.want("it goes", []string{gone}, []string{"unmount"})
+		w.send(stick)
+		w.send(Event{Device: "/dev/sdb1", Gone: true})
+		w.want("it came", []string{fact, gone}, []string{call, "unmount"})
+	})
+}
+
 func TestKnown(t *testing.T) {
 	run, sys := t.TempDir(), t.TempDir()
 	for file, text := range map[string]string{
@@ -312,7 +433,10 @@ func TestKnown(t *testing.T) {
 		}
 	}
 	found, err := Known(run, sys, func(name string) bool { return name != "loop0" })
-	want := []Event{{Device: "/dev/sdb1", Volume: Volume{Label: "ZERODISC-STATE", Type: "ext4", UUID: "1-2"}}}
+	want := []Event{
+		{Device: "/dev/sda1", Volume: Volume{Label: "data", Type: "ext4"}},
+		{Device: "/dev/sdb1", Volume: Volume{Label: "ZERODISC-STATE", Type: "ext4", UUID: "1-2"}},
+	}
 	if err != nil || !slices.Equal(found, want) {
 		t.Errorf("%v, %v", found, err)
 	}

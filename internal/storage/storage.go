@@ -23,9 +23,9 @@ import (
 	"github.com/zerodisc/zerodisc/internal/readonly"
 )
 
-// LabelPrefix begins the label of a volume whose guests start by themselves: whoever gave it that label vouches for
+// labelPrefix begins the label of a volume whose guests start by themselves: whoever gave it that label vouches for
 // them.
-const LabelPrefix = "ZERODISC-"
+const labelPrefix = "ZERODISC-"
 
 // Event is a change of a block device.
 type Event struct {
@@ -306,7 +306,7 @@ func (m *Manager) find(v host.Volume) found {
 	if !mountable {
 		return found{Volume: v}
 	}
-	v.Trusted = isTrusted(content.Label)
+	v.Trusted = IsTrusted(content.Label)
 	if v.Mount, err = m.mount(v.Device, content, how); err != nil {
 		v.Problem = err.Error()
 		return found{Volume: v}
@@ -319,10 +319,10 @@ func (m *Manager) find(v host.Volume) found {
 	return f
 }
 
-// isTrusted says whether a label vouches for a volume's guests. The configuration has a label of the same kind and is
+// IsTrusted says whether a label vouches for a volume's guests. The configuration has a label of the same kind and is
 // no store.
-func isTrusted(label string) bool {
-	return strings.HasPrefix(label, LabelPrefix) && label != LabelPrefix+"CONFIG"
+func IsTrusted(label string) bool {
+	return strings.HasPrefix(label, labelPrefix) && label != labelPrefix+"CONFIG"
 }
 
 // mount mounts a file system in a directory of its own.

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/internal/loopdev"
+	"github.com/zerodisc/zerodisc/internal/namespace"
 )
 
 // Linux is the Kernel of this machine.
@@ -22,15 +22,11 @@ type Linux struct {
 }
 
 func (Linux) MountMemory(dir string, bytes int64) error {
-	options := "mode=0755,size=" + strconv.FormatInt(bytes, 10)
-	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
-		return fmt.Errorf("mount tmpfs on %s: %w", dir, err)
-	}
-	return nil
+	return namespace.MountMemory(dir, bytes, 0o755)
 }
 
 func (Linux) Protect(dir string) error {
-	const flags = unix.MS_REMOUNT | unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV
+	const flags = unix.MS_REMOUNT | unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	if err := unix.Mount("", dir, "", flags, ""); err != nil {
 		return fmt.Errorf("make %s read-only: %w", dir, err)
 	}

@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/blkid"
+	"github.com/zerodisc/zerodisc/internal/disks"
 )
 
 // Answer is what a block device has told when it was asked.
@@ -18,10 +18,13 @@ type Answer struct {
 	Err      error  // why the content is not known, or not certain
 }
 
-// Block devices that have no links and are not looked into. Loop devices, network block devices and their like are
-// what guests' disks are attached by: a guest writes what it likes on its own, and must not choose names in /dev/disk
-// that dom0 trusts.
-var noLinks = []string{"loop", "ram", "zram", "nbd", "ublkb", "fd", "mtdblock"}
+// hasNoLinks says whether a block device has no links and is not looked into. Loop devices, network block devices and
+// their like are what guests' disks are attached by: a guest writes what it likes on its own, and must not choose names
+// in /dev/disk that dom0 trusts.
+func hasNoLinks(base string) bool {
+	k := disks.KindOf(base)
+	return k == disks.Virtual || k == disks.Floppy || k == disks.Part
+}
 
 // probedMaps are the beginnings of the UUIDs of those device-mapper devices that are looked into, by who makes
 // them: "MD-" is a RAID array without a driver of its own. What is made for a guest's disk is none of them.
@@ -42,7 +45,7 @@ func hasPrefix(s string, prefixes []string) bool {
 func probed(attrs *attributes, devpath string) bool {
 	base := path.Base(devpath)
 	switch {
-	case hasPrefix(base, noLinks), strings.HasPrefix(base, boot.ArrayInVolume):
+	case hasNoLinks(base):
 		return false
 	case isMap(base):
 		uuid := attrs.get(devpath, "dm/uuid")
@@ -63,7 +66,7 @@ func isArray(base string) bool {
 func blockRules(b *builder) {
 	base := path.Base(b.event.DevPath)
 	switch {
-	case hasPrefix(base, noLinks), strings.HasPrefix(base, boot.ArrayInVolume):
+	case hasNoLinks(base):
 		return
 	case isMap(base):
 		b.mapRules()

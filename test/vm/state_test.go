@@ -134,16 +134,22 @@ func (m *VM) readInGuest(guest, word string) {
 	m.leaveConsole(guest)
 }
 
-// checkState checks a state volume that is not in use: it was unmounted, it is whole, and these files begin so.
+// checkState checks the state volume on a disk.
 func checkState(t *testing.T, file string, begin map[string]string) {
 	t.Helper()
-	if out := tool(t, "dumpe2fs", "-h", file+partitionAt); strings.Contains(out, "needs_recovery") {
+	checkVolume(t, file+partitionAt, begin)
+}
+
+// checkVolume checks a state volume that is not in use: it was unmounted, it is whole, and these files begin so.
+func checkVolume(t *testing.T, volume string, begin map[string]string) {
+	t.Helper()
+	if out := tool(t, "dumpe2fs", "-h", volume); strings.Contains(out, "needs_recovery") {
 		t.Errorf("it was not unmounted:\n%s", out)
 	}
-	tool(t, "e2fsck", "-fn", file+partitionAt)
+	tool(t, "e2fsck", "-fn", volume)
 	for name, text := range begin {
 		copied := filepath.Join(t.TempDir(), "copy")
-		tool(t, "debugfs", "-R", "dump "+name+" "+copied, file+partitionAt)
+		tool(t, "debugfs", "-R", "dump "+name+" "+copied, volume)
 		data, err := os.ReadFile(copied)
 		if err != nil || !strings.HasPrefix(string(data), text) || len(data) != 8<<20 {
 			t.Errorf("%s: %v, %d bytes, begins with %.20q, want %q", name, err, len(data), data, text)
