@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -49,6 +50,7 @@ func mountTools(context.Context) error { return loopdev.MountImage(boot.Dom0Imag
 // findDevices listens for devices, looks through those that are there, and waits until all of
 // them have their drivers. The listener goes on for as long as the machine runs.
 func (m *machine) findDevices(ctx context.Context) error {
+	defer haste()()
 	modules, err := kmod.ThisHost(boot.ModulesDir, boot.EarlyModules)
 	if err != nil {
 		return err
@@ -92,6 +94,16 @@ func (m *machine) findDevices(ctx context.Context) error {
 		}
 	}()
 	return err
+}
+
+// haste lets the program take more memory and collect less garbage, until the function that it returns is called.
+// With 150 disks the collector took a third of the time.
+func haste() (end func()) {
+	percent, limit := debug.SetGCPercent(400), debug.SetMemoryLimit(64<<20)
+	return func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	}
 }
 
 // deviceManager makes what gives devices their links and names.
