@@ -79,10 +79,11 @@ func TestStateFile(t *testing.T) {
 	Story(t, machine(stick), func(m *VM) {
 		m.Wait(`msg=ready guests=3`, bootLimit)
 		m.Shell("xl destroy tty1; xl destroy tty2") // they would only take the emulator's time
+		// The command's progress and the line would be one.
+		m.Wait(`msg="guest address" guest=keep`, addressLimit)
 		m.Run("a stick with exFAT", func(m *VM) { m.checkStickWithFile(exfat) })
 		partition := m.Wait(`msg="`+boot.MsgStorage+`" label=ZERODISC-A`, soon).Get("device")
 		m.createStateFile(partition)
-		m.Wait(`msg="guest address" guest=keep`, addressLimit)
 		m.writeInGuest("keep", "first")
 		if said := m.Shell("disk save keep"); !strings.Contains(said, "saved guest keep") {
 			m.Errorf("disk save: %s", said)
