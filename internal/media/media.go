@@ -70,10 +70,7 @@ func New(id, isoFile string, changed <-chan struct{}) *Finder {
 		Every: time.Second, Patience: 3 * time.Second,
 		SearchISOFiles: true, Quiet: 2 * time.Second, AtLast: 15 * time.Second,
 		HostDir: HostMount,
-		Mount: func(device, dir string) error {
-			return unix.Mount(device, dir, "iso9660", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, "")
-		},
-		MountHost: mountHost, MountISO: mountISO,
+		Mount:   mountDevice, MountHost: mountHost, MountISO: mountISO,
 		Unmount: func(dir string) error { return unix.Unmount(dir, 0) },
 	}
 }
@@ -103,6 +100,22 @@ func (f *Finder) Find(ctx context.Context, dir string) (Medium, error) {
 				f.ID, len(s.devices), s.reasons(), ctx.Err())
 		}
 	}
+}
+
+// mountDevice mounts the medium on a block device. The driver takes no device whose sectors are larger than the
+// medium's, 2,048 bytes (isofs_fill_super in fs/isofs/inode.c). UFS and some disks have 4,096; a loop device over one
+// has 512.
+func mountDevice(device, dir string) error {
+	err := unix.Mount(device, dir, "iso9660", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, "")
+	if !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	file, err := os.Open(device)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return mountISO(file, dir)
 }
 
 // volumeID reads the volume identifier of the ISO 9660 file system on device.
