@@ -63,6 +63,9 @@ var nics = []part{
 	{"usb-net", []string{"pci-ohci"}, "USB, RNDIS and CDC Ethernet"},
 }
 
+// needed is firmware that is not free, and so not on the disc, and without which the NIC's driver does nothing.
+var needed = map[string]string{"i82551": "e100/d102e_ucode.bin"}
+
 // drives are all controllers and drives that QEMU has for a PC and that a boot medium can be in or on. Left out are
 // the floppy (the disc is too large), isa-ide (no ISA slot), memory (nvdimm, virtio-pmem), and what leads to a disk
 // through another program (vhost-*, usb-redir) or that the machine lets through to a real one (scsi-block, usb-host).
@@ -75,13 +78,13 @@ var drives = []part{
 	{"nvme,serial=zerodisc", nil, "NVMe"},
 	{"ufs-lu", []string{"ufs,serial=zerodisc"}, "UFS"},
 	{"sd-card", []string{"sdhci-pci"}, "SD card"},
-	{"virtio-blk-pci", nil, "virtio"},
-	{"virtio-blk-pci-transitional", nil, "virtio before 1.0"},
-	{"virtio-blk-pci-non-transitional", nil, "virtio 1.0"},
-	{disk, []string{"virtio-scsi-pci"}, "virtio"},
+	{"virtio-blk-pci", nil, "disk by virtio"},
+	{"virtio-blk-pci-transitional", nil, "disk by virtio before 1.0"},
+	{"virtio-blk-pci-non-transitional", nil, "disk by virtio 1.0"},
+	{disk, []string{"virtio-scsi-pci"}, "disk by virtio"},
 	{cd, []string{"virtio-scsi-pci"}, "CD by virtio"},
-	{disk, []string{"virtio-scsi-pci-transitional"}, "virtio before 1.0"},
-	{disk, []string{"virtio-scsi-pci-non-transitional"}, "virtio 1.0"},
+	{disk, []string{"virtio-scsi-pci-transitional"}, "disk by virtio before 1.0"},
+	{disk, []string{"virtio-scsi-pci-non-transitional"}, "disk by virtio 1.0"},
 	{disk, []string{"lsi53c810"}, "disk by SCSI, Symbios 53C810"},
 	{cd, []string{"lsi53c810"}, "CD by SCSI, Symbios 53C810"},
 	{disk, []string{"lsi53c895a"}, "disk by SCSI, Symbios 53C895A"},
@@ -164,8 +167,8 @@ func writeRows(t *testing.T, before string, rows []string, after string) {
 // unseen is in place of what no boot has shown yet.
 const unseen = "?"
 
-// TestHardwareTable holds the table in docs/hardware.md to the parts. What dom0 makes of them is for TestHardware, which
-// boots them, to say.
+// TestHardwareTable holds the table in docs/hardware.md to the parts. What dom0 makes of them is for TestHardware to
+// say, which boots them.
 func TestHardwareTable(t *testing.T) {
 	before, rows, after := readRows(t)
 	byStart, want := map[string]string{}, []string{}

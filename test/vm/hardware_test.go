@@ -50,17 +50,37 @@ func bootParts(t *testing.T, kernel qemu.Multiboot, nic, drive []part) {
 	}
 	Story(t, machine, func(m *VM) {
 		for _, p := range drive {
-			if failed := m.Wait(`msg=stage name=media`, bootLimit).Get("err"); failed != "" {
-				m.Fatalf("%s: %s\n%s", p.name(), failed, m.Report())
-			}
-			device := m.Wait(`msg="`+boot.MsgMedium+`"`, soon).Get("device")
-			m.sees(p, m.drivers("-n "+device), "the medium in `"+device+"`")
+			m.findsMedium(p)
 		}
 		for _, p := range nic {
-			name := m.Wait(`msg="host address"`, addressLimit).Get("nic")
-			m.sees(p, m.drivers("-p /class/net/"+name), "its address on `"+name+"`")
+			m.findsAddress(p)
 		}
 	})
+}
+
+func (m *VM) findsMedium(p part) {
+	m.t.Helper()
+	if failed := m.Wait(`msg=stage name=media`, bootLimit).Get("err"); failed != "" {
+		m.Fatalf("%s: %s\n%s", p.name(), failed, m.Report())
+	}
+	device := m.Wait(`msg="`+boot.MsgMedium+`"`, soon).Get("device")
+	m.sees(p, m.drivers("-n "+device), "the medium in `"+device+"`")
+}
+
+// findsAddress also checks that a NIC without its firmware does nothing, and that the console says why.
+func (m *VM) findsAddress(p part) {
+	m.t.Helper()
+	if firmware := needed[p.device]; firmware != "" {
+		m.WaitText("Failed to load firmware .*"+firmware, addressLimit)
+		why := m.Wait(`msg="`+boot.MsgNoNIC+`"`, addressLimit).Get("err")
+		if !strings.Contains(why, "set eth0 up") {
+			m.Errorf("%s has no firmware, and the console says %q", p.name(), why)
+		}
+		m.sees(p, m.drivers("-p /class/net/eth0"), "nothing, without the firmware `"+firmware+"`")
+		return
+	}
+	name := m.Wait(`msg="`+boot.MsgHostAddress+`"`, addressLimit).Get("nic")
+	m.sees(p, m.drivers("-p /class/net/"+name), "its address on `"+name+"`")
 }
 
 // mediumDisk makes a disk of the image under test. SD cards have sizes that are powers of two.

@@ -68,10 +68,10 @@ func TestArgs(t *testing.T) {
 				" -netdev tap,id=net0,ifname=tap0,script=no,downscript=no" +
 				" -device virtio-net-pci,netdev=net0,mac=52:54:00:12:34:56,bootindex=1,romfile=" + serial},
 		{"controllers", Machine{
-			Disks: []Disk{{File: "a,b.iso", Device: "scsi-cd,wwn=1", On: []string{"qemu-xhci", "usb-bot"}}, {File: "c"}},
+			Disks: []Disk{{File: "a,b", Device: "scsi-cd,wwn=1", On: []string{"qemu-xhci", "usb-bot"}}, {File: "c"}},
 			NICs:  []NIC{{Model: "usb-net", On: []string{"usb-ehci"}}},
 		}, defaults + pv + cd +
-			" -drive if=none,id=disk0,format=raw,file=a,,b.iso,media=cdrom,readonly=on" +
+			" -drive if=none,id=disk0,format=raw,file=a,,b,media=cdrom,readonly=on" +
 			" -device qemu-xhci -device usb-bot -device scsi-cd,wwn=1,drive=disk0" +
 			" -drive if=none,id=disk1,format=raw,file=c -device virtio-blk-pci,drive=disk1" +
 			" -netdev user,id=net0 -device usb-ehci -device usb-net,netdev=net0,mac=52:54:00:12:34:56" + serial},
