@@ -82,13 +82,29 @@ func MountImage(path, target string) error {
 // flags and data are mount(2)'s. The loop device goes away when target is unmounted. It refuses
 // writes by itself: whatever the driver of the file system is up to, file is not changed.
 func Mount(file *os.File, target, fstype string, flags uintptr, data string) error {
+	return mount(file, target, fstype, flags, data, false)
+}
+
+// MountBuffered is Mount by way of the kernel's page cache. file, a block device, is read in pages then, whatever the
+// file system asks for.
+func MountBuffered(file *os.File, target, fstype string, flags uintptr) error {
+	return mount(file, target, fstype, flags, "", true)
+}
+
+func mount(file *os.File, target, fstype string, flags uintptr, data string, buffered bool) error {
 	loop, err := Open(file, true)
 	if err != nil {
 		return err
 	}
 	defer loop.Close() // until the mount holds the device: the last close takes it down
-	if err := unix.IoctlSetInt(int(loop.Fd()), unix.LOOP_SET_BLOCK_SIZE, imageSector); err != nil {
-		return fmt.Errorf("set the sectors of %s: %w", loop.Name(), err)
+	if buffered {
+		err = unix.IoctlSetInt(int(loop.Fd()), unix.LOOP_SET_DIRECT_IO, 0)
+	}
+	if err == nil {
+		err = unix.IoctlSetInt(int(loop.Fd()), unix.LOOP_SET_BLOCK_SIZE, imageSector)
+	}
+	if err != nil {
+		return fmt.Errorf("set up %s: %w", loop.Name(), err)
 	}
 	if err := unix.Mount(loop.Name(), target, fstype, flags|unix.MS_RDONLY, data); err != nil {
 		return fmt.Errorf("mount %s as %s: %w", printable.Line(file.Name()), fstype, err)

@@ -95,14 +95,19 @@ func TestSectors(t *testing.T) {
 	if err := errors.Join(Detach(loop), unix.Unmount(target, 0)); err != nil {
 		t.Fatal(err)
 	}
-	if err := Mount(disk, target, "ext4", 0, "noload"); err != nil {
-		t.Fatal(err)
-	}
-	if got := sectors(t, mounted(t, target)); got != "512" {
-		t.Errorf("what is mounted has sectors of %s bytes", got)
-	}
-	if err := unix.Unmount(target, 0); err != nil {
-		t.Error(err)
+	for name, mount := range map[string]func() error{
+		"directly": func() error { return Mount(disk, target, "ext4", 0, "noload") },
+		"buffered": func() error { return MountBuffered(disk, target, "ext4", 0) },
+	} {
+		if err := mount(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := sectors(t, mounted(t, target)); got != "512" {
+			t.Errorf("%s: what is mounted has sectors of %s bytes", name, got)
+		}
+		if err := unix.Unmount(target, 0); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

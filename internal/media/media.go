@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/loopdev"
 	"github.com/zerodisc/zerodisc/internal/readonly"
 )
 
@@ -103,10 +104,12 @@ func (f *Finder) Find(ctx context.Context, dir string) (Medium, error) {
 }
 
 // mountDevice mounts the medium on a block device. The driver takes no device whose sectors are larger than the
-// medium's, 2,048 bytes (isofs_fill_super in fs/isofs/inode.c). UFS and some disks have 4,096; a loop device over one
-// has 512.
+// medium's, 2,048 bytes (isofs_fill_super in fs/isofs/inode.c). UFS and some disks have 4,096. From a CD drive that
+// Linux takes to have sectors of 512, since it does not say that it is ready (QEMU's megasas), the driver reads too
+// little at a time. A loop device has sectors of 512, and gets them out of the page cache.
 func mountDevice(device, dir string) error {
-	err := unix.Mount(device, dir, "iso9660", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, "")
+	const flags = unix.MS_NOSUID | unix.MS_NODEV
+	err := unix.Mount(device, dir, "iso9660", unix.MS_RDONLY|flags, "")
 	if !errors.Is(err, unix.EINVAL) {
 		return err
 	}
@@ -115,7 +118,7 @@ func mountDevice(device, dir string) error {
 		return err
 	}
 	defer file.Close()
-	return mountISO(file, dir)
+	return loopdev.MountBuffered(file, dir, "iso9660", flags)
 }
 
 // volumeID reads the volume identifier of the ISO 9660 file system on device.

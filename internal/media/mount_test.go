@@ -147,10 +147,11 @@ func TestLargeSectors(t *testing.T) {
 	testns.RunAsRoot(t, syscall.CLONE_NEWNS, func(t *testing.T) {
 		dir := t.TempDir()
 		image, medium := filepath.Join(dir, "image"), filepath.Join(dir, "medium")
-		if err := errors.Join(os.Mkdir(medium, 0o755), os.WriteFile(filepath.Join(dir, "BUILT"), nil, 0o644)); err != nil {
+		built := filepath.Join(dir, "BUILT")
+		if err := errors.Join(os.Mkdir(medium, 0o755), os.WriteFile(built, nil, 0o644)); err != nil {
 			t.Fatal(err)
 		}
-		mkfs := exec.Command("xorriso", "-as", "mkisofs", "-quiet", "-o", image, filepath.Join(dir, "BUILT"))
+		mkfs := exec.Command("xorriso", "-as", "mkisofs", "-quiet", "-o", image, built)
 		if out, err := mkfs.CombinedOutput(); err != nil {
 			t.Skipf("%v: %s", err, out)
 		}
