@@ -12,6 +12,7 @@
 #   SERVE=FLAGS         flags for mkiso serve: -interface NAME, -range FIRST-LAST (none)
 #   MKISO=FLAGS         more flags for mkiso, see go run ./cmd/mkiso -h     (none)
 #   VM=REGEXP           the booted tests to run                             (all)
+#   FLAGS=FLAGS         more flags for vm-full: -update writes the table in docs/hardware.md (none)
 #   MACHINES=COUNT      booted tests that run side by side                  (1)
 #   N=RUNS              boots per figure of the benchmark                   (5)
 
@@ -24,6 +25,7 @@ MKISO ?=
 SERVE ?=
 N     ?= 5
 VM    ?= .
+FLAGS ?=
 MACHINES ?= 1
 
 # Finds Go where PATH does not lead to one that is new enough.
@@ -70,7 +72,7 @@ vm: netboot
 # Before a release: what is too dear for every change.
 vm-full: netboot
 	@scripts/setup.sh full
-	ZERODISC_ISO='$(abspath $(ISO))' ZERODISC_NETBOOT='$(abspath $(NETBOOT))' ACCEL='$(ACCEL)' $(GO) test -tags 'vm full' -parallel '$(MACHINES)' -timeout 4h -count=1 -v -run '$(VM)' ./test/vm
+	ZERODISC_ISO='$(abspath $(ISO))' ZERODISC_NETBOOT='$(abspath $(NETBOOT))' ACCEL='$(ACCEL)' $(GO) test -tags 'vm full' -parallel '$(MACHINES)' -timeout 4h -count=1 -v -run '$(VM)' ./test/vm $(FLAGS)
 
 # In this order also under make -j: the unit tests are quick, the booted ones are not.
 test: setup

@@ -72,7 +72,12 @@ func (m *machine) findDevices(ctx context.Context) error {
 	}
 	m.devices = uevent.NewManager(uevent.Config{
 		Source: listener, Sys: sysfs.FS(sysDir), Log: m.log, Workers: 2 * runtime.NumCPU(),
-		Load:   func(ctx context.Context, alias string) error { return loader.Load(ctx, alias) },
+		Load: func(ctx context.Context, alias string) error {
+			if err := quiet(sysDir, alias); err != nil {
+				m.log.Warn("devices", "err", err)
+			}
+			return loader.Load(ctx, alias)
+		},
 		Final:  isFinal,
 		Handle: links.Handle, Remember: udev.Concerns,
 		Busy: udev.Queue(udev.RunDir, func(err error) { m.log.Warn("device queue", "err", err) }),

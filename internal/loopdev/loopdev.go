@@ -82,11 +82,30 @@ func MountImage(path, target string) error {
 // flags and data are mount(2)'s. The loop device goes away when target is unmounted. It refuses
 // writes by itself: whatever the driver of the file system is up to, file is not changed.
 func Mount(file *os.File, target, fstype string, flags uintptr, data string) error {
+	return mount(file, target, fstype, flags, data, false)
+}
+
+// MountBuffered is Mount by way of the kernel's page cache. file, a block device, is read in pages then, whatever the
+// file system asks for.
+func MountBuffered(file *os.File, target, fstype string, flags uintptr) error {
+	return mount(file, target, fstype, flags, "", true)
+}
+
+func mount(file *os.File, target, fstype string, flags uintptr, data string, buffered bool) error {
 	loop, err := Open(file, true)
 	if err != nil {
 		return err
 	}
 	defer loop.Close() // until the mount holds the device: the last close takes it down
+	if buffered {
+		err = unix.IoctlSetInt(int(loop.Fd()), unix.LOOP_SET_DIRECT_IO, 0)
+	}
+	if err == nil {
+		err = unix.IoctlSetInt(int(loop.Fd()), unix.LOOP_SET_BLOCK_SIZE, imageSector)
+	}
+	if err != nil {
+		return fmt.Errorf("set up %s: %w", loop.Name(), err)
+	}
 	if err := unix.Mount(loop.Name(), target, fstype, flags|unix.MS_RDONLY, data); err != nil {
 		return fmt.Errorf("mount %s as %s: %w", printable.Line(file.Name()), fstype, err)
 	}
@@ -152,6 +171,11 @@ func attachFree(control, file *os.File, info unix.LoopInfo64) (*os.File, error) 
 	return nil, fmt.Errorf("find a free loop device: %d were taken by others in between", attempts)
 }
 
+// imageSector is how large an image's sectors are, wherever it lies, bytes. Asked for direct I/O, the kernel would take
+// those of the disk below: from a disk with sectors of 4,096 an ISO 9660 could not be mounted, and the partitions in a
+// guest's image would be lost.
+const imageSector = 512
+
 // configure backs a loop device with file; info has LO_FLAGS_* and which part of it. Direct I/O saves dom0 a second
 // copy of the data in its page cache; the kernel falls back to buffered I/O where the file system
 // cannot do it (drivers/block/loop.c: loop_configure).
@@ -162,6 +186,9 @@ func configure(device string, file *os.File, info unix.LoopInfo64) (*os.File, er
 	}
 	config := unix.LoopConfig{Fd: uint32(file.Fd()), Info: info}
 	config.Info.Flags |= unix.LO_FLAGS_DIRECT_IO
+	if stat, err := file.Stat(); err == nil && stat.Mode().IsRegular() {
+		config.Size = imageSector
+	}
 	// One byte less than the field keeps it NUL-terminated for losetup.
 	copy(config.Info.File_name[:len(config.Info.File_name)-1], file.Name())
 	if err := unix.IoctlLoopConfigure(int(loop.Fd()), &config); err != nil {

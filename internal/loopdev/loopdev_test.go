@@ -51,6 +51,66 @@ func mounted(t *testing.T, target string) string {
 	return ""
 }
 
+// sectors returns how large a block device's sectors are.
+func sectors(t *testing.T, device string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("/sys/class/block", filepath.Base(device), "queue/logical_block_size"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// TestSectors has a disk with sectors of 4,096 bytes, a file system mounted from it, and an image in that.
+func TestSectors(t *testing.T) {
+	image := ext4Image(t)
+	tool := exec.Command("mkfs.ext4", "-q", "-F", "-b", "4096", image.Name())
+	if out, err := tool.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	testns.OwnMounts(t)
+	disk, err := Open(image, false)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer disk.Close()
+	if err := unix.IoctlSetInt(int(disk.Fd()), unix.LOOP_SET_BLOCK_SIZE, 4096); err != nil {
+		t.Fatal(err)
+	}
+	target := t.TempDir()
+	if err := unix.Mount(disk.Name(), target, "ext4", 0, ""); err != nil {
+		t.Skip(err)
+	}
+	inside := filepath.Join(target, "image")
+	if err := errors.Join(os.WriteFile(inside, nil, 0o600), os.Truncate(inside, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	loop, err := Attach(inside, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := sectors(t, loop); got != "512" {
+		t.Errorf("an image on that disk has sectors of %s bytes", got)
+	}
+	if err := errors.Join(Detach(loop), unix.Unmount(target, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for name, mount := range map[string]func() error{
+		"directly": func() error { return Mount(disk, target, "ext4", 0, "noload") },
+		"buffered": func() error { return MountBuffered(disk, target, "ext4", 0) },
+	} {
+		if err := mount(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := sectors(t, mounted(t, target)); got != "512" {
+			t.Errorf("%s: what is mounted has sectors of %s bytes", name, got)
+		}
+		if err := unix.Unmount(target, 0); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestMountTakesItsLoopDeviceAlong(t *testing.T) {
 	image := ext4Image(t)
 	testns.OwnMounts(t)

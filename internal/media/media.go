@@ -17,6 +17,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/disks"
+	"github.com/zerodisc/zerodisc/internal/loopdev"
 	"github.com/zerodisc/zerodisc/internal/readonly"
 )
 
@@ -70,10 +71,7 @@ func New(id, isoFile string, changed <-chan struct{}) *Finder {
 		Every: time.Second, Often: 30 * time.Second, Seldom: 10 * time.Second, Patience: 3 * time.Second,
 		SearchISOFiles: true, Quiet: 2 * time.Second, AtLast: 15 * time.Second,
 		HostDir: HostMount,
-		Mount: func(device, dir string) error {
-			return unix.Mount(device, dir, "iso9660", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, "")
-		},
-		MountHost: mountHost, MountISO: mountISO,
+		Mount:   mountDevice, MountHost: mountHost, MountISO: mountISO,
 		Unmount: func(dir string) error { return unix.Unmount(dir, 0) },
 	}
 }
@@ -103,6 +101,24 @@ func (f *Finder) Find(ctx context.Context, dir string) (Medium, error) {
 				f.ID, len(s.devices), s.reasons(), ctx.Err())
 		}
 	}
+}
+
+// mountDevice mounts the medium on a block device. The driver takes no device whose sectors are larger than the
+// medium's, 2,048 bytes (isofs_fill_super in fs/isofs/inode.c). UFS and some disks have 4,096. From a CD drive that
+// Linux takes to have sectors of 512, since it does not say that it is ready (QEMU's megasas), the driver reads too
+// little at a time. A loop device has sectors of 512, and gets them out of the page cache.
+func mountDevice(device, dir string) error {
+	const flags = unix.MS_NOSUID | unix.MS_NODEV
+	err := unix.Mount(device, dir, "iso9660", unix.MS_RDONLY|flags, "")
+	if !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	file, err := os.Open(device)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return loopdev.MountBuffered(file, dir, "iso9660", flags)
 }
 
 // volumeID reads the volume identifier of the ISO 9660 file system on device.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/loopdev"
 	"github.com/zerodisc/zerodisc/internal/testns"
 )
 
@@ -139,4 +140,44 @@ func sum(t *testing.T, name string) [sha256.Size]byte {
 		t.Fatal(err)
 	}
 	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// TestLargeSectors mounts a medium on a disk whose sectors are larger than the medium's.
+func TestLargeSectors(t *testing.T) {
+	testns.RunAsRoot(t, syscall.CLONE_NEWNS, func(t *testing.T) {
+		dir := t.TempDir()
+		image, medium := filepath.Join(dir, "image"), filepath.Join(dir, "medium")
+		built := filepath.Join(dir, "BUILT")
+		if err := errors.Join(os.Mkdir(medium, 0o755), os.WriteFile(built, nil, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		mkfs := exec.Command("xorriso", "-as", "mkisofs", "-quiet", "-o", image, built)
+		if out, err := mkfs.CombinedOutput(); err != nil {
+			t.Skipf("%v: %s", err, out)
+		}
+		file, err := os.Open(image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		disk, err := loopdev.Open(file, true)
+		if err != nil {
+			t.Skip(err)
+		}
+		defer disk.Close()
+		if err := unix.IoctlSetInt(int(disk.Fd()), unix.LOOP_SET_BLOCK_SIZE, 4096); err != nil {
+			t.Fatal(err)
+		}
+		if err := mountDevice(disk.Name(), medium); errors.Is(err, unix.ENODEV) {
+			t.Skip("this kernel has no ISO 9660")
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if found, err := filepath.Glob(filepath.Join(medium, "*")); err != nil || len(found) != 1 {
+			t.Errorf("it has %q, %v", found, err)
+		}
+		if err := unix.Unmount(medium, 0); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -97,13 +97,16 @@ func indexOf(links []netlink.Link, name string) int {
 	return -1
 }
 
+// settingUp and a NIC's name are what raise reports on.
+const settingUp = "set up "
+
 // raise sets a NIC up. One that is to carry the bridge gets no addresses of its own.
 func (m *Manager) raise(link netlink.Link) {
 	setUp := raisePort
 	if m.options.Interface != "" {
 		setUp = raise
 	}
-	m.reportOnce("set up "+link.Attrs().Name, setUp(link))
+	m.reportOnce(settingUp+link.Attrs().Name, setUp(link))
 }
 
 // noteNICs notes whether NICs came or went.
@@ -276,11 +279,18 @@ func (m *Manager) whyNoNIC(nics []NIC) error {
 	if len(nics) == 0 {
 		return errNoNIC
 	}
-	names := make([]string, len(nics))
-	for i, nic := range nics {
-		names[i] = nic.Name
+	var reasons, silent []string
+	for _, nic := range nics {
+		if problem := m.said[settingUp+nic.Name]; problem != "" {
+			reasons = append(reasons, problem+", dmesg may say why")
+		} else {
+			silent = append(silent, nic.Name)
+		}
 	}
-	return fmt.Errorf("%s: %w", strings.Join(names, ", "), errNoCarrier)
+	if len(silent) > 0 {
+		reasons = append(reasons, fmt.Sprintf("%s: %v", strings.Join(silent, ", "), errNoCarrier))
+	}
+	return errors.New(strings.Join(reasons, "; "))
 }
 
 // settled is when NICs have had time to appear, and the latest of them to get a carrier.

@@ -147,3 +147,27 @@ func TestNaturalOrder(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+func TestWhyNoNIC(t *testing.T) {
+	nics := []NIC{{Name: "eth0"}, {Name: "eth1"}, {Name: "eth2"}}
+	for name, test := range map[string]struct {
+		options Options
+		nics    []NIC
+		want    string
+	}{
+		"none":     {Options{}, nil, errNoNIC.Error()},
+		"named":    {Options{Interface: "eth7"}, nics, "eth7 has not appeared yet"},
+		"no cable": {Options{}, nics[1:], "eth1, eth2: no carrier; check the cable"},
+		"no firmware": {Options{}, nics, "set eth0 up: no such file or directory, dmesg may say why; " +
+			"eth1, eth2: no carrier; check the cable"},
+		"no firmware for the only one": {Options{}, nics[:1],
+			"set eth0 up: no such file or directory, dmesg may say why"},
+	} {
+		m := &Manager{options: test.options, said: map[string]string{
+			settingUp + "eth0": "set eth0 up: no such file or directory",
+		}}
+		if got := m.whyNoNIC(test.nics).Error(); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}

@@ -50,6 +50,7 @@ const tapPrefix = "tap "
 // NIC is a network card. The zero value is an e1000 on the user network.
 type NIC struct {
 	Model string
+	On    []string // devices that it is plugged into, as QEMU's -device takes them: "qemu-xhci"
 	Net   Net
 }
 
@@ -62,24 +63,32 @@ type Forward struct {
 
 // Disk is a disk besides the medium.
 type Disk struct {
-	File       string
-	Device     string // QEMU's model: "scsi-hd"; the default is "virtio-blk-pci"
-	Controller string // that the device is on: "lsi53c895a"; "" for a device that is one itself
-	WriteLog   string // file, there and empty, that gets a log of all writes (package writelog); "" for none
+	File     string
+	Device   string   // as QEMU's -device takes it: "scsi-hd"; the default is "virtio-blk-pci"
+	On       []string // devices that it is plugged into, in the same form: "qemu-xhci", "usb-bot"
+	WriteLog string   // file, there and empty, that gets a log of all writes (package writelog); "" for none
+}
+
+// Multiboot is a kernel with its modules, which QEMU loads itself: the firmware reads no medium then (Multiboot
+// Specification, version 0.6.96). Each is a file, after a space its command line, and not compressed.
+type Multiboot struct {
+	Kernel, Cmdline string
+	Modules         []string
 }
 
 // Machine is a PC. The zero value of a field is what its comment calls the default.
 type Machine struct {
-	ISO       string   // image to boot from, required; for PXE the directory that is served
-	BootFile  string   // for PXE on the user network: what its DHCP server names
-	Firmware  Firmware // BIOS
-	Medium    Medium   // CD
-	Board     string   // "pc"; "q35" is the other one
-	MemoryMiB int      // 1024
-	CPUs      int      // 2
-	CPU       CPU      // what works well with Accel: PVOnly under TCG, PVH under KVM
-	Accel     Accel    // TCG
-	Emulator  Emulator // Debian's
+	ISO       string    // image to boot from, required; for PXE the directory that is served
+	BootFile  string    // for PXE on the user network: what its DHCP server names
+	Firmware  Firmware  // BIOS
+	Medium    Medium    // CD
+	Multiboot Multiboot // in place of Medium, if it has a kernel
+	Board     string    // "pc"; "q35" is the other one
+	MemoryMiB int       // 1024
+	CPUs      int       // 2
+	CPU       CPU       // what works well with Accel: PVOnly under TCG, PVH under KVM
+	Accel     Accel     // TCG
+	Emulator  Emulator  // Debian's
 	Disks     []Disk
 	NICs      []NIC // nil: one, its zero value; empty: none
 	Forwards  []Forward
@@ -186,10 +195,12 @@ func (m Machine) firmware(f files) ([]string, error) {
 func (m Machine) fromNetwork() bool { return m.Medium == PXE || m.Medium == HTTP }
 
 func (m Machine) medium(f files) ([]string, error) {
-	switch m.Medium {
-	case PXE:
+	switch {
+	case m.Multiboot.Kernel != "":
+		return m.Multiboot.args(), nil
+	case m.Medium == PXE:
 		return nil, nil
-	case HTTP: // OVMF would ask by PXE first
+	case m.Medium == HTTP: // OVMF would ask by PXE first
 		return []string{
 			"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n",
 			"-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n",
@@ -206,6 +217,14 @@ func (m Machine) medium(f files) ([]string, error) {
 	return append([]string{"-drive", drive}, devices...), nil
 }
 
+func (b Multiboot) args() []string {
+	var modules []string
+	for _, module := range b.Modules {
+		modules = append(modules, escape(module))
+	}
+	return []string{"-kernel", b.Kernel, "-append", b.Cmdline, "-initrd", strings.Join(modules, ",")}
+}
+
 // media are the devices that carry the drive "medium", which the firmware starts from first.
 var media = map[Medium][]string{
 	CD:   {"-device", "ahci,id=ahci", "-device", "ide-cd,bus=ahci.0,drive=medium,bootindex=1"},
@@ -218,19 +237,27 @@ var media = map[Medium][]string{
 // disks returns the disks besides the medium: the drives disk0, disk1 and so on.
 func (m Machine) disks(files) (args []string, err error) {
 	for i, d := range m.Disks {
-		device := fmt.Sprintf("%s,drive=disk%d", orDefault(d.Device, "virtio-blk-pci"), i)
-		if d.Controller != "" {
-			args = append(args, "-device", fmt.Sprintf("%s,id=controller%d", d.Controller, i))
-			device += fmt.Sprintf(",bus=controller%d.0", i)
-		}
+		device := orDefault(d.Device, "virtio-blk-pci")
 		drive := fmt.Sprintf("if=none,id=disk%d,format=raw,file=%s", i, escape(d.File))
 		if d.WriteLog != "" {
 			drive = fmt.Sprintf("if=none,id=disk%d,driver=blklogwrites,file.driver=file,file.filename=%s,"+
 				"log.driver=file,log.filename=%s", i, escape(d.File), escape(d.WriteLog))
 		}
-		args = append(args, "-drive", drive, "-device", device)
+		if model, _, _ := strings.Cut(device, ","); strings.HasSuffix(model, "-cd") {
+			drive += ",media=cdrom,readonly=on"
+		}
+		args = append(args, "-drive", drive)
+		args = append(args, plugged(d.On, fmt.Sprintf("%s,drive=disk%d", device, i))...)
 	}
 	return args, nil
+}
+
+// plugged returns the arguments that make a device, after those that it is plugged into.
+func plugged(on []string, device string) (args []string) {
+	for _, name := range append(on[:len(on):len(on)], device) {
+		args = append(args, "-device", name)
+	}
+	return args
 }
 
 func (m Machine) network(f files) ([]string, error) {
@@ -254,9 +281,12 @@ func (m Machine) network(f files) ([]string, error) {
 				boot += ",romfile="
 			}
 		}
-		args = append(args, "-netdev", backend,
-			"-device", fmt.Sprintf("%s,netdev=net%d,mac=52:54:00:12:34:%02x%s",
-				orDefault(nic.Model, "e1000"), i, 0x56+i, boot))
+		if strings.HasPrefix(nic.Model, "usb-") {
+			boot = ""
+		}
+		args = append(args, "-netdev", backend)
+		args = append(args, plugged(nic.On, fmt.Sprintf("%s,netdev=net%d,mac=52:54:00:12:34:%02x%s",
+			orDefault(nic.Model, "e1000"), i, 0x56+i, boot))...)
 	}
 	return args, nil
 }

@@ -67,6 +67,16 @@ func TestArgs(t *testing.T) {
 				" -fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=n" +
 				" -netdev tap,id=net0,ifname=tap0,script=no,downscript=no" +
 				" -device virtio-net-pci,netdev=net0,mac=52:54:00:12:34:56,bootindex=1,romfile=" + serial},
+		{"controllers", Machine{
+			Disks: []Disk{{File: "a,b", Device: "scsi-cd,wwn=1", On: []string{"qemu-xhci", "usb-bot"}}, {File: "c"}},
+			NICs:  []NIC{{Model: "usb-net", On: []string{"usb-ehci"}}},
+		}, defaults + pv + cd +
+			" -drive if=none,id=disk0,format=raw,file=a,,b,media=cdrom,readonly=on" +
+			" -device qemu-xhci -device usb-bot -device scsi-cd,wwn=1,drive=disk0" +
+			" -drive if=none,id=disk1,format=raw,file=c -device virtio-blk-pci,drive=disk1" +
+			" -netdev user,id=net0 -device usb-ehci -device usb-net,netdev=net0,mac=52:54:00:12:34:56" + serial},
+		{"Multiboot", Machine{Multiboot: Multiboot{"xen", "dom0_mem=1,max:2", []string{"vmlinuz a=b,c", "initrd"}}},
+			defaults + pv + " -kernel xen -append dom0_mem=1,max:2 -initrd vmlinuz a=b,,c,initrd" + nic + serial},
 		{"KVM", Machine{Accel: KVM, Board: "q35", MemoryMiB: 512, CPUs: 1},
 			"-nodefaults -no-user-config -machine q35 -m 512 -smp 1 -vga std -accel kvm -cpu host" + cd + nic + serial},
 	}
