@@ -94,7 +94,7 @@ func (p *Process) awaitShell(ctx context.Context) error {
 			return err
 		}
 		try, cancel := context.WithTimeout(ctx, answerLimit)
-		_, err := p.Console.WaitLine(try, mark, s.printed)
+		err := p.waitNudging(try, mark, s.printed)
 		cancel()
 		if err != nil && (!errors.Is(err, console.ErrDeadline) || ctx.Err() != nil) {
 			return fmt.Errorf("no shell answers on the serial console: %w", err)
