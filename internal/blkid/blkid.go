@@ -32,6 +32,8 @@ type Content struct {
 	Label   string // need not be valid UTF-8
 	UUID    string // as blkid spells it for the type: "1A2B-3C4D" for vfat, a date for iso9660
 	SubUUID string // of the one device, where a file system or array has many
+	Bytes   int64  // that a file system takes of the device by its own account; 0 where that is not known
+	Lacks   int64  // how many of them the device has not
 
 	// Others are the types of which there are signatures, too. Then it is not certain what the device holds: blkid
 	// and udev say nothing. Type is the likeliest.
@@ -110,8 +112,12 @@ func (d *disk) identify() Content {
 	if !found {
 		content = d.fileSystem()
 	}
+	content.Lacks = max(content.Bytes-d.size, 0)
 	if content.Usage != RAID { // the table of an array's disk is seen through its members
 		content.Table = table
+	}
+	if content.Type != "" && table.Type == "dos" { // it may be no table, but a boot loader
+		content.Table.Faults = nil
 	}
 	return content
 }

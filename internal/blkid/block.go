@@ -3,6 +3,8 @@ package blkid
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"math"
+	"math/bits"
 	"strings"
 	"unicode/utf16"
 )
@@ -46,6 +48,15 @@ func (b block) utf16(order binary.ByteOrder, at, n int) string {
 		units = append(units, unit)
 	}
 	return trimRight(string(utf16.Decode(units)))
+}
+
+// product is the size of so many units, as far as there are numbers for it.
+func product(units, unit uint64) int64 {
+	high, low := bits.Mul64(units, unit)
+	if high > 0 || low > math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return int64(low)
 }
 
 // uuid is a UUID of 16 bytes in the order in which it is written, "" for all zeros.

@@ -34,7 +34,10 @@ func findISO(d *disk) (Content, bool) {
 	if primary == nil || !d.isoRoot(primary) {
 		return Content{}, false
 	}
-	content := Content{Label: primary.text(40, 32), UUID: isoDate(primary[830:847])}
+	content := Content{
+		Label: primary.text(40, 32), UUID: isoDate(primary[830:847]),
+		Bytes: product(uint64(primary.u32(80)), uint64(primary.u16(128))),
+	}
 	if content.UUID == "" {
 		content.UUID = isoDate(primary[813:830])
 	}

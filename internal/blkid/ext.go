@@ -13,7 +13,10 @@ const (
 	extRecover      = 0x0004
 	extJournalOnly  = 0x0008
 	extMetaGroups   = 0x0010
+	ext64Bit        = 0x0080
 	extReadByOthers = 0x0001 | 0x0002 | 0x0004 // compatible for reading, known before ext4
+
+	extMaxScale = 6 // 1 KiB << 6 is the largest block
 )
 
 // findExt tells ext2, ext3 and ext4 apart as their drivers would: by the least that knows all features.
@@ -26,6 +29,13 @@ func findExt(d *disk) (Content, bool) {
 	content := Content{
 		Version: fmt.Sprintf("%d.%d", sb.u32(0x4c), sb.u16(0x3e)),
 		UUID:    sb.uuid(0x68), Label: sb.text(0x78, 16),
+	}
+	if scale := sb.u32(0x18); scale <= extMaxScale {
+		blocks := uint64(sb.u32(4))
+		if incompatible&ext64Bit != 0 {
+			blocks |= uint64(sb.u32(0x150)) << 32
+		}
+		content.Bytes = product(blocks, 1024<<scale)
 	}
 	old := readable&^extReadByOthers == 0
 	journal := compatible&extHasJournal != 0
@@ -47,5 +57,5 @@ func extValid(sb block) bool {
 	if sb.u32(0x64)&extChecksums != 0 {
 		return ^crc32c(sb[:sumAt]) == sb.u32(sumAt)
 	}
-	return sb.u32(0x18) <= 6 && sb.u32(0x4c) <= 1 // 1 KiB << 6 is the largest block
+	return sb.u32(0x18) <= extMaxScale && sb.u32(0x4c) <= 1
 }

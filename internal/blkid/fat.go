@@ -26,6 +26,7 @@ type fat struct {
 	table32              uint64 // bytes of one FAT, of FAT32 alone
 	directory, dataStart uint64 // bytes: of FAT12's and FAT16's root directory, where clusters begin
 	clusters             uint64
+	size                 uint64 // bytes, all in all
 }
 
 // findFAT recognises FAT12, FAT16 and FAT32. The label is that of the root directory; the one in the boot sector is
@@ -35,7 +36,7 @@ func findFAT(d *disk) (Content, bool) {
 	if !ok {
 		return Content{}, false
 	}
-	content := Content{Version: f.version()}
+	content := Content{Version: f.version(), Bytes: int64(f.size)}
 	serial := block(nil)
 	if f.table32 > 0 {
 		if !f.validInfo(d) {
@@ -95,7 +96,7 @@ func (d *disk) fat() (fat, bool) {
 	perTable, perTable32 := uint64(b.u16(22)), uint64(b.u32(36))
 	f := fat{
 		boot: b, sector: sector, cluster: sector * sectorsPerCluster, reserved: reserved * sector,
-		directory: uint64(b.u16(17)) * 32,
+		directory: uint64(b.u16(17)) * 32, size: sectors * sector,
 	}
 	most := uint64(fat16Clusters)
 	if perTable == 0 {
@@ -203,6 +204,7 @@ func findExFAT(d *disk) (Content, bool) {
 	label := d.exFATLabel(fatAt*sector, heapAt*sector, sector<<clusterShift, root)
 	return Content{
 		Version: fmt.Sprintf("%d.%d", b[105], b[104]), UUID: fatSerial(b[100:104]), Label: label,
+		Bytes: product(b.u64(72), sector),
 	}, true
 }
 

@@ -27,7 +27,7 @@ func findXFS(d *disk) (Content, bool) {
 			return Content{}, false
 		}
 	}
-	return Content{UUID: sb.uuid(32), Label: sb.text(108, 12)}, true
+	return Content{UUID: sb.uuid(32), Label: sb.text(108, 12), Bytes: product(sb.be64(8), uint64(blockSize))}, true
 }
 
 // findBtrfs checks the first superblock of Btrfs and its CRC-32C (Linux, include/uapi/linux/btrfs_tree.h). Sums
@@ -41,7 +41,9 @@ func findBtrfs(d *disk) (Content, bool) {
 	if sb.u16(0xc4) == ownSum && crc32c(sb[sumSize:]) != sb.u32(0) {
 		return Content{}, false
 	}
-	return Content{UUID: sb.uuid(0x20), SubUUID: sb.uuid(0x10b), Label: sb.text(0x12b, 256)}, true
+	return Content{
+		UUID: sb.uuid(0x20), SubUUID: sb.uuid(0x10b), Label: sb.text(0x12b, 256), Bytes: product(sb.u64(0xd1), 1),
+	}, true
 }
 
 // findF2FS checks the first superblock of F2FS and its sum (Linux, include/linux/f2fs_fs.h).
@@ -60,6 +62,7 @@ func findF2FS(d *disk) (Content, bool) {
 	return Content{
 		Version: fmt.Sprintf("%d.%d", sb.u16(4), sb.u16(6)),
 		UUID:    sb.uuid(0x6c), Label: sb.utf16(binary.LittleEndian, 0x7c, 1024),
+		Bytes: product(sb.u64(0x24), 4096),
 	}, true
 }
 
@@ -69,7 +72,7 @@ func findSquashFS(d *disk) (Content, bool) {
 	if !sb.has(0, "hsqs") || sb.u16(28) < 4 {
 		return Content{}, false
 	}
-	return Content{Version: fmt.Sprintf("%d.%d", sb.u16(28), sb.u16(30))}, true
+	return Content{Version: fmt.Sprintf("%d.%d", sb.u16(28), sb.u16(30)), Bytes: product(sb.u64(40), 1)}, true
 }
 
 // findEROFS checks the superblock of EROFS and, where there is one, its sum over the rest of the first block (Linux,
@@ -90,7 +93,7 @@ func findEROFS(d *disk) (Content, bool) {
 			return Content{}, false
 		}
 	}
-	return Content{UUID: sb.uuid(48), Label: sb.text(64, 16)}, true
+	return Content{UUID: sb.uuid(48), Label: sb.text(64, 16), Bytes: product(uint64(sb.u32(36)), 1<<bits)}, true
 }
 
 // swapSignatures stand at the end of the first page, whatever the size of pages is on the machine that wrote them

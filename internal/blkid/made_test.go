@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -237,6 +239,97 @@ func TestPartitions(t *testing.T) {
 	}
 }
 
+// TestSizes holds what file systems say of their size to that of the images that they were made in.
+func TestSizes(t *testing.T) {
+	names, _ := filepath.Glob("testdata/*.txt")
+	known := 0
+	for _, name := range names {
+		image, want := readFixture(t, name)
+		content, err := Identify(Device{ReaderAt: image, Size: image.size})
+		if content.Bytes == 0 && (want["ID_FS_USAGE"] != string(FileSystem) || want["ID_FS_TYPE"] == "udf") {
+			continue
+		}
+		known++
+		if err != nil || content.Bytes > image.size || content.Bytes < image.size*3/4-512<<10 {
+			t.Errorf("%s: %d bytes of %d, %v", name, content.Bytes, image.size, err)
+		}
+	}
+	if known < 20 {
+		t.Errorf("the size of only %d file systems is known", known)
+	}
+	image, _ := readFixture(t, "testdata/vfat-32.txt")
+	image.size /= 2
+	cut, err := Identify(Device{ReaderAt: image, Size: image.size})
+	if err != nil || cut.Lacks != image.size {
+		t.Errorf("of a half %d bytes are missing, %v", cut.Lacks, err)
+	}
+	if got := product(1<<63, 4); got != math.MaxInt64 {
+		t.Errorf("what is too large is %d bytes", got)
+	}
+}
+
+// gptImage makes a disk with a table of these entries, first and last sector of each.
+func gptImage(entries ...[2]uint64) []byte {
+	const sectors, array = 4096, 128 * 512
+	image := put(make([]byte, sectors*512), map[int]any{450: byte(0xee), 454: uint32(1), 458: uint32(sectors - 1),
+		510: "\x55\xaa"})
+	list := make([]byte, array)
+	for i, e := range entries {
+		put(list, map[int]any{128 * i: "a kind", 128*i + 32: e[0], 128*i + 40: e[1]})
+	}
+	for _, at := range []int{1, sectors - 1} {
+		first := 2
+		if at > 1 {
+			first = sectors - 1 - array/512
+		}
+		copy(image[first*512:], list)
+		header := put(image[at*512:at*512+512], map[int]any{
+			0: "EFI PART", 12: uint32(92), 24: uint64(at), 40: uint64(130), 48: uint64(sectors - 130),
+			72: uint64(first), 80: uint32(array / 128), 84: uint32(128), 88: crc32.ChecksumIEEE(list),
+		})
+		put(header, map[int]any{16: crc32.ChecksumIEEE(header[:92])})
+	}
+	return image
+}
+
+// TestTableFaults has tables that are damaged or made to harm.
+func TestTableFaults(t *testing.T) {
+	const broken = "it is damaged, or the disk is cut short"
+	good := [2]uint64{200, 299}
+	many := make([][2]uint64, 400)
+	for i := range many {
+		many[i] = [2]uint64{uint64(130 + 2*i), uint64(131 + 2*i)}
+	}
+	damage := func(image []byte, at int) []byte { return put(image, map[int]any{at: "damaged"}) }
+	for _, test := range []struct {
+		name  string
+		image []byte
+		want  []string
+	}{
+		{"good", gptImage(good, [2]uint64{300, 400}), nil},
+		{"overlap", gptImage([2]uint64{299, 400}, good), []string{"partitions 1 and 2 overlap"}},
+		{"beyond", gptImage(good, [2]uint64{300, 1 << 40}), []string{"partition 2 is not within the disk"}},
+		{"absurd", gptImage([2]uint64{1 << 63, 1<<64 - 1}, [2]uint64{0, 1<<64 - 1}), []string{
+			"partition 1 is not within the disk", "partition 2 is not within the disk"}},
+		{"backwards", gptImage([2]uint64{300, 200}), []string{"partition 1 ends before it begins"}},
+		{"many", gptImage(many...), []string{"Linux takes the first 255 partitions of it"}},
+		{"first copy", damage(gptImage(good), 512), []string{
+			"the first copy of it is damaged, and Linux does not use the one at the disk's end"}},
+		{"both copies", damage(damage(gptImage(good), 1024), 4000*512), []string{broken}},
+		{"cut short", gptImage(good)[:mib], []string{broken}},
+		{"beyond in an MBR", partitioned(make([]byte, mib), 1024, 4096), []string{
+			"partition 1 is not within the disk"}},
+		{"a boot loader", append(partitioned(whole(t, "ext4")[:mib], 1024, 1<<20), make([]byte, 15*mib)...), nil},
+	} {
+		if got := identifyBytes(t, test.image).Table.Faults; !slices.Equal(got, test.want) {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+	if got := identifyBytes(t, gptImage(make([][2]uint64, 512)...)).Table.Faults; len(got) != maxFaults+1 {
+		t.Errorf("512 faults are told as %q", got)
+	}
+}
+
 // TestSectorsOf4KiB: tables count the disk's own sectors.
 func TestSectorsOf4KiB(t *testing.T) {
 	image := partitioned(make([]byte, 16*mib), 256, 512)
@@ -259,8 +352,9 @@ func TestExtendedPartitionsThatDoNotEnd(t *testing.T) {
 	})
 	link(image, 10, 20)
 	link(image, 20, 10)
-	if n := len(identifyBytes(t, image).Table.Partitions); n != 3 {
-		t.Errorf("a loop: %d partitions, want 3", n)
+	table := identifyBytes(t, image).Table
+	if len(table.Partitions) != 3 || len(table.Faults) != 1 || !strings.Contains(table.Faults[0], "leads back") {
+		t.Errorf("a loop: %+v", table)
 	}
 	for at := 10; at < 7900; at += 10 {
 		link(image, at, at+10)
@@ -409,6 +503,9 @@ func check(t *testing.T, c Content) {
 	}
 	if strings.Contains(text, "\x00") || (c.Type == "") != (c.Usage == "") {
 		t.Errorf("%#v", c)
+	}
+	if len(c.Table.Faults) > maxFaults+1 || c.Bytes < 0 {
+		t.Errorf("%d faults, %d bytes", len(c.Table.Faults), c.Bytes)
 	}
 	if len(c.Label) > 4096 || len(c.UUID) > 64 || len(c.Table.Partitions) > gptMaxBytes/128 {
 		t.Errorf("a label of %d bytes, a UUID of %d, %d partitions", len(c.Label), len(c.UUID), len(c.Table.Partitions))

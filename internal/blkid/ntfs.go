@@ -27,7 +27,7 @@ func findNTFS(d *disk) (Content, bool) {
 	if !volume.has(0, "FILE") {
 		return Content{}, false
 	}
-	content := Content{Label: ntfsLabel(volume)}
+	content := Content{Label: ntfsLabel(volume), Bytes: product(b.u64(0x28), uint64(b.u16(0x0b)))}
 	if serial := b.u64(0x48); serial != 0 {
 		content.UUID = fmt.Sprintf("%016X", serial)
 	}

@@ -1,6 +1,7 @@
 package blkid
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -12,6 +13,9 @@ type Table struct {
 	Type       string // "gpt" or "dos"
 	UUID       string // a UUID, or the disk signature, eight hexadecimal digits; may be empty
 	Partitions []Partition
+	// Faults are what is wrong with it, for a person to read. There may be some where there is no table: it cannot be
+	// used.
+	Faults []string
 }
 
 // Partition is an entry of a table.
@@ -29,8 +33,21 @@ const (
 	mbrEntrySize = 16
 	mbrGPT       = 0xee
 	mbrMaxLinks  = 256     // partitions that Linux takes of one disk
-	gptMaxBytes  = 1 << 20 // 8,192 entries of which Linux takes 256
+	gptMaxBytes  = 1 << 20 // 8,192 entries
+	gptMaxParts  = 255     // entries that Linux looks at (block/genhd.h: DISK_MAX_PARTS)
+	maxFaults    = 4       // that are named
 )
+
+// fault notes what is wrong. A table may be wrong in a thousand places.
+func (t *Table) fault(format string, args ...any) {
+	switch len(t.Faults) {
+	case maxFaults:
+		t.Faults = append(t.Faults, "and more")
+	case maxFaults + 1:
+	default:
+		t.Faults = append(t.Faults, fmt.Sprintf(format, args...))
+	}
+}
 
 // table reads the disk's partition table.
 func (d *disk) table() Table {
@@ -55,7 +72,8 @@ func isProtective(mbr block) bool {
 }
 
 // gpt reads the GUID partition table (UEFI specification, 5.3), or else the backup at the end. A disk of another sector
-// size than the one that the table was written for has it elsewhere; images of disks have no size of their own.
+// size than the one that the table was written for has it elsewhere; images of disks have no size of their own. Linux
+// looks for the backup only where the first one is good (block/partitions/efi.c).
 func (d *disk) gpt() Table {
 	for _, sector := range []int64{d.sector, 512, 4096} {
 		if d.size/sector < 2 {
@@ -64,11 +82,14 @@ func (d *disk) gpt() Table {
 		last := uint64(d.size/sector) - 1
 		for _, lba := range []uint64{1, last} {
 			if table, ok := d.gptAt(uint64(sector), lba, last); ok {
+				if lba != 1 {
+					table.fault("the first copy of it is damaged, and Linux does not use the one at the disk's end")
+				}
 				return table
 			}
 		}
 	}
-	return Table{}
+	return Table{Faults: []string{"it is damaged, or the disk is cut short"}}
 }
 
 func (d *disk) gptAt(sector, lba, last uint64) (Table, bool) {
@@ -95,8 +116,17 @@ func (d *disk) gptAt(sector, lba, last uint64) (Table, bool) {
 	for n := range int(count) {
 		entry := array[n*entrySize : (n+1)*entrySize]
 		start, end := entry.u64(32), entry.u64(40)
-		if entry.zero(0, 16) || start < first || end > usable || end < start {
+		switch {
+		case entry.zero(0, 16):
 			continue
+		case end < start:
+			table.fault("partition %d ends before it begins", n+1)
+			continue
+		case start < first || end > usable:
+			table.fault("partition %d is not within the disk", n+1)
+			continue
+		case n == gptMaxParts:
+			table.fault("Linux takes the first %d partitions of it", gptMaxParts)
 		}
 		table.Partitions = append(table.Partitions, Partition{
 			Number: n + 1, Start: int64(start * sector / 512), Sectors: int64((end - start + 1) * sector / 512),
@@ -104,7 +134,20 @@ func (d *disk) gptAt(sector, lba, last uint64) (Table, bool) {
 			Name: entry.utf16(binary.LittleEndian, 56, 72),
 		})
 	}
+	table.overlaps()
 	return table, true
+}
+
+// overlaps notes partitions that have sectors in common.
+func (t *Table) overlaps() {
+	byStart := slices.Clone(t.Partitions)
+	slices.SortFunc(byStart, func(a, b Partition) int { return cmp.Compare(a.Start, b.Start) })
+	for i := 1; i < len(byStart); i++ {
+		before, p := byStart[i-1], byStart[i]
+		if p.Start < before.Start+before.Sectors {
+			t.fault("partitions %d and %d overlap", min(before.Number, p.Number), max(before.Number, p.Number))
+		}
+	}
 }
 
 // gptSum is a header's sum, for which the sum in it counts as zero.
@@ -147,6 +190,9 @@ func (d *disk) dos(mbr block) Table {
 	}
 	for n, e := range entries {
 		if e.sectors > 0 {
+			if (e.start+e.sectors)*d.sector > d.size {
+				t.fault("partition %d is not within the disk", n+1)
+			}
 			t.add(n+1, e, e.start)
 		}
 	}
@@ -189,14 +235,19 @@ func (t *dosTable) add(number int, e dosEntry, start int64) {
 }
 
 // logical follows the boot records in an extended partition. Each has a logical partition, which begins behind it, and
-// a link to the next record, which counts from the extended partition's start (Linux, block/partitions/msdos.c).
+// a link to the next record, which counts from the extended partition's start (Linux, block/partitions/msdos.c). It may
+// lie before this one, but where it was already the chain would go on for ever; Linux makes the same partitions again
+// and again then, until it has no numbers left.
 func (t *dosTable) logical(extended dosEntry) {
 	at, size := extended.start, extended.sectors
+	been := map[int64]bool{}
 	for range mbrMaxLinks {
 		record := t.disk.at(uint64(at*t.disk.sector), 512)
 		if !record.has(510, "\x55\xaa") {
+			t.fault("the chain of logical partitions is broken")
 			return
 		}
+		been[at] = true
 		entries := dosEntries(record)
 		for n, e := range entries {
 			start := at + e.start
@@ -207,12 +258,17 @@ func (t *dosTable) logical(extended dosEntry) {
 			t.add(t.next, e, start)
 			t.next++
 		}
-		link := slices.IndexFunc(entries[:], dosEntry.isLink)
+		link := slices.IndexFunc(entries[:], func(e dosEntry) bool { return e.sectors > 0 && e.extended() })
 		if link < 0 {
 			return
 		}
 		next := extended.start + entries[link].start
-		if next <= at || next >= extended.start+extended.sectors { // backwards it could go on for ever
+		switch {
+		case been[next]:
+			t.fault("the chain of logical partitions leads back to where it was")
+			return
+		case next < extended.start || next >= extended.start+extended.sectors:
+			t.fault("the chain of logical partitions leads out of the extended partition")
 			return
 		}
 		at, size = next, entries[link].sectors
