@@ -23,6 +23,8 @@ type Guest struct {
 	// Trusted says that whoever wrote the configuration may do in dom0 what root may: it is from the boot medium, say.
 	// Other guests are held to settings, and to files, that cannot leave the guest. It is the caller's to set.
 	Trusted bool
+	// Root is where the file system is mounted that the guest is on, "" where its links may lead anywhere.
+	Root string
 }
 
 // Trust marks all guests of a store as trusted, see Guest.Trusted, and returns them.
@@ -38,20 +40,29 @@ const maxNameBytes = 200
 
 // Load reads the guest in the directory dir, which has to hold exactly one *.cfg. An error is
 // an *Error.
-func Load(dir string) (*Guest, error) {
+func Load(dir string) (*Guest, error) { return LoadFrom("", dir) }
+
+// LoadFrom is Load for a guest on a file system that is mounted at root: no link in the guest's directory leads out of
+// it.
+func LoadFrom(root, dir string) (*Guest, error) {
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, asError(err, filepath.Base(dir), dir)
 	}
-	guest, err := load(absolute)
+	guest, err := load(root, absolute)
 	if err != nil {
 		return nil, asError(err, filepath.Base(absolute), absolute)
 	}
 	return guest, nil
 }
 
-func load(dir string) (*Guest, error) {
+func load(root, dir string) (*Guest, error) {
 	file, err := findConfig(dir)
+	if err == nil && root != "" {
+		if err = Within(root, file); err != nil {
+			err = newError(file, Pos{}, err.Error(), "put the file itself there", err)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +79,7 @@ func load(dir string) (*Guest, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Guest{Name: name, Dir: dir, File: file, Config: config}, nil
+	return &Guest{Name: name, Dir: dir, File: file, Config: config, Root: root}, nil
 }
 
 // findConfig returns the one configuration in dir.

@@ -262,6 +262,9 @@ func (r *resolver) absolute(what string, pos Pos, path string) (string, error) {
 	if err := r.trustPath(what, pos, path); err != nil {
 		return "", err
 	}
+	if err := r.within(what, pos, path); err != nil {
+		return "", err
+	}
 	r.domain.Files = append(r.domain.Files, path)
 	return path, r.mustBeThere(what, pos, path)
 }
@@ -289,6 +292,8 @@ func (r *resolver) mustBeThere(what string, pos Pos, path string) error {
 		return fault
 	case info.IsDir():
 		return r.config().errorf(pos, "name a file", "%s names a directory: %s", what, path)
+	case !info.Mode().IsRegular() && info.Mode().Type() != fs.ModeDevice: // to open a pipe might never end
+		return r.config().errorf(pos, "name a file", "%s names neither a file nor a disk: %s", what, path)
 	}
 	return nil
 }
