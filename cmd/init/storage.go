@@ -14,11 +14,14 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/blkid"
 	"github.com/zerodisc/zerodisc/internal/disks"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/lvm"
 	"github.com/zerodisc/zerodisc/internal/statefile"
+	"github.com/zerodisc/zerodisc/internal/statevolume"
 	"github.com/zerodisc/zerodisc/internal/storage"
+	"github.com/zerodisc/zerodisc/internal/udev"
 	"github.com/zerodisc/zerodisc/internal/uevent"
 	"github.com/zerodisc/zerodisc/internal/volumes"
 )
@@ -56,7 +59,7 @@ func (d *dom0) followStorage(ctx context.Context, autostart bool, turn <-chan st
 	})
 	manager := storage.New(storage.Config{
 		Kernel: storage.Linux{}, Assembler: assembler, Dir: boot.MediaDir, Skip: d.isMedium(),
-		StartAll: which == storesAll,
+		StartAll: which == storesAll, Turn: turn,
 		Start: func(ctx context.Context, found []*guests.Guest) {
 			<-turn
 			if autostart {
@@ -115,10 +118,10 @@ func isStorageName(device string) bool {
 
 // isMedium returns what says of a device that it is the boot medium, or a partition of it that lies within the image.
 // The medium may come back as another device, so it is known by what it holds.
-func (d *dom0) isMedium() func(device string) bool {
+func (d *dom0) isMedium() func(device string, content blkid.Content) bool {
 	medium := d.state.Snapshot().Host.Medium
 	if medium.Device == "" || medium.File != "" {
-		return func(string) bool { return false }
+		return func(string, blkid.Content) bool { return false }
 	}
 	identify := storage.Linux{}.Identify
 	what, err := identify(medium.Device)
@@ -127,15 +130,15 @@ func (d *dom0) isMedium() func(device string) bool {
 		d.log.Debug("storage", "err", err)
 	}
 	end := int64(image.Blocks)*image.Bsize - boot.MediumPadding
-	isCopy := func(device string) bool {
-		content, err := identify(device)
-		return err == nil && content.Label == boot.VolumeID && content.UUID == what.UUID
-	}
-	return func(device string) bool {
-		disk := "/dev/" + filepath.Base(wholeDisk(device))
+	isCopy := func(label, uuid string) bool { return label == boot.VolumeID && uuid == what.UUID }
+	return func(device string, content blkid.Content) bool {
 		sectors := readLine(filepath.Join("/sys/class/block", filepath.Base(device), "start"))
 		start, err := strconv.ParseInt(sectors, 10, 54)
-		return isCopy(device) || err == nil && start*512 < end && isCopy(disk)
+		if err != nil || start*512 >= end {
+			return isCopy(content.Label, content.UUID)
+		}
+		disk := statevolume.Lookup(udev.RunDir, sysDir, wholeDisk(device)) // it may have a thousand partitions
+		return isCopy(content.Label, content.UUID) || isCopy(disk.Label, disk.UUID)
 	}
 }
 

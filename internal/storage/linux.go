@@ -33,10 +33,18 @@ func (Linux) Identify(device string) (blkid.Content, error) {
 	}
 	optical := strings.HasPrefix(filepath.Base(device), "sr")
 	content, err := blkid.Identify(blkid.Device{ReaderAt: f, Size: size, Optical: optical})
+	if isPartition(device) { // what looks like a table there is a boot loader's, or a guest's
+		content.Table = blkid.Table{}
+	}
 	if errors.Is(err, unix.ENOMEDIUM) {
 		return blkid.Content{}, nil
 	}
 	return content, err
+}
+
+func isPartition(device string) bool {
+	_, err := os.Stat(filepath.Join("/sys/class/block", filepath.Base(device), "partition"))
+	return err == nil
 }
 
 func (Linux) Mount(device, dir string, how readonly.Mount) error {

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,9 @@ const maxEntries = 4096
 // Scan looks for guests in the file system that is mounted at dir: those of a labelled volume may be in its root, too.
 func Scan(dir string, labelled bool) (found []*guests.Guest, faults []*guests.Error) {
 	f := scan(dir, labelled)
+	if f.unread != nil {
+		f.faults = append(f.faults, f.unread)
+	}
 	return f.guests, f.faults
 }
 
@@ -40,19 +44,26 @@ func scan(dir string, labelled bool) (f found) {
 // store looks for guests in one directory. In the root of a volume, directories without a configuration are none of its
 // business.
 func (f *found) store(root, dir string, isRoot bool) {
-	if err := inside(root, dir); err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			f.fault(dir, err)
-		}
+	err := guests.Within(root, dir)
+	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
-	entries, err := list(dir)
+	var entries []fs.DirEntry
+	if err == nil {
+		entries, err = list(dir)
+	}
 	if err != nil {
-		f.fault(dir, err)
+		f.unread = cmp.Or(f.unread, asError(dir, err))
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	for _, e := range entries {
 		name := filepath.Join(dir, e.Name())
+		if e.Name() != printable.Line(e.Name()) { // nor is it opened: see guests.Within
+			if !isRoot {
+				f.fault(name, errors.New("its name has a character that cannot be printed"))
+			}
+			continue
+		}
 		isOther := isRoot && (e.Name() == "zerodisc" || e.Name() == "guests" || !guests.IsGuest(name))
 		if e.Name()[0] == '.' || isOther {
 			continue
@@ -68,13 +79,13 @@ func (f *found) guest(root, dir string) {
 		return
 	}
 	if err == nil {
-		err = inside(root, dir)
+		err = guests.Within(root, dir)
 	}
 	if err != nil {
 		f.fault(dir, err)
 		return
 	}
-	guest, err := guests.Load(dir)
+	guest, err := guests.LoadFrom(root, dir)
 	if err != nil {
 		f.fault(dir, err)
 		return
@@ -83,31 +94,17 @@ func (f *found) guest(root, dir string) {
 }
 
 // fault notes what is wrong with a directory.
-func (f *found) fault(dir string, err error) {
-	var known *guests.Error
-	if !errors.As(err, &known) {
-		known = &guests.Error{
-			Guest: printable.Line(filepath.Base(dir)), File: printable.Line(dir),
-			Problem: printable.Line(err.Error()), Remedy: "check the volume", Err: err,
-		}
-	}
-	f.faults = append(f.faults, known)
-}
+func (f *found) fault(dir string, err error) { f.faults = append(f.faults, asError(dir, err)) }
 
-// inside is an error where a path leads out of root, by symbolic links.
-func inside(root, path string) error {
-	real, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return err
+func asError(dir string, err error) *guests.Error {
+	var known *guests.Error
+	if errors.As(err, &known) {
+		return known
 	}
-	realRoot, err := filepath.EvalSymlinks(root)
-	if err != nil {
-		return err
+	return &guests.Error{
+		Guest: printable.Line(filepath.Base(dir)), File: printable.Line(dir),
+		Problem: printable.Line(err.Error()), Remedy: "check the volume", Err: err,
 	}
-	if rel, err := filepath.Rel(realRoot, real); err != nil || !filepath.IsLocal(rel) {
-		return fmt.Errorf("it is a symbolic link that leads out of the volume, to %s", printable.Line(real))
-	}
-	return nil
 }
 
 // list reads the names in a directory.

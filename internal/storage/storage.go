@@ -12,13 +12,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/blkid"
+	"github.com/zerodisc/zerodisc/internal/bytesize"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/readonly"
 )
@@ -58,8 +61,11 @@ type Config struct {
 	Assembler Assembler
 	// Dir is where file systems are mounted, each in a directory by its label or UUID.
 	Dir string
-	// Skip says of a device that it is left alone: it is the boot medium, say. It may read the device.
-	Skip func(device string) bool
+	// Skip says of a device with that content that it is left alone: it is the boot medium, say.
+	Skip func(device string, content blkid.Content) bool
+	// Turn is closed when file systems may be mounted; before that disks are only asked what they hold. A boot is
+	// faster when it has the processors for itself.
+	Turn <-chan struct{}
 	// Start starts guests. Other guests than those of labelled volumes are started where StartAll is set.
 	Start    func(ctx context.Context, found []*guests.Guest)
 	Refuse   func(*guests.Error)
@@ -74,6 +80,8 @@ type Config struct {
 const (
 	maxLooks  = 8  // devices that are looked at at a time, without those that do not answer
 	maxMounts = 32 // file systems without guests that stay mounted
+	maxStores = 64 // file systems with guests, and of one disk:
+	ofOneDisk = 16
 	patience  = 20 * time.Second
 )
 
@@ -81,9 +89,11 @@ const (
 type Manager struct {
 	Config
 	volumes map[string]*volume // by device
-	queue   []string           // devices to look at
+	queue   queue              // devices to look at
 	looking int
-	idle    int // mounted volumes without guests
+	parked  map[string]bool // devices with file systems, until it is their turn
+	mounted map[class]int   // volumes
+	full    map[class]bool  // it was told that there are too many
 	answers chan answer
 	late    chan answer // without what was found
 }
@@ -94,6 +104,16 @@ type volume struct {
 	look    *look // under way, nil when there is none
 	gone    bool  // it went away while it was looked at
 	changed bool  // it changed while it was looked at
+}
+
+// class is volumes that are counted together: those with guests, or those without. disk is "" for those of all disks.
+type class struct {
+	disk   string
+	guests bool
+}
+
+func (v *volume) classes() [2]class {
+	return [2]class{{"", len(v.Guests) > 0}, {diskName(v.Device), len(v.Guests) > 0}}
 }
 
 // look is one look at a device.
@@ -109,14 +129,23 @@ type answer struct {
 // New returns a Manager.
 func New(config Config) *Manager {
 	return &Manager{
-		Config: config, volumes: map[string]*volume{}, answers: make(chan answer), late: make(chan answer),
+		Config: config, volumes: map[string]*volume{}, mounted: map[class]int{}, full: map[class]bool{},
+		parked:  map[string]bool{},
+		answers: make(chan answer), late: make(chan answer),
 	}
 }
 
 // Run follows events until ctx ends.
 func (m *Manager) Run(ctx context.Context, events <-chan Event) {
+	turn := m.Turn
 	for ctx.Err() == nil {
 		select {
+		case <-turn:
+			turn = nil
+			for _, device := range slices.Sorted(maps.Keys(m.parked)) {
+				m.queue.put(device)
+			}
+			m.parked = nil
 		case e, ok := <-events:
 			if !ok {
 				return
@@ -141,13 +170,13 @@ func (m *Manager) event(e Event) {
 	case e.Gone:
 	case v == nil:
 		m.volumes[e.Device] = &volume{Volume: host.Volume{Device: e.Device}}
-		m.queue = append(m.queue, e.Device)
+		m.queue.put(e.Device)
 	case v.look != nil:
 		v.changed = true
 	case v.Mount != "" && m.Kernel.Mounted(v.Mount):
 	default: // another disc in the drive, or a partition that was made anew
 		m.forget(v)
-		m.queue = append(m.queue, e.Device)
+		m.queue.put(e.Device)
 	}
 }
 
@@ -171,29 +200,63 @@ func (v *volume) isTold() bool { return v.Type != "" || v.Problem != "" }
 func (m *Manager) forget(v *volume) {
 	if v.Mount != "" {
 		_ = removeDir(v.Mount) // whoever has unmounted it may have done that too
-		if len(v.Guests) == 0 {
-			m.idle--
-		}
+		m.count(v, -1)
 	}
 	v.Mount, v.Guests = "", nil
 }
 
 // leave unmounts a volume.
 func (m *Manager) leave(v *volume) {
-	if len(v.Guests) == 0 {
-		m.idle--
-	}
+	m.count(v, -1)
 	if err := m.Kernel.Unmount(v.Mount); err != nil {
 		m.Log.Debug("storage", "device", v.Device, "err", err)
 	}
 }
 
+// count keeps count of what is mounted.
+func (m *Manager) count(v *volume, by int) {
+	for _, c := range v.classes() {
+		if m.mounted[c] += by; by < 0 {
+			delete(m.full, c)
+		}
+	}
+}
+
+// admit counts a volume that was mounted, or unmounts it where there are too many, and says whether to tell of it: of
+// those of a disk that are too many only the first is told of.
+func (m *Manager) admit(v *volume) (told bool) {
+	m.count(v, 1)
+	all, disk := v.classes()[0], v.classes()[1]
+	most, kind := maxMounts, "without guests"
+	if all.guests {
+		most, kind = maxStores, "with guests"
+	}
+	problem := ""
+	switch {
+	case all.guests && m.mounted[disk] > ofOneDisk:
+		problem = fmt.Sprintf("%d file systems %s of this disk are mounted already", ofOneDisk, kind)
+	case m.mounted[all] > most:
+		problem = fmt.Sprintf("%d file systems %s are mounted already", most, kind)
+	default:
+		return true
+	}
+	told = !m.full[disk]
+	m.leave(v)
+	m.full[disk] = true
+	v.Mount, v.Guests = "", nil
+	v.Problem = join(v.Problem, problem+": this one and the rest of its disk are not")
+	return told
+}
+
 // dispatch looks at devices that wait for it.
 func (m *Manager) dispatch(ctx context.Context) {
-	for len(m.queue) > 0 && m.looking < maxLooks {
-		v := m.volumes[m.queue[0]]
-		m.queue = m.queue[1:]
-		if v == nil || v.look != nil {
+	for m.looking < maxLooks {
+		device := m.queue.next()
+		if device == "" {
+			return
+		}
+		v := m.volumes[device]
+		if v == nil || v.look != nil || v.Mount != "" {
 			continue
 		}
 		v.look, v.changed = &look{}, false
@@ -239,28 +302,51 @@ func (m *Manager) answer(ctx context.Context, a answer) {
 		m.looking--
 	}
 	v.look = nil
+	if a.found.parked && !v.gone {
+		m.park(v.Device)
+		return
+	}
 	v.Volume = a.found.Volume
+	told := v.isTold()
 	switch {
 	case v.gone:
 		if v.Mount != "" {
 			_ = m.Kernel.Unmount(v.Mount)
 		}
 		return
-	case v.Mount != "" && len(v.Guests) == 0:
-		if m.idle++; m.idle > maxMounts {
-			m.leave(v)
-			v.Mount = ""
-			v.Problem = fmt.Sprintf("%d file systems are mounted already, and there are no guests in it", maxMounts)
-		}
+	case v.Mount != "":
+		told = m.admit(v)
 	}
-	if v.isTold() {
+	if told {
 		m.Tell(v.Volume)
 	}
 	m.Assembler.Found(v.Device, v.Type)
 	if v.changed && v.Mount == "" {
-		m.queue = append(m.queue, v.Device)
+		m.queue.put(v.Device)
 	}
-	m.offer(ctx, v, a.found)
+	if v.Mount != "" {
+		m.offer(ctx, v, a.found)
+	}
+}
+
+// park keeps a device until file systems may be mounted.
+func (m *Manager) park(device string) {
+	m.Assembler.Found(device, "")
+	if m.isTurn() {
+		m.queue.put(device)
+		return
+	}
+	m.parked[device] = true
+}
+
+// isTurn says whether file systems may be mounted.
+func (m *Manager) isTurn() bool {
+	select {
+	case <-m.Turn:
+		return true
+	default:
+		return false
+	}
 }
 
 // offer hands a volume's guests to whoever starts them.
@@ -284,39 +370,66 @@ type found struct {
 	host.Volume
 	guests []*guests.Guest
 	faults []*guests.Error
+	unread *guests.Error // why a directory for guests cannot be read, or not all of it
+	parked bool          // there is a file system, and it is not its turn yet
 }
 
 var errNoDriver = errors.New("this disc has no driver for it")
 
 // find looks at a device: what it holds, and which guests.
 func (m *Manager) find(v host.Volume) found {
-	if m.Skip(v.Device) {
+	content, err := m.Kernel.Identify(v.Device)
+	if m.Skip(v.Device, content) || content.Label == boot.StateLabel { // package statevolume has that
 		return found{Volume: v}
 	}
-	content, err := m.Kernel.Identify(v.Device)
 	v.Type, v.Label, v.UUID = content.Type, content.Label, content.UUID
+	v.Problem = problems(content)
 	if err != nil && content.Type == "" {
 		v.Problem = "it cannot be read: " + err.Error()
 		return found{Volume: v}
-	}
-	if content.Label == boot.StateLabel {
-		return found{Volume: host.Volume{Device: v.Device}} // package statevolume has it
 	}
 	how, mountable := readonly.Of(content.Type)
 	if !mountable {
 		return found{Volume: v}
 	}
+	if !m.isTurn() {
+		return found{Volume: v, parked: true}
+	}
 	v.Trusted = IsTrusted(content.Label)
 	if v.Mount, err = m.mount(v.Device, content, how); err != nil {
-		v.Problem = err.Error()
+		v.Problem = join(v.Problem, err.Error())
 		return found{Volume: v}
 	}
 	f := scan(v.Mount, v.Trusted)
+	if f.unread != nil {
+		v.Problem = join(v.Problem, f.unread.File+": "+f.unread.Problem)
+	}
 	f.Volume = v
 	for _, g := range f.guests {
 		f.Guests = append(f.Guests, g.Name)
 	}
 	return f
+}
+
+// problems says what is wrong with a device by what it holds.
+func problems(content blkid.Content) string {
+	var list []string
+	if len(content.Table.Faults) > 0 {
+		list = append(list, "partition table: "+strings.Join(content.Table.Faults, ", "))
+	}
+	if content.Lacks > 0 {
+		list = append(list, fmt.Sprintf("it is cut short: of the %s of its file system %s are missing",
+			bytesize.Text(content.Bytes), bytesize.Text(content.Lacks)))
+	}
+	return strings.Join(list, "; ")
+}
+
+// join is two problems as one, either of which may be none.
+func join(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "; " + b
 }
 
 // IsTrusted says whether a label vouches for a volume's guests. The configuration has a label of the same kind and is
@@ -337,9 +450,16 @@ func (m *Manager) mount(device string, content blkid.Content, how readonly.Mount
 			continue // another volume has it
 		}
 		if err := m.Kernel.Mount(device, dir, how); err != nil {
-			return "", errors.Join(fmt.Errorf("mount it: %w", err), removeDir(dir))
+			return "", errors.Join(mountProblem(err), removeDir(dir))
 		}
 		return dir, nil
 	}
 	return "", fmt.Errorf("there is no name left for it in %s", m.Dir)
+}
+
+func mountProblem(err error) error {
+	if errors.Is(err, errNoDriver) {
+		return fmt.Errorf("mount it: %w", err)
+	}
+	return fmt.Errorf("%w; the file system is damaged, or of a kind that this kernel does not know: see dmesg", err)
 }

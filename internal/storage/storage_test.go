@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,6 +29,7 @@ type disk struct {
 	files   map[string]string
 	hangs   chan struct{} // until it is closed
 	err     error
+	mount   error
 }
 
 // world has a manager over fake disks.
@@ -35,6 +37,7 @@ type world struct {
 	*Manager
 	t      *testing.T
 	events chan Event
+	turn   chan struct{}
 
 	mu      sync.Mutex // guards what follows
 	disks   map[string]disk
@@ -46,10 +49,21 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, events: make(chan Event), disks: map[string]disk{}, mounted: map[string]string{}}
+	w := newEarlyWorld(t)
+	close(w.turn)
+	synctest.Wait()
+	return w
+}
+
+// newEarlyWorld has a manager that may not mount file systems yet.
+func newEarlyWorld(t *testing.T) *world {
+	w := &world{
+		t: t, events: make(chan Event), turn: make(chan struct{}),
+		disks: map[string]disk{}, mounted: map[string]string{},
+	}
 	w.Manager = New(Config{
-		Kernel: w, Assembler: parts{w}, Dir: t.TempDir(),
-		Skip: func(device string) bool { return device == "/dev/sr0" },
+		Kernel: w, Assembler: parts{w}, Dir: t.TempDir(), Turn: w.turn,
+		Skip: func(device string, _ blkid.Content) bool { return device == "/dev/sr0" },
 		Start: func(_ context.Context, found []*guests.Guest) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -107,6 +121,9 @@ func (w *world) Mount(device, dir string, how readonly.Mount) error {
 	defer w.mu.Unlock()
 	if how.Driver == "xfs" {
 		return errNoDriver
+	}
+	if err := w.disks[device].mount; err != nil {
+		return err
 	}
 	w.mounted[dir] = device
 	for name, text := range w.disks[device].files {
@@ -235,8 +252,20 @@ func TestLinks(t *testing.T) {
 		w.want("links", []string{"/dev/sda1 ext4 /ZERODISC-A true in,real"}, []string{"in true", "real true"},
 			[]string{"out: it is a symbolic link that leads out of the volume, to " + outside})
 		w.plug("/dev/sda2", fileSystem("ext4", "ZERODISC-B", map[string]string{"guests->": outside}))
-		w.want("the store itself", []string{"/dev/sda2 ext4 /ZERODISC-B true"}, nil,
-			[]string{"guests: it is a symbolic link that leads out of the volume, to " + outside})
+		w.want("the store itself", []string{"/dev/sda2 ext4 /ZERODISC-B true  " + w.Dir + "/ZERODISC-B/guests" +
+			": it is a symbolic link that leads out of the volume, to " + outside}, nil, nil)
+		w.plug("/dev/sda3", fileSystem("ext4", "stranger", map[string]string{"guests->": "guests"}))
+		w.want("a stranger's", []string{"/dev/sda3 ext4 /stranger false  " + filepath.Join(w.Dir, "stranger/guests") +
+			": EvalSymlinks: too many links"}, nil, nil)
+		w.plug("/dev/sda4", fileSystem("ext4", "ZERODISC-C", map[string]string{
+			"guests/a/a.cfg->": filepath.Join(outside, "x.cfg"), "guests/\x1b[31mb/b.cfg": config,
+			"guests/d->": "../\x1b[32md", "\x1b[32md/d.cfg": config, "\x1bc/c.cfg": config,
+		}))
+		w.want("names and a configuration", []string{"/dev/sda4 ext4 /ZERODISC-C true"}, nil, []string{
+			`\x1b[31mb: its name has a character that cannot be printed`,
+			"a: it is a symbolic link that leads out of the volume, to " + filepath.Join(outside, "x.cfg"),
+			"d: its name has a character that cannot be printed",
+		})
 	})
 }
 
@@ -329,10 +358,46 @@ func TestThousandPartitions(t *testing.T) {
 		if len(w.mounted) != maxMounts+10 {
 			t.Errorf("%d file systems are mounted, want %d", len(w.mounted), maxMounts+10)
 		}
-		last := w.facts[len(w.facts)-2]
-		if !strings.HasSuffix(last, "32 file systems are mounted already, and there are no guests in it") {
-			t.Errorf("told %s", last)
+		said := "32 file systems without guests are mounted already: this one and the rest of its disk are not"
+		if n := strings.Count(strings.Join(w.facts, "\n"), said); n != 1 || len(w.facts) != maxMounts+10+1 {
+			t.Errorf("told %d times, and %d facts in all", n, len(w.facts))
 		}
+		store := fileSystem("ext4", "copy", map[string]string{"guests/g/g.cfg": config})
+		for n := range 200 {
+			w.plug(fmt.Sprintf("/dev/sdb%d", n+1), store)
+		}
+		if len(w.mounted) != maxMounts+10+ofOneDisk {
+			t.Errorf("%d file systems are mounted, want %d", len(w.mounted), maxMounts+10+ofOneDisk)
+		}
+		for n := range 200 {
+			w.plug(fmt.Sprintf("/dev/nvme%dn1p1", n+1), store)
+		}
+		if len(w.mounted) != maxMounts+maxStores {
+			t.Errorf("%d file systems are mounted, want %d", len(w.mounted), maxMounts+maxStores)
+		}
+		w.facts = nil
+		w.send(Event{Device: "/dev/sdb1", Gone: true})
+		w.plug("/dev/sdc", fileSystem("ext4", "other", map[string]string{"guests/h/h.cfg": config}))
+		w.want("there is room again", []string{"/dev/sdb1 gone, user of copy", "/dev/sdc ext4 /other false h"},
+			nil, nil)
+	})
+}
+
+// TestBadVolumes names what is wrong with a disk, whether or not something of it can be used.
+func TestBadVolumes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.plug("/dev/sda", disk{content: blkid.Content{Table: blkid.Table{Faults: []string{"one", "two"}}}})
+		w.want("a partition table", []string{"/dev/sda   false  partition table: one, two"}, nil, nil)
+		cut := fileSystem("vfat", "cut", map[string]string{"guests/web/web.cfg": config})
+		cut.content.Bytes, cut.content.Lacks = 64e6, 56e6
+		w.plug("/dev/sdb", cut)
+		const short = "it is cut short: of the 64.0 MB of its file system 56.0 MB are missing"
+		w.want("cut short", []string{"/dev/sdb vfat /cut false web " + short}, nil, nil)
+		cut.mount = syscall.EINVAL
+		w.plug("/dev/sdc", cut)
+		w.want("not mounted", []string{"/dev/sdc vfat  false  " + short + "; invalid argument; the file system is " +
+			"damaged, or of a kind that this kernel does not know: see dmesg"}, nil, nil)
 	})
 }
 
@@ -380,6 +445,27 @@ func TestParts(t *testing.T) {
 		if got := strings.Join(w.parts, ","); got != want {
 			t.Errorf("told %q, want %q", got, want)
 		}
+	})
+}
+
+// TestTurn has disks that come before file systems may be mounted: parts of volumes are handed on at once.
+func TestTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newEarlyWorld(t)
+		w.plug("/dev/sda", disk{content: blkid.Content{Type: "LVM2_member", Usage: blkid.RAID}})
+		w.plug("/dev/sdb", fileSystem("ext4", "ZERODISC-A", map[string]string{"guests/a/a.cfg": config}))
+		w.plug("/dev/sdc", fileSystem("ext4", "gone", nil))
+		w.send(Event{Device: "/dev/sdb"}) // it is announced twice
+		w.send(Event{Device: "/dev/sdc", Gone: true})
+		w.want("early", []string{"/dev/sda LVM2_member  false"}, nil, nil)
+		if len(w.mounted) > 0 {
+			t.Errorf("mounted: %v", w.mounted)
+		}
+		close(w.turn)
+		synctest.Wait()
+		w.want("its turn", []string{"/dev/sdb ext4 /ZERODISC-A true a"}, []string{"a true"}, nil)
+		w.send(Event{Device: "/dev/sdb"})
+		w.want("once more", nil, nil, nil)
 	})
 }
 
