@@ -43,7 +43,10 @@ func (s *Set) imageBase(ctx context.Context, p plan) (string, error) {
 	if image.Size() < sectorBytes {
 		return "", fmt.Errorf("%s is empty", p.Target)
 	}
-	parts := layOut(image)
+	parts, damage := layOut(image)
+	if damage != nil {
+		s.damage[p.Vdev] = "some of it cannot be read: " + damage.Error()
+	}
 	if len(parts) == 1 && parts[0].kind == served {
 		return s.serve(ctx, p)
 	}

@@ -103,7 +103,7 @@ func (m *Manager) Prepare(ctx context.Context, spec *guests.Resolved) (*Set, err
 			return nil, spec.Problem(guests.Pos{}, "see dmesg", err)
 		}
 	}
-	s := &Set{manager: m, spec: spec, dir: filepath.Join(m.Dir, spec.UUID), devices: map[string]string{}}
+	s := m.newSet(spec)
 	if err := s.openBudget(ctx, plans); err != nil {
 		return nil, s.fail(spec.Problem(guests.Pos{}, budgetRemedy, err))
 	}
@@ -183,11 +183,19 @@ type Set struct {
 	spec    *guests.Resolved
 	dir     string
 	devices map[string]string // by vdev
+	damage  map[string]string // by vdev
 	undo    []func() error    // in the order in which things were done
 	held    []*os.File        // loop devices, while something is being made of them
 	budget  budget
 	stop    context.CancelFunc // of the watch; nil where there is nothing to watch
 	watched chan struct{}
+}
+
+func (m *Manager) newSet(spec *guests.Resolved) *Set {
+	return &Set{
+		manager: m, spec: spec, dir: filepath.Join(m.Dir, spec.UUID),
+		devices: map[string]string{}, damage: map[string]string{},
+	}
 }
 
 // Devices maps the vdevs of the guest's disks to their devices, for guests.Resolved.WithDevices.

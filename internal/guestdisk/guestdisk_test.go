@@ -231,10 +231,25 @@ func TestImage(t *testing.T) {
 	w.want("prepare", load, "attach disk.qcow2 true", "load serve guest-u-xvda qcow2",
 		`create guest-u-xvda-base "" true [0 2048 linear /dev/loop1 128] [2048 2048 zero ] `+
 			`[4096 512 linear /dev/ublkb0 4096] [4608 2048 linear /dev/loop1 4096]`)
+	if told := w.facts[len(w.facts)-1].Disks[0].Problem; told != "some of it cannot be read: a broken table" {
+		t.Errorf("told %q", told)
+	}
 	if err := set.Close(); err != nil {
 		t.Error(err)
 	}
 	w.want("close", "remove guest-u-xvda-base", "load stop guest-u-xvda")
+}
+
+// TestBrokenForYears has an image of a petabyte of which nothing can be found: that is known in no time.
+func TestBrokenForYears(t *testing.T) {
+	began := time.Now()
+	parts, err := layOut(image{[]diskimage.Run{{Kind: broken, Length: 1 << 50}}})
+	if err == nil || len(parts) != 1 || parts[0].kind != served || parts[0].length != 1<<50 {
+		t.Errorf("%+v, %v", parts, err)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
 }
 
 // TestManyPieces has images in more pieces than a table may have rows.
@@ -257,7 +272,10 @@ func TestManyPieces(t *testing.T) {
 		{"small ones and large ones", slices.Concat(pieces(5000, 1<<16), pieces(1000, 1<<20)), 1001, 1000},
 		{"too many to look at", pieces(70000, 1<<16), 1, 0},
 	} {
-		parts := layOut(image{test.runs})
+		parts, err := layOut(image{test.runs})
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+		}
 		direct := 0
 		at := int64(0)
 		for _, p := range parts {

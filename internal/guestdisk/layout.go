@@ -1,6 +1,7 @@
 package guestdisk
 
 import (
+	"cmp"
 	"os"
 
 	"github.com/zerodisc/zerodisc/internal/diskimage"
@@ -24,21 +25,27 @@ type part struct {
 }
 
 // A table has at most maxRows, at some 300 bytes of kernel memory each. Of an image in more pieces than maxPieces the
-// rest is served as a whole.
+// rest is served as a whole, and of one with more than maxBroken places that cannot be found: it may be made such that
+// to look for all of them takes years.
 const (
 	maxRows   = 4096
 	maxPieces = 1 << 16
+	maxBroken = 1024
 )
 
 // layOut finds out what an image is made of. What cannot be found out, since the image is damaged, is served: the
-// guest gets an I/O error there, and nowhere else.
-func layOut(image Image) []part {
+// guest gets an I/O error there, and nowhere else. damage is the first such place.
+func layOut(image Image) (parts []part, damage error) {
 	size := image.Size() / sectorBytes * sectorBytes
-	var parts []part
+	broken := 0
 	for at := int64(0); at < size; {
 		next := part{kind: served, start: at, length: size - at}
-		if len(parts) < maxPieces {
-			next = find(image, at, size)
+		if len(parts) < maxPieces && broken < maxBroken {
+			var err error
+			if next, err = find(image, at, size); err != nil {
+				damage = cmp.Or(damage, err)
+				broken++
+			}
 		}
 		parts = add(parts, next)
 		at += next.length
@@ -46,11 +53,11 @@ func layOut(image Image) []part {
 	for least := int64(128 << 10); len(parts) > maxRows; least *= 2 {
 		parts = coarser(parts, least)
 	}
-	return parts
+	return parts, damage
 }
 
-// find returns the part at a place.
-func find(image Image, at, size int64) part {
+// find returns the part at a place, and why it cannot be read.
+func find(image Image, at, size int64) (part, error) {
 	run, err := image.Lookup(at, size-at)
 	p := part{kind: served, start: at, length: min(run.Length, size-at) / sectorBytes * sectorBytes}
 	switch {
@@ -61,7 +68,7 @@ func find(image Image, at, size int64) part {
 	case run.Kind == diskimage.Data && run.Offset%sectorBytes == 0:
 		p.kind, p.file, p.offset = stored, run.File, run.Offset
 	}
-	return p
+	return p, err
 }
 
 // add appends a part, or makes the last one longer.

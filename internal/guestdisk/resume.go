@@ -2,7 +2,6 @@ package guestdisk
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"github.com/zerodisc/zerodisc/guests"
@@ -12,7 +11,7 @@ import (
 // Resume knows the devices again that another Manager, which is no longer there, has made for a guest. left is the
 // guest as it was last.
 func (m *Manager) Resume(spec *guests.Resolved, left *host.Guest) (*Set, error) {
-	s := &Set{manager: m, spec: spec, dir: filepath.Join(m.Dir, spec.UUID), devices: map[string]string{}}
+	s := m.newSet(spec)
 	names, err := m.Kernel.Names()
 	if err != nil {
 		return s, err
@@ -32,7 +31,7 @@ func (m *Manager) Resume(spec *guests.Resolved, left *host.Guest) (*Set, error) 
 			Vdev: d.Vdev, Target: d.Target, Format: d.Format, Writable: d.Writable,
 		})
 		if d.Device != "" {
-			s.devices[d.Vdev] = d.Device
+			s.devices[d.Vdev], s.damage[d.Vdev] = d.Device, d.Problem
 			s.resumeDisk(d, names)
 		}
 	}

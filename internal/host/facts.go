@@ -255,6 +255,8 @@ type Disk struct {
 	CopyOnWrite bool `json:",omitempty"`
 	// Device is the block device that was made for it, "" where the target itself is given to the guest.
 	Device string `json:",omitempty"`
+	// Problem is what cannot be read of it, as it is damaged.
+	Problem string `json:",omitempty"`
 }
 
 // Changes is dom0's memory for what a guest writes to disks with copy-on-write.

@@ -281,7 +281,7 @@ func (f GuestDisks) apply(m *model) {
 	g.Disks, g.Changes = slices.Clone(f.Disks), f.Changes
 	for i := range g.Disks {
 		d := &g.Disks[i]
-		d.Target = printable.Line(d.Target)
+		d.Target, d.Problem = printable.Line(d.Target), printable.Line(d.Problem)
 		if !isNew || d.Device == "" {
 			continue
 		}

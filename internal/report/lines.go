@@ -133,6 +133,10 @@ func (l *Lines) guestLine(event host.Event) (level slog.Level, message string, a
 		if e.CopyOnWrite {
 			attrs = append(attrs, "budget", mibs(e.BudgetKiB))
 		}
+		if e.Problem != "" {
+			return slog.LevelWarn, boot.MsgGuestDisk, append(attrs, "err", e.Problem,
+				"remedy", "the guest gets I/O errors there; check the image")
+		}
 		return slog.LevelInfo, boot.MsgGuestDisk, attrs
 	case host.GuestDisksFull:
 		return slog.LevelError, boot.MsgGuestDiskFull, []any{
