@@ -43,7 +43,7 @@ var dom0Modules = []string{
 
 // runDom0 boots dom0, keeps it going until somebody asks for its end, and returns how it ends.
 func runDom0(s *system) int {
-	d := &dom0{machine: machine{system: s, modules: dom0Modules}, bridge: s.bridgeName()}
+	d := &dom0{machine: machine{system: s, modules: dom0Modules, idle: make(chan struct{})}, bridge: s.bridgeName()}
 	action := s.untilAsked(d.boot)
 	s.shutdownGuests()
 	return int(action)
@@ -85,6 +85,7 @@ func (d *dom0) boot(ctx context.Context) {
 		return
 	}
 	d.tell(host.Ready{Took: time.Since(d.start)})
+	close(d.idle)
 	d.followMedium(ctx)
 	shells()
 }

@@ -42,6 +42,7 @@ type machine struct {
 	*system
 	modules []string        // set by the mode: what no device asks for, loaded as well
 	devices *uevent.Manager // nil until findDevices has made it
+	idle    chan struct{}   // closed when the boot is through; nil in modes that are in no hurry
 }
 
 // mountTools mounts what dom0 has and guests have not: Xen's tools and all modules.
@@ -79,7 +80,7 @@ func (m *machine) findDevices(ctx context.Context) error {
 			return loader.Load(ctx, alias)
 		},
 		Final:  isFinal,
-		Handle: links.Handle, Remember: udev.Concerns,
+		Handle: links.Handle, Remember: udev.Concerns, Later: udev.Later,
 		Busy: udev.Queue(udev.RunDir, func(err error) { m.log.Warn("device queue", "err", err) }),
 	})
 	go links.Run(ctx)
@@ -127,6 +128,7 @@ func (m *machine) deviceManager() (*udev.Manager, error) {
 	return udev.New(udev.Config{
 		Sys: sysfs.FS(sysDir), Dev: devDir, Run: udev.RunDir, Log: m.log, Workers: 4 * runtime.NumCPU(),
 		Ask: udev.Ask, Announce: announce, AddNames: udev.AddNames, Watch: watch,
+		Idle: m.idle,
 	}), nil
 }
 

@@ -2,21 +2,23 @@ package statevolume
 
 import (
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/zerodisc/zerodisc/internal/sysfs"
 	"github.com/zerodisc/zerodisc/internal/udev"
 )
 
 // Lookup returns what a device holds by udev's database, which is in the directory run; sys is /sys. It reads no
-// disk.
+// disk, and takes few system calls: there may be a thousand partitions.
 func Lookup(run, sys, device string) Volume {
-	number, err := os.ReadFile(filepath.Join(sys, "class/block", filepath.Base(device), "dev"))
+	number, err := sysfs.FS(sys).ReadFile(path.Join("class/block", filepath.Base(device), "dev"))
 	if err != nil {
 		return Volume{}
 	}
-	text, err := os.ReadFile(filepath.Join(run, "data", "b"+strings.TrimSpace(string(number))))
+	text, err := sysfs.FS(run).ReadFile(path.Join("data", "b"+strings.TrimSpace(string(number))))
 	if err != nil {
 		return Volume{}
 	}

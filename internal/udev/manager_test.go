@@ -35,9 +35,14 @@ type bench struct {
 // newBench runs a manager on the machine for the length of the test.
 func newBench(t *testing.T, sys fs.FS, ask func(node string, slow func()) Answer) *bench {
 	t.Helper()
+	return newIdleBench(t, sys, nil, ask)
+}
+
+func newIdleBench(t *testing.T, sys fs.FS, idle <-chan struct{}, ask func(node string, slow func()) Answer) *bench {
+	t.Helper()
 	b := &bench{t: t, dev: t.TempDir(), run: t.TempDir()}
 	b.Manager = New(Config{
-		Sys: sys, Dev: b.dev, Run: b.run, Ask: ask, AddNames: func(int, []string) error { return nil },
+		Sys: sys, Dev: b.dev, Run: b.run, Ask: ask, AddNames: func(int, []string) error { return nil }, Idle: idle,
 		Announce: func(message []byte) {
 			p, err := ParseMessage(message)
 			if err != nil {
@@ -552,4 +557,54 @@ func TestEntriesAreWrittenWhenTheyChange(t *testing.T) {
 	if want := "S:a\nL:-100\nI:5\nE:A=1\nV:1\n"; string(text) != want || err != nil {
 		t.Errorf("%q, %v, want %q", text, err, want)
 	}
+}
+
+// TestThousandPartitions has a disk with more partitions than any has for good, and one that comes after it. There is
+// time for those from the second second on.
+func TestThousandPartitions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var order []string
+		running, most := 0, 0
+		idle := make(chan struct{})
+		b := newIdleBench(t, fstest.MapFS{}, idle, func(node string, _ func()) Answer {
+			mu.Lock()
+			running++
+			order = append(order, filepath.Base(node))
+			if len(order) > usualPartitions+2 {
+				most = max(most, running)
+			}
+			mu.Unlock()
+			time.Sleep(time.Millisecond)
+			mu.Lock()
+			running--
+			mu.Unlock()
+			return Answer{}
+		})
+		block := func(name, more string) {
+			e, err := uevent.Parse([]byte("add@/devices/" + name + "\x00ACTION=add\x00DEVPATH=/devices/" + name +
+				"\x00SUBSYSTEM=block\x00DEVNAME=" + name + "\x00" + more))
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.feed(e)
+		}
+		block("sda", "DEVTYPE=disk\x00")
+		for n := 1; n <= 255; n++ {
+			block(fmt.Sprint("sda", n), fmt.Sprintf("DEVTYPE=partition\x00PARTN=%d\x00", n))
+		}
+		block("sdb", "DEVTYPE=disk\x00")
+		time.Sleep(time.Second)
+		if n := len(b.reported()); n != usualPartitions+2 {
+			t.Errorf("%d events were reported before there was time for all", n)
+		}
+		close(idle)
+		time.Sleep(time.Second)
+		if n := len(b.reported()); n != 255-usualPartitions {
+			t.Errorf("%d events were reported after that", n)
+		}
+		if at := slices.Index(order, "sdb"); at < 0 || at > usualPartitions+1 || most != 1 {
+			t.Errorf("sdb was the %d. to be asked, and then %d at a time", at+1, most)
+		}
+	})
 }

@@ -22,6 +22,8 @@ func (p Properties) index(key string) int {
 	})
 }
 
+var lineEnds = strings.NewReplacer("\n", "_", "\x00", "_")
+
 // Set sets key. An empty value is none. Line breaks, which would end the pair in the database, become "_", as NUL does,
 // which would end it in messages.
 func (p *Properties) Set(key, value string) {
@@ -32,7 +34,7 @@ func (p *Properties) Set(key, value string) {
 		}
 		return
 	}
-	pair := key + "=" + strings.NewReplacer("\n", "_", "\x00", "_").Replace(value)
+	pair := key + "=" + lineEnds.Replace(value)
 	if i >= 0 {
 		(*p)[i] = pair
 		return

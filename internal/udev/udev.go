@@ -38,6 +38,9 @@ type Config struct {
 	// Watch, if set, watches those that are read.
 	Watch *Watch
 
+	// Idle is closed when there is time for devices that have it (Later); nil is always.
+	Idle <-chan struct{}
+
 	Patience time.Duration // for one device's answer; 0 is 3 s
 	Workers  int           // how many devices are worked on at once; 0 is 8
 	Log      *slog.Logger
@@ -84,6 +87,8 @@ func (m *Manager) take() []job {
 // Run works until ctx ends. It may be called once.
 func (m *Manager) Run(ctx context.Context) {
 	s := newState(ctx, m.config)
+	idle := m.config.Idle
+	s.idle = idle == nil
 	for {
 		select {
 		case <-ctx.Done():
@@ -94,6 +99,8 @@ func (m *Manager) Run(ctx context.Context) {
 			}
 		case a := <-s.answers:
 			s.answered(a)
+		case <-idle:
+			s.idle, idle = true, nil
 		}
 		s.dispatch()
 	}

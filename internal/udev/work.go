@@ -44,6 +44,8 @@ type state struct {
 	queues  map[string][]*job   // jobs by device, in order; the first may be under way
 	waiting map[string][]string // partitions that wait for the jobs of their disk
 	ready   []string            // devices whose first job can begin
+	later   []string            // and those that have time
+	idle    bool                // there is time for them
 	running int                 // jobs under way, but for devices that are silent
 	number  int                 // of the newest job
 
@@ -90,14 +92,33 @@ func (s *state) consider(at string) {
 		s.waiting[disk] = append(s.waiting[disk], at)
 		return
 	}
+	if Later(j.event) {
+		s.later = append(s.later, at)
+		return
+	}
 	s.ready = append(s.ready, at)
 }
 
-// dispatch begins jobs.
+// usualPartitions is how many partitions a disk may have that is none of a kind.
+const usualPartitions = 32
+
+// Later says of a device that nobody waits for it: it is one of very many partitions. A disk can have 255, each of
+// which takes as long as any other device.
+func Later(e uevent.Event) bool {
+	number, err := strconv.Atoi(e.Get("PARTN"))
+	return e.Subsystem == "block" && err == nil && number > usualPartitions
+}
+
+// dispatch begins jobs. What has time is done when there is nothing else, one at a time.
 func (s *state) dispatch() {
 	for len(s.ready) > 0 && s.running < s.Workers {
 		at := s.ready[0]
 		s.ready = s.ready[1:]
+		s.begin(s.queues[at][0])
+	}
+	for s.idle && len(s.later) > 0 && len(s.ready) == 0 && s.running == 0 {
+		at := s.later[0]
+		s.later = s.later[1:]
 		s.begin(s.queues[at][0])
 	}
 }

@@ -37,6 +37,8 @@ type Config struct {
 	// a database. It must not block. It calls done with the event when it is through, and may call it again with a
 	// "change" of the device, as often as it finds out more.
 	Handle func(e Event, done func(Event))
+	// Later says of a device that came that Settle does not wait for it. nil is none.
+	Later func(Event) bool
 	// Remember says which devices are remembered: a new subscriber gets them at once, and they are looked for when
 	// events were lost. nil is block and network devices.
 	Remember func(Event) bool
@@ -70,6 +72,9 @@ func NewManager(config Config) *Manager {
 	if config.Busy == nil {
 		config.Busy = func(bool) {}
 	}
+	if config.Later == nil {
+		config.Later = func(Event) bool { return false }
+	}
 	return &Manager{config: config, requests: make(chan func(*state)), stopped: make(chan struct{})}
 }
 
@@ -82,7 +87,7 @@ type message struct {
 	fatal        bool   // the source is of no more use, with err
 	err          error
 	handled      bool // the event has been handled
-	first        bool // and was counted until now
+	counted      *int // and was counted there until now
 }
 
 // state is what Run's goroutine owns.
@@ -97,6 +102,7 @@ type state struct {
 	queue    []string        // modaliases to load
 	loading  int             // workers at it
 	handling int             // events that Handle is not through with
+	later    int             // those of them that Settle does not wait for
 	busy     bool            // as Busy was told
 
 	coldplugging bool // a coldplug is under way
@@ -146,7 +152,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		if wait, ok := s.settle(); ok {
 			timer.Reset(wait)
 		}
-		if busy := s.working(); busy != s.busy {
+		if busy := s.working() || s.later > 0; busy != s.busy {
 			s.busy = busy
 			s.Busy(busy)
 		}
@@ -216,7 +222,7 @@ func (s *state) handle(m message) {
 	case m.loaded != "":
 		s.loaded(m.loaded, m.err)
 	case m.handled:
-		s.handled(m.event, m.first)
+		s.handled(m.event, m.counted)
 	default:
 		s.event(m.event)
 	}
@@ -250,8 +256,14 @@ func (s *state) loaded(modalias string, err error) {
 // event queues the event's modalias and has the event handled, both at once. Only devices that come disturb the
 // quiet: a battery or a drive without a disc may report changes for ever.
 func (s *state) event(e Event) {
+	count := &s.handling
+	if s.Later(e) {
+		count = &s.later
+	}
 	if e.Action == "add" || e.Action == "bind" {
-		s.last = s.now()
+		if count == &s.handling {
+			s.last = s.now()
+		}
 		if e.Modalias != "" && !s.known[e.Modalias] {
 			s.known[e.Modalias] = true
 			s.queue = append(s.queue, e.Modalias)
@@ -259,20 +271,24 @@ func (s *state) event(e Event) {
 	}
 	s.remember(s.seen, e)
 	if s.Handle == nil {
-		s.handled(e, false)
+		s.handled(e, nil)
 		return
 	}
-	s.handling++
+	*count++
 	var called atomic.Bool
 	s.Handle(e, func(e Event) {
-		s.send(message{handled: true, event: e, first: !called.Swap(true)})
+		m := message{handled: true, event: e}
+		if !called.Swap(true) {
+			m.counted = count
+		}
+		s.send(m)
 	})
 }
 
-// handled hands an event to subscribers.
-func (s *state) handled(e Event, first bool) {
-	if first {
-		s.handling--
+// handled hands an event to subscribers. counted is where it was counted.
+func (s *state) handled(e Event, counted *int) {
+	if counted != nil {
+		*counted--
 	}
 	s.remember(s.present, e)
 	s.publish(e)
@@ -328,7 +344,7 @@ func (m *Manager) ask(ctx context.Context, request func(*state)) error {
 }
 
 // Settle waits until coldplug is through, all events are handled, no module is queued or loading, and no device has
-// come for quiet. The error is ctx's, or says that the manager has stopped.
+// come for quiet. Config.Later has exceptions. The error is ctx's, or says that the manager has stopped.
 func (m *Manager) Settle(ctx context.Context, quiet time.Duration) error {
 	done := make(chan struct{})
 	err := m.ask(ctx, func(s *state) { s.settlers = append(s.settlers, settler{quiet, done}) })

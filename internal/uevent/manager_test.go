@@ -444,3 +444,42 @@ func TestStoppedManager(t *testing.T) {
 		time.Sleep(time.Minute) // the worker ends
 	})
 }
+
+// Nobody waits for devices that have time, but there is work for as long as they are not done.
+func TestManagerSettlesWithoutThoseThatHaveTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recorder
+		var h handler
+		var busy []bool
+		r.loads = map[string]int{}
+		src := newSource()
+		m := NewManager(Config{
+			Source: src, Sys: fstest.MapFS{"bus": {Mode: fs.ModeDir}}, Load: r.load, Handle: h.handle,
+			Busy: func(b bool) { busy = append(busy, b) }, Later: func(e Event) bool { return e.DevName == "sda40" },
+		})
+		go m.Run(t.Context())
+		for _, name := range []string{"sda", "sda40"} {
+			src.events <- Event{Action: "add", DevPath: "/devices/" + name, Subsystem: "block", DevName: name}
+		}
+		synctest.Wait()
+		settled := make(chan error, 1)
+		go func() { settled <- m.Settle(t.Context(), time.Second) }()
+		time.Sleep(time.Minute)
+		h.mu.Lock()
+		first, last := h.done[0], h.done[1]
+		h.mu.Unlock()
+		if len(settled) > 0 {
+			t.Error("it has settled before sda is done")
+		}
+		first()
+		synctest.Wait()
+		if len(settled) != 1 || !busy[len(busy)-1] {
+			t.Errorf("settled: %v; busy: %v", len(settled) == 1, busy)
+		}
+		last()
+		synctest.Wait()
+		if busy[len(busy)-1] {
+			t.Errorf("afterwards: busy: %v", busy)
+		}
+	})
+}
