@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/boundedlog"
@@ -27,6 +28,9 @@ func emergency(args []string) int {
 	s := &system{log: console.Logger(out, slog.LevelInfo), requests: make(chan pid1.Action, 8)}
 	go s.listenForRequests()
 	go boundForeignLogs(s.log)
+	if text, err := os.ReadFile("/proc/cmdline"); err == nil {
+		go relayKernel(boot.ParseCmdline(string(text)), out, s.log)
+	}
 	if err := oom.Protect(oom.Last); err != nil {
 		s.log.Warn("start", "err", err)
 	}

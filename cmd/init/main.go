@@ -73,6 +73,9 @@ func main() {
 	if run, ok := roles[name]; ok {
 		os.Exit(run(args))
 	}
+	if isLister(name) {
+		os.Exit(list(name, args))
+	}
 	// u-root's commands, which take their arguments from os.Args. It returns only where there is
 	// no such command.
 	os.Args = append([]string{name}, args...)

@@ -19,6 +19,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/boundedlog"
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/kmsg"
 	"github.com/zerodisc/zerodisc/internal/namespace"
 	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/pid1"
@@ -97,12 +98,20 @@ func newSystem(cmdline boot.Cmdline, start time.Time) *system {
 	s.daemonLog = boundedlog.Open(daemonLogFile, daemonLogLimit)
 	s.startState(context.Background(), version)
 	go boundForeignLogs(s.log)
+	go relayKernel(cmdline, s.screen, s.log)
 	go s.listenForRequests()
 	// Ctrl-Alt-Del becomes a signal to process 1 instead of a reset.
 	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF); err != nil {
 		s.log.Debug("ctrl-alt-del", "err", err)
 	}
 	return s
+}
+
+// relayKernel writes the kernel's messages to the consoles in its place.
+func relayKernel(cmdline boot.Cmdline, to io.Writer, log *slog.Logger) {
+	if err := kmsg.Relay(context.Background(), kmsg.Level(cmdline), to); err != nil {
+		log.Warn("kernel messages", "err", err, "remedy", "they are in dmesg")
+	}
 }
 
 // gatherEntropy makes the kernel's random numbers ready. Where the CPU has none to start from, a read

@@ -2,6 +2,7 @@ package printable
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 	"unicode/utf8"
 )
@@ -43,4 +44,28 @@ func FuzzLine(f *testing.F) {
 			t.Errorf("Line(%q) = %q, and of that %q", s, line, again)
 		}
 	})
+}
+
+func TestWriter(t *testing.T) {
+	for _, test := range []struct {
+		parts []string
+		want  string
+	}{
+		{[]string{"a\tb\n", "c"}, "a\tb\nc"},
+		{[]string{"a\x1b[", "31mb\r\n\n"}, "a\\x1b[31mb\\r\n\n"},
+		{[]string{"\xc3", "\xa4\n"}, "ä\n"},
+		{[]string{strings.Repeat("x", maxLine+1), "\n"}, strings.Repeat("x", maxLine+1) + "\n"},
+		{nil, ""},
+	} {
+		var out strings.Builder
+		w := &Writer{To: &out}
+		for _, part := range test.parts {
+			if n, err := w.Write([]byte(part)); n != len(part) || err != nil {
+				t.Errorf("%q: %d, %v", part, n, err)
+			}
+		}
+		if err := w.Flush(); err != nil || out.String() != test.want {
+			t.Errorf("%.40q: %.40q, %v, want %.40q", test.parts, out.String(), err, test.want)
+		}
+	}
 }
