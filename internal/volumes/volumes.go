@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zerodisc/zerodisc/internal/md"
 	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
@@ -126,6 +127,10 @@ func (a *Assembler) found(device, content string) {
 	if why == "" {
 		m, why = readMember(a.kernel, device, content, owned)
 	}
+	if m != nil && m.raid != nil && a.isMadeOf(a.owner(device), m.raid) {
+		m.close()
+		m, why = nil, "it says that it is a part of an array that it is made of"
+	}
 	delete(a.refused, device)
 	if old := a.member(device); old != nil && m != nil && old.same(m) {
 		m.close()
@@ -167,6 +172,13 @@ func (a *Assembler) place(device string) (owned bool, why string) {
 		return true, "too many arrays are made of each other"
 	}
 	return true, ""
+}
+
+// isMadeOf says whether a device is made, whatever lies between, of a member of the same array.
+func (a *Assembler) isMadeOf(v *active, raid *md.Member) bool {
+	return v != nil && slices.ContainsFunc(v.from, func(m *member) bool {
+		return m != nil && (m.raid != nil && m.raid.Array == raid.Array || a.isMadeOf(a.owner(m.device), raid))
+	})
 }
 
 // take adds a member, unless there are too many.

@@ -313,3 +313,25 @@ func TestRun(t *testing.T) {
 		b.expectLost("md_raid1_12")
 	})
 }
+
+// TestArrayOfItself has an array whose contents begin with the superblock of one of its members. It stays as it is:
+// if it were taken down for it, it would be made anew at once, again and again.
+func TestArrayOfItself(t *testing.T) {
+	for _, inside := range []string{"raid1_12.0", "raid1_12.1"} {
+		b := newBench(t)
+		b.plug("/dev/sda", "raid1_12.0")
+		b.wait(patience)
+		b.expect("md_raid1_12", "member 2 of 2 missing")
+		b.plug("/dev/md_raid1_12", inside)
+		b.wait(10 * patience)
+		b.expect("md_raid1_12",
+			"/dev/md_raid1_12 is left alone: it says that it is a part of an array that it is made of")
+		if want := "[made md_raid1_12]"; fmt.Sprint(b.kernel.log) != want {
+			t.Errorf("%s inside: %s, want %s", inside, b.kernel.log, want)
+		}
+		b.plug("/dev/sdb", "raid1_12.1")
+		b.wait(patience)
+		b.problems = nil
+		b.expect("md_raid1_12")
+	}
+}
