@@ -40,19 +40,27 @@ func (f *Files) GrowInTime(ctx context.Context, n int64) error {
 	}
 }
 
+// growTries is how often dom0 is made larger for one promise: others may use what it got before it is promised.
+const growTries = 5
+
 // Grow promises n bytes more. A *NoRoom means that they are not there: dom0 cannot spare them, nor can Xen.
 func (f *Files) Grow(ctx context.Context, n int64) error {
 	err := f.grow(n)
-	var short *NoRoom
-	if !errors.As(err, &short) {
-		return err
-	}
-	spare, err := f.ledger.take(ctx, short.NeedKiB-short.FreeKiB)
-	if err != nil {
-		return fmt.Errorf("%w; dom0 gets no more: %w", short, err)
-	}
-	if err = f.grow(n); errors.As(err, &short) {
-		short.FreeKiB += spare
+	for range growTries {
+		var short *NoRoom
+		if !errors.As(err, &short) {
+			return err
+		}
+		spare, took := f.ledger.take(ctx, short.NeedKiB-short.FreeKiB)
+		if took != nil {
+			return fmt.Errorf("%w; dom0 gets no more: %w", short, took)
+		}
+		if err = f.grow(n); errors.As(err, &short) {
+			if short.FreeKiB += spare; short.NeedKiB > short.FreeKiB {
+				return err
+			}
+			short.FreeKiB -= spare
+		}
 	}
 	return err
 }

@@ -281,6 +281,22 @@ func TestFilesTakeOfXensMemory(t *testing.T) {
 	}
 }
 
+// TestOthersUseWhatFilesTook has a host on which something else takes of each step that dom0 grows by.
+func TestOthersUseWhatFilesTook(t *testing.T) {
+	for used, want := range map[int64]bool{20 * mib: true, 40 * mib: false} {
+		m := &machine{xen: 1000 * mib, dom0: KeepKiB + 40*mib}
+		l := m.ledger()
+		take := l.source.Take
+		l.source.Take = func(ctx context.Context, kib int64) (int64, error) {
+			defer func() { m.dom0 -= used }()
+			return take(ctx, kib)
+		}
+		if err := l.Files("files").Grow(t.Context(), 50<<20); (err == nil) != want {
+			t.Errorf("%d MiB are used each time: %v", used/mib, err)
+		}
+	}
+}
+
 func TestEntries(t *testing.T) {
 	m := &machine{xen: 1000 * mib, dom0: 1000 * mib}
 	var last []Entry
