@@ -422,7 +422,7 @@ func TestKnown(t *testing.T) {
 	run, sys := t.TempDir(), t.TempDir()
 	for file, text := range map[string]string{
 		sys + "/class/block/sda1/dev": "8:1\n", sys + "/class/block/sdb1/dev": "8:17\n",
-		sys + "/class/block/loop0/dev": "7:0\n", sys + "/class/block/sr0/dev": "11:0\n",
+		run + "/data/b8:33": "E:ID_FS_LABEL=gone\n", run + "/data/c5:1": "E:ID_FS_LABEL=tty\n",
 		run + "/data/b8:1":  "E:ID_FS_LABEL=data\nE:ID_FS_TYPE=ext4\n",
 		run + "/data/b8:17": "S:disk/x\nE:ID_FS_LABEL=ZERODISC-STATE\nE:ID_FS_TYPE=ext4\nE:ID_FS_UUID=1-2\n",
 		run + "/data/b7:0":  "E:ID_FS_LABEL=ZERODISC-STATE\nE:ID_FS_TYPE=ext4\n",
@@ -431,6 +431,16 @@ func TestKnown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+	for number, name := range map[string]string{"8:1": "sda1", "8:17": "sdb1", "7:0": "loop0"} {
+		link := filepath.Join(sys, "dev/block", number)
+		err := errors.Join(os.MkdirAll(filepath.Dir(link), 0o755), os.Symlink("../../class/block/"+name, link))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := Lookup(run, sys, "/dev/sda1"); got.Label != "data" {
+		t.Errorf("sda1: %+v", got)
 	}
 	found, err := Known(run, sys, func(name string) bool { return name != "loop0" })
 	want := []Event{

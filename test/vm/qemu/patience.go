@@ -18,9 +18,13 @@ const (
 // Within returns a context that ends when the machine has had limit of time to run.
 func (p *Process) Within(limit time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(context.Background(), maxStretch*limit)
-	waited := func() time.Duration { return waitedForCPU(fmt.Sprintf("/proc/%d/task", p.process.Pid)) }
-	go endAfter(ctx, cancel, limit, waited)
+	go endAfter(ctx, cancel, limit, p.Waited)
 	return ctx, cancel
+}
+
+// Waited is how long the machine has had no processor to run on.
+func (p *Process) Waited() time.Duration {
+	return waitedForCPU(fmt.Sprintf("/proc/%d/task", p.process.Pid))
 }
 
 // endAfter calls end once limit has passed since now and as much more as waited has grown meanwhile.
