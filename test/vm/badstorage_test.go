@@ -247,7 +247,8 @@ func (m *VM) checkBadGuests() {
 func (m *VM) checkTerminals() {
 	for _, command := range []string{
 		"status", "xl list", "ls -l /media /media/*/guests /dev/disk/by-*label", "find /media/ZERODISC-BAD",
-		"du /media/ZERODISC-BAD", "udevadm info -n /dev/vdc1", "udevadm info -n /dev/vdi", "blkid", "mount", "df", "dmesg",
+		"du /media/ZERODISC-BAD", "udevadm info -n /dev/vdc1", "udevadm info -n /dev/vdi",
+		"blkid", "mount", "df", "dmesg",
 	} {
 		m.Shell(command)
 	}
