@@ -23,6 +23,7 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/devmapper"
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/readonly"
 	"github.com/zerodisc/zerodisc/internal/statefile"
 	"github.com/zerodisc/zerodisc/internal/storage"
 )
@@ -240,7 +241,7 @@ type search struct {
 	err    error
 }
 
-// search looks for the file in a file system, in a goroutine that nobody waits for longer than patience.
+// search looks for the file in a file system, in a goroutine that nobody waits for once the device is silent.
 func (m *Manager) search(ctx context.Context, e Event) {
 	s := &search{device: e.Device, volume: e.Volume}
 	m.searches[e.Device] = s
@@ -251,10 +252,34 @@ func (m *Manager) search(ctx context.Context, e Event) {
 		}
 	}
 	go func() {
-		defer time.AfterFunc(patience, func() { tell(m.late) }).Stop()
+		how, _ := readonly.Of(e.Type)
+		m.Load(how.Driver)
+		done := make(chan struct{})
+		go func() {
+			if m.isSilent(e.Device, done) {
+				tell(m.late)
+			}
+		}()
 		s.inside, s.err = m.Kernel.Inside(e.Device, e.Type)
+		close(done)
 		tell(m.searched)
 	}()
+}
+
+// isSilent returns true when a device has answered nothing for patience, and false when done is closed before.
+func (m *Manager) isSilent(device string, done <-chan struct{}) bool {
+	progress, since := m.Kernel.Progress(device), time.Now()
+	for time.Since(since) < patience {
+		select {
+		case <-done:
+			return false
+		case <-time.After(waitPause):
+		}
+		if now := m.Kernel.Progress(device); now != progress {
+			progress, since = now, time.Now()
+		}
+	}
+	return true
 }
 
 // found takes in what has come of a search.

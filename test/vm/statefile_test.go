@@ -104,8 +104,7 @@ func TestStateFile(t *testing.T) {
 		m.Wait(`msg="`+boot.MsgMedium+`" state="in RAM" guests=`+boot.StateMount, bootLimit)
 		m.writeInGuest("keep", "second")
 		m.Run("the power fails", func(m *VM) {
-			cut := copyPart(t, filepath.Join(m.Dir(), "disk.img"), start, length)
-			checkFileOnFAT(t, cut, "second")
+			checkFileOnFAT(m.t, copyPart(m.t, filepath.Join(m.Dir(), "disk.img"), start, length), "second")
 		})
 		m.checkPowerOff(typePowerOff)
 		checkFileOnFAT(t, copyPart(t, filepath.Join(m.Dir(), "disk.img"), start, length), "second")
@@ -151,13 +150,14 @@ func (m *VM) createStateFile(device string) {
 }
 
 // checkFileOnFAT checks a FAT file system that has a state volume's file, and the volume, with a guest whose disks
-// begin with a word. Where the power has failed its journal is replayed first, as the next boot would.
+// begin with a word. Where the power has failed its journal is replayed first, as the next boot would, and free space
+// is counted.
 func checkFileOnFAT(t *testing.T, fat, word string) {
 	t.Helper()
 	tool(t, "fsck.vfat", "-n", fat)
 	inner := filepath.Join(t.TempDir(), "inner.img")
 	tool(t, "mcopy", "-i", fat, "::"+stateFile, inner)
-	tool(t, "sh", "-c", "e2fsck -p "+inner+" || [ $? = 1 ]")
+	tool(t, "sh", "-c", "e2fsck -fp "+inner+" || [ $? = 1 ]")
 	checkVolume(t, inner, map[string]string{
 		"/guests/keep/xvda.img": word + "-xvda", "/guests/keep/xvdb.img": word + "-xvdb",
 	})
