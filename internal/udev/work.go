@@ -99,7 +99,8 @@ func (s *state) consider(at string) {
 	s.ready = append(s.ready, at)
 }
 
-// usualPartitions is how many partitions a disk has at most, as a rule: Linux had numbers for 15 of a SCSI disk until 2008.
+// usualPartitions is how many partitions a disk has at most, as a rule: Linux had numbers for 15 of a SCSI disk until
+// 2008.
 const usualPartitions = 15
 
 // Later says of a device that nobody waits for it: it is one of very many partitions. A disk can have 255, each of
