@@ -141,9 +141,15 @@ func Resume(name string) error {
 }
 
 // Table returns a device's table. In it devices are called by their numbers, "7:3".
-func Table(name string) ([]Target, error) {
+func Table(name string) ([]Target, error) { return tableStatus(name, flagStatusTable) }
+
+// Status returns a device's table with what each target says of its state in place of Params. What that is is in
+// Documentation/admin-guide/device-mapper.
+func Status(name string) ([]Target, error) { return tableStatus(name, 0) }
+
+func tableStatus(name string, flags uint32) ([]Target, error) {
 	for size := 16 << 10; ; size *= 2 {
-		b, err := send(cmdTableStatus, newBuffer(name, "", flagStatusTable, size))
+		b, err := send(cmdTableStatus, newBuffer(name, "", flags, size))
 		if err != nil {
 			return nil, fmt.Errorf("table of mapped device %s: %w", name, err)
 		}

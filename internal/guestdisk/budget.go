@@ -144,7 +144,7 @@ func (s *Set) watch() {
 	}()
 }
 
-// look looks at what the changes take, and says whether to go on.
+// look looks at what the changes take and whether they are there, and says whether to go on.
 func (s *Set) look() bool {
 	used, err := s.manager.Kernel.Used(s.dir)
 	if err != nil {
@@ -155,6 +155,7 @@ func (s *Set) look() bool {
 	if full {
 		s.close()
 	}
+	s.revive()
 	if full || moved(s.budget.told, used) {
 		s.budget.files.Wrote(min(used, s.budget.limit) - min(s.budget.told, s.budget.limit))
 		s.tell(used)
@@ -168,7 +169,7 @@ func moved(before, now int64) bool { return now-before >= mib || before-now >= m
 // close makes the guest's disks refuse writes.
 func (s *Set) close() {
 	for _, g := range s.budget.gates {
-		if err := s.manager.Kernel.Replace(g.name, g.readOnly()); err != nil {
+		if err := s.manager.Kernel.Replace(g.name, g.table(true)); err != nil {
 			s.manager.Log.Error("guest disk", "guest", s.spec.Name, "disk", g.vdev, "err", err)
 		}
 	}

@@ -38,7 +38,7 @@ func (s *Set) copyOnWrite(p plan, base string) (device string, err error) {
 	}
 	name := s.name(p.Vdev, copyOnWritePart)
 	g := gate{name: s.name(p.Vdev, ""), vdev: p.Vdev, sectors: uint64(bytes / sectorBytes)}
-	g.snapshot, err = s.create(name, boot.CopyOnWriteUUID+name, []devmapper.Target{{
+	g.snapshot, err = s.create(name, snapshotUUID(name), []devmapper.Target{{
 		Length: g.sectors, Type: "snapshot", Params: fmt.Sprintf("%s %s P %d", base, changes, chunkSectors),
 	}}, false)
 	if err != nil {
@@ -50,6 +50,9 @@ func (s *Set) copyOnWrite(p plan, base string) (device string, err error) {
 	}
 	return device, err
 }
+
+// snapshotUUID is the device mapper's UUID of a snapshot.
+func snapshotUUID(name string) string { return boot.CopyOnWriteUUID + name }
 
 // store makes a file for changes, which takes no memory until it is written to, and a block device of it.
 func (s *Set) store(vdev string, bytes int64) (device string, err error) {
@@ -68,6 +71,7 @@ func (s *Set) store(vdev string, bytes int64) (device string, err error) {
 type gate struct {
 	name, vdev, snapshot string
 	sectors              uint64
+	lost                 bool // the snapshot could not be revived
 }
 
 // open lets everything through.
@@ -75,8 +79,50 @@ func (g gate) open() []devmapper.Target {
 	return []devmapper.Target{{Length: g.sectors, Type: "linear", Params: g.snapshot + " 0"}}
 }
 
+// table is how the gate stands.
+func (g gate) table(closed bool) []devmapper.Target {
+	if closed {
+		return g.readOnly()
+	}
+	return g.open()
+}
+
 // readOnly lets reads through and fails writes: up for no second, down for one, again and again (Linux,
 // Documentation/admin-guide/device-mapper/dm-flakey.rst).
 func (g gate) readOnly() []devmapper.Target {
 	return []devmapper.Target{{Length: g.sectors, Type: "flakey", Params: g.snapshot + " 0 0 1 1 error_writes"}}
+}
+
+// shut fails everything.
+func (g gate) shut() []devmapper.Target {
+	return []devmapper.Target{{Length: g.sectors, Type: "error"}}
+}
+
+// revive makes snapshots anew that have failed. To write less than a chunk, Linux reads the rest of it from the base;
+// where that cannot be read, as a stick was pulled say, not only the write fails but the snapshot with all that it has.
+// Its changes are in memory as they were, so that the guest loses that one write.
+func (s *Set) revive() {
+	k := s.manager.Kernel
+	for i := range s.budget.gates {
+		g := &s.budget.gates[i]
+		snapshot := g.name + copyOnWritePart
+		if invalid, err := k.IsInvalid(snapshot); err != nil || !invalid || g.lost {
+			continue
+		}
+		err := k.Replace(g.name, g.shut()) // nobody else may have the snapshot open
+		if err == nil {
+			var device string
+			if device, err = k.Revive(snapshot, snapshotUUID(snapshot), filepath.Join(s.dir, g.vdev)); err == nil {
+				g.snapshot = device
+				err = k.Replace(g.name, g.table(s.budget.closed))
+			}
+		}
+		if g.lost = err != nil; g.lost {
+			s.manager.Log.Error("guest disk", "guest", s.spec.Name, "disk", g.vdev, "err", err,
+				"remedy", "restart the guest; what it has written to the disk is lost")
+			continue
+		}
+		s.manager.Log.Warn("guest disk", "guest", s.spec.Name, "disk", g.vdev,
+			"err", "a write failed, as a part of the disk could not be read")
+	}
 }

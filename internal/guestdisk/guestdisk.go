@@ -50,6 +50,10 @@ type Kernel interface {
 	// Names lists the devices of the device mapper, and Path is where one is.
 	Names() ([]string, error)
 	Path(name string) (device string, err error)
+	// IsInvalid says whether a snapshot has failed: all of it, for good. Revive makes it anew with what it had in the
+	// file of its changes.
+	IsInvalid(snapshot string) (bool, error)
+	Revive(snapshot, uuid, changes string) (device string, err error)
 
 	// MountMemory mounts a memory file system for at most so many bytes. Unmount takes it away; what is in use in it
 	// stays until it is not.

@@ -368,6 +368,49 @@ func TestBudget(t *testing.T) {
 	})
 }
 
+// TestRevive has snapshots fail: one of a guest that may write, and one of a guest whose budget is used up.
+func TestRevive(t *testing.T) {
+	for _, test := range []struct {
+		name, fails, last string
+		used              int64
+	}{
+		{"open", "", "linear /dev/mapper/new-guest-u-xvda-cow 0]", 0},
+		{"full", "", "flakey /dev/mapper/new-guest-u-xvda-cow 0 0 1 1 error_writes]", 300 * mib},
+		{"lost", "revive", "", 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			set, err := w.Prepare(t.Context(), w.spec(writable))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer set.Close()
+			synctest.Wait()
+			w.kernel.Calls()
+			w.kernel.Failing = test.fails
+			w.kernel.Use(test.used)
+			w.kernel.Spoil()
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			want := []string{
+				fmt.Sprintf("replace guest-u-xvda [0 %d error ]", gib),
+				`revive guest-u-xvda-cow "ZERODISC-COW-guest-u-xvda-cow" xvda`,
+				fmt.Sprintf("replace guest-u-xvda [0 %d ", gib) + test.last,
+			}
+			calls := w.kernel.Calls()
+			switch test.name {
+			case "full":
+				calls = calls[1:] // it was closed first
+			case "lost":
+				want = want[:2]
+			}
+			if !slices.Equal(calls, want) {
+				t.Errorf("%s: got %q, want %q", test.name, calls, want)
+			}
+		})
+	}
+}
+
 // TestBudgetIsSeenInTime has a guest that writes as fast as memory is: what it writes until its disks refuse is less
 // than the slack.
 func TestBudgetIsSeenInTime(t *testing.T) {

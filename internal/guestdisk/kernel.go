@@ -1,8 +1,11 @@
 package guestdisk
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -75,6 +78,61 @@ func (Linux) Remove(name string) error { return devmapper.Remove(name) }
 func (Linux) Path(name string) (string, error) { return devmapper.Path(name) }
 
 func (Linux) Names() ([]string, error) { return devmapper.Names() }
+
+func (Linux) IsInvalid(snapshot string) (bool, error) {
+	status, err := devmapper.Status(snapshot)
+	return len(status) == 1 && status[0].Params == "Invalid", err
+}
+
+// Revive takes the device away, says in the header of its changes that they are valid, and makes it anew.
+func (Linux) Revive(snapshot, uuid, changes string) (string, error) {
+	table, err := devmapper.Table(snapshot)
+	if err != nil {
+		return "", err
+	}
+	if len(table) != 1 || table[0].Type != "snapshot" {
+		return "", fmt.Errorf("mapped device %s is no snapshot", snapshot)
+	}
+	for _, number := range strings.Fields(table[0].Params)[:2] { // loop devices would go away with it
+		if link, err := os.Readlink("/sys/dev/block/" + number); err == nil {
+			if device, err := os.Open("/dev/" + filepath.Base(link)); err == nil {
+				defer device.Close()
+			}
+		}
+	}
+	if err := devmapper.RemoveIdle(snapshot); err != nil {
+		return "", err
+	}
+	if err := validate(changes); err != nil {
+		return "", err
+	}
+	return devmapper.Create(snapshot, uuid, table, false)
+}
+
+// The header of a snapshot's changes (Linux, drivers/md/dm-snap-persistent.c): two numbers of 32 bits, and more.
+const (
+	storeMagic = 0x70416e53
+	storeValid = 1
+)
+
+// validate says in a file of changes that they are valid.
+func validate(changes string) error {
+	file, err := os.OpenFile(changes, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	var header [8]byte
+	if _, err := file.ReadAt(header[:], 0); err != nil {
+		return err
+	}
+	if binary.LittleEndian.Uint32(header[:]) != storeMagic {
+		return fmt.Errorf("%s has no changes of a disk", changes)
+	}
+	binary.LittleEndian.PutUint32(header[4:], storeValid)
+	_, err = file.WriteAt(header[:], 0)
+	return err
+}
 
 func (Linux) MountMemory(dir string, bytes int64) error {
 	return namespace.MountMemory(dir, bytes, 0o700)

@@ -18,7 +18,7 @@ ramdisk = "initrd.img"
 extra = "console=hvc0 zerodisc.guest quiet cryptomgr.notests"
 memory = 160
 vif = [ '' ]
-disk = [ 'disk.img,raw,xvda,r', 'packed.qcow2,qcow2,xvdb,r', 'disk.img,raw,xvdc,rw' ]
+disk = [ 'disk.img,raw,xvda,r', 'packed.qcow2,qcow2,xvdb,r', 'disk.img,raw,xvdc,rw', 'odd.img,raw,xvdd,rw' ]
 `
 
 // TestPullTheStick pulls the stick that the machine was booted from too early, plugs it in again, waits until it may be
@@ -29,6 +29,7 @@ func TestPullTheStick(t *testing.T) {
 	write(t, filepath.Join(dir, "web.cfg"), pulledConfig)
 	raw := filepath.Join(dir, "disk.img")
 	write(t, raw, strings.Repeat("what is on the medium\n", 400000)[:8<<20])
+	write(t, filepath.Join(dir, "odd.img"), strings.Repeat("o", 1<<20+512)) // Linux writes single sectors to it
 	tool(t, "qemu-img", "convert", "-c", "-O", "qcow2", raw, filepath.Join(dir, "packed.qcow2"))
 	sum := checksum(t, raw)
 	iso := remaster(t, "timeout = 1\n", dir)
@@ -54,6 +55,9 @@ func TestPullTheStick(t *testing.T) {
 		m.Enter("")
 		m.Enter("dd if=/dev/xvda of=/dev/null bs=65536 && echo readable || echo not readable")
 		m.WaitText("^not readable", soon)
+		m.Enter("yes | dd of=/dev/xvdd bs=4096 count=2 seek=1 && echo whole pages")
+		m.WaitText("^whole pages", soon)
+		m.Enter("dd if=/dev/xvda of=/dev/xvdd bs=512 count=1 seek=80; sync; echo single sector")
 		m.leaveConsole("web")
 		now := m.FromNow()
 		m.plugIn(iso, "again")

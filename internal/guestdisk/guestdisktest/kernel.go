@@ -17,7 +17,8 @@ import (
 	"github.com/zerodisc/zerodisc/internal/devmapper"
 )
 
-// Kernel is a guestdisk.Kernel. Its fields may be set before it is used; Use, Plug and Calls may be called at any time.
+// Kernel is a guestdisk.Kernel. Its fields may be set before it is used; Use, Plug, Spoil and Calls may be called at
+// any time.
 type Kernel struct {
 	Blocks  []string // paths that are block devices
 	Memory  []string // directories that lie in memory
@@ -29,6 +30,32 @@ type Kernel struct {
 	used    int64
 	devices []string // of the device mapper, by name
 	loops   int
+	invalid bool
+}
+
+// Spoil has all snapshots fail until they are revived.
+func (k *Kernel) Spoil() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.invalid = true
+}
+
+// IsInvalid is true from Spoil on.
+func (k *Kernel) IsInvalid(string) (bool, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.invalid, nil
+}
+
+// Revive ends what Spoil has begun. The device has another path then.
+func (k *Kernel) Revive(snapshot, uuid, changes string) (string, error) {
+	if err := k.call("revive %s %q %s", snapshot, uuid, filepath.Base(changes)); err != nil {
+		return "", err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.invalid = false
+	return "/dev/mapper/new-" + snapshot, nil
 }
 
 // Use says how much memory changes take.
