@@ -41,7 +41,7 @@ func (s *Set) imageBase(ctx context.Context, p plan) (string, error) {
 	}
 	defer image.Close()
 	if image.Size() < sectorBytes {
-		return "", fmt.Errorf("%s is empty", p.Target)
+		return "", fmt.Errorf("%s has less than a sector of %d bytes", p.Target, sectorBytes)
 	}
 	parts, damage := layOut(image)
 	if damage != nil {

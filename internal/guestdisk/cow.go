@@ -29,7 +29,7 @@ func (s *Set) copyOnWrite(p plan, base string) (device string, err error) {
 		return "", err
 	}
 	if bytes == 0 {
-		return "", fmt.Errorf("%s is empty", p.Target)
+		return "", fmt.Errorf("%s has less than a sector of %d bytes", p.Target, sectorBytes)
 	}
 	// Never full before the memory is, for a full snapshot is lost: reads fail too.
 	changes, err := s.store(p.Vdev, storeBytes(min(bytes, s.budget.limit)))

@@ -379,15 +379,15 @@ var errNoDriver = errors.New("this disc has no driver for it")
 // find looks at a device: what it holds, and which guests.
 func (m *Manager) find(v host.Volume) found {
 	content, err := m.Kernel.Identify(v.Device)
-	if m.Skip(v.Device, content) || content.Label == boot.StateLabel { // package statevolume has that
-		return found{Volume: v}
-	}
-	v.Type, v.Label, v.UUID = content.Type, content.Label, content.UUID
 	v.Problem = problems(content)
 	if err != nil && content.Type == "" {
 		v.Problem = "it cannot be read: " + err.Error()
-		return found{Volume: v}
 	}
+	if content.Type == "" && v.Problem == "" || m.Skip(v.Device, content) ||
+		content.Label == boot.StateLabel { // package statevolume has that
+		return found{Volume: host.Volume{Device: v.Device}}
+	}
+	v.Type, v.Label, v.UUID = content.Type, content.Label, content.UUID
 	how, mountable := readonly.Of(content.Type)
 	if !mountable {
 		return found{Volume: v}

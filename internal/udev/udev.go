@@ -101,6 +101,8 @@ func (m *Manager) Run(ctx context.Context) {
 			s.answered(a)
 		case <-idle:
 			s.idle, idle = true, nil
+		case <-s.pause:
+			s.pause = nil
 		}
 		s.dispatch()
 	}

@@ -21,6 +21,8 @@ type job struct {
 	done   func(uevent.Event)
 	number int  // in the order of arrival
 	ended  bool // subscribers have heard of it
+
+	began time.Time // of one that had time
 }
 
 // answer is what has come of a job.
@@ -46,6 +48,7 @@ type state struct {
 	ready   []string            // devices whose first job can begin
 	later   []string            // and those that have time
 	idle    bool                // there is time for them
+	pause   <-chan time.Time    // until the next of them; nil for none
 	running int                 // jobs under way, but for devices that are silent
 	number  int                 // of the newest job
 
@@ -110,17 +113,18 @@ func Later(e uevent.Event) bool {
 	return e.Subsystem == "block" && err == nil && number > usualPartitions
 }
 
-// dispatch begins jobs. What has time is done when there is nothing else, one at a time.
+// dispatch begins jobs. What has time is done when there is nothing else, one at a time, with pauses.
 func (s *state) dispatch() {
 	for len(s.ready) > 0 && s.running < s.Workers {
 		at := s.ready[0]
 		s.ready = s.ready[1:]
 		s.begin(s.queues[at][0])
 	}
-	for s.idle && len(s.later) > 0 && len(s.ready) == 0 && s.running == 0 {
-		at := s.later[0]
+	for s.idle && s.pause == nil && len(s.later) > 0 && len(s.ready) == 0 && s.running == 0 {
+		j := s.queues[s.later[0]][0]
 		s.later = s.later[1:]
-		s.begin(s.queues[at][0])
+		j.began = time.Now()
+		s.begin(j)
 	}
 }
 
@@ -377,6 +381,9 @@ func (s *state) move(e uevent.Event) {
 func (s *state) end(j *job, rec *record) {
 	at := j.event.DevPath
 	j.ended = true
+	if !j.began.IsZero() { // others have as much of the processors as these
+		s.pause = time.After(time.Since(j.began))
+	}
 	// What coldplug finds has no number. At boot nobody listens, and later nothing is new about most of it.
 	if j.event.Get("SEQNUM") != "" || rec != nil && rec.job == j.number {
 		s.announce(j.event, rec)

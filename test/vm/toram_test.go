@@ -18,7 +18,7 @@ ramdisk = "initrd.img"
 extra = "console=hvc0 zerodisc.guest quiet cryptomgr.notests"
 memory = 160
 vif = [ '' ]
-disk = [ 'disk.img,raw,xvda,r', 'packed.qcow2,qcow2,xvdb,r', 'disk.img,raw,xvdc,rw', 'odd.img,raw,xvdd,rw' ]
+disk = [ 'disk.img,raw,xvda,r', 'packed.qcow2,qcow2,xvdb,r', 'disk.img,raw,xvdc,rw' ]
 `
 
 // TestPullTheStick pulls the stick that the machine was booted from too early, plugs it in again, waits until it may be
@@ -26,12 +26,16 @@ disk = [ 'disk.img,raw,xvda,r', 'packed.qcow2,qcow2,xvdb,r', 'disk.img,raw,xvdc,
 func TestPullTheStick(t *testing.T) {
 	t.Parallel()
 	dir := guestDir(t, t.TempDir(), "web")
-	write(t, filepath.Join(dir, "web.cfg"), pulledConfig)
+	write(t, filepath.Join(dir, "web.cfg"), strings.Replace(pulledConfig, "rw' ]", "rw', 'odd.img,raw,xvdd,rw' ]", 1))
 	raw := filepath.Join(dir, "disk.img")
 	write(t, raw, strings.Repeat("what is on the medium\n", 400000)[:8<<20])
-	write(t, filepath.Join(dir, "odd.img"), strings.Repeat("o", 1<<20+512)) // Linux writes single sectors to it
+	odd := filepath.Join(dir, "odd.img") // Linux writes single sectors to it
+	write(t, odd, strings.Repeat("o", 1<<20+512))
 	tool(t, "qemu-img", "convert", "-c", "-O", "qcow2", raw, filepath.Join(dir, "packed.qcow2"))
 	sum := checksum(t, raw)
+	changed := filepath.Join(t.TempDir(), "changed.img")
+	write(t, changed, strings.Repeat("o", 4096)+strings.Repeat("\x00", 4096)+strings.Repeat("o", 1<<20+512-8192))
+	changedSum := checksum(t, changed)
 	iso := remaster(t, "timeout = 1\n", dir)
 	Story(t, qemu.Machine{ISO: iso, Medium: qemu.USB, MemoryMiB: 1536}, func(m *VM) {
 		readAll := func() {
@@ -42,6 +46,8 @@ func TestPullTheStick(t *testing.T) {
 				m.Enter("shasum -a 256 /dev/" + disk)
 				m.WaitText(sum+" /dev/"+disk, soon)
 			}
+			m.Enter("shasum -a 256 /dev/xvdd")
+			m.WaitText(changedSum+" /dev/xvdd", soon)
 			m.leaveConsole("web")
 		}
 		m.Wait("msg=ready guests=3", bootLimit)
@@ -53,11 +59,13 @@ func TestPullTheStick(t *testing.T) {
 		m.Wait(`msg="guest address" guest=web`, addressLimit)
 		m.Enter("xl console web")
 		m.Enter("")
-		m.Enter("dd if=/dev/xvda of=/dev/null bs=65536 && echo readable || echo not readable")
-		m.WaitText("^not readable", soon)
-		m.Enter("yes | dd of=/dev/xvdd bs=4096 count=2 seek=1 && echo whole pages")
-		m.WaitText("^whole pages", soon)
-		m.Enter("dd if=/dev/xvda of=/dev/xvdd bs=512 count=1 seek=80; sync; echo single sector")
+		m.Enter("dd if=/dev/xvda of=/dev/null bs=65536 || touch /unreadable")
+		m.Enter("sleep 1; ls /unreadable") // the kernel has said what it has to say
+		m.WaitText("^/unreadable", soon)
+		// A whole page is written, and then a sector, for which the rest of its page would have to be read.
+		m.Enter("dd if=/dev/zero of=/dev/xvdd bs=4096 count=1 seek=1")
+		m.Enter("dd if=/dev/zero of=/dev/xvdd bs=512 count=1 seek=80")
+		m.WaitText(`guest=web disk=xvdd err="a write failed`, soon)
 		m.leaveConsole("web")
 		now := m.FromNow()
 		m.plugIn(iso, "again")
