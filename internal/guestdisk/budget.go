@@ -132,7 +132,12 @@ func (s *Set) watch() {
 	s.stop, s.watched = stop, make(chan struct{})
 	go func() {
 		defer close(s.watched)
+		checked := time.Now()
 		for s.look() {
+			if time.Since(checked) >= lookLate {
+				s.revive()
+				checked = time.Now()
+			}
 			left := max(0, s.budget.bytes-s.budget.told)
 			wait := time.Duration(float64(left) / fastest * float64(time.Second))
 			select {
@@ -144,7 +149,7 @@ func (s *Set) watch() {
 	}()
 }
 
-// look looks at what the changes take and whether they are there, and says whether to go on.
+// look looks at what the changes take, and says whether to go on.
 func (s *Set) look() bool {
 	used, err := s.manager.Kernel.Used(s.dir)
 	if err != nil {
@@ -154,8 +159,8 @@ func (s *Set) look() bool {
 	full := used >= s.budget.bytes
 	if full {
 		s.close()
+		s.revive() // nothing can spoil it any more
 	}
-	s.revive()
 	if full || moved(s.budget.told, used) {
 		s.budget.files.Wrote(min(used, s.budget.limit) - min(s.budget.told, s.budget.limit))
 		s.tell(used)
