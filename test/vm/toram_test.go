@@ -61,7 +61,7 @@ func TestPullTheStick(t *testing.T) {
 		m.Enter("")
 		m.Enter("dd if=/dev/xvda of=/dev/null bs=65536 || touch /unreadable")
 		m.Enter("sleep 1; ls /unreadable") // the kernel has said what it has to say
-		m.WaitText("^unreadable", soon)
+		m.WaitText(`^(\$ )?unreadable`, soon)
 		// A whole page is written, and then a sector, for which the rest of its page would have to be read.
 		m.Enter("dd if=/dev/zero of=/dev/xvdd bs=4096 count=1 seek=1")
 		m.Enter("dd if=/dev/zero of=/dev/xvdd bs=512 count=1 seek=80")
