@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -82,9 +83,30 @@ func load(root, dir string) (*Guest, error) {
 	return &Guest{Name: name, Dir: dir, File: file, Config: config, Root: root}, nil
 }
 
+// maxEntries bounds what is read of a guest's directory: on a foreign disk one can have any number of names.
+const maxEntries = 4096
+
+// readDir is the names in a guest's directory, of which it may have at most maxEntries.
+func readDir(dir string) ([]fs.DirEntry, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	entries, err := f.ReadDir(maxEntries + 1)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if len(entries) > maxEntries {
+		return nil, fmt.Errorf("%s has more than %d names", dir, maxEntries)
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, nil
+}
+
 // findConfig returns the one configuration in dir.
 func findConfig(dir string) (string, error) {
-	entries, err := os.ReadDir(dir)
+	entries, err := readDir(dir)
 	if err != nil {
 		return "", err
 	}
@@ -101,7 +123,12 @@ func findConfig(dir string) (string, error) {
 		return "", newError(dir, Pos{}, "there is no *.cfg in this guest directory",
 			"add one, or remove the directory", nil)
 	default:
-		return "", newError(dir, Pos{}, "there are several configurations: "+strings.Join(names, ", "),
+		const shown = 5
+		list := strings.Join(names[:min(len(names), shown)], ", ")
+		if len(names) > shown {
+			list += ", ..."
+		}
+		return "", newError(dir, Pos{}, "there are several configurations: "+list,
 			"keep one *.cfg, and give each further guest a directory of its own", nil)
 	}
 }
@@ -201,7 +228,7 @@ func Collect(dirs ...string) ([]*Guest, []*Error) {
 
 // IsGuest says whether dir is a guest directory, good or bad, and no store.
 func IsGuest(dir string) bool {
-	entries, err := os.ReadDir(dir)
+	entries, err := readDir(dir)
 	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return isConfig(dir, e.Name()) })
 }
 

@@ -19,8 +19,8 @@ import (
 // listers are commands of u-root's that print names, and what the kernel has made of them. A name on a foreign disk may
 // hold escape sequences, which could type on a root console. Other systems' commands escape them, u-root's do not.
 var listers = []string{
-	"blkid", "cpio", "df", "dmesg", "du", "find", "losetup", "ls", "mount", "ps", "readlink", "realpath", "tar",
-	"umount", "unmount",
+	"blkid", "cpio", "df", "dmesg", "du", "find", "head", "losetup", "ls", "md5sum", "mount", "ps", "readlink",
+	"realpath", "shasum", "tar", "umount", "unmount",
 }
 
 // isLister says whether a command is one whose output has to be made printable: a terminal gets it.

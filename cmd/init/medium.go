@@ -46,9 +46,12 @@ func (d *dom0) awaitRemoval(ctx context.Context, device string) {
 		<-ctx.Done()
 		return
 	}
+	isDisc := strings.HasPrefix(filepath.Base(device), "sr") && d.state.Snapshot().Host.Medium.File == ""
+	if !fileExists(filepath.Join("/sys/class/block", filepath.Base(device))) || isDisc && !media.IsThere(device) {
+		return // it was taken away before
+	}
 	for e := range events {
-		optical := strings.HasPrefix(e.DevName, "sr")
-		if e.Action == "remove" || e.Action == "change" && optical && !media.IsThere(device) {
+		if e.Action == "remove" || e.Action == "change" && isDisc && !media.IsThere(device) {
 			return
 		}
 	}

@@ -112,8 +112,10 @@ func isStorageName(device string) bool {
 	if err != nil || err2 != nil {
 		return true // it has just gone
 	}
-	ours := strings.HasPrefix(string(name), "guest-") || strings.HasPrefix(string(name), statefile.NamePrefix)
-	return !ours && !lvm.IsPart(strings.TrimSpace(string(uuid)))
+	if id := strings.TrimSpace(string(uuid)); lvm.IsVolume(id) { // its group may be called "guest"
+		return !lvm.IsPart(id)
+	}
+	return !strings.HasPrefix(string(name), "guest-") && !strings.HasPrefix(string(name), statefile.NamePrefix)
 }
 
 // isMedium returns what says of a device that it is the boot medium, or a partition of it that lies within the image.
@@ -153,8 +155,7 @@ func (d *dom0) usersOf(dir, device string) []string {
 	var names []string
 	for _, g := range d.state.Snapshot().Guests {
 		for _, disk := range g.Disks {
-			isDevice := strings.HasPrefix(disk.Target, "/dev/") // a file's server or disk may not answer
-			uses := dir != "" && strings.HasPrefix(disk.Target, dir+"/") || isDevice && realPath(disk.Target) == device
+			uses := dir != "" && strings.HasPrefix(disk.Target, dir+"/") || disk.Node != "" && disk.Node == device
 			if g.Phase.Live() && uses && !slices.Contains(names, g.Name) {
 				names = append(names, g.Name)
 			}

@@ -190,7 +190,7 @@ func (s *Set) tell(used int64) {
 	for _, d := range s.spec.Disks {
 		fact.Disks = append(fact.Disks, host.Disk{
 			Vdev: d.Vdev, Target: d.Target, Format: d.Format, Writable: d.Writable, Device: s.devices[d.Vdev],
-			Problem:     s.damage[d.Vdev],
+			Problem: s.damage[d.Vdev], Node: s.nodes[d.Vdev],
 			CopyOnWrite: slices.ContainsFunc(s.budget.gates, func(g gate) bool { return g.vdev == d.Vdev }),
 		})
 	}

@@ -1,7 +1,9 @@
 package guestdisk
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -71,7 +73,7 @@ func (s *Set) store(vdev string, bytes int64) (device string, err error) {
 type gate struct {
 	name, vdev, snapshot string
 	sectors              uint64
-	lost                 bool // the snapshot could not be revived
+	revived, lost        bool // the snapshot was once, or could not be
 }
 
 // open lets everything through.
@@ -122,7 +124,12 @@ func (s *Set) revive() {
 				"remedy", "restart the guest; what it has written to the disk is lost")
 			continue
 		}
-		s.manager.Log.Warn("guest disk", "guest", s.spec.Name, "disk", g.vdev,
+		level := slog.LevelWarn
+		if g.revived {
+			level = slog.LevelDebug // the guest may try it again for ever
+		}
+		g.revived = true
+		s.manager.Log.Log(context.Background(), level, "guest disk", "guest", s.spec.Name, "disk", g.vdev,
 			"err", "a write failed, as a part of the disk could not be read")
 	}
 }

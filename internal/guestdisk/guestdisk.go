@@ -108,6 +108,11 @@ func (m *Manager) Prepare(ctx context.Context, spec *guests.Resolved) (*Set, err
 		}
 	}
 	s := m.newSet(spec)
+	for _, d := range spec.Disks {
+		if strings.HasPrefix(d.Target, "/dev/") {
+			s.nodes[d.Vdev] = node(d.Target)
+		}
+	}
 	if err := s.openBudget(ctx, plans); err != nil {
 		return nil, s.fail(spec.Problem(guests.Pos{}, budgetRemedy, err))
 	}
@@ -188,6 +193,7 @@ type Set struct {
 	dir     string
 	devices map[string]string // by vdev
 	damage  map[string]string // by vdev
+	nodes   map[string]string // by vdev: the block devices that targets lead to
 	undo    []func() error    // in the order in which things were done
 	held    []*os.File        // loop devices, while something is being made of them
 	budget  budget
@@ -198,8 +204,16 @@ type Set struct {
 func (m *Manager) newSet(spec *guests.Resolved) *Set {
 	return &Set{
 		manager: m, spec: spec, dir: filepath.Join(m.Dir, spec.UUID),
-		devices: map[string]string{}, damage: map[string]string{},
+		devices: map[string]string{}, damage: map[string]string{}, nodes: map[string]string{},
 	}
+}
+
+// node is where a link below /dev leads to. Later, when the device has gone, the link has gone, too.
+func node(target string) string {
+	if real, err := filepath.EvalSymlinks(target); err == nil {
+		return real
+	}
+	return target
 }
 
 // Devices maps the vdevs of the guest's disks to their devices, for guests.Resolved.WithDevices.

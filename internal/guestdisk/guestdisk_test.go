@@ -202,9 +202,26 @@ func TestBlockDevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer set.Close()
+	if got := w.facts[0].Disks[0].Node; got != "/dev/sda3" {
+		t.Errorf("told that it is %q", got)
+	}
 	calls := strings.Join(w.kernel.Calls(), "\n")
 	if !strings.Contains(calls, "snapshot /dev/sda3 /dev/loop1 P 8]") {
 		t.Error(calls)
+	}
+}
+
+// TestNode has a disk that is named by a link, which goes with the disk.
+func TestNode(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(os.DevNull, link); err != nil {
+		t.Fatal(err)
+	}
+	if got := node(link); got != os.DevNull {
+		t.Errorf("%s leads to %s", link, got)
+	}
+	if got := node("/dev/none"); got != "/dev/none" {
+		t.Errorf("what is not there: %s", got)
 	}
 }
 
@@ -457,6 +474,8 @@ func TestResume(t *testing.T) {
 		if err != nil || second.Devices()["xvda"] != first.Devices()["xvda"] {
 			t.Fatalf("%v, %v", second.Devices(), err)
 		}
+		opened := fmt.Sprintf("replace guest-u-xvda [0 %d linear /dev/mapper/guest-u-xvda-cow 0]", gib)
+		w.want("resume", opened)
 		w.kernel.Use(300 * mib)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()

@@ -30,6 +30,7 @@ func (m *Manager) Resume(spec *guests.Resolved, left *host.Guest) (*Set, error) 
 		s.spec.Disks = append(s.spec.Disks, guests.Disk{
 			Vdev: d.Vdev, Target: d.Target, Format: d.Format, Writable: d.Writable,
 		})
+		s.nodes[d.Vdev] = d.Node
 		if d.Device != "" {
 			s.devices[d.Vdev], s.damage[d.Vdev] = d.Device, d.Problem
 			s.resumeDisk(d, names)
@@ -55,9 +56,11 @@ func (s *Set) resumeDisk(d host.Disk, names []string) {
 	if err == nil {
 		var bytes int64
 		if bytes, err = k.Bytes(snapshot); err == nil {
-			s.budget.gates = append(s.budget.gates, gate{
-				name: s.name(d.Vdev, ""), vdev: d.Vdev, snapshot: snapshot, sectors: uint64(bytes / sectorBytes),
-			})
+			g := gate{name: s.name(d.Vdev, ""), vdev: d.Vdev, snapshot: snapshot, sectors: uint64(bytes / sectorBytes)}
+			s.budget.gates = append(s.budget.gates, g)
+			err = k.Replace(g.name, g.open()) // it may have been left shut, see revive
+		}
+		if err == nil {
 			return
 		}
 	}

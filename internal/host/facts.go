@@ -249,6 +249,7 @@ type (
 type Disk struct {
 	Vdev     string
 	Target   string
+	Node     string `json:",omitempty"` // where Target led to when the guest was started, if it is a block device
 	Format   string // "raw", "qcow2", ...
 	Writable bool   `json:",omitempty"`
 	// CopyOnWrite says that what the guest writes is kept in dom0's memory.

@@ -231,7 +231,7 @@ func (p *planner) build(l *logical, depth int) outcome {
 		return outcome{err: errors.New(why)}
 	}
 	v := Volume{
-		Name: dmName(p.group.name, l.name), UUID: "LVM-" + p.group.id + l.id,
+		Name: dmName(p.group.name, l.name), UUID: uuidPrefix + p.group.id + l.id,
 		Title: p.group.name + "/" + l.name, Hidden: !l.visible,
 	}
 	if v.Hidden {
@@ -265,9 +265,19 @@ func (p *planner) add(name string, v Volume) {
 
 // IsPart says whether a device mapper's UUID is that of a part of a logical volume, which nobody should look into: it
 // may have one of two stripes of a file system.
-func IsPart(uuid string) bool {
-	return strings.HasPrefix(uuid, "LVM-") && len(uuid) > len("LVM-")+2*idSize
+func IsPart(uuid string) bool { return IsVolume(uuid) && len(uuid) > len(uuidPrefix)+2*idSize }
+
+// uuidPrefix is how LVM's UUIDs of devices begin.
+const uuidPrefix = "LVM-"
+
+// MayServe says of a physical volume that it may be a part of a volume with a device mapper's UUID. One that has its
+// group's metadata serves no other group, also if a disk of that group has the same UUID.
+func (p *PV) MayServe(uuid string) bool {
+	return p.group == nil || strings.HasPrefix(uuid, uuidPrefix+p.group.id)
 }
+
+// IsVolume says whether a device mapper's UUID is that of a logical volume, or of a part of one.
+func IsVolume(uuid string) bool { return strings.HasPrefix(uuid, uuidPrefix) }
 
 // maxName is what device mapper has room for.
 const maxName = 127

@@ -1,11 +1,12 @@
 package lvm
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/devmapper"
@@ -66,7 +67,9 @@ func (p *planner) array(l *logical, s *segment, g md.Geometry, depth int) ([]dev
 			return []devmapper.Area{{Device: single}}, height, nil
 		}
 	}
-	v := Volume{Name: arrayName(l.id), Title: p.group.name + "/" + l.name, Hidden: true, Array: &Array{g, members}}
+	v := Volume{
+		Name: arrayName(p.group.id, l.id), Title: p.group.name + "/" + l.name, Hidden: true, Array: &Array{g, members},
+	}
 	p.add("", v)
 	return []devmapper.Area{{Device: v.Name}}, height, nil
 }
@@ -86,9 +89,10 @@ func only(members []string) (string, bool) {
 }
 
 // arrayName names the array inside of a logical volume. No volume can have that name: LVM knows no colons. The kernel
-// would take an exclamation mark for a slash.
-func arrayName(id string) string {
-	return boot.ArrayInVolume + strings.NewReplacer("!", ".", "#", ".").Replace(id[:16])
+// would take an exclamation mark for a slash. A volume's UUID is that of its copy in another group.
+func arrayName(group, volume string) string {
+	sum := sha256.Sum256([]byte(group + volume))
+	return boot.ArrayInVolume + hex.EncodeToString(sum[:8])
 }
 
 // members works out the parts of an array. Those that are missing or out of date are left out.

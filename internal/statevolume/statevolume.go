@@ -127,6 +127,7 @@ const lookPause = 10 * time.Second
 
 // Run takes the volume among those that are there, and then follows events until ctx ends.
 func (m *Manager) Run(ctx context.Context, there []Event, events <-chan Event) {
+	defer m.answer(false) // a boot waits for it
 	for _, e := range there {
 		m.event(ctx, e)
 	}

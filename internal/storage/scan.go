@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/printable"
 )
@@ -20,6 +22,9 @@ var storeDirs = []string{"zerodisc/guests", "guests"}
 
 // maxEntries is how many names of a directory are looked at: a hostile file system may go on for ever.
 const maxEntries = 4096
+
+// maxBytes is how large all configurations of a volume may be, which stay in memory until all of it was looked at.
+const maxBytes = 1 << 20
 
 // Scan looks for guests in the file system that is mounted at dir: those of a labelled volume may be in its root, too.
 func Scan(dir string, labelled bool) (found []*guests.Guest, faults []*guests.Error) {
@@ -85,9 +90,21 @@ func (f *found) guest(root, dir string) {
 		f.fault(dir, err)
 		return
 	}
+	if f.bytes > maxBytes {
+		return
+	}
 	guest, err := guests.LoadFrom(root, dir)
 	if err != nil {
 		f.fault(dir, err)
+		return
+	}
+	if info, err = os.Stat(guest.File); err == nil {
+		f.bytes += info.Size()
+	}
+	if f.bytes > maxBytes {
+		f.unread = cmp.Or(f.unread, asError(filepath.Dir(dir),
+			fmt.Errorf("its configurations have more than %d bytes: from %s on they were not looked at",
+				maxBytes, printable.Line(guest.Name))))
 		return
 	}
 	f.guests = append(f.guests, guest)
@@ -109,7 +126,7 @@ func asError(dir string, err error) *guests.Error {
 
 // list reads the names in a directory.
 func list(dir string) ([]fs.DirEntry, error) {
-	f, err := os.Open(dir)
+	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0) // to open a pipe might never end
 	if err != nil {
 		return nil, err
 	}

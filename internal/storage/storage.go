@@ -306,6 +306,7 @@ func (m *Manager) answer(ctx context.Context, a answer) {
 		m.park(v.Device)
 		return
 	}
+	was := v.isTold()
 	v.Volume = a.found.Volume
 	told := v.isTold()
 	switch {
@@ -317,8 +318,11 @@ func (m *Manager) answer(ctx context.Context, a answer) {
 	case v.Mount != "":
 		told = m.admit(v)
 	}
-	if told {
+	switch {
+	case told:
 		m.Tell(v.Volume)
+	case was && !v.isTold(): // a disc was taken out, or somebody has made something else of it
+		m.Tell(host.VolumeGone{Device: v.Device})
 	}
 	m.Assembler.Found(v.Device, v.Type)
 	if v.changed && v.Mount == "" {
@@ -371,6 +375,7 @@ type found struct {
 	guests []*guests.Guest
 	faults []*guests.Error
 	unread *guests.Error // why a directory for guests cannot be read, or not all of it
+	bytes  int64         // of the configurations
 	parked bool          // there is a file system, and it is not its turn yet
 }
 

@@ -16,6 +16,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/blkid"
@@ -416,7 +418,38 @@ func TestChange(t *testing.T) {
 		}
 		w.plug("/dev/sr1", fileSystem("ext4", "other", nil))
 		w.want("what was unmounted and made anew", []string{"/dev/sr1 ext4 /other false"}, nil, nil)
+		if err := w.Unmount(filepath.Join(w.Dir, "other")); err != nil {
+			t.Fatal(err)
+		}
+		w.plug("/dev/sr1", disk{})
+		w.want("the disc was taken out", []string{"/dev/sr1 gone, "}, nil, nil)
 	})
+}
+
+// TestHostileDirectories has a pipe where a directory is looked for, and more text than is kept.
+func TestHostileDirectories(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mkfifo(filepath.Join(dir, "guests"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	found, faults := Scan(dir, false)
+	if len(found) > 0 || len(faults) != 1 || !errors.Is(faults[0], unix.ENOTDIR) {
+		t.Errorf("a pipe: %v, %v", found, faults)
+	}
+	large := config + strings.Repeat("# filler\n", 6000)
+	for i := range 40 {
+		guest := filepath.Join(dir, "zerodisc/guests", fmt.Sprint("g", i))
+		if err := os.MkdirAll(guest, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(guest, "g.cfg"), []byte(large), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, faults = Scan(dir, false)
+	if most := maxBytes / len(large); len(found) != most || !strings.Contains(faults[0].Problem, "have more than") {
+		t.Errorf("large configurations: %d guests, want %d; %v", len(found), most, faults)
+	}
 }
 
 // TestParts hands parts of volumes on, in their order and only as long as they are there. The volume's device comes

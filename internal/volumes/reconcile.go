@@ -60,14 +60,18 @@ func (a *Assembler) tell(problems, wrong []string, patient bool) {
 	a.told = told
 }
 
-// wake has a look taken after a while.
+// wake has a look taken after a while, or before if one is due then.
 func (a *Assembler) wake(after time.Duration) {
-	if a.waking {
+	due := a.now().Add(after)
+	if !a.due.IsZero() && !due.Before(a.due) {
 		return
 	}
-	a.waking = true
+	a.due = due
 	a.after(after, func() {
-		a.waking, a.busy = false, min(2*a.busy, maxBusyPause)
+		if !a.due.Equal(due) {
+			return // there was one before
+		}
+		a.due, a.busy = time.Time{}, min(2*a.busy, maxBusyPause)
 		a.reconcile()
 	})
 }
@@ -137,17 +141,17 @@ func (a *Assembler) keeps(v *active, wanted *node) bool {
 		return false
 	}
 	for i, slot := range wanted.slots {
-		if slot.Device != "" && (slot != v.slots[i] || a.source(slot.Device) != v.from[i]) {
+		if slot.Device != "" && (slot != v.slots[i] || a.source(slot.Device, v.uuid) != v.from[i]) {
 			return false
 		}
 	}
 	return true
 }
 
-// source finds the member that a node is made of; nil where that is another node.
-func (a *Assembler) source(name string) *member {
+// source finds the member that a node is made of, by the node's UUID; nil where that is another node.
+func (a *Assembler) source(name, uuid string) *member {
 	for _, m := range a.members {
-		if m.device == name || m.pv != nil && m.pv.ID == name {
+		if m.device == name || m.pv != nil && m.pv.ID == name && m.pv.MayServe(uuid) {
 			return m
 		}
 	}
@@ -183,7 +187,7 @@ func (a *Assembler) make(nodes []*node, patient bool) (problems []string) {
 // ready says whether the nodes that n is made of are there: one of them may have failed, and is told of.
 func (a *Assembler) ready(n *node) bool {
 	for _, s := range n.sources() {
-		if s.Device != "" && a.source(s.Device) == nil && a.named(s.Device) == nil {
+		if s.Device != "" && a.source(s.Device, n.uuid) == nil && a.named(s.Device) == nil {
 			return false
 		}
 	}
@@ -250,7 +254,7 @@ func (a *Assembler) load(module string) error {
 func (a *Assembler) resolve(v *active) (paths []string, err error) {
 	v.from, v.below, v.height = nil, nil, 0
 	for _, s := range v.sources() {
-		m := a.source(s.Device)
+		m := a.source(s.Device, v.uuid)
 		path := ""
 		switch below := a.named(s.Device); {
 		case s.Device == "":
@@ -286,7 +290,7 @@ func (a *Assembler) refresh(v *active, wanted *node) error {
 	}
 	var from []*member
 	for _, s := range v.sources() {
-		from = append(from, a.source(s.Device))
+		from = append(from, a.source(s.Device, v.uuid))
 	}
 	if slices.Equal(from, v.from) {
 		return nil
@@ -295,5 +299,9 @@ func (a *Assembler) refresh(v *active, wanted *node) error {
 	if err != nil {
 		return err
 	}
-	return a.kernel.loadTable(v.name, v.targets(paths))
+	err = a.kernel.loadTable(v.name, v.targets(paths))
+	if err != nil {
+		v.from = nil // it is tried again
+	}
+	return err
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zerodisc/zerodisc/internal/lvm"
 	"github.com/zerodisc/zerodisc/internal/md"
 	"github.com/zerodisc/zerodisc/internal/printable"
 )
@@ -47,7 +48,7 @@ type Assembler struct {
 	members []*member     // in the order in which they came
 	active  []*active     // in the order in which they were made
 	changed time.Time     // when a member came last
-	waking  bool          // a look is due
+	due     time.Time     // when a look is, if one is
 	busy    time.Duration // until the next look at what is in use
 	loaded  map[string]bool
 	refused map[string]string // devices that are left alone, and why
@@ -166,7 +167,7 @@ func (a *Assembler) place(device string) (owned bool, why string) {
 	switch {
 	case v == nil:
 		return false, ""
-	case strings.HasPrefix(v.uuid, "LVM-"):
+	case lvm.IsVolume(v.uuid):
 		return true, "it is in the logical volume " + v.title + ", so it is a guest's own business"
 	case v.height >= maxHeight:
 		return true, "too many arrays are made of each other"
