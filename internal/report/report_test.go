@@ -37,6 +37,12 @@ func TestText(t *testing.T) {
 				{URL: "iscsi://a:3260/iqn.x/1", State: host.RemoteConnected, Device: "/dev/sda"},
 				{URL: "nfs://b/c", State: host.RemoteLost, Mount: "/media/c", Problem: "it hangs", Remedy: "look"},
 			},
+			Volumes: []host.Volume{
+				{Device: "/dev/sda1", Type: "ntfs"},
+				{Device: "/dev/sdb1", Label: "ZERODISC-A", Trusted: true, Guests: []string{"a"}},
+				{Device: "/dev/sdc1", Label: "stick", Guests: strings.Split("b0 b1 b2 b3 b4 b5 b6 b7 b8", " ")},
+				{Device: "/dev/sdd1", Guests: []string{"slow"}},
+			},
 			Problems: []string{"no medium"},
 		},
 		Guests: []host.Guest{
@@ -60,6 +66,9 @@ zerodisc 1.0
   guests of http://c/: 1 guests started, 2 refused
   storage iscsi://a:3260/iqn.x/1: connected at /dev/sda
   storage nfs://b/c: lost at /media/c: it hangs; look
+  guests on /dev/sdb1 ZERODISC-A: a
+  guests on /dev/sdc1 stick: b0, b1, b2, b3, b4, b5, b6, b7 and 1 more (not started: see zerodisc.stores)
+  guests on /dev/sdd1: slow
   guest big          refused: needs 9000 MiB, 600 MiB are free
   guest gone         stopped
   guest loop         restarting: it crashed

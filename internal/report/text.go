@@ -4,6 +4,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/zerodisc/zerodisc/internal/bytesize"
@@ -30,6 +31,7 @@ func Text(s *host.Snapshot) string {
 	for _, r := range s.Host.Remotes {
 		fmt.Fprintf(&b, "  storage %s: %s\n", r.URL, remote(r))
 	}
+	volumes(&b, s)
 	if len(s.Guests) == 0 {
 		b.WriteString("  no guests\n")
 	}
@@ -48,6 +50,29 @@ func Text(s *host.Snapshot) string {
 		b.WriteString("  xl list | xl create FILE.cfg | status | poweroff\n")
 	}
 	return b.String() + "\n"
+}
+
+// maxListed bounds how many disks with guests are shown, and how many guests of each: a foreign disk may have
+// thousands.
+const maxListed = 8
+
+// volumes says which guests were found on disks.
+func volumes(b *strings.Builder, s *host.Snapshot) {
+	found := slices.DeleteFunc(slices.Clone(s.Host.Volumes), func(v host.Volume) bool { return len(v.Guests) == 0 })
+	for _, v := range found[:min(len(found), maxListed)] {
+		list := strings.Join(v.Guests[:min(len(v.Guests), maxListed)], ", ")
+		if more := len(v.Guests) - maxListed; more > 0 {
+			list += fmt.Sprintf(" and %d more", more)
+		}
+		isKnown := func(g host.Guest) bool { return slices.Contains(v.Guests, g.Name) }
+		if !v.Trusted && !slices.ContainsFunc(s.Guests, isKnown) {
+			list += " (not started: see zerodisc.stores)"
+		}
+		fmt.Fprintf(b, "  guests on %s: %s\n", strings.TrimSpace(v.Device+" "+v.Label), list)
+	}
+	if more := len(found) - maxListed; more > 0 {
+		fmt.Fprintf(b, "  guests on %d more disks: see the console's log\n", more)
+	}
 }
 
 func network(n host.Network) string {

@@ -54,7 +54,7 @@ func (t *tool) examine(path string) (device, error) {
 	}
 	name, isDevice := strings.CutPrefix(real, t.dev+"/")
 	if _, err := os.Stat(filepath.Join(t.sys, "class/block", name)); !isDevice || err != nil {
-		return device{}, fmt.Errorf("%s is no block device; name a disk, a partition or a logical volume", path)
+		return device{}, fmt.Errorf("%s is no block device; name a disk or a partition", path)
 	}
 	mounts, err := t.mounts()
 	if err != nil {

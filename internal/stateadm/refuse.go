@@ -29,6 +29,9 @@ func (t *tool) refuse(d device, now *host.Snapshot) error {
 	switch {
 	case kind != disks.Hardware && kind != disks.Combined:
 		return fmt.Errorf("%s is no disk", d.path())
+	case d.readOnly && kind == disks.Combined:
+		return fmt.Errorf("%s is a logical volume or an array, which can only be read here; take a disk or a partition",
+			d.path())
 	case d.readOnly:
 		return fmt.Errorf("%s is write-protected; remove the protection", d.path())
 	case d.bytes < leastBytes:

@@ -36,10 +36,10 @@ type tool struct {
 }
 
 const usage = `usage: zerodisc-state                       show the state volume
-       zerodisc-state create [-yes] DEVICE  make a disk, partition or logical volume the state volume
+       zerodisc-state create [-yes] DEVICE  make a disk or a partition the state volume
        zerodisc-state create [-yes] -size SIZE DEVICE
                                             make it a file of that size, 4G say, in the device's file system
-What is on the device is lost, but with -size nothing is. The command shows it and asks first; -yes is for scripts.
+Everything on the device is lost; with -size nothing is. The command shows it and asks first; -yes is for scripts.
 `
 
 var errUsage = errors.New("zerodisc-state -h says how")
