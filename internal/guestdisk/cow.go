@@ -2,10 +2,13 @@ package guestdisk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/devmapper"
@@ -118,6 +121,9 @@ func (s *Set) revive() {
 				g.snapshot = device
 				err = k.Replace(g.name, g.table(s.budget.closed))
 			}
+		}
+		if errors.Is(err, unix.EBUSY) {
+			continue // a program has it open that saves the disk: the next look tries it again
 		}
 		if g.lost = err != nil; g.lost {
 			s.manager.Log.Error("guest disk", "guest", s.spec.Name, "disk", g.vdev, "err", err,

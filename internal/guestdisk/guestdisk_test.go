@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/diskimage"
 	"github.com/zerodisc/zerodisc/internal/guestdisk/guestdisktest"
@@ -426,6 +428,31 @@ func TestRevive(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestReviveWaits has a snapshot fail that somebody has open.
+func TestReviveWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		set, err := w.Prepare(t.Context(), w.spec(writable))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer set.Close()
+		synctest.Wait()
+		w.kernel.Failing, w.kernel.Error = "revive", unix.EBUSY
+		w.kernel.Spoil()
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		w.kernel.Failing = ""
+		w.kernel.Calls()
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		calls := w.kernel.Calls()
+		if len(calls) != 3 || !strings.Contains(calls[2], "linear /dev/mapper/new-guest-u-xvda-cow") {
+			t.Errorf("when it is free: %q", calls)
+		}
+	})
 }
 
 // TestBudgetIsSeenInTime has a guest that writes as fast as memory is: what it writes until its disks refuse is less

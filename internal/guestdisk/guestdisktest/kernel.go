@@ -2,6 +2,7 @@
 package guestdisktest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ type Kernel struct {
 	Memory  []string // directories that lie in memory
 	Size    int64    // of every block device, bytes
 	Failing string   // the call that fails: a beginning of what Calls has
+	Error   error    // with which it does; nil for some error
 
 	mu      sync.Mutex // guards what follows
 	calls   []string
@@ -80,7 +82,7 @@ func (k *Kernel) call(format string, args ...any) error {
 	call := fmt.Sprintf(format, args...)
 	k.calls = append(k.calls, call)
 	if k.Failing != "" && strings.HasPrefix(call, k.Failing) {
-		return errors.New("no luck")
+		return cmp.Or(k.Error, errors.New("no luck"))
 	}
 	return nil
 }
