@@ -123,7 +123,8 @@ type look struct{ silent bool }
 type answer struct {
 	volume *volume
 	look   *look
-	found  found
+	found  found // of a device that is not mounted
+	other  bool  // of one that is: it holds something else now
 }
 
 // New returns a Manager.
@@ -174,6 +175,7 @@ func (m *Manager) event(e Event) {
 	case v.look != nil:
 		v.changed = true
 	case v.Mount != "" && m.Kernel.Mounted(v.Mount):
+		m.queue.put(e.Device) // a drive or a card reader may have another disc
 	default: // another disc in the drive, or a partition that was made anew
 		m.forget(v)
 		m.queue.put(e.Device)
@@ -256,17 +258,17 @@ func (m *Manager) dispatch(ctx context.Context) {
 			return
 		}
 		v := m.volumes[device]
-		if v == nil || v.look != nil || v.Mount != "" {
+		if v == nil || v.look != nil {
 			continue
 		}
 		v.look, v.changed = &look{}, false
 		m.looking++
-		go m.lookAt(ctx, answer{volume: v, look: v.look}, host.Volume{Device: v.Device})
+		go m.lookAt(ctx, answer{volume: v, look: v.look}, v.Volume)
 	}
 }
 
-// lookAt looks at a device and answers.
-func (m *Manager) lookAt(ctx context.Context, a answer, about host.Volume) {
+// lookAt looks at a device of which so much is known, and answers.
+func (m *Manager) lookAt(ctx context.Context, a answer, known host.Volume) {
 	timer := time.AfterFunc(patience, func() {
 		select {
 		case m.late <- a:
@@ -274,7 +276,11 @@ func (m *Manager) lookAt(ctx context.Context, a answer, about host.Volume) {
 		}
 	})
 	defer timer.Stop()
-	a.found = m.find(about)
+	if known.Mount != "" {
+		a.other = m.isOther(known)
+	} else {
+		a.found = m.find(host.Volume{Device: known.Device})
+	}
 	select {
 	case m.answers <- a:
 	case <-ctx.Done():
@@ -289,10 +295,11 @@ func (m *Manager) isLate(a answer) {
 	}
 	v.look.silent = true
 	m.looking--
-	v.Problem = "it does not answer; a dying disk?"
-	if !v.gone {
-		m.Tell(v.Volume)
+	if v.gone || v.Mount != "" {
+		return
 	}
+	v.Problem = "it does not answer; a dying disk?"
+	m.Tell(v.Volume)
 }
 
 // answer takes in what came of a look.
@@ -302,6 +309,10 @@ func (m *Manager) answer(ctx context.Context, a answer) {
 		m.looking--
 	}
 	v.look = nil
+	if v.Mount != "" {
+		m.checked(v, a.other)
+		return
+	}
 	if a.found.parked && !v.gone {
 		m.park(v.Device)
 		return
@@ -330,6 +341,19 @@ func (m *Manager) answer(ctx context.Context, a answer) {
 	}
 	if v.Mount != "" {
 		m.offer(ctx, v, a.found)
+	}
+}
+
+// checked takes in whether what is mounted is another volume by now.
+func (m *Manager) checked(v *volume, other bool) {
+	switch {
+	case v.gone:
+		m.leave(v)
+	case other:
+		m.gone(v)
+		m.event(Event{Device: v.Device})
+	case v.changed:
+		m.event(Event{Device: v.Device})
 	}
 }
 
@@ -377,6 +401,14 @@ type found struct {
 	unread *guests.Error // why a directory for guests cannot be read, or not all of it
 	bytes  int64         // of the configurations
 	parked bool          // there is a file system, and it is not its turn yet
+}
+
+// isOther says whether a device holds another volume than the one that is known, or none. When it cannot be read that is
+// not known.
+func (m *Manager) isOther(known host.Volume) bool {
+	content, err := m.Kernel.Identify(known.Device)
+	return err == nil &&
+		(content.Type != known.Type || content.Label != known.Label || content.UUID != known.UUID)
 }
 
 var errNoDriver = errors.New("this disc has no driver for it")

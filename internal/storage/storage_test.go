@@ -411,13 +411,30 @@ func TestChange(t *testing.T) {
 		w.want("an empty drive", nil, nil, nil)
 		w.plug("/dev/sr1", fileSystem("iso9660", "CD", map[string]string{"guests/web/web.cfg": config}))
 		w.want("a disc", []string{"/dev/sr1 iso9660 /CD false web"}, nil, nil)
-		w.plug("/dev/sr1", fileSystem("ext4", "other", nil))
-		w.want("a change of what is mounted", nil, nil, nil)
-		if err := w.Unmount(filepath.Join(w.Dir, "CD")); err != nil {
+		w.send(Event{Device: "/dev/sr1"})
+		w.want("an event of the same disc", nil, nil, nil)
+		w.plug("/dev/sr1", disk{err: errors.New("bad sector")})
+		w.want("the same disc, which cannot be read", nil, nil, nil)
+		w.plug("/dev/sr1", fileSystem("ext4", "new", nil))
+		w.want("another disc", []string{"/dev/sr1 gone, user of CD", "/dev/sr1 ext4 /new false"}, nil, nil)
+		if err := w.Unmount(filepath.Join(w.Dir, "new")); err != nil {
 			t.Fatal(err)
 		}
 		w.plug("/dev/sr1", fileSystem("ext4", "other", nil))
 		w.want("what was unmounted and made anew", []string{"/dev/sr1 ext4 /other false"}, nil, nil)
+		hanging := fileSystem("ext4", "other", nil)
+		hanging.hangs = make(chan struct{})
+		w.plug("/dev/sr1", hanging)
+		time.Sleep(2 * patience)
+		w.send(Event{Device: "/dev/sr1", Gone: true})
+		close(hanging.hangs)
+		synctest.Wait()
+		w.want("a drive that was taken away", []string{"/dev/sr1 gone, user of other"}, nil, nil)
+		if len(w.mounted) > 0 || w.looking != 0 {
+			t.Errorf("mounted: %q, looking at %d", w.mounted, w.looking)
+		}
+		w.plug("/dev/sr1", fileSystem("ext4", "other", nil))
+		w.want("the drive again", []string{"/dev/sr1 ext4 /other false"}, nil, nil)
 		if err := w.Unmount(filepath.Join(w.Dir, "other")); err != nil {
 			t.Fatal(err)
 		}

@@ -39,23 +39,23 @@ func (Linux) Unmount(dir string) error { return unix.Unmount(dir, unix.MNT_DETAC
 // empty. What target lies in must not be the root file system. Loop devices are switched before, and once more for
 // those that were made meanwhile.
 func (l Linux) Replace(dir, target string) error {
-	var old unix.Stat_t
-	if err := unix.Stat(target, &old); err != nil {
-		return fmt.Errorf("%s: %w", target, err)
+	var old, next unix.Stat_t
+	if err := errors.Join(unix.Stat(target, &old), unix.Stat(dir, &next)); err != nil {
+		return fmt.Errorf("%s in place of %s: %w", dir, target, err)
 	}
 	if err := loopdev.Switch(uint64(old.Dev), target, dir); err != nil {
 		return err
 	}
 	const beneath = 0x200 // MOVE_MOUNT_BENEATH of linux/mount.h
 	if err := unix.MoveMount(unix.AT_FDCWD, dir, unix.AT_FDCWD, target, beneath); err != nil {
-		return fmt.Errorf("mount %s on %s: %w", dir, target, err)
+		err = fmt.Errorf("mount %s on %s: %w", dir, target, err)
+		return errors.Join(err, loopdev.Switch(uint64(next.Dev), dir, target))
 	}
 	if err := unix.Unmount(target, unix.MNT_DETACH); err != nil {
 		return fmt.Errorf("unmount the medium at %s: %w", target, err)
 	}
-	if err := loopdev.Switch(uint64(old.Dev), target, target); err != nil {
-		return err
-	}
+	// It is too late to undo it: what cannot be switched keeps the medium in use, and Release says that.
+	_ = loopdev.Switch(uint64(old.Dev), target, target)
 	l.Reopen(target)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,8 +18,8 @@ import (
 	"github.com/zerodisc/zerodisc/internal/testns"
 )
 
-// mountTmpfs mounts a memory file system with a file at dir.
-func mountTmpfs(t *testing.T, dir, name string, content []byte) {
+// mountTmpfs mounts a memory file system with files at dir.
+func mountTmpfs(t *testing.T, dir string, files map[string][]byte) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -27,16 +28,16 @@ func mountTmpfs(t *testing.T, dir, name string, content []byte) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
-	if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-		t.Fatal(err)
+	for name, content := range files {
+		name = filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, content, 0o600)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := (Linux{}).Protect(dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); !errors.Is(err, unix.EROFS) {
+	if err := os.WriteFile(filepath.Join(dir, "new"), nil, 0o600); !errors.Is(err, unix.EROFS) {
 		t.Errorf("a write to what is for reading only: %v", err)
 	}
 }
@@ -66,8 +67,8 @@ func TestReplace(t *testing.T) {
 		dir := t.TempDir()
 		medium, next := filepath.Join(dir, "medium"), filepath.Join(dir, "next")
 		const name = "guests/web/disk.img"
-		mountTmpfs(t, medium, name, bytes.Repeat([]byte{1}, 1<<20))
-		mountTmpfs(t, next, name, bytes.Repeat([]byte{2}, 1<<20))
+		mountTmpfs(t, medium, map[string][]byte{name: bytes.Repeat([]byte{1}, 1<<20)})
+		mountTmpfs(t, next, map[string][]byte{name: bytes.Repeat([]byte{2}, 1<<20)})
 		loop := openLoop(t, filepath.Join(medium, name))
 		var reopened string
 		kernel := Linux{Reopen: func(dir string) { reopened = dir }}
@@ -91,20 +92,27 @@ func TestReplace(t *testing.T) {
 	})
 }
 
-// TestReplaceLacksAFile leaves all as it was.
+// TestReplaceLacksAFile leaves all as it was, the disk whose file is there too.
 func TestReplaceLacksAFile(t *testing.T) {
 	testns.RunAsRoot(t, unix.CLONE_NEWNS, func(t *testing.T) {
 		dir := t.TempDir()
 		medium, next := filepath.Join(dir, "medium"), filepath.Join(dir, "next")
-		mountTmpfs(t, medium, "disk.img", make([]byte, 4096))
-		mountTmpfs(t, next, "other.img", make([]byte, 4096))
+		block := make([]byte, 4096)
+		mountTmpfs(t, medium, map[string][]byte{"a.img": block, "disk.img": block, "z.img": block})
+		mountTmpfs(t, next, map[string][]byte{"a.img": block, "z.img": block[:512]})
+		a := openLoop(t, filepath.Join(medium, "a.img"))
 		openLoop(t, filepath.Join(medium, "disk.img"))
+		openLoop(t, filepath.Join(medium, "z.img"))
 		err := (Linux{}).Replace(next, medium)
-		if err == nil || !strings.Contains(err.Error(), "disk.img") {
-			t.Errorf("%v", err)
+		if text := fmt.Sprint(err); !strings.Contains(text, "disk.img") || !strings.Contains(text, "z.img has 512 bytes") {
+			t.Error(text)
 		}
 		if _, err := os.Stat(filepath.Join(medium, "disk.img")); err != nil {
 			t.Error(err)
+		}
+		backing, err := os.ReadFile("/sys/block/" + filepath.Base(a.Name()) + "/loop/backing_file")
+		if err != nil || strings.Contains(string(backing), next) {
+			t.Errorf("%s, %v", backing, err)
 		}
 	})
 }

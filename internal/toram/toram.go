@@ -88,7 +88,7 @@ type Config struct {
 // Manager follows the medium. One goroutine uses it.
 type Manager struct {
 	Config
-	refused string // why it was not copied, as it was told last
+	refused error // why it was not copied, as it was told last
 }
 
 // New returns a Manager.
@@ -123,7 +123,7 @@ func (m *Manager) present(ctx context.Context) bool {
 		gone()
 	}()
 	if m.Mode == Auto {
-		awaitGuests(ctx, m.Subscribe(ctx))
+		awaitGuests(ctx, m.Subscribe(ctx), func(reason error) { m.refuse(ctx, reason) })
 	}
 	for pause := firstRetry; m.Mode != No && ctx.Err() == nil; pause = min(2*pause, lastRetry) {
 		err := m.copy(ctx)
@@ -142,11 +142,11 @@ func (m *Manager) present(ctx context.Context) bool {
 
 // refuse tells why the medium was not copied, once.
 func (m *Manager) refuse(ctx context.Context, err error) {
-	if ctx.Err() != nil || err.Error() == m.refused {
+	if ctx.Err() != nil || m.refused != nil && err.Error() == m.refused.Error() {
 		return
 	}
-	again := errors.As(err, new(*memory.NoRoom)) && m.refused != "" // only the figures have changed
-	m.refused = err.Error()
+	again := isNoRoom(err) && isNoRoom(m.refused) // only the figures have changed
+	m.refused = err
 	if again {
 		return
 	}
@@ -154,6 +154,8 @@ func (m *Manager) refuse(ctx context.Context, err error) {
 	needed.Problem = err.Error()
 	m.Tell(needed)
 }
+
+func isNoRoom(err error) bool { return errors.As(err, new(*memory.NoRoom)) }
 
 // leaveHost unmounts the file system that has the medium as an ISO file. As long as that is in use, so is it.
 func (m *Manager) leaveHost() {
@@ -171,7 +173,7 @@ func (m *Manager) await(ctx context.Context) {
 		found, err := m.Find(ctx, m.Dir)
 		if err == nil {
 			if err = m.Kernel.Replace(m.Dir, m.Medium.Mount); err == nil {
-				found.Mount, m.refused = m.Medium.Mount, ""
+				found.Mount, m.refused = m.Medium.Mount, nil
 				m.Medium = found
 				m.Tell(found)
 				return
@@ -251,41 +253,64 @@ func (m *Manager) reserve(ctx context.Context, bytes int64) (*memory.Files, erro
 }
 
 // quiet is how long no guest has to be on its way before all count as started: those of disks are found one by one, and
-// guests that boot need the processors themselves.
-const quiet = 10 * time.Second
+// guests that boot need the processors themselves. longWait is when it is said what the copy waits for.
+const (
+	quiet    = 10 * time.Second
+	longWait = time.Minute
+)
 
-// awaitGuests returns when all guests that are known have what they need.
-func awaitGuests(ctx context.Context, updates <-chan host.Update) {
-	calm := time.NewTimer(quiet)
+// awaitGuests returns when all guests that are known have what they need. If that takes long it says why, once.
+func awaitGuests(ctx context.Context, updates <-chan host.Update, late func(reason error)) {
+	calm, long := time.NewTimer(quiet), time.NewTimer(longWait)
 	defer calm.Stop()
+	defer long.Stop()
+	reason, due := errNotReady, false
+	calm.Stop()
 	for {
 		select {
 		case u, ok := <-updates:
 			if !ok {
 				return
 			}
-			if !settled(u.Snapshot) {
+			was := reason
+			reason = unsettled(u.Snapshot)
+			switch {
+			case reason != nil:
+				calm.Stop()
+			case was != nil:
 				calm.Reset(quiet)
 			}
+		case <-long.C:
+			due = true
 		case <-calm.C:
 			return
 		case <-ctx.Done():
 			return
 		}
+		if due && reason != nil {
+			late(reason)
+			due = false
+		}
 	}
 }
 
-// settled says that no guest is being started or fetched.
-func settled(s *host.Snapshot) bool {
+var errNotReady = errors.New("it is copied when the boot is through")
+
+// unsettled says what is still being started or fetched. A guest that waits for a disk may wait for good, and one that
+// starts anew has its memory.
+func unsettled(s *host.Snapshot) error {
+	if !s.Host.Ready {
+		return errNotReady
+	}
 	for _, g := range s.Guests {
-		if g.Phase == host.Waiting || g.Phase == host.Creating || g.Phase == host.Restarting {
-			return false
+		if g.Phase == host.Creating || g.Phase == host.Waiting && g.Problem == "" {
+			return fmt.Errorf("it is copied when guest %s has started", g.Name)
 		}
 	}
 	for _, store := range s.Host.Stores {
 		if store.State == "found" || store.State == "fetching" {
-			return false
+			return fmt.Errorf("it is copied when %s has been fetched", store.URL)
 		}
 	}
-	return s.Host.Ready
+	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/memory"
 )
@@ -48,6 +49,7 @@ type world struct {
 	medium string
 	done   chan struct{} // closed when Run has returned
 	files  []memory.Entry
+	state  *host.State
 }
 
 func newWorld(t *testing.T, mode Mode) *world {
@@ -55,8 +57,8 @@ func newWorld(t *testing.T, mode Mode) *world {
 		t: t, free: 1 << 20, gone: make(chan struct{}), back: make(chan host.Medium), medium: t.TempDir(),
 		done: make(chan struct{}),
 	}
-	state := host.New(t.Context(), "test")
-	state.Tell(host.Ready{})
+	w.state = host.New(t.Context(), "test")
+	w.state.Tell(host.Ready{})
 	w.Manager = New(Config{
 		Mode: mode, Medium: host.Medium{Device: "/dev/sdb", Mount: w.medium},
 		Needed: []string{"boot/vmlinuz", "guests", "nowhere"}, Dir: filepath.Join(t.TempDir(), "next"), Kernel: w,
@@ -64,7 +66,7 @@ func newWorld(t *testing.T, mode Mode) *world {
 			XenFree:   func(context.Context) (int64, error) { return 0, nil },
 			Available: func() (int64, error) { return w.free, nil },
 		}, func(e []memory.Entry) { w.files = e }),
-		Subscribe: state.Subscribe,
+		Subscribe: w.state.Subscribe,
 		Gone: func(ctx context.Context, device string) {
 			select {
 			case <-w.gone:
@@ -176,6 +178,29 @@ func TestCopy(t *testing.T) {
 		if len(w.files) != 1 || w.files[0].Owner != owner || w.files[0].Dom0KiB != (147+2+1)*4 {
 			t.Errorf("%+v", w.files)
 		}
+	})
+}
+
+// TestWaitsForGuests copies nothing while a guest is being made, and says so. One that waits for a disk is not awaited.
+func TestWaitsForGuests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Auto)
+		for _, name := range []string{"web", "lone"} {
+			w.state.Tell(host.Planned{Spec: &guests.Resolved{Guest: &guests.Guest{Name: name}, UUID: name}})
+		}
+		w.state.Tell(host.GuestPhase{UUID: "lone", Phase: host.Waiting, Problem: "it waits for /dev/sdz"})
+		w.state.Tell(host.GuestPhase{UUID: "web", Phase: host.Creating})
+		defer w.start()()
+		time.Sleep(longWait + time.Second)
+		w.want()
+		if f := w.last(1); f.State != "" || f.Problem != "it is copied when guest web has started" {
+			t.Errorf("%+v", f)
+		}
+		w.state.Tell(host.GuestPhase{UUID: "web", Phase: host.Running})
+		time.Sleep(quiet / 2)
+		w.want()
+		<-w.done
+		w.want("mount 4", "protect", "replace next", "release /dev/sdb")
 	})
 }
 
