@@ -57,15 +57,14 @@ func (d *dom0) awaitRemoval(ctx context.Context, device string) {
 	}
 }
 
-// othersOnDisk lists the guests that use the disk that a device is on, past the copy of the medium. The state volume
-// counts, too: it is in use even where no guest is on it.
-func (d *dom0) othersOnDisk(device string) []string {
+// othersOnDisk lists the guests that use the disk that a device is on, past the copy of the medium, and says what else
+// has it in use: the state volume has, even where no guest is on it.
+func (d *dom0) othersOnDisk(device string) (guests []string, problem string) {
 	disk := wholeDisk(device)
-	names := d.usersOfDisk("/dev/" + filepath.Base(disk))
 	if v := d.state.Snapshot().Host.State; v.Mount != "" && wholeDisk(v.Device) == disk {
-		names = append(names, boot.StateMount)
+		problem = "the state volume is on it, at " + v.Mount
 	}
-	return names
+	return d.usersOfDisk("/dev/" + filepath.Base(disk)), problem
 }
 
 // wholeDisk is the directory in sysfs of the disk that a device is, or is a partition of.

@@ -136,6 +136,11 @@ func (d *dom0) logIn(ctx context.Context, targets []iscsi.Target, name string) e
 
 // foundRemote makes a disk read-only, unless guests may write to it.
 func (d *dom0) foundRemote(disk string) error {
+	settled, cancel := context.WithTimeout(context.Background(), deviceTimeout)
+	defer cancel()
+	if err := d.devices.Settle(settled, deviceQuiet); err != nil { // it may be named by a link, or a partition of it
+		d.log.Warn("devices", "err", err)
+	}
 	if slices.ContainsFunc(partitions(disk), d.mayWrite) {
 		return nil
 	}

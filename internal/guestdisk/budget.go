@@ -102,7 +102,7 @@ func (s *Set) openBudget(ctx context.Context, plans []plan) error {
 	s.budget.limit = s.budget.bytes + slackBytes
 	s.budget.files = m.Ledger.Files(diskOwner(s.spec.Name))
 	if err := s.budget.files.GrowInTime(ctx, s.budget.limit); err != nil {
-		return fmt.Errorf("the changes to its disks may take %d MiB (and %d until it is stopped): %w",
+		return fmt.Errorf("changes to its disks may take %d MiB, and %d MiB more are kept in reserve: %w",
 			s.budget.bytes/mib, slackBytes/mib, err)
 	}
 	s.did(func() error { s.budget.files.Release(); return nil })

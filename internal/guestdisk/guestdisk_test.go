@@ -344,7 +344,7 @@ func TestNoRoom(t *testing.T) {
 	w.free = 50 << 10
 	w.Budgets, _ = ParseBudgets("100M")
 	_, err := w.Prepare(t.Context(), w.spec(writable))
-	want := "web.cfg: the changes to its disks may take 100 MiB (and 16 until it is stopped): " +
+	want := "web.cfg: changes to its disks may take 100 MiB, and 16 MiB more are kept in reserve: " +
 		"it takes 116 MiB of dom0's memory, where 26 MiB are free for it; " + budgetRemedy
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)

@@ -65,5 +65,6 @@ func (s *Set) resumeDisk(d host.Disk, names []string) {
 		}
 	}
 	s.manager.Log.Warn("guest disk", "guest", s.spec.Name, "disk", d.Vdev, "err", err,
-		"remedy", fmt.Sprintf("its changes may take %d MiB, and then fail all at once", s.budget.bytes/mib))
+		"remedy", fmt.Sprintf("shut the guest down: nobody watches this disk any more, and when changes to it take "+
+			"over %d MiB, all of them are lost", s.budget.bytes/mib))
 }

@@ -229,14 +229,14 @@ func redirection(data []byte) error {
 	}
 	address, _, _ := strings.Cut(said["TargetAddress"], ",")
 	if address == "" || len(address) > maxName || strings.ContainsFunc(address, isOdd) {
-		return errors.New("the target says that it is elsewhere, but not where")
+		return errors.New("the target sends this machine to another address, but does not say which")
 	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		host, port = strings.Trim(address, "[]"), strconv.Itoa(DefaultPort)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || host == "" {
-		return errors.New("the target says that it is elsewhere, but not where")
+		return errors.New("the target sends this machine to another address, but does not say which")
 	}
 	return redirected{net.JoinHostPort(host, port)}
 }

@@ -141,7 +141,7 @@ func TestLoginFails(t *testing.T) {
 		"status":             {"", []answer{{class: 2, detail: 3}}, "no such target"},
 		"unknown status":     {"", []answer{{class: 9, detail: 9}}, "status 9.9"},
 		"elsewhere":          {"", []answer{{class: 1, text: "TargetAddress=[fe80::1]:99,1"}}, "at [fe80::1]:99"},
-		"elsewhere, nowhere": {"", []answer{{class: 1}}, "but not where"},
+		"elsewhere, nowhere": {"", []answer{{class: 1}}, "does not say which"},
 		"wants a password":   {"", []answer{ask("AuthMethod=CHAP")}, "wants a name"},
 		"no own password":    {"me:a:it:b@", []answer{ask("AuthMethod=None")}, "does not ask for a password"},
 		"other stage":        {"", []answer{{current: fullFeature}}, "stage 3"},

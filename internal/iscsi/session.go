@@ -169,7 +169,7 @@ func (r *run) connect(ctx context.Context) error {
 			return err
 		}
 	}
-	return fmt.Errorf("the target says that it is elsewhere, %d times", maxRedirections)
+	return fmt.Errorf("the target sent this machine to another address %d times in a row", maxRedirections)
 }
 
 // connectTo connects to one address, logs in there and starts the session.

@@ -122,16 +122,16 @@ func cutServer(text string) (server, rest string, err error) {
 func parseSecrets(text string) (out, in Secret, err error) {
 	words := strings.Split(text, ":")
 	if len(words) != 2 && len(words) != 4 {
-		return out, in, errors.New("before the @ (not shown) are no USER:PASSWORD or " +
+		return out, in, errors.New("what stands before the @ (not shown) must be USER:PASSWORD or " +
 			"USER:PASSWORD:USER_IN:PASSWORD_IN; in them write a colon as %3A, a comma as %2C, @ as %40 and % as %25")
 	}
 	for i, word := range words {
 		if words[i], err = url.PathUnescape(word); err != nil {
-			return out, in, errors.New("before the @ (not shown) is a % that two hexadecimal digits do not follow; " +
-				"write it as %25")
+			return out, in, errors.New("what stands before the @ (not shown) has a % without two hexadecimal digits " +
+				"after it; write % as %25")
 		}
 		if words[i] == "" || len(words[i]) > maxSecret || strings.ContainsRune(words[i], 0) {
-			return out, in, fmt.Errorf("before the @ (not shown) is an empty name or password, or one of over %d bytes",
+			return out, in, fmt.Errorf("before the @ (not shown) a name or password is empty, or longer than %d bytes",
 				maxSecret)
 		}
 	}

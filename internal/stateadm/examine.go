@@ -138,12 +138,20 @@ func (d device) describe() string {
 	return b.String()
 }
 
+// count is so many things in words.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
+}
+
 // holds says what a device holds.
 func (d device) holds() string {
 	var words []string
 	switch {
 	case len(d.parts) > 0:
-		words = append(words, fmt.Sprintf("%d partitions", len(d.parts)))
+		words = append(words, count(len(d.parts), "partition"))
 	case d.content.Type == "" && d.problem != nil:
 		words = append(words, "cannot be read: "+d.problem.Error())
 	case d.content.Type == "":

@@ -157,7 +157,7 @@ func (t *tool) fillFile(ctx context.Context, dir string, bytes int64) (err error
 		return err
 	}
 	if free := int64(stat.Bavail) * stat.Bsize; free < bytes {
-		return fmt.Errorf("there are only %s free", bytesize.Text(free))
+		return fmt.Errorf("it has %s free, where %s are needed", bytesize.Text(free), bytesize.Text(bytes))
 	}
 	if err := t.writeZeros(ctx, anew, bytes); err != nil {
 		return fmt.Errorf("write %s: %w", statefile.Name, err)

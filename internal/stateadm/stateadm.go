@@ -132,7 +132,11 @@ func (t *tool) status() error {
 	}
 	v := now.Host.State
 	if v.Problem != "" {
-		fmt.Fprintf(t.Out, "%s: %s; %s\n", strings.TrimSpace(v.Device+" "+boot.StateLabel), v.Problem, v.Remedy)
+		name := strings.TrimSpace(v.Device + " " + v.File)
+		if name == "" {
+			name = "state volume"
+		}
+		fmt.Fprintf(t.Out, "%s: %s; %s\n", name, v.Problem, v.Remedy)
 	}
 	if v.Mount == "" {
 		if v.Problem == "" {

@@ -225,7 +225,7 @@ func TestStatus(t *testing.T) {
 		{host.StateVolume{Device: "/dev/sdb1", Mount: "/state", Bytes: 4e9, Free: 3e9},
 			"/dev/sdb1 at /state, 4.0 GB, 3.0 GB free"},
 		{host.StateVolume{Device: "/dev/sdb1", Problem: "it holds vfat", Remedy: "make it anew"},
-			"/dev/sdb1 ZERODISC-STATE: it holds vfat; make it anew"},
+			"/dev/sdb1: it holds vfat; make it anew"},
 	} {
 		m := newMachine(t)
 		m.snapshot.Host.State = test.state
@@ -350,7 +350,7 @@ func TestMakeFileReal(t *testing.T) {
 		m := newMachine(t)
 		m.tool.sys, m.tool.proc, m.tool.dev, m.Mke2fs = "/sys", "/proc", "/dev", mke2fs
 		d := device{name: filepath.Base(loop.Name()), content: blkid.Content{Type: "ext4"}}
-		if err := m.makeFile(d, 500<<20); err == nil || !strings.Contains(err.Error(), "there are only") {
+		if err := m.makeFile(d, 500<<20); err == nil || !strings.Contains(err.Error(), "free, where 524.3 MB") {
 			t.Errorf("a file that does not fit: %v", err)
 		}
 		if err := m.makeFile(d, 100<<20); err != nil {

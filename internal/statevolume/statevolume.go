@@ -352,8 +352,7 @@ func (m *Manager) choose() {
 	switch {
 	case len(devices) > 1:
 		m.Tell(host.StateVolume{
-			Problem: fmt.Sprintf("there are %d volumes with the label %s: %s; none of them is used",
-				len(devices), boot.StateLabel, strings.Join(devices, ", ")),
+			Problem: m.tooMany(devices),
 			Remedy: "unplug the others, or name the right one with " + boot.KeyState + "=UUID",
 		})
 	case len(devices) == 0 && len(m.volumes) > 0:
@@ -367,6 +366,15 @@ func (m *Manager) choose() {
 	if m.mounting == "" {
 		m.answer(false)
 	}
+}
+
+// tooMany says that one device is as good as another.
+func (m *Manager) tooMany(devices []string) string {
+	what := "volumes with the label " + boot.StateLabel
+	if file := m.volumes[devices[0]].File; file != "" {
+		what = "files " + file
+	}
+	return fmt.Sprintf("there are %d %s: %s; none of them is used", len(devices), what, strings.Join(devices, ", "))
 }
 
 // candidates lists the devices that are state volumes, or those that have one's file.

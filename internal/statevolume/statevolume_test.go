@@ -341,7 +341,7 @@ func TestFileAtTheBoot(t *testing.T) {
 			inside: map[string]string{"/dev/sdb1": "x", "/dev/sdc1": "y"}, device: "/dev/sdc1"},
 		{name: "two", there: []Event{ours, fat("/dev/sdd1", "ZERODISC-B")}, asked: []string{"/dev/sdb1", "/dev/sdd1"},
 			inside: map[string]string{"/dev/sdb1": "x", "/dev/sdd1": "y"},
-			facts: []string{"false  there are 2 volumes with the label ZERODISC-STATE: /dev/sdb1, /dev/sdd1; " +
+			facts: []string{"false  there are 2 files zerodisc-state.img: /dev/sdb1, /dev/sdd1; " +
 				"none of them is used"}},
 		{name: "settings", there: []Event{fat("/dev/sda2", "ZERODISC-CONFIG")}},
 		{name: "NTFS", there: []Event{{Device: "/dev/sdb1", Volume: Volume{Label: "ZERODISC-A", Type: "ntfs"}}}},

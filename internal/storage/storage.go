@@ -403,8 +403,8 @@ type found struct {
 	parked bool          // there is a file system, and it is not its turn yet
 }
 
-// isOther says whether a device holds another volume than the one that is known, or none. When it cannot be read that is
-// not known.
+// isOther says whether a device holds another volume than the one that is known, or none. It may be the same one if the
+// device cannot be read.
 func (m *Manager) isOther(known host.Volume) bool {
 	content, err := m.Kernel.Identify(known.Device)
 	return err == nil &&

@@ -104,8 +104,10 @@ func TestReplaceLacksAFile(t *testing.T) {
 		openLoop(t, filepath.Join(medium, "disk.img"))
 		openLoop(t, filepath.Join(medium, "z.img"))
 		err := (Linux{}).Replace(next, medium)
-		if text := fmt.Sprint(err); !strings.Contains(text, "disk.img") || !strings.Contains(text, "z.img has 512 bytes") {
-			t.Error(text)
+		for _, want := range []string{"disk.img", "z.img has 512 bytes"} {
+			if !strings.Contains(fmt.Sprint(err), want) {
+				t.Errorf("%v, want %q", err, want)
+			}
 		}
 		if _, err := os.Stat(filepath.Join(medium, "disk.img")); err != nil {
 			t.Error(err)

@@ -78,9 +78,10 @@ type Config struct {
 	Gone func(ctx context.Context, device string)
 	// Find waits for the medium and mounts it at dir.
 	Find func(ctx context.Context, dir string) (host.Medium, error)
-	// Users lists the guests that use files of the medium. Others lists those that use other partitions of its disk.
+	// Users lists the guests that use files of the medium. Others lists those that use other partitions of its disk,
+	// and says what else has them in use, "" for nothing.
 	Users  func() []string
-	Others func(device string) []string
+	Others func(device string) (guests []string, problem string)
 	Tell   func(host.Fact)
 	Log    *slog.Logger
 }
@@ -228,8 +229,9 @@ func (m *Manager) release(ctx context.Context, start time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, releaseLimit)
 	defer cancel()
 	copied := m.Medium
-	copied.State, copied.Took, copied.Guests = host.MediumInRAM, time.Since(start), m.Others(m.Medium.Device)
-	if err := m.Kernel.Release(ctx, m.Medium.Device); err != nil {
+	copied.State, copied.Took = host.MediumInRAM, time.Since(start)
+	copied.Guests, copied.Problem = m.Others(m.Medium.Device)
+	if err := m.Kernel.Release(ctx, m.Medium.Device); err != nil && copied.Problem == "" {
 		copied.Problem = err.Error()
 	}
 	m.Tell(copied)

@@ -81,7 +81,7 @@ func newWorld(t *testing.T, mode Mode) *world {
 				return host.Medium{}, ctx.Err()
 			}
 		},
-		Users: func() []string { return []string{"web"} }, Others: func(string) []string { return nil },
+		Users: func() []string { return []string{"web"} }, Others: func(string) ([]string, string) { return nil, "" },
 		Tell: func(f host.Fact) { w.facts = append(w.facts, f.(host.Medium)) },
 		Log:  slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
