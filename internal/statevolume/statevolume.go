@@ -353,7 +353,7 @@ func (m *Manager) choose() {
 	case len(devices) > 1:
 		m.Tell(host.StateVolume{
 			Problem: m.tooMany(devices),
-			Remedy: "unplug the others, or name the right one with " + boot.KeyState + "=UUID",
+			Remedy:  "unplug the others, or name the right one with " + boot.KeyState + "=UUID",
 		})
 	case len(devices) == 0 && len(m.volumes) > 0:
 		m.Tell(host.StateVolume{
