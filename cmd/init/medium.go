@@ -3,9 +3,10 @@ package main
 import (
 	"context"
 	"path/filepath"
-	"strings"
+	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/disks"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/media"
 	"github.com/zerodisc/zerodisc/internal/toram"
@@ -46,16 +47,29 @@ func (d *dom0) awaitRemoval(ctx context.Context, device string) {
 		<-ctx.Done()
 		return
 	}
-	isDisc := strings.HasPrefix(filepath.Base(device), "sr") && d.state.Snapshot().Host.Medium.File == ""
+	isDisc := disks.KindOf(filepath.Base(device)) == disks.Optical && d.state.Snapshot().Host.Medium.File == ""
 	if !fileExists(filepath.Join("/sys/class/block", filepath.Base(device))) || isDisc && !media.IsThere(device) {
 		return // it was taken away before
 	}
-	for e := range events {
-		if e.Action == "remove" || e.Action == "change" && isDisc && !media.IsThere(device) {
+	look := time.NewTicker(discPoll)
+	defer look.Stop()
+	for {
+		select {
+		case e, ok := <-events:
+			if !ok || e.Action == "remove" {
+				return
+			}
+		case <-look.C:
+		}
+		if isDisc && !media.IsThere(device) {
 			return
 		}
 	}
 }
+
+// discPoll is how often a drive is asked for its disc. The kernel tells of a tray that was opened by force if the drive
+// does, and not all do (QEMU's).
+const discPoll = 5 * time.Second
 
 // othersOnDisk lists the guests that use the disk that a device is on, past the copy of the medium, and says what else
 // has it in use: the state volume has, even where no guest is on it.

@@ -2,11 +2,12 @@ package diskimage
 
 import (
 	"bufio"
-	"compress/flate"
-	"compress/zlib"
 	"errors"
 	"io"
 
+	// For small reads at random a quarter faster than the standard library's.
+	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 )
 

@@ -136,10 +136,10 @@ func volumeID(device string) (string, error) {
 	return readVolumeID(f)
 }
 
-// IsThere says whether a zerodisc can be read in a device.
+// IsThere says whether a zerodisc can be read in a device. A drive that is not ready yet may have one.
 func IsThere(device string) bool {
 	label, err := volumeID(device)
-	return err == nil && label == boot.VolumeID
+	return err == nil && label == boot.VolumeID || errors.Is(err, errNotReady)
 }
 
 // volumeDescriptors is where the descriptors of ISO 9660 begin, bytes (ECMA-119 6.2.1).
@@ -158,24 +158,12 @@ func readVolumeID(r io.ReaderAt) (string, error) {
 	return string(bytes.TrimRight(d[40:72], " ")), nil
 }
 
-// From linux/cdrom.h.
-const (
-	cdromDriveStatus = 0x5326
-	cdslCurrent      = 1<<31 - 1
-	cdsNoDisc        = 1
-	cdsTrayOpen      = 2
-	cdsNotReady      = 3 // becoming ready (sr_drive_status in drivers/scsi/sr_ioctl.c)
-)
-
-// driveStatus returns an error when f is an optical drive without a disc that can be read. A read
-// would fail too, but the kernel would write about each on the console.
+// driveStatus returns an error when f is an optical drive without a disc that can be read.
 func driveStatus(f *os.File) error {
-	status, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), cdromDriveStatus, cdslCurrent)
-	switch {
-	case errno != 0: // no such drive
-	case status == cdsNoDisc, status == cdsTrayOpen:
+	switch disks.DiscIn(f.Fd()) {
+	case disks.NoDisc:
 		return errNoDisc
-	case status == cdsNotReady:
+	case disks.NotReady:
 		return errNotReady
 	}
 	return nil

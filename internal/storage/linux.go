@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/internal/blkid"
+	"github.com/zerodisc/zerodisc/internal/disks"
 	"github.com/zerodisc/zerodisc/internal/loopdev"
 	"github.com/zerodisc/zerodisc/internal/readonly"
 )
@@ -27,11 +27,14 @@ func (Linux) Identify(device string) (blkid.Content, error) {
 		return blkid.Content{}, err
 	}
 	defer f.Close()
+	optical := disks.KindOf(filepath.Base(device)) == disks.Optical
+	if optical && disks.DiscIn(f.Fd()) == disks.NoDisc {
+		return blkid.Content{}, nil
+	}
 	size, err := f.Seek(0, 2)
 	if err != nil || size == 0 {
 		return blkid.Content{}, err
 	}
-	optical := strings.HasPrefix(filepath.Base(device), "sr")
 	content, err := blkid.Identify(blkid.Device{ReaderAt: f, Size: size, Optical: optical})
 	if isPartition(device) { // what looks like a table there is a boot loader's, or a guest's
 		content.Table = blkid.Table{}

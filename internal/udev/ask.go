@@ -11,16 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/internal/blkid"
+	"github.com/zerodisc/zerodisc/internal/disks"
 )
 
-// From linux/hdreg.h and linux/cdrom.h.
-const (
-	hdioGetIdentity  = 0x030d
-	cdromDriveStatus = 0x5326
-	cdslCurrent      = 1<<31 - 1
-	cdsDiscOK        = 4
-	cdsNotReady      = 3 // it is reading the disc in
-)
+// hdioGetIdentity is HDIO_GET_IDENTITY of linux/hdreg.h.
+const hdioGetIdentity = 0x030d
 
 // discPatience is how long a drive may read a disc in, and how often it is asked.
 const discPatience, discPause = time.Minute, 500 * time.Millisecond
@@ -41,7 +36,7 @@ func Ask(node string, slow func()) Answer {
 	}
 	if optical {
 		if a.Medium = waitForDisc(fd, slow); !a.Medium {
-			return a // a read would fail, and the kernel would write about it on the console
+			return a
 		}
 	}
 	size, err := unix.Seek(fd, 0, io.SeekEnd)
@@ -72,9 +67,9 @@ func identify(fd int) []byte {
 // waitForDisc says whether there is a disc in a drive that can be read. A drive that is reading one in is waited for.
 func waitForDisc(fd int, slow func()) bool {
 	for end := time.Now().Add(discPatience); ; time.Sleep(discPause) {
-		status, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), cdromDriveStatus, cdslCurrent)
-		if errno != 0 || status != cdsNotReady || time.Now().After(end) {
-			return errno == 0 && status == cdsDiscOK
+		disc := disks.DiscIn(uintptr(fd))
+		if disc != disks.NotReady || time.Now().After(end) {
+			return disc == disks.HasDisc
 		}
 		slow()
 	}

@@ -174,7 +174,7 @@ func makeBadDisks(t *testing.T) []badDisk {
 func TestBadStorage(t *testing.T) {
 	t.Parallel()
 	disks := makeBadDisks(t)
-	machine := qemu.Machine{ISO: remaster(t, "timeout = 1\n", ""), MemoryMiB: 2560}
+	machine := qemu.Machine{ISO: remaster(t, "timeout = 1\n"), MemoryMiB: 2560}
 	var usual time.Duration
 	Story(t, machine, func(m *VM) { usual = m.awaitReady() })
 	for _, d := range disks {

@@ -26,7 +26,7 @@ const (
 // TestCheckMedium lets a disc with one flipped bit check itself, and mkiso verify too: both name the file.
 func TestCheckMedium(t *testing.T) {
 	t.Parallel()
-	iso := remaster(t, defaultCheck, "")
+	iso := remaster(t, defaultCheck)
 	flipBit(t, iso, "build id  ")
 	if out, err := mkiso(t, "verify", iso); err == nil || !strings.Contains(out, "BUILT") {
 		t.Errorf("mkiso verify: %v\n%s", err, out)
@@ -63,7 +63,7 @@ func flipBit(t *testing.T, iso, text string) {
 // asks for it.
 func TestRescue(t *testing.T) {
 	t.Parallel()
-	Story(t, withoutXen(remaster(t, defaultRescue, "")), func(m *VM) {
+	Story(t, withoutXen(remaster(t, defaultRescue)), func(m *VM) {
 		if links := m.Shell("ip link"); !strings.Contains(links, "eth0") {
 			m.Errorf("no driver for the network card:\n%s", links)
 		}
@@ -83,7 +83,7 @@ func TestRescue(t *testing.T) {
 // TestBareGuest boots the demo's guest without Xen.
 func TestBareGuest(t *testing.T) {
 	t.Parallel()
-	Story(t, withoutXen(remaster(t, defaultBare, "")), func(m *VM) {
+	Story(t, withoutXen(remaster(t, defaultBare)), func(m *VM) {
 		address := m.Wait(`msg="`+boot.MsgGuestAddress+`"`, bootLimit).Get("address")
 		if page := m.Fetch(address, soon); !strings.Contains(page, address) {
 			m.Errorf("its page is\n%s", page)

@@ -42,9 +42,8 @@ func mkiso(t *testing.T, args ...string) (string, error) {
 	return string(out), err
 }
 
-// remaster makes a disc of the image under test: with settings, and with the guests in a directory if
-// that is not empty.
-func remaster(t *testing.T, settings, guestDir string) string {
+// remaster makes a disc of the image under test: with settings, and with the guests in directories.
+func remaster(t *testing.T, settings string, guestDirs ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	config, iso := filepath.Join(dir, "settings.txt"), filepath.Join(dir, "remastered.iso")
@@ -54,8 +53,8 @@ func remaster(t *testing.T, settings, guestDir string) string {
 		t.Fatal(err)
 	}
 	args := []string{"add", image, "-config", config, "-o", iso}
-	if guestDir != "" {
-		args = append(args, "-guest", guestDir)
+	for _, dir := range guestDirs {
+		args = append(args, "-guest", dir)
 	}
 	if out, err := mkiso(t, args...); err != nil {
 		t.Fatalf("mkiso %s: %v\n%s", qemu.Quote(args), err, out)

@@ -98,7 +98,7 @@ func TestAmnesia(t *testing.T) {
 		t.Fatal(err)
 	}
 	guestDir(t, filepath.Join(root, "guests"), "stranger")
-	iso := remaster(t, "cmdline = zerodisc.budget=24M,later:32M\ntimeout = 1\n", "")
+	iso := remaster(t, "cmdline = zerodisc.budget=24M,later:32M\ntimeout = 1\n")
 	machine := qemu.Machine{ISO: withLaterPartition(t, iso), Medium: qemu.USB, MemoryMiB: 2048}
 	files := []string{makeStick(t, "ZERODISC-A", "stick")}
 	for _, maker := range fileSystemMakers {
