@@ -14,7 +14,7 @@ import (
 )
 
 // TestLoopback boots the image as a file on a disk: another GRUB mounts it and goes on with its
-// loopback.cfg, and dom0 finds the file.
+// loopback.cfg, and dom0 finds the file. Once that is in memory the disk may go.
 func TestLoopback(t *testing.T) {
 	t.Parallel()
 	Story(t, qemu.Machine{ISO: loopbackDisk(t), Medium: qemu.SATA, Firmware: qemu.UEFI}, func(m *VM) {
@@ -23,6 +23,12 @@ func TestLoopback(t *testing.T) {
 			m.Errorf("the boot medium is the file %q on %s", got, medium.Get("device"))
 		}
 		m.checkPages(m.waitGuests())
+		m.Wait(`msg="`+boot.MsgMedium+`" state=removable`, bootLimit)
+		if mounts := m.Shell("cat /proc/mounts"); strings.Contains(mounts, "/dev/sd") {
+			m.Errorf("the disk is in use:\n%s", mounts)
+		}
+		m.Shell("echo 1 > /sys/block/sda/device/delete")
+		m.checkReboot()
 	})
 }
 
