@@ -10,7 +10,6 @@ import (
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/media"
 	"github.com/zerodisc/zerodisc/internal/toram"
-	"github.com/zerodisc/zerodisc/internal/uevent"
 )
 
 // followMedium sees to it that guests need the boot medium no longer, or have it back when it was pulled.
@@ -26,7 +25,7 @@ func (d *dom0) followMedium(ctx context.Context) {
 	manager := toram.New(toram.Config{
 		Mode: mode, Medium: medium, Dir: boot.NextMediumDir,
 		Needed: []string{boot.MediumKernel, boot.MediumGuests, boot.MediumReadme},
-		Kernel: toram.Linux{Reopen: d.owners.images.Reopen}, Ledger: d.owners.ledger,
+		Kernel: toram.Linux{Reopen: d.owners.images.Reopen, Log: d.log}, Ledger: d.owners.ledger,
 		Subscribe: d.state.Subscribe, Gone: d.awaitRemoval,
 		Find: func(ctx context.Context, dir string) (host.Medium, error) {
 			return d.searchMedium(ctx, dir, medium.File != "")
@@ -39,9 +38,7 @@ func (d *dom0) followMedium(ctx context.Context) {
 
 // awaitRemoval returns when a block device is taken away, or its disc is.
 func (d *dom0) awaitRemoval(ctx context.Context, device string) {
-	events, err := d.devices.Subscribe(ctx, func(e uevent.Event) bool {
-		return e.Subsystem == "block" && "/dev/"+e.DevName == device
-	})
+	events, err := d.devices.Subscribe(ctx, isDevice(device))
 	if err != nil {
 		d.log.Error("storage", "err", err)
 		<-ctx.Done()
@@ -53,23 +50,31 @@ func (d *dom0) awaitRemoval(ctx context.Context, device string) {
 	}
 	look := time.NewTicker(discPoll)
 	defer look.Stop()
+	missed := 0 // looks in a row that found no disc
 	for {
+		asked := false
 		select {
 		case e, ok := <-events:
 			if !ok || e.Action == "remove" {
 				return
 			}
 		case <-look.C:
+			asked = true
 		}
-		if isDisc && !media.IsThere(device) {
+		switch {
+		case !isDisc || media.IsThere(device):
+			missed = 0
+		case !asked || missed > 0: // a drive may have a hiccup
 			return
+		default:
+			missed++
 		}
 	}
 }
 
 // discPoll is how often a drive is asked for its disc. The kernel tells of a tray that was opened by force if the drive
 // does, and not all do (QEMU's).
-const discPoll = 5 * time.Second
+const discPoll = 3 * time.Second
 
 // othersOnDisk lists the guests that use the disk that a device is on, past the copy of the medium, and says what else
 // has it in use: the state volume has, even where no guest is on it.

@@ -13,6 +13,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/iscsi"
 	"github.com/zerodisc/zerodisc/internal/nfs"
+	"github.com/zerodisc/zerodisc/internal/uevent"
 	"github.com/zerodisc/zerodisc/internal/webstore"
 )
 
@@ -136,15 +137,35 @@ func (d *dom0) logIn(ctx context.Context, targets []iscsi.Target, name string) e
 
 // foundRemote makes a disk read-only, unless guests may write to it.
 func (d *dom0) foundRemote(disk string) error {
-	settled, cancel := context.WithTimeout(context.Background(), deviceTimeout)
-	defer cancel()
-	if err := d.devices.Settle(settled, deviceQuiet); err != nil { // it may be named by a link, or a partition of it
-		d.log.Warn("devices", "err", err)
+	if d.cmdline.Has(boot.KeyWrite) && d.devices != nil {
+		d.awaitLinks(disk)
 	}
 	if slices.ContainsFunc(partitions(disk), d.mayWrite) {
 		return nil
 	}
 	return iscsi.SetReadOnly(disk)
+}
+
+// awaitLinks waits until a disk and its partitions have their links in /dev, by which a parameter may name them.
+func (d *dom0) awaitLinks(disk string) {
+	ctx, cancel := context.WithTimeout(context.Background(), deviceTimeout)
+	defer cancel()
+	handled, err := d.devices.Subscribe(ctx, isDevice(disk))
+	if err == nil {
+		select {
+		case <-handled:
+		case <-ctx.Done():
+		}
+		err = d.devices.Settle(ctx, deviceQuiet)
+	}
+	if err != nil {
+		d.log.Warn("devices", "err", err)
+	}
+}
+
+// isDevice returns what says whether an event is about a block device.
+func isDevice(device string) func(uevent.Event) bool {
+	return func(e uevent.Event) bool { return e.Subsystem == "block" && "/dev/"+e.DevName == device }
 }
 
 // partitions are a disk and what it is divided into.

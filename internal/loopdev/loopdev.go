@@ -310,7 +310,7 @@ func openSwitch(loop, backing string, device uint64, old, dir string) (s loopSwi
 // mayHave says why a loop device may not have a file in place of its own.
 func mayHave(loop *os.File, info *unix.LoopInfo64, file *os.File) error {
 	if info.Flags&unix.LO_FLAGS_READ_ONLY == 0 {
-		return errors.New("it is not for reading only")
+		return errors.New("it is not read-only")
 	}
 	have, err := loop.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -325,7 +325,7 @@ func mayHave(loop *os.File, info *unix.LoopInfo64, file *os.File) error {
 		size = min(size, int64(info.Sizelimit))
 	}
 	if size &^= imageSector - 1; size != have {
-		return fmt.Errorf("%s has %d bytes, where %d are needed", file.Name(), size, have)
+		return fmt.Errorf("%s has %d bytes, but %d are needed", file.Name(), size, have)
 	}
 	return nil
 }

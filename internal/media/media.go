@@ -136,10 +136,13 @@ func volumeID(device string) (string, error) {
 	return readVolumeID(f)
 }
 
-// IsThere says whether a zerodisc can be read in a device. A drive that is not ready yet may have one.
+// IsThere says whether a zerodisc is in a device. One that cannot be read, or not yet, may be there.
 func IsThere(device string) bool {
 	label, err := volumeID(device)
-	return err == nil && label == boot.VolumeID || errors.Is(err, errNotReady)
+	if err != nil {
+		return !errors.Is(err, errNoDisc) && !errors.Is(err, errNotOurs)
+	}
+	return label == boot.VolumeID
 }
 
 // volumeDescriptors is where the descriptors of ISO 9660 begin, bytes (ECMA-119 6.2.1).

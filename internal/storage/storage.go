@@ -190,7 +190,7 @@ func (m *Manager) gone(v *volume) {
 	if v.isTold() {
 		m.Tell(host.VolumeGone{Device: v.Device, Guests: m.Uses(v.Mount, v.Device)})
 	}
-	if v.look == nil && v.Mount != "" { // else whoever looks at it lets go of it
+	if v.Mount != "" {
 		m.leave(v)
 	}
 }
@@ -336,11 +336,11 @@ func (m *Manager) answer(ctx context.Context, a answer) {
 		m.Tell(host.VolumeGone{Device: v.Device})
 	}
 	m.Assembler.Found(v.Device, v.Type)
-	if v.changed && v.Mount == "" {
-		m.queue.put(v.Device)
-	}
 	if v.Mount != "" {
 		m.offer(ctx, v, a.found)
+	}
+	if v.changed {
+		m.event(Event{Device: v.Device})
 	}
 }
 
@@ -348,7 +348,6 @@ func (m *Manager) answer(ctx context.Context, a answer) {
 func (m *Manager) checked(v *volume, other bool) {
 	switch {
 	case v.gone:
-		m.leave(v)
 	case other:
 		m.gone(v)
 		m.event(Event{Device: v.Device})

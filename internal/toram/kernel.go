@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/loopdev"
 	"github.com/zerodisc/zerodisc/internal/namespace"
 )
@@ -19,6 +21,7 @@ import (
 type Linux struct {
 	// Reopen has programs that serve files below a directory open them anew.
 	Reopen func(dir string)
+	Log    *slog.Logger
 }
 
 func (Linux) MountMemory(dir string, bytes int64) error {
@@ -54,8 +57,9 @@ func (l Linux) Replace(dir, target string) error {
 	if err := unix.Unmount(target, unix.MNT_DETACH); err != nil {
 		return fmt.Errorf("unmount the medium at %s: %w", target, err)
 	}
-	// It is too late to undo it: what cannot be switched keeps the medium in use, and Release says that.
-	_ = loopdev.Switch(uint64(old.Dev), target, target)
+	if err := loopdev.Switch(uint64(old.Dev), target, target); err != nil { // it is too late to undo it
+		l.Log.Error(boot.MsgMedium, "err", err, "remedy", "end the guests that have these disks, and start them again")
+	}
 	l.Reopen(target)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,7 +72,7 @@ func TestReplace(t *testing.T) {
 		mountTmpfs(t, next, map[string][]byte{name: bytes.Repeat([]byte{2}, 1<<20)})
 		loop := openLoop(t, filepath.Join(medium, name))
 		var reopened string
-		kernel := Linux{Reopen: func(dir string) { reopened = dir }}
+		kernel := Linux{Reopen: func(dir string) { reopened = dir }, Log: slog.Default()}
 		if err := kernel.Replace(next, medium); err != nil {
 			t.Fatal(err)
 		}

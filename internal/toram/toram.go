@@ -95,6 +95,8 @@ type Manager struct {
 // New returns a Manager.
 func New(config Config) *Manager { return &Manager{Config: config} }
 
+var errLater = errors.New("it will be copied once all guests have been fetched and started")
+
 // The time between two tries to copy the medium: there may be memory by then.
 const (
 	firstRetry = 30 * time.Second
@@ -124,7 +126,7 @@ func (m *Manager) present(ctx context.Context) bool {
 		gone()
 	}()
 	if m.Mode == Auto {
-		awaitGuests(ctx, m.Subscribe(ctx), func(reason error) { m.refuse(ctx, reason) })
+		awaitGuests(ctx, m.Subscribe(ctx), func() { m.refuse(ctx, errLater) })
 	}
 	for pause := firstRetry; m.Mode != No && ctx.Err() == nil; pause = min(2*pause, lastRetry) {
 		err := m.copy(ctx)
@@ -261,58 +263,48 @@ const (
 	longWait = time.Minute
 )
 
-// awaitGuests returns when all guests that are known have what they need. If that takes long it says why, once.
-func awaitGuests(ctx context.Context, updates <-chan host.Update, late func(reason error)) {
+// awaitGuests returns when all guests that are known have what they need. If that takes long it calls late, once.
+func awaitGuests(ctx context.Context, updates <-chan host.Update, late func()) {
 	calm, long := time.NewTimer(quiet), time.NewTimer(longWait)
 	defer calm.Stop()
 	defer long.Stop()
-	reason, due := errNotReady, false
 	calm.Stop()
-	for {
+	for was := false; ; {
 		select {
 		case u, ok := <-updates:
 			if !ok {
 				return
 			}
-			was := reason
-			reason = unsettled(u.Snapshot)
+			is := settled(u.Snapshot)
 			switch {
-			case reason != nil:
+			case !is:
 				calm.Stop()
-			case was != nil:
+			case !was:
 				calm.Reset(quiet)
 			}
+			was = is
 		case <-long.C:
-			due = true
+			late()
 		case <-calm.C:
 			return
 		case <-ctx.Done():
 			return
 		}
-		if due && reason != nil {
-			late(reason)
-			due = false
-		}
 	}
 }
 
-var errNotReady = errors.New("it is copied when the boot is through")
-
-// unsettled says what is still being started or fetched. A guest that waits for a disk may wait for good, and one that
+// settled says that no guest is being started or fetched. A guest that waits for a disk may wait for good, and one that
 // starts anew has its memory.
-func unsettled(s *host.Snapshot) error {
-	if !s.Host.Ready {
-		return errNotReady
-	}
+func settled(s *host.Snapshot) bool {
 	for _, g := range s.Guests {
 		if g.Phase == host.Creating || g.Phase == host.Waiting && g.Problem == "" {
-			return fmt.Errorf("it is copied when guest %s has started", g.Name)
+			return false
 		}
 	}
 	for _, store := range s.Host.Stores {
 		if store.State == "found" || store.State == "fetching" {
-			return fmt.Errorf("it is copied when %s has been fetched", store.URL)
+			return false
 		}
 	}
-	return nil
+	return s.Host.Ready
 }

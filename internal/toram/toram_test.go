@@ -193,7 +193,7 @@ func TestWaitsForGuests(t *testing.T) {
 		defer w.start()()
 		time.Sleep(longWait + time.Second)
 		w.want()
-		if f := w.last(1); f.State != "" || f.Problem != "it is copied when guest web has started" {
+		if f := w.last(1); f.State != "" || f.Problem != errLater.Error() {
 			t.Errorf("%+v", f)
 		}
 		w.state.Tell(host.GuestPhase{UUID: "web", Phase: host.Running})

@@ -16,7 +16,7 @@ import (
 	"github.com/zerodisc/zerodisc/test/vm/qemu"
 )
 
-// largeBytes is the size of the large disk on the medium, and most what it may cost of dom0's memory.
+// largeBytes is the size of the large disk on the medium, and the most that it may cost of dom0's memory.
 const (
 	largeBytes = 20e9
 	largeMost  = 2e6
@@ -52,7 +52,7 @@ func TestLargeDisk(t *testing.T) {
 	Story(t, qemu.Machine{ISO: iso, MemoryMiB: 3072}, func(m *VM) {
 		m.Wait(`msg=ready guests=4`, bootLimit)
 		for _, name := range []string{"large", "small"} {
-			t.Logf("%v", m.Wait(`msg="guest running" guest=`+name, soon))
+			t.Logf("%s ran after %s ms", name, m.Wait(`msg="guest running" guest=`+name, soon).Get("ms"))
 		}
 		m.Shell("xl destroy tty1; xl destroy tty2") // they would only take the emulator's time
 		m.Run("past the budget", (*VM).checkPastBudget)
@@ -103,10 +103,10 @@ func (m *VM) checkFull(guest string) {
 	m.Enter("xl console " + guest)
 	m.Enter("")
 	m.Until("its write has failed", addressLimit, func() bool {
-		m.Enter("ls /failed")
-		return m.Said(`^(\$ )?/failed`)
+		m.Enter("ls /failed") // u-root's ls leaves the directory out
+		return m.Said(`^(\$ )?failed`)
 	})
-	m.Enter("echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/xvda bs=5 count=1")
+	m.FromNow().Enter("echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/xvda bs=5 count=1")
 	m.WaitText(`^(\$ )?`+guest, soon)
 	m.leaveConsole(guest)
 }
@@ -123,10 +123,10 @@ func (m *VM) checkPastBudget() {
 	m.Enter("dd if=/dev/xvda of=/back bs=65536 skip=160 count=160; cmp /random /back && echo it is there")
 	m.WaitText("^it is there", addressLimit)
 	if m.Said(`msg="` + boot.MsgGuestDiskFull) {
-		m.Errorf("the other guest was through before this one worked")
+		m.Errorf("the large guest had filled its budget before the small one was done")
 	}
 	m.leaveConsole("small")
-	m.t.Logf("%v", m.Wait(`msg="`+boot.MsgGuestDiskFull+`" guest=large`, addressLimit))
+	m.Wait(`msg="`+boot.MsgGuestDiskFull+`" guest=large`, addressLimit)
 	m.checkFull("large")
 	m.t.Log(m.Shell("status"))
 	if m.Said(`guest=small .*err=`) || m.Said("(?i)out of memory|invoked oom-killer") {
@@ -144,7 +144,7 @@ func (m *VM) checkBudgetAfterCrash() {
 	now.WaitText("emergency shell", soon)
 	m.ForgetShell()
 	m.fill("small", 390)
-	m.t.Logf("%v", now.Wait(`msg="`+boot.MsgGuestDiskFull+`" guest=small`, addressLimit))
+	now.Wait(`msg="`+boot.MsgGuestDiskFull+`" guest=small`, addressLimit)
 	m.checkFull("small")
 }
 
@@ -171,7 +171,7 @@ func (m *VM) checkForcedTray(iso string) {
 	now.Wait(`msg="`+boot.MsgMedium+`" mount=/media/boot`, soon)
 	m.Enter("xl console small")
 	m.Enter("")
-	m.Enter("echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/xvda bs=5 count=1")
+	m.FromNow().Enter("echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/xvda bs=5 count=1")
 	m.WaitText(`^(\$ )?small`, soon)
 	m.leaveConsole("small")
 }

@@ -101,7 +101,10 @@ func TestStateFile(t *testing.T) {
 		m.Shell("xl destroy tty1; xl destroy tty2")
 		m.Wait(`msg="guest address" guest=keep`, addressLimit)
 		m.readInGuest("keep", "first")
-		m.Wait(`msg="`+boot.MsgMedium+`" state="in RAM" guests=`+boot.StateMount, bootLimit)
+		inRAM := m.Wait(`msg="`+boot.MsgMedium+`" state="in RAM"`, bootLimit)
+		if why := inRAM.Get("err"); !strings.Contains(why, boot.StateMount) {
+			m.Errorf("the state volume is on the stick, and the console says %q", why)
+		}
 		m.writeInGuest("keep", "second")
 		m.Run("the power fails", func(m *VM) {
 			checkFileOnFAT(m.t, copyPart(m.t, filepath.Join(m.Dir(), "disk.img"), start, length), "second")
