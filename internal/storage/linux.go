@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -43,6 +45,45 @@ func (Linux) Identify(device string) (blkid.Content, error) {
 		return blkid.Content{}, nil
 	}
 	return content, err
+}
+
+// Card is the disk's diskseq, which counts up whenever its medium has changed
+// (Documentation/ABI/stable/sysfs-block).
+func (Linux) Card(partition string) string {
+	if !isPartition(partition) {
+		return ""
+	}
+	text, _ := os.ReadFile(filepath.Join(diskOf(partition), "diskseq"))
+	return strings.TrimSpace(string(text))
+}
+
+// diskOf is the directory in sysfs of the disk that a partition is on, "." when it has gone.
+func diskOf(partition string) string {
+	dir, _ := filepath.EvalSymlinks(filepath.Join("/sys/class/block", filepath.Base(partition)))
+	return filepath.Dir(dir)
+}
+
+// The kernel forgets no partition that is in use, and what was unmounted is so for a moment still.
+const (
+	rescanTries = 25
+	rescanPause = 200 * time.Millisecond
+)
+
+// Rescan asks for the partitions anew (BLKRRPART). Without a medium that is an error, and they are gone all the same.
+func (Linux) Rescan(partition string) {
+	disk := filepath.Join("/dev", filepath.Base(diskOf(partition)))
+	for range rescanTries {
+		f, err := os.OpenFile(disk, os.O_RDONLY|unix.O_NONBLOCK, 0)
+		if err != nil {
+			return
+		}
+		err = unix.IoctlSetInt(int(f.Fd()), unix.BLKRRPART, 0)
+		f.Close()
+		if !errors.Is(err, unix.EBUSY) {
+			return
+		}
+		time.Sleep(rescanPause)
+	}
 }
 
 func isPartition(device string) bool {

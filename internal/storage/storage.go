@@ -45,6 +45,11 @@ type Kernel interface {
 	Unmount(dir string) error
 	// Mounted says whether there is a file system at dir still: a person may unmount it.
 	Mounted(dir string) bool
+	// Card is a number that is another one when the card or disc that a partition is on was changed, or taken out; ""
+	// of what is no partition.
+	Card(partition string) string
+	// Rescan has the kernel look for the partitions of that card anew. It may take seconds.
+	Rescan(partition string)
 }
 
 // Assembler makes block devices of disks that are parts of something, a volume group or an array. Nothing is waited
@@ -101,6 +106,7 @@ type Manager struct {
 // volume is what is known of a device.
 type volume struct {
 	host.Volume
+	card    string
 	look    *look // under way, nil when there is none
 	gone    bool  // it went away while it was looked at
 	changed bool  // it changed while it was looked at
@@ -263,12 +269,12 @@ func (m *Manager) dispatch(ctx context.Context) {
 		}
 		v.look, v.changed = &look{}, false
 		m.looking++
-		go m.lookAt(ctx, answer{volume: v, look: v.look}, v.Volume)
+		go m.lookAt(ctx, answer{volume: v, look: v.look}, found{Volume: v.Volume, card: v.card})
 	}
 }
 
 // lookAt looks at a device of which so much is known, and answers.
-func (m *Manager) lookAt(ctx context.Context, a answer, known host.Volume) {
+func (m *Manager) lookAt(ctx context.Context, a answer, known found) {
 	timer := time.AfterFunc(patience, func() {
 		select {
 		case m.late <- a:
@@ -279,7 +285,9 @@ func (m *Manager) lookAt(ctx context.Context, a answer, known host.Volume) {
 	if known.Mount != "" {
 		a.other = m.isOther(known)
 	} else {
+		card := m.Kernel.Card(known.Device)
 		a.found = m.find(host.Volume{Device: known.Device})
+		a.found.card = card
 	}
 	select {
 	case m.answers <- a:
@@ -318,7 +326,7 @@ func (m *Manager) answer(ctx context.Context, a answer) {
 		return
 	}
 	was := v.isTold()
-	v.Volume = a.found.Volume
+	v.Volume, v.card = a.found.Volume, a.found.card
 	told := v.isTold()
 	switch {
 	case v.gone:
@@ -348,6 +356,9 @@ func (m *Manager) answer(ctx context.Context, a answer) {
 func (m *Manager) checked(v *volume, other bool) {
 	switch {
 	case v.gone:
+	case other && v.card != "": // its partitions are of the card that was there before
+		m.gone(v)
+		go m.Kernel.Rescan(v.Device)
 	case other:
 		m.gone(v)
 		m.event(Event{Device: v.Device})
@@ -395,6 +406,7 @@ func (m *Manager) offer(ctx context.Context, v *volume, f found) {
 // found is what was found on a device.
 type found struct {
 	host.Volume
+	card   string // as Kernel.Card says
 	guests []*guests.Guest
 	faults []*guests.Error
 	unread *guests.Error // why a directory for guests cannot be read, or not all of it
@@ -404,7 +416,10 @@ type found struct {
 
 // isOther says whether a device holds another volume than the one that is known, or none. It may be the same one if the
 // device cannot be read.
-func (m *Manager) isOther(known host.Volume) bool {
+func (m *Manager) isOther(known found) bool {
+	if known.card != "" {
+		return m.Kernel.Card(known.Device) != known.card
+	}
 	content, err := m.Kernel.Identify(known.Device)
 	return err == nil &&
 		(content.Type != known.Type || content.Label != known.Label || content.UUID != known.UUID)

@@ -32,6 +32,7 @@ type disk struct {
 	hangs   chan struct{} // until it is closed
 	err     error
 	mount   error
+	card    string
 }
 
 // world has a manager over fake disks.
@@ -117,6 +118,14 @@ func (w *world) Identify(device string) (blkid.Content, error) {
 	}
 	return d.content, d.err
 }
+
+func (w *world) Card(partition string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.disks[partition].card
+}
+
+func (w *world) Rescan(partition string) { parts{w}.note("rescan " + partition) }
 
 func (w *world) Mount(device, dir string, how readonly.Mount) error {
 	w.mu.Lock()
@@ -427,11 +436,14 @@ func TestChange(t *testing.T) {
 		w.plug("/dev/sr1", hanging)
 		time.Sleep(2 * patience)
 		w.send(Event{Device: "/dev/sr1", Gone: true})
+		w.want("a drive that was taken away", []string{"/dev/sr1 gone, user of other"}, nil, nil)
+		if len(w.mounted) > 0 {
+			t.Errorf("mounted: %q", w.mounted)
+		}
 		close(hanging.hangs)
 		synctest.Wait()
-		w.want("a drive that was taken away", []string{"/dev/sr1 gone, user of other"}, nil, nil)
-		if len(w.mounted) > 0 || w.looking != 0 {
-			t.Errorf("mounted: %q, looking at %d", w.mounted, w.looking)
+		if w.looking != 0 {
+			t.Errorf("looking at %d", w.looking)
 		}
 		w.plug("/dev/sr1", fileSystem("ext4", "other", nil))
 		w.want("the drive again", []string{"/dev/sr1 ext4 /other false"}, nil, nil)
@@ -440,6 +452,37 @@ func TestChange(t *testing.T) {
 		}
 		w.plug("/dev/sr1", disk{})
 		w.want("the disc was taken out", []string{"/dev/sr1 gone, "}, nil, nil)
+		slow := fileSystem("ext4", "slow", nil)
+		slow.hangs = make(chan struct{})
+		w.plug("/dev/sr1", slow)
+		w.mu.Lock()
+		w.disks["/dev/sr1"] = fileSystem("ext4", "fast", nil)
+		w.mu.Unlock()
+		w.send(Event{Device: "/dev/sr1"})
+		close(slow.hangs)
+		synctest.Wait()
+		w.want("a disc changed while it was looked at",
+			[]string{"/dev/sr1 ext4 /slow false", "/dev/sr1 gone, user of slow", "/dev/sr1 ext4 /fast false"}, nil, nil)
+	})
+}
+
+// TestCard has another card with partitions in a reader, which then cannot be read as what it was.
+func TestCard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		card := fileSystem("vfat", "CARD", nil)
+		card.card = "7"
+		w.plug("/dev/sdb1", card)
+		w.want("a card", []string{"/dev/sdb1 vfat /CARD false"}, nil, nil)
+		w.plug("/dev/sdb1", card)
+		w.want("an event of the same card", nil, nil, nil)
+		card.card, card.err = "8", errors.New("no medium")
+		w.parts = nil
+		w.plug("/dev/sdb1", card)
+		w.want("no card", []string{"/dev/sdb1 gone, user of CARD"}, nil, nil)
+		if want := []string{"/dev/sdb1 gone", "rescan /dev/sdb1"}; !slices.Equal(w.parts, want) || len(w.mounted) > 0 {
+			t.Errorf("%q, mounted %q", w.parts, w.mounted)
+		}
 	})
 }
 
