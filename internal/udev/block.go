@@ -41,7 +41,8 @@ func hasPrefix(s string, prefixes []string) bool {
 	return false
 }
 
-// probed says whether a block device is looked into.
+// probed says whether a block device is looked into. The kernel keeps a mounted partition when its card was taken out;
+// each read of it would be a line on the console.
 func probed(attrs *attributes, devpath string) bool {
 	base := path.Base(devpath)
 	switch {
@@ -51,6 +52,8 @@ func probed(attrs *attributes, devpath string) bool {
 		uuid := attrs.get(devpath, "dm/uuid")
 		return hasPrefix(uuid, probedMaps) && !strings.HasPrefix(lvmLayer(uuid), "-") &&
 			attrs.get(devpath, "dm/suspended") == "0"
+	case attrs.get(devpath, "partition") != "":
+		return attrs.get(path.Dir(devpath), "size") != "0"
 	}
 	return true
 }

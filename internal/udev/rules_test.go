@@ -262,3 +262,23 @@ func TestProperties(t *testing.T) {
 		t.Errorf("%q", p)
 	}
 }
+
+// TestProbed leaves alone what cannot be read: a partition whose card was taken out.
+func TestProbed(t *testing.T) {
+	const disk = "/devices/usb1/block/sdb"
+	for _, test := range []struct {
+		size string
+		want bool
+	}{{"131072", true}, {"0", false}} {
+		sys := fstest.MapFS{
+			disk[1:] + "/size":           {Data: []byte(test.size + "\n")},
+			disk[1:] + "/sdb1/partition": {Data: []byte("1\n")},
+		}
+		if got := probed(newAttributes(sys), disk+"/sdb1"); got != test.want {
+			t.Errorf("of a disk of %s sectors: %t", test.size, got)
+		}
+		if !probed(newAttributes(sys), disk) {
+			t.Error("a disk is asked whether there is something in it")
+		}
+	}
+}
