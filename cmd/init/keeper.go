@@ -19,8 +19,9 @@ import (
 	"github.com/zerodisc/zerodisc/internal/report"
 )
 
-// keeper leads on the lives of guests after stage2 has crashed: those that reboot or crash are made anew, and
-// `status` stays true. It is a process of its own, so that what stage2 died of cannot cost the emergency shells.
+// keeper leads on the lives of guests after stage2 has crashed: those that reboot or crash are made anew, iSCSI targets
+// that come back are logged in to again, and `status` stays true. It is a process of its own, so that what stage2 died
+// of cannot cost the emergency shells.
 func keeper([]string) int {
 	setEnvironment()
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
@@ -32,7 +33,14 @@ func keeper([]string) int {
 	if left.Host.Ending != "" {
 		return 0 // nothing is made anew any more
 	}
-	s := &system{log: console.Logger(os.Stdout, slog.LevelInfo), random: make(chan struct{})}
+	text, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		return fail(err)
+	}
+	s := &system{
+		log: console.Logger(os.Stdout, slog.LevelInfo), random: make(chan struct{}),
+		cmdline: boot.ParseCmdline(string(text)),
+	}
 	go s.gatherEntropy()
 	s.startState(ctx, left.Host.Version)
 	s.state.Tell(host.ResumedHost{Host: left.Host})
@@ -41,6 +49,7 @@ func keeper([]string) int {
 		return fail(err)
 	}
 	o.controller.Resume(ctx, left)
+	(&dom0{machine: machine{system: s}, owners: o}).attachTargets(ctx)
 	<-ctx.Done()
 	return 0
 }

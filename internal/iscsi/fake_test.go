@@ -15,6 +15,15 @@ import (
 type fakeKernel struct {
 	mu       sync.Mutex
 	sessions []*fakeSession
+	left     bool // a program has left a session behind
+}
+
+func (k *fakeKernel) Adopt(Target) Session {
+	if !k.left {
+		return nil
+	}
+	s, _ := k.Open()
+	return s
 }
 
 func (k *fakeKernel) Open() (Session, error) {
@@ -45,6 +54,7 @@ type fakeSession struct {
 	params  map[Param]string
 	tag     uint32
 	started int
+	stopped int
 	scans   int
 }
 
@@ -123,6 +133,7 @@ func (s *fakeSession) Start() error {
 func (s *fakeSession) Stop() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.stopped++
 	if s.conn == nil {
 		return errors.New("there is no connection")
 	}

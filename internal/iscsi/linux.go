@@ -193,16 +193,45 @@ func (l *Linux) Open() (Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &linuxSession{
-		kernel: l, id: e.first, host: e.second, received: make(chan []byte, maxWaiting), failed: make(chan error, 1),
-	}
-	l.mu.Lock()
-	l.sessions[s.id] = s
-	l.mu.Unlock()
+	s := l.add(e.first, e.second)
 	if _, err := l.ask(request{kind: createConn, args: []any{s.id, uint32(0)}}); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// add has what the kernel says of a session delivered.
+func (l *Linux) add(id, host uint32) *linuxSession {
+	s := &linuxSession{
+		kernel: l, id: id, host: host, received: make(chan []byte, maxWaiting), failed: make(chan error, 1),
+	}
+	l.mu.Lock()
+	l.sessions[s.id] = s
+	l.mu.Unlock()
+	return s
+}
+
+// Adopt finds the session by the names in sysfs.
+func (l *Linux) Adopt(t Target) Session {
+	names, err := filepath.Glob("/sys/class/iscsi_session/session*/targetname")
+	if err != nil {
+		return nil
+	}
+	for _, file := range names {
+		dir := filepath.Dir(file)
+		name, _ := os.ReadFile(file)
+		device, _ := filepath.EvalSymlinks(filepath.Join(dir, "device")) // .../host2/session1
+		var id, host uint32
+		_, err := fmt.Sscanf(filepath.Base(dir), "session%d", &id)
+		_, err2 := fmt.Sscanf(filepath.Base(filepath.Dir(device)), "host%d", &host)
+		if err != nil || err2 != nil || strings.TrimSpace(string(name)) != t.Name {
+			continue
+		}
+		if s := (&linuxSession{id: id, host: host}); exists(s.unit(t.LUN)) {
+			return l.add(id, host)
+		}
+	}
+	return nil
 }
 
 // linuxSession is a session of the kernel's.
@@ -272,16 +301,28 @@ func (s *linuxSession) Stop() error {
 // diskLimit is how long the kernel has to make a disk of a LUN that it has found.
 const diskLimit = 15 * time.Second
 
-// Scan looks for the LUN. Numbers from 256 on have the flat address of SAM (0x4000).
-func (s *linuxSession) Scan(ctx context.Context, lun uint64) (string, error) {
+// flat is a LUN as Linux has it: numbers from 256 on have the flat address of SAM (0x4000).
+func flat(lun uint64) uint64 {
 	if lun > 255 {
 		lun |= 0x4000
 	}
-	dir := fmt.Sprintf("/sys/class/scsi_host/host%d", s.host)
-	if err := os.WriteFile(filepath.Join(dir, "scan"), fmt.Appendf(nil, "0 0 %d", lun), 0); err != nil {
+	return lun
+}
+
+// dir is the session's host in sysfs, and unit a LUN of its target.
+func (s *linuxSession) dir() string { return fmt.Sprintf("/sys/class/scsi_host/host%d", s.host) }
+
+func (s *linuxSession) unit(lun uint64) string {
+	return filepath.Join(s.dir(), "device",
+		fmt.Sprintf("session%d/target%d:0:0/%d:0:0:%d", s.id, s.host, s.host, flat(lun)))
+}
+
+// Scan looks for the LUN.
+func (s *linuxSession) Scan(ctx context.Context, lun uint64) (string, error) {
+	if err := os.WriteFile(filepath.Join(s.dir(), "scan"), fmt.Appendf(nil, "0 0 %d", flat(lun)), 0); err != nil {
 		return "", fmt.Errorf("look for LUN %d: %w", lun, err)
 	}
-	unit := filepath.Join(dir, "device", fmt.Sprintf("session%d/target%d:0:0/%d:0:0:%d", s.id, s.host, s.host, lun))
+	unit := s.unit(lun)
 	for began := time.Now(); ; {
 		disks, err := filepath.Glob(filepath.Join(unit, "block/*"))
 		switch {

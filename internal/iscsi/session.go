@@ -16,6 +16,8 @@ import (
 type Kernel interface {
 	// Open makes a session with one connection.
 	Open() (Session, error)
+	// Adopt returns the session with a target's disk that a program has left behind, nil where there is none.
+	Adopt(Target) Session
 }
 
 // Session is a session of the kernel's. Its methods are called by one goroutine, but for Scan.
@@ -109,10 +111,15 @@ func (t Timing) orDefault() Timing {
 	}
 }
 
-// Run logs in, again whenever the connection breaks, until ctx ends.
+// Run logs in, again whenever the connection breaks, until ctx ends. A session that was left behind gets another
+// connection: what became of its own is not known.
 func (i Initiator) Run(ctx context.Context) {
 	i.Timing = i.Timing.orDefault()
 	r := &run{Initiator: i, began: time.Now(), told: map[string]bool{}, scanned: make(chan scan, 1)}
+	if r.session = i.Kernel.Adopt(i.Target); r.session != nil {
+		r.wasUp = true
+		_ = r.session.Stop() // as below
+	}
 	pause := i.Timing.FirstPause
 	for ctx.Err() == nil {
 		err := r.connect(ctx)

@@ -21,7 +21,12 @@ type follower struct {
 // follow runs an Initiator until the test ends.
 func follow(t *testing.T, target Target, uses []string) *follower {
 	t.Helper()
-	f := &follower{kernel: &fakeKernel{}, remotes: make(chan host.Remote, 100), found: make(chan string, 10)}
+	return followOn(t, &fakeKernel{}, target, uses)
+}
+
+func followOn(t *testing.T, kernel *fakeKernel, target Target, uses []string) *follower {
+	t.Helper()
+	f := &follower{kernel: kernel, remotes: make(chan host.Remote, 100), found: make(chan string, 10)}
 	initiator := Initiator{
 		Target: target, Name: "iqn.2026-01.com.github.zerodisc:test", ISID: [6]byte{0x80, 1}, Kernel: f.kernel,
 		Found: func(disk string) error { f.found <- disk; return nil },
@@ -160,6 +165,22 @@ func TestSession(t *testing.T) {
 	}
 	if s = f.kernel.only(t); s.started != 2 || s.scans != 1 {
 		t.Errorf("started %d times, scanned %d times", s.started, s.scans)
+	}
+}
+
+// TestSessionLeftBehind logs in to a session that is there already, again when its target comes back.
+func TestSessionLeftBehind(t *testing.T) {
+	g := newTarget(t, "127.0.0.1:0")
+	f := followOn(t, &fakeKernel{left: true}, g.at(t, "1"), []string{"web"})
+	if r := f.next(t, host.RemoteConnected); r.Device != "/dev/fake" {
+		t.Errorf("%+v", r)
+	}
+	if s := f.kernel.only(t); s.stopped != 1 || s.started != 1 {
+		t.Errorf("stopped %d times, started %d times", s.stopped, s.started)
+	}
+	g.close()
+	if lost := f.next(t, host.RemoteLost); len(lost.Guests) != 1 {
+		t.Errorf("%+v", lost)
 	}
 }
 

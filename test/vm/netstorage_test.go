@@ -76,6 +76,30 @@ func bootNetworkStores(t *testing.T) {
 	})
 }
 
+// TestISCSIAfterCrash kills stage2, and then the target while a guest reads: somebody else logs in again.
+func TestISCSIAfterCrash(t *testing.T) {
+	testns.RunAsRoot(t, syscall.CLONE_NEWNET|syscall.CLONE_NEWNS, func(t *testing.T) {
+		prepareServers(t)
+		file := makeNetDisk(t)
+		target := startTarget(t, file)
+		iso := remaster(t, "cmdline = zerodisc.iscsi=me:verysecretword:it:othersecretword@10.0.2.2:::1:"+targetName+
+			"\ntimeout = 1\n")
+		Story(t, qemu.Machine{ISO: iso, MemoryMiB: 2048}, func(m *VM) {
+			m.Wait(`msg=ready guests=2`, bootLimit)
+			m.Shell("xl destroy tty1; xl destroy tty2") // they would only take the emulator's time
+			m.Wait(`msg="guest address" guest=blockguest`, addressLimit)
+			now := m.FromNow()
+			m.Enter("kill -9 " + m.Stage2())
+			now.Wait(`msg="init crashed"`, soon)
+			now.WaitText("emergency shell", soon)
+			m.ForgetShell()
+			now.Wait(`msg="`+boot.MsgNetStorage+`" state=connected url=`+targetURL, soon)
+			m.checkTargetAway(target, func() { target = startTarget(t, file) })
+			m.checkPowerOff(typePowerOff)
+		})
+	})
+}
+
 // prepareServers gives the servers what they expect of a machine.
 func prepareServers(t *testing.T) {
 	t.Helper()
