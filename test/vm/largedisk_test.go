@@ -93,9 +93,9 @@ func (m *VM) checkPastBudget() {
 	m.fill("large", 1000)
 	m.Enter("xl console small")
 	m.Enter("")
-	m.Enter("dd if=/dev/urandom of=/random bs=65536 count=160")
-	m.Enter("dd if=/random of=/dev/xvda bs=65536 seek=160; sync -data /dev/xvda; echo 3 > /proc/sys/vm/drop_caches")
-	m.Enter("dd if=/dev/xvda of=/back bs=65536 skip=160 count=160; cmp /random /back && echo it is there")
+	m.Enter("dd if=/dev/urandom of=/random bs=65536 count=160; dd if=/random of=/dev/xvda bs=65536 seek=160; " +
+		"sync -data /dev/xvda; echo 3 > /proc/sys/vm/drop_caches; " +
+		"dd if=/dev/xvda of=/back bs=65536 skip=160 count=160; cmp /random /back && echo it is there")
 	m.WaitText("^it is there", addressLimit)
 	if m.Said(`msg="` + boot.MsgGuestDiskFull) {
 		m.Errorf("the large guest had filled its budget before the small one was done")
