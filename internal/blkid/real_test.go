@@ -55,9 +55,9 @@ var images = []made{
 	{"udf-2048", 16, []string{"mkudffs --media-type=cdr --label=Disc --udfrev=0x0150 %s"}},
 	{"swap", 1, []string{"mkswap -q -L space %s"}},
 	{"swap-64k", 4, []string{"mkswap -q -p 65536 %s"}},
-	{"luks-1", 16, []string{"sh -c 'echo word | cryptsetup -q luksFormat --type luks1 --iter-time 1 %s -'"}},
-	{"luks-2", 32, []string{"sh -c 'echo word | cryptsetup -q luksFormat --type luks2 --label safe --pbkdf pbkdf2 " +
-		"--pbkdf-force-iterations 1000 %s -'"}},
+	{"luks-1", 16, []string{"cryptsetup -q luksFormat --type luks1 --iter-time 1 %s - << 'word'"}},
+	{"luks-2", 32, []string{"cryptsetup -q luksFormat --type luks2 --label safe --pbkdf pbkdf2 " +
+		"--pbkdf-force-iterations 1000 %s - << 'word'"}},
 	{"lvm", 16, []string{"losetup -f > %s.loop", "losetup $(cat %s.loop) %s", "pvcreate -q --config " + pvcreateConfig +
 		" $(cat %s.loop) 2>&1; losetup -d $(cat %s.loop)"}},
 	{"gpt", 16, []string{"sgdisk -n 1:2048:4095 -c 1:'first one' -t 1:ef00 -n 3:8192:0 -u 3:R -U R %s"}},
