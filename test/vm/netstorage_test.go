@@ -52,7 +52,7 @@ func bootNetworkStores(t *testing.T) {
 	sum := checksum(t, file)
 	target := startTarget(t, file)
 	iso := remaster(t, fmt.Sprintf("cmdline = zerodisc.guests=%s,%s!vers=3 zerodisc.iscsi=%s\ntimeout = 1\n",
-		exportURL, olderURL, "me:verysecretword:it:othersecretword@10.0.2.2:::1:"+targetName), "")
+		exportURL, olderURL, "me:verysecretword:it:othersecretword@10.0.2.2:::1:"+targetName))
 	Story(t, qemu.Machine{ISO: iso, MemoryMiB: 2048}, func(m *VM) {
 		m.Wait(`msg=ready guests=2`, bootLimit)
 		m.Run("connected", (*VM).checkConnected)
