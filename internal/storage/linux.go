@@ -53,14 +53,8 @@ func (Linux) Card(partition string) string {
 	if !isPartition(partition) {
 		return ""
 	}
-	text, _ := os.ReadFile(filepath.Join(diskOf(partition), "diskseq"))
+	text, _ := os.ReadFile(filepath.Join("/sys/class/block", diskName(partition), "diskseq"))
 	return strings.TrimSpace(string(text))
-}
-
-// diskOf is the directory in sysfs of the disk that a partition is on, "." when it has gone.
-func diskOf(partition string) string {
-	dir, _ := filepath.EvalSymlinks(filepath.Join("/sys/class/block", filepath.Base(partition)))
-	return filepath.Dir(dir)
 }
 
 // The kernel forgets no partition that is in use, and what was unmounted is so for a moment still.
@@ -71,7 +65,7 @@ const (
 
 // Rescan asks for the partitions anew (BLKRRPART). Without a medium that is an error, and they are gone all the same.
 func (Linux) Rescan(partition string) {
-	disk := filepath.Join("/dev", filepath.Base(diskOf(partition)))
+	disk := "/dev/" + diskName(partition)
 	for range rescanTries {
 		f, err := os.OpenFile(disk, os.O_RDONLY|unix.O_NONBLOCK, 0)
 		if err != nil {

@@ -101,10 +101,10 @@ type Manager struct {
 // volume is what is known of a device.
 type volume struct {
 	host.Volume
-	card    string
-	look    *look // under way, nil when there is none
-	gone    bool  // it went away while it was looked at
-	changed bool  // it changed while it was looked at
+	card    string // as Kernel.Card says
+	look    *look  // under way, nil when there is none
+	gone    bool   // it went away while it was looked at
+	changed bool   // it changed while it was looked at
 }
 
 // class is volumes that are counted together: those with guests, or those without. disk is "" for those of all disks.
