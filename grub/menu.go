@@ -71,7 +71,7 @@ const (
 // IOMMU, no x2APIC, no sleep states, no message signalled interrupts. No ACPI: what a firmware with broken
 // tables leaves of a PC.
 var (
-	safeXen    = []string{"vga=current", "iommu=no", "x2apic=no", "cpuidle=no", "cpufreq=none", "watchdog=no"}
+	safeXen    = []string{"iommu=no", "x2apic=no", "cpuidle=no", "cpufreq=none", "watchdog=no"}
 	safeLinux  = []string{"nomodeset", "pci=nomsi"}
 	noACPI     = []string{"acpi=off"} // of Xen and of the kernel
 	verboseXen = []string{"loglvl=all", "guest_loglvl=all"}
@@ -85,9 +85,10 @@ func (m Menu) entries(xen, linux []string) []entry {
 	loud := slices.DeleteFunc(slices.Clone(linux), quiet)
 	console := func(word string) bool { return strings.HasPrefix(word, "console=") }
 	bare := slices.Concat(slices.DeleteFunc(slices.Clone(linux), console), bareConsoles)
+	shown := onScreen(xen)
 	withoutACPI := m.withXen("no-acpi", m.Title+" without ACPI",
 		"For firmware with broken tables: one processor, no power button.",
-		with(xen, noACPI...), with(linux, noACPI...))
+		with(shown, noACPI...), with(linux, noACPI...))
 	withoutACPI.On = onBIOS // UEFI tells of the machine's devices by ACPI only
 	list := []entry{
 		m.withXen("demo", m.Title+" demo",
@@ -101,10 +102,10 @@ func (m Menu) entries(xen, linux []string) []entry {
 			Sub: []entry{
 				m.withXen("verbose", m.Title+", verbose",
 					"The demo with all messages of Xen and the kernel, to look into a fault.",
-					with(xen, verboseXen...), with(loud, "loglevel=7", boot.KeyDebug)),
+					with(shown, verboseXen...), with(loud, "loglevel=7", boot.KeyDebug)),
 				m.withXen("safe", m.Title+", safe settings",
 					"For machines on which the demo hangs or the screen stays black.",
-					with(xen, safeXen...), with(linux, safeLinux...)),
+					with(shown, safeXen...), with(linux, safeLinux...)),
 				withoutACPI,
 			},
 		},
@@ -127,6 +128,18 @@ func (m Menu) entries(xen, linux []string) []entry {
 		}
 	}
 	return append(list, localBIOS, localEFI, setup, powerOff)
+}
+
+// onScreen is Xen's command line with its messages on the screen, too, for whoever looks for a fault.
+func onScreen(xen []string) []string {
+	shown := slices.Clone(xen)
+	for i, word := range shown {
+		devices, ok := strings.CutPrefix(word, "console=")
+		if ok && !slices.Contains(strings.Split(devices, ","), "vga") {
+			shown[i] = "console=vga," + devices
+		}
+	}
+	return shown
 }
 
 // with appends words to a command line.
@@ -218,15 +231,19 @@ func (e entry) Shown() []string {
 
 // withXen is an entry that starts Xen and dom0.
 func (m Menu) withXen(id, title, help string, xen, linux []string) entry {
-	return entry{ID: id, Title: title, Help: help, xen: xen, linux: linux, Boot: []string{
+	e := entry{ID: id, Title: title, Help: help, xen: xen, linux: linux, Boot: []string{
 		"echo 'Loading Xen ...'",
-		`multiboot2 "$base/` + cmp.Or(m.Xen, boot.MediumXen) + `" ` + quoteAll(xen) + " $xen_settings",
+		`$multiboot "$base/` + cmp.Or(m.Xen, boot.MediumXen) + `" ` + quoteAll(xen) + " $xen_settings",
 		"echo 'Loading dom0: kernel ...'",
-		`module2 "$base/` + boot.MediumKernel + `" ` + quoteAll(linux) + m.place(),
+		`$module "$base/` + boot.MediumKernel + `" ` + quoteAll(linux) + m.place(),
 		"echo 'Loading dom0: initrd ...'",
-		`module2 --nounzip "$base/` + boot.MediumInitrd + `"`,
+		`$module --nounzip "$base/` + boot.MediumInitrd + `"`,
 		"echo 'Starting Xen ...'",
 	}}
+	if !slices.Equal(xen, onScreen(xen)) {
+		e.Boot = append(e.Boot, "echo 'If nothing follows within a minute: restart, Troubleshooting, verbose.'")
+	}
+	return e
 }
 
 // withoutXen is an entry that starts dom0's kernel and initrd on the bare machine.

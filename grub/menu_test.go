@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write the golden files")
 func testMenu() Menu {
 	return Menu{
 		Title: "zerodisc 0.1", BuildID: "0123456789abcdef", Timeout: 3 * time.Second,
-		XenCmdline: "dom0_mem=192M,max:192M console=com1,vga com1=115200",
+		XenCmdline: "dom0_mem=192M,max:192M console=com1 com1=115200",
 		Cmdline:    "console=tty0 console=hvc0 quiet",
 	}
 }
@@ -96,7 +96,7 @@ func TestHelpFits(t *testing.T) {
 
 func TestMenuWithoutOptions(t *testing.T) {
 	config, err := Menu{Title: "x", BuildID: "1"}.Config()
-	if err != nil || bytes.Count(config, []byte("multiboot2 ")) != 5 {
+	if err != nil || bytes.Count(config, []byte("$multiboot ")) != 5 {
 		t.Errorf("error %v, menu\n%s", err, config)
 	}
 }

@@ -35,7 +35,7 @@ var (
 		"minicmd", "boot", "linux", "reboot", "halt", "sleep", "true", "all_video", "regexp",
 		"hashsum", "gcry_sha256", "chain",
 	}
-	biosModules = []string{"linux16", "drivemap"}
+	biosModules = []string{"linux16", "drivemap", "multiboot"}
 	efiModules  = []string{"efi_gop", "efifwsetup"}
 	diskModules = []string{
 		"iso9660", "part_gpt", "part_msdos", "search", "search_fs_file", "search_label", "loopback",

@@ -18,12 +18,14 @@ import (
 	"github.com/zerodisc/zerodisc/internal/sourcedate"
 )
 
-// Command lines that every boot gets. Xen: the screen and the first serial line; dom0's memory is
+// Command lines that every boot gets. Xen: the first serial line alone, since what it says is for people who look for
+// a fault, and the screen as it is; dom0's memory is
 // fixed, so that Xen does not give it all and a guest's start never waits for a balloon
 // (docs/decisions.md has the figures). Linux: messages of warnings and worse only, the boot report is ours.
 const (
-	xenCmdline = "console=vga,com1 com1=115200,8n1 dom0_mem=192M+12%,min:256M,max:1G dom0_max_vcpus=1-4 ucode=scan"
-	cmdline    = "console=tty0 console=hvc0 quiet loglevel=4 panic=30 swiotlb=8192 cryptomgr.notests"
+	xenCmdline = "console=com1 com1=115200,8n1 vga=current " +
+		"dom0_mem=192M+12%,min:256M,max:1G dom0_max_vcpus=1-4 ucode=scan"
+	cmdline = "console=tty0 console=hvc0 quiet loglevel=4 panic=30 swiotlb=8192 cryptomgr.notests"
 )
 
 // menuTimeout is how long the menu waits for a person before the demo starts.
