@@ -142,6 +142,15 @@ func (c *Config) set(name, text string) {
 	c.Settings = append(c.Settings, Setting{Name: name, Value: Value{Kind: String, Text: text}})
 }
 
+// setList gives the setting called name a list: in its place if it exists, else at the end.
+func (c *Config) setList(name string, list []Value) {
+	if setting := c.Lookup(name); setting != nil {
+		setting.Value.List = list
+		return
+	}
+	c.Settings = append(c.Settings, Setting{Name: name, Value: Value{Kind: List, List: list}})
+}
+
 // clone returns a copy that shares nothing that set or a change to a list's element would alter.
 func (c *Config) clone() *Config {
 	copied := &Config{File: c.File, Settings: make([]Setting, len(c.Settings))}

@@ -26,6 +26,8 @@ type Guest struct {
 	Trusted bool
 	// Root is where the file system is mounted that the guest is on, "" where its links may lead anywhere.
 	Root string
+	// Override is what the host's owner wants of the guest in place of its configuration. It is the caller's to set.
+	Override Override
 }
 
 // Trust marks all guests of a store as trusted, see Guest.Trusted, and returns them.

@@ -58,8 +58,8 @@ func (g *Guest) Resolve(machine Machine) (*Resolved, error) {
 		domain:  &Resolved{Guest: g, Complete: g.Config.clone()},
 	}
 	steps := []func() error{
-		r.trust, r.name, r.uuid, r.paths, r.chooseType, r.values, r.bootSource, r.disks, r.vifs, r.missingDevices,
-		r.memory,
+		r.trust, r.override, r.name, r.uuid, r.paths, r.chooseType, r.values, r.bootSource, r.disks, r.vifs,
+		r.missingDevices, r.memory,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {

@@ -1,6 +1,7 @@
 package guestdisk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/bytesize"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/memory"
@@ -69,8 +71,8 @@ func parseSize(text string) (int64, error) {
 }
 
 // of is a guest's budget where dom0 has that much to spare, bytes.
-func (b Budgets) of(guest string, spare int64) int64 {
-	if n := b.named[guest]; n > 0 {
+func (b Budgets) of(guest *guests.Guest, spare int64) int64 {
+	if n := cmp.Or(b.named[guest.Name], guest.Override.Budget); n > 0 {
 		return n
 	}
 	if b.all > 0 {
@@ -98,7 +100,7 @@ func (s *Set) openBudget(ctx context.Context, plans []plan) error {
 	if err != nil {
 		return err
 	}
-	s.budget.bytes = m.Budgets.of(s.spec.Name, spare<<10-slackBytes)
+	s.budget.bytes = m.Budgets.of(s.spec.Guest, spare<<10-slackBytes)
 	s.budget.limit = s.budget.bytes + slackBytes
 	s.budget.files = m.Ledger.Files(diskOwner(s.spec.Name))
 	if err := s.budget.files.GrowInTime(ctx, s.budget.limit); err != nil {
@@ -147,6 +149,15 @@ func (s *Set) watch() {
 			}
 		}
 	}()
+}
+
+// unwatch ends the watch, if there is one.
+func (s *Set) unwatch() {
+	if s.stop != nil {
+		s.stop()
+		<-s.watched
+		s.stop = nil
+	}
 }
 
 // look looks at what the changes take, and says whether to go on.

@@ -61,11 +61,13 @@ func snapshotUUID(name string) string { return boot.CopyOnWriteUUID + name }
 
 // store makes a file for changes, which takes no memory until it is written to, and a block device of it.
 func (s *Set) store(vdev string, bytes int64) (device string, err error) {
-	file, err := os.OpenFile(filepath.Join(s.dir, vdev), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	path := filepath.Join(s.dir, vdev)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return "", err
 	}
 	defer file.Close()
+	s.did(func() error { return os.Remove(path) }) // its memory is free when its loop device has gone
 	if err := file.Truncate(bytes); err != nil {
 		return "", err
 	}

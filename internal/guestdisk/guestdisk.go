@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/zerodisc/zerodisc/boot"
@@ -108,11 +109,7 @@ func (m *Manager) Prepare(ctx context.Context, spec *guests.Resolved) (*Set, err
 		}
 	}
 	s := m.newSet(spec)
-	for _, d := range spec.Disks {
-		if strings.HasPrefix(d.Target, "/dev/") {
-			s.nodes[d.Vdev] = node(d.Target)
-		}
-	}
+	s.noteNodes()
 	if err := s.openBudget(ctx, plans); err != nil {
 		return nil, s.fail(spec.Problem(guests.Pos{}, budgetRemedy, err))
 	}
@@ -194,17 +191,33 @@ type Set struct {
 	devices map[string]string // by vdev
 	damage  map[string]string // by vdev
 	nodes   map[string]string // by vdev: the block devices that targets lead to
-	undo    []func() error    // in the order in which things were done
+	undo    []undo            // in the order in which things were done
+	making  string            // vdev of the disk that is being made, "" for what all of them have
 	held    []*os.File        // loop devices, while something is being made of them
 	budget  budget
 	stop    context.CancelFunc // of the watch; nil where there is nothing to watch
 	watched chan struct{}
 }
 
+// undo takes back something that was done for a disk, or for all of them.
+type undo struct {
+	vdev string
+	do   func() error
+}
+
 func (m *Manager) newSet(spec *guests.Resolved) *Set {
 	return &Set{
 		manager: m, spec: spec, dir: filepath.Join(m.Dir, spec.UUID),
 		devices: map[string]string{}, damage: map[string]string{}, nodes: map[string]string{},
+	}
+}
+
+// noteNodes notes where disks are that are devices of dom0's.
+func (s *Set) noteNodes() {
+	for _, d := range s.spec.Disks {
+		if _, known := s.nodes[d.Vdev]; !known && strings.HasPrefix(d.Target, "/dev/") {
+			s.nodes[d.Vdev] = node(d.Target)
+		}
 	}
 }
 
@@ -233,30 +246,35 @@ func (s *Set) fail(err error) error {
 }
 
 // did notes how something that was done is undone.
-func (s *Set) did(undo func() error) { s.undo = append(s.undo, undo) }
+func (s *Set) did(do func() error) { s.undo = append(s.undo, undo{s.making, do}) }
 
 // Close takes the devices away and gives their memory back, as soon as the guest's domain has let go of
 // them. What the guest has written is lost.
 func (s *Set) Close() error {
-	if s.stop != nil {
-		s.stop()
-		<-s.watched
-	}
+	s.unwatch()
+	return s.takeBack(func(undo) bool { return true })
+}
+
+// takeBack takes back some of what was done, the last first.
+func (s *Set) takeBack(which func(undo) bool) error {
 	var errs []error
-	for i := len(s.undo) - 1; i >= 0; i-- {
-		errs = append(errs, s.undo[i]())
+	for _, u := range slices.Backward(s.undo) {
+		if which(u) {
+			errs = append(errs, u.do())
+		}
 	}
-	s.undo = nil
+	s.undo = slices.DeleteFunc(s.undo, which)
 	return errors.Join(errs...)
 }
 
 // add makes one disk's devices.
 func (s *Set) add(ctx context.Context, p plan) error {
+	s.making = p.Vdev
 	defer func() {
 		for _, loop := range s.held {
 			loop.Close()
 		}
-		s.held = nil
+		s.held, s.making = nil, ""
 	}()
 	device, err := s.base(ctx, p)
 	if err == nil && p.cow {

@@ -523,7 +523,8 @@ func TestParseBudgets(t *testing.T) {
 		"64M,": "64 64 64", "1048576": "1 1 1", "web:512M": "256 16 512",
 	} {
 		b, err := ParseBudgets(text)
-		got := fmt.Sprint(b.of("db", 1<<40)/mib, " ", b.of("db", 0)/mib, " ", b.of("web", 1<<40)/mib)
+		db, web := &guests.Guest{Name: "db"}, &guests.Guest{Name: "web"}
+		got := fmt.Sprint(b.of(db, 1<<40)/mib, " ", b.of(db, 0)/mib, " ", b.of(web, 1<<40)/mib)
 		if err != nil || got != want {
 			t.Errorf("%q: %s, %v, want %s", text, got, err, want)
 		}

@@ -2,6 +2,8 @@ package guestdisk
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/zerodisc/zerodisc/guests"
@@ -43,13 +45,19 @@ func (m *Manager) Resume(spec *guests.Resolved, left *host.Guest) (*Set, error) 
 // resumeDisk knows one disk's devices again.
 func (s *Set) resumeDisk(d host.Disk, names []string) {
 	k := s.manager.Kernel
+	s.making = d.Vdev
+	defer func() { s.making = "" }()
 	s.did(func() error { return s.manager.Images.Stop(s.name(d.Vdev, "")) })
 	for _, part := range []string{"-base", copyOnWritePart, ""} {
 		if name := s.name(d.Vdev, part); slices.Contains(names, name) {
 			s.did(func() error { return k.Remove(name) })
 		}
 	}
-	if !d.CopyOnWrite || s.budget.closed {
+	if !d.CopyOnWrite {
+		return
+	}
+	s.did(func() error { return os.Remove(filepath.Join(s.dir, d.Vdev)) })
+	if s.budget.closed {
 		return
 	}
 	snapshot, err := k.Path(s.name(d.Vdev, copyOnWritePart))

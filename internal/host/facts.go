@@ -98,6 +98,7 @@ type (
 	// VolumeGone is a disk or partition that was taken away, with the guests that used it.
 	VolumeGone struct {
 		Device string
+		Mount  string // where it was mounted, "" if nowhere
 		Guests []string
 	}
 
@@ -192,8 +193,18 @@ const (
 
 // Facts about guests, which the guest controller tells. Guests are named by their UUID.
 type (
-	// Planned is a guest that was admitted.
-	Planned struct{ Spec *guests.Resolved }
+	// Found is a guest that is known and was not started.
+	Found struct {
+		Name, Origin string
+		Source       guests.Source
+	}
+
+	// Planned is a guest that was admitted. Life is the controller's own.
+	Planned struct {
+		Spec   *guests.Resolved
+		Source guests.Source
+		Life   any
+	}
 
 	// Resumed is a guest as an earlier state had it.
 	Resumed struct{ Guest Guest }
@@ -201,9 +212,27 @@ type (
 	// GuestRefused is a guest that is not started. Spec is nil where there is none that could be used.
 	GuestRefused struct {
 		Name, Origin string
+		Source       guests.Source // zero where it cannot be read anew
 		UUID         string
 		Err          error
 	}
+
+	// Ordered is an order that somebody is carrying out on a guest, "" when that has ended. A guest without a UUID is
+	// named by its domain.
+	Ordered struct {
+		UUID  string
+		Domid int
+		Order string
+	}
+
+	// Wanted is what somebody wants to become of a guest.
+	Wanted struct {
+		UUID string
+		Want Want
+	}
+
+	// GuestChanged is a guest that has other settings than it was planned with, and will be made with them.
+	GuestChanged struct{ Spec *guests.Resolved }
 
 	// GuestPhase is another phase of a guest's life.
 	GuestPhase struct {
@@ -269,13 +298,15 @@ type Changes struct {
 
 // Domain is what the hypervisor says of a domain.
 type Domain struct {
-	Domid     int
-	UUID      string
-	Name      string // "" once libxl has forgotten a domain that Xen still takes down
-	MemoryKiB int64
-	Paused    bool
-	Dying     bool
-	Shutdown  Reason // "" of one that has not shut down
+	Domid      int
+	UUID       string
+	Name       string // "" once libxl has forgotten a domain that Xen still takes down
+	MemoryKiB  int64
+	VCPUs      int     // that are in use
+	CPUSeconds float64 // of processor time that it has had
+	Paused     bool
+	Dying      bool
+	Shutdown   Reason // "" of one that has not shut down
 }
 
 // Facts about domains, which the observer of xenstore tells.

@@ -52,21 +52,39 @@ const (
 	SoftReset Reason = "soft reset"
 )
 
+// Want is what somebody has ordered to become of a guest, which goes before what its on_* settings ask for.
+type Want string
+
+// What may be wanted of a guest. "" is what its settings ask for.
+const (
+	WantStop    Want = "stop"    // it is to shut down and not to come back
+	WantRestart Want = "restart" // it is to be made anew
+	WantDestroy Want = "destroy" // it is to go at once, and not to come back
+)
+
 // Guest is one guest as it stands. A guest keeps its identity, its UUID, over reboots and new names.
 type Guest struct {
 	Name   string
 	UUID   string           `json:",omitempty"` // "" of one that was refused before it had one
 	Origin string           `json:",omitempty"` // its configuration's file or URL; "" of one that xl was given by hand
-	Spec   *guests.Resolved `json:"-"`          // nil of one that xl was given by hand
+	Source guests.Source    `json:",omitzero"`  // where it can be read anew; zero of one that xl was given by hand
+	Spec   *guests.Resolved `json:"-"`          // nil of one that was not admitted: xl was given it by hand, say
 	Type   string           `json:",omitempty"` // "pv", "pvh", "hvm"; "" while unknown
 	Phase  Phase
+	Wanted Want   `json:",omitempty"` // while it is managed
+	Order  string `json:",omitempty"` // that is being done: "stop", "set memory"; "" for none
 	// Managed says that the guest controller made it and does what its on_* settings ask for.
 	Managed  bool   `json:",omitempty"`
 	Paused   bool   `json:",omitempty"`
 	Shutdown Reason `json:",omitempty"` // why its domain, which is still there, has shut down
 	Domid    int    `json:",omitempty"` // 0: it has no domain
-	// NeedKiB is what is reserved for it of Xen's memory.
-	NeedKiB  int64      `json:",omitempty"`
+	// NeedKiB is what is reserved for it of Xen's memory, MemoryKiB what its domain has now.
+	NeedKiB   int64 `json:",omitempty"`
+	MemoryKiB int64 `json:",omitempty"`
+	VCPUs     int   `json:",omitempty"` // that its domain uses now
+	// CPUSeconds is how much processor time its domain has had, as of Host.Listed.
+	CPUSeconds float64 `json:",omitempty"`
+
 	MACs     []string   `json:",omitempty"` // of its network interfaces, from the backends' side
 	Disks    []Disk     `json:",omitempty"` // that dom0 serves
 	Changes  Changes    `json:",omitzero"`
@@ -77,6 +95,9 @@ type Guest struct {
 	Problem  string     `json:",omitempty"` // why it does not run, or why it was restarted last
 
 	HeardAt time.Time `json:",omitzero"` // when Heard became what it is
+
+	// Life is the guest controller's own: how it reaches whoever lives a managed guest's life.
+	Life any `json:"-"`
 
 	twinOf string // the UUID of a guest that has none of its own, because another one has it
 	given  uint64 // number of the snapshot in which it got its domain
@@ -90,6 +111,9 @@ func (g *Guest) Address() netip.Addr {
 	}
 	return g.Heard
 }
+
+// IsFound says whether a guest was only found, and never started.
+func (g *Guest) IsFound() bool { return g.Phase == Stopped && g.UUID == "" && g.Source.Dir != "" }
 
 // Host is the machine as it stands.
 type Host struct {
@@ -107,11 +131,12 @@ type Host struct {
 	Problems []string    `json:",omitempty"`
 	Ready    bool        `json:",omitempty"`
 	Ending   string      `json:",omitempty"` // "poweroff", "reboot", "halt"; "" while the machine goes on
+	Listed   time.Time   `json:",omitzero"`  // when Xen was asked for its domains last
 }
 
 // Snapshot is the whole state at one moment. It is never changed.
 type Snapshot struct {
-	Number uint64 // counts changes
+	Number uint64 // counts changes; that guests use processor time is none
 	Host   Host
 	Guests []Guest // by name
 }
@@ -121,6 +146,19 @@ func (s *Snapshot) Live(name string) *Guest {
 	for i := range s.Guests {
 		if g := &s.Guests[i]; g.Name == name && g.Phase.Live() {
 			return g
+		}
+	}
+	return nil
+}
+
+// ByName returns the guest called name, the one that has this name now if there is one, nil where there is none.
+func (s *Snapshot) ByName(name string) *Guest {
+	if g := s.Live(name); g != nil {
+		return g
+	}
+	for i := range s.Guests {
+		if s.Guests[i].Name == name {
+			return &s.Guests[i]
 		}
 	}
 	return nil

@@ -47,7 +47,7 @@ func (s *story) tell(facts ...Fact) *story {
 
 // create is what is told of a guest until it runs.
 func (s *story) create(name string, n, domid int) *story {
-	return s.tell(Planned{spec(name, n)}, GuestPhase{UUID: uuid(n), Phase: Creating},
+	return s.tell(Planned{Spec: spec(name, n)}, GuestPhase{UUID: uuid(n), Phase: Creating},
 		Came{Domid: domid, UUID: uuid(n), Name: name}, Created{UUID: uuid(n), Domid: domid})
 }
 
@@ -101,7 +101,7 @@ func TestCreatedGuest(t *testing.T) {
 
 // What a guest said before anybody knew that it runs is told when it does.
 func TestAddressBeforeTheGuestIsKnownToRun(t *testing.T) {
-	s := begin(t).tell(Planned{spec("web", 1)}, GuestPhase{UUID: uuid(1), Phase: Creating},
+	s := begin(t).tell(Planned{Spec: spec("web", 1)}, GuestPhase{UUID: uuid(1), Phase: Creating},
 		Came{Domid: 3, UUID: uuid(1), Name: "web"}, Said{Domid: 3, Address: address(5)},
 		Created{UUID: uuid(1), Domid: 3})
 	s.expect(t, "web runs as 3; web at 10.0.0.5", "web running 3 10.0.0.5")
@@ -197,7 +197,7 @@ func TestAddressesThatAreNone(t *testing.T) {
 func TestStartedAfterOneOfItsName(t *testing.T) {
 	s := begin(t).tell(Came{Domid: 7, UUID: uuid(7), Name: "web"}, Gone{7})
 	s.events()
-	s.tell(Planned{spec("web", 1)})
+	s.tell(Planned{Spec: spec("web", 1)})
 	s.expect(t, "", "web waiting 0 invalid IP")
 }
 
@@ -211,7 +211,7 @@ func TestRefusal(t *testing.T) {
 	}
 	s.tell(GuestRefused{Name: "big\x1b[2J", Origin: "/c\x07.cfg", Err: errors.New("no\nmemory")})
 	s.expect(t, `big\x1b[2J not started: no\nmemory`, `big\x1b[2J refused 0 invalid IP`, "web running 1 invalid IP")
-	s.tell(Planned{spec(`big\x1b[2J`, 2)})
+	s.tell(Planned{Spec: spec(`big\x1b[2J`, 2)})
 	s.expect(t, "", `big\x1b[2J waiting 0 invalid IP`, "web running 1 invalid IP")
 	// xl refuses it, and something of its domain stays for a while.
 	s.tell(GuestPhase{UUID: uuid(2), Phase: Creating}, Came{Domid: 2, UUID: uuid(2), Name: "big"},
@@ -224,7 +224,7 @@ func TestRefusal(t *testing.T) {
 
 // The end of a domain that never ran is no news after its refusal.
 func TestEndOfAHalfMadeDomain(t *testing.T) {
-	s := begin(t).tell(Planned{spec("web", 1)}, GuestPhase{UUID: uuid(1), Phase: Creating},
+	s := begin(t).tell(Planned{Spec: spec("web", 1)}, GuestPhase{UUID: uuid(1), Phase: Creating},
 		Came{Domid: 3, UUID: uuid(1), Name: "web"},
 		GuestRefused{Name: "web", UUID: uuid(1), Err: errors.New("xl hung")}, Gone{3})
 	s.expect(t, "web not started: xl hung", "web failed 0 invalid IP")

@@ -18,6 +18,7 @@ type model struct {
 	domains map[int]string    // key of each domain's guest; a guest may have two for a moment
 	events  []Event           // of the facts since the last snapshot
 	number  uint64            // of the snapshot that is being made
+	same    bool              // the fact has changed nothing but processor times
 }
 
 func newModel(version string) *model {
@@ -117,6 +118,7 @@ func (f VolumeProblem) apply(m *model) { m.tell(VolumeProblem{printable.Line(f.T
 func (f VolumeGone) apply(m *model) {
 	f.Device = printable.Line(f.Device)
 	m.host.Volumes = slices.DeleteFunc(m.host.Volumes, func(v Volume) bool { return v.Device == f.Device })
+	m.dropBelow(f.Mount)
 	m.tell(f)
 }
 
@@ -125,6 +127,9 @@ func (f StateVolume) apply(m *model) {
 	f.Problem, f.Remedy, f.Guests = printable.Line(f.Problem), printable.Line(f.Remedy), slices.Clone(f.Guests)
 	before := m.host.State
 	m.host.State = f
+	if f.Mount == "" {
+		m.dropBelow(before.Mount)
+	}
 	if f.Device != before.Device || f.Mount != before.Mount || f.Problem != before.Problem {
 		m.tell(f)
 	}
@@ -168,9 +173,11 @@ func (f Ending) apply(m *model) {
 func (f Planned) apply(m *model) {
 	old := m.guests[f.Spec.UUID]
 	m.dropEnded(f.Spec.Name)
+	m.dropSource(f.Source)
 	g := &Guest{
 		Name: f.Spec.Name, UUID: f.Spec.UUID, Origin: printable.Line(f.Spec.File), Spec: f.Spec,
-		Managed: true, Type: string(f.Spec.Type), NeedKiB: f.Spec.NeedKiB(), MACs: f.Spec.MACs,
+		Source: f.Source.Printable(), Life: f.Life, Managed: true,
+		Type: string(f.Spec.Type), NeedKiB: f.Spec.NeedKiB(), MACs: f.Spec.MACs,
 	}
 	if old != nil {
 		g.Domid = old.Domid // of a domain whose end has not been seen yet
@@ -181,6 +188,11 @@ func (f Planned) apply(m *model) {
 
 func (f Resumed) apply(m *model) {
 	g := f.Guest
+	g.Order = "" // whoever has waited for that is gone
+	if !g.Phase.Live() && g.Domid == 0 {
+		m.guests[cmp.Or(g.UUID, refusedKey(g.Name))] = &g
+		return
+	}
 	g.given = 0 // a list of domains that does not have it says that it is gone
 	m.guests[g.UUID] = &g
 	if g.Domid != 0 {
@@ -211,8 +223,11 @@ func (f GuestRefused) apply(m *model) {
 		return
 	}
 	m.dropEnded(name)
+	m.dropSource(f.Source)
 	m.forgetOldest()
-	m.guests[refusedKey(name)] = &Guest{Name: name, Origin: origin, Phase: Refused, Since: time.Now(), Problem: problem}
+	m.guests[refusedKey(name)] = &Guest{
+		Name: name, Origin: origin, Source: f.Source.Printable(), Phase: Refused, Since: time.Now(), Problem: problem,
+	}
 }
 
 // live says whether there is a guest that has this name now.
@@ -238,19 +253,25 @@ const maxEnded = 100
 // forgetOldest forgets the guest that ended first where too many are known.
 func (m *model) forgetOldest() {
 	var oldest string
-	ended := 0
 	for key, g := range m.guests {
-		if g.Phase.Live() || g.Domid != 0 || g.Managed {
-			continue
-		}
-		ended++
-		if oldest == "" || g.Since.Before(m.guests[oldest].Since) {
+		if g.isOver() && (oldest == "" || g.Since.Before(m.guests[oldest].Since)) {
 			oldest = key
 		}
 	}
-	if ended >= maxEnded {
+	if m.ended() >= maxEnded {
 		delete(m.guests, oldest)
 	}
+}
+
+// ended counts the guests that do not run.
+func (m *model) ended() int {
+	n := 0
+	for _, g := range m.guests {
+		if g.isOver() {
+			n++
+		}
+	}
+	return n
 }
 
 func (f GuestPhase) apply(m *model) {
@@ -264,6 +285,9 @@ func (f GuestPhase) apply(m *model) {
 			g.Restarts++
 		}
 		m.tell(GuestRestarts{Name: g.Name, Problem: problem})
+		if g.Wanted == WantStop && g.Order == "" {
+			g.Wanted = "" // it did not hear that it was to stop, and has rebooted later
+		}
 	}
 	if f.Phase == Waiting && problem != "" && problem != g.Problem {
 		m.tell(GuestWaits{Name: g.Name, Origin: g.Origin, Problem: problem})
@@ -276,13 +300,13 @@ func (f GuestDisks) apply(m *model) {
 	if g == nil {
 		return
 	}
-	before := g.Changes
-	isNew := g.Disks == nil
+	before, known := g.Changes, g.Disks
 	g.Disks, g.Changes = slices.Clone(f.Disks), f.Changes
 	for i := range g.Disks {
 		d := &g.Disks[i]
 		d.Target, d.Problem = printable.Line(d.Target), printable.Line(d.Problem)
-		if !isNew || d.Device == "" {
+		isKnown := slices.ContainsFunc(known, func(old Disk) bool { return old.Vdev == d.Vdev })
+		if isKnown || d.Device == "" {
 			continue
 		}
 		event := GuestDisk{Name: g.Name, Disk: *d}
@@ -303,6 +327,9 @@ func (f Created) apply(m *model) {
 	}
 	m.give(f.UUID, f.Domid)
 	g.Problem = ""
+	if g.Wanted == WantRestart {
+		g.Wanted = ""
+	}
 	m.enter(g, Running, "")
 	m.tell(GuestRan{Name: g.Name, Domid: f.Domid, Took: f.Took, Type: g.Type})
 	m.address(g, netip.Addr{})
@@ -320,6 +347,7 @@ func (m *model) give(key string, domid int) {
 // leave takes from a guest what belonged to its domain.
 func (g *Guest) leave() {
 	g.Domid, g.Said, g.Heard, g.Paused, g.Shutdown = 0, netip.Addr{}, netip.Addr{}, false, ""
+	g.MemoryKiB, g.VCPUs, g.CPUSeconds = 0, 0, 0
 }
 
 func (f Came) apply(m *model) {
@@ -420,30 +448,44 @@ func (f Ended) apply(m *model) {
 }
 
 func (f Listed) apply(m *model) {
+	m.host.Listed = time.Now()
+	m.same = true
 	listed := map[int]bool{}
 	for _, d := range f.Domains {
 		listed[d.Domid] = true
 		if g := m.guest(d.Domid); g != nil {
-			g.Paused = d.Paused && g.Phase == Running
-			g.Shutdown = d.Shutdown
-			if !g.Managed && g.Phase == Running && (d.Shutdown == Crash || d.Shutdown == Watchdog) {
-				m.enter(g, Crashed, "") // the controller tells it of its own guests
-			}
-			if g.Spec == nil && d.Shutdown == "" {
-				g.NeedKiB = d.MemoryKiB
-			}
+			m.list(g, d)
 		}
 	}
 	for domid := range m.domains {
 		if g := m.guests[m.domains[domid]]; !listed[domid] && g != nil && g.given <= f.Asked {
+			m.same = false
 			Gone{domid}.apply(m)
 		}
 	}
 }
 
+// list takes in what Xen says of a guest's domain.
+func (m *model) list(g *Guest, d Domain) {
+	before := *g
+	g.Paused = d.Paused && g.Phase == Running
+	g.Shutdown, g.VCPUs, g.MemoryKiB = d.Shutdown, d.VCPUs, d.MemoryKiB
+	if !g.Managed && g.Phase == Running && (d.Shutdown == Crash || d.Shutdown == Watchdog) {
+		m.enter(g, Crashed, "") // the controller tells it of its own guests
+	}
+	if g.Spec == nil && d.Shutdown == "" {
+		g.NeedKiB = d.MemoryKiB
+	}
+	if g.Paused != before.Paused || g.Shutdown != before.Shutdown || g.Phase != before.Phase ||
+		g.VCPUs != before.VCPUs || g.MemoryKiB != before.MemoryKiB || g.NeedKiB != before.NeedKiB {
+		m.same = false
+	}
+	g.CPUSeconds = d.CPUSeconds
+}
+
 func (f Unmanaged) apply(m *model) {
 	if g := m.guests[f.UUID]; g != nil {
-		g.Managed = false
+		g.Managed, g.Life, g.Wanted = false, nil, ""
 	}
 }
 

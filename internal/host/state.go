@@ -75,11 +75,17 @@ func (s *State) run(m *model) {
 		select {
 		case r := <-s.requests:
 			m.number++
+			m.same = false
 			r.fact.apply(m)
+			if m.same { // nobody is woken for it, and nobody waits for its number
+				m.number--
+			}
 			update := Update{Snapshot: m.snapshot(m.number), Events: m.events}
 			m.events = nil
 			s.current.Store(update.Snapshot)
-			subscriptions = offer(subscriptions, update)
+			if !m.same {
+				subscriptions = offer(subscriptions, update)
+			}
 			close(r.applied)
 		case sub := <-s.subscribe:
 			sub.updates <- Update{Snapshot: s.Snapshot()}

@@ -103,11 +103,21 @@ func parseDomain(line string) (host.Domain, error) {
 	if len(fields[columnState]) != stateLength {
 		return host.Domain{}, fmt.Errorf("%.160q: %.20q is no state", line, fields[columnState])
 	}
+	vcpus, err := parseNumber(fields[columnVCPUs])
+	if err != nil {
+		return host.Domain{}, fmt.Errorf("%.160q: %w", line, err)
+	}
+	seconds, err := strconv.ParseFloat(fields[columnSeconds], 64)
+	if err != nil || !(seconds >= 0 && seconds < maxSeconds) {
+		return host.Domain{}, fmt.Errorf("%.160q: %.20q is no number of seconds", line, fields[columnSeconds])
+	}
 	domain := host.Domain{
-		Domid:     domid,
-		UUID:      fields[columnUUID],
-		Name:      strings.Trim(rest, " \t"),
-		MemoryKiB: int64(memory) << 10,
+		Domid:      domid,
+		UUID:       fields[columnUUID],
+		Name:       strings.Trim(rest, " \t"),
+		MemoryKiB:  int64(memory) << 10,
+		VCPUs:      vcpus,
+		CPUSeconds: seconds,
 	}
 	if domain.Name == "(null)" { // libxl has forgotten it, or does not know it yet
 		domain.Name = ""
@@ -115,6 +125,9 @@ func parseDomain(line string) (host.Domain, error) {
 	readState(&domain, fields[columnState])
 	return domain, nil
 }
+
+// maxSeconds is more processor time than any domain has: 8,192 processors for some centuries.
+const maxSeconds = 1e14
 
 // parseNumber reads a number that is not negative and not absurd.
 func parseNumber(text string) (int, error) {

@@ -18,6 +18,7 @@ const (
 	askTimeout     = 15 * time.Second // list, info
 	orderTimeout   = 30 * time.Second // shutdown, unpause
 	destroyTimeout = 60 * time.Second // it waits for the backends of each device
+	deviceTimeout  = 90 * time.Second // to attach or detach one: libxl waits 40 s for a script, 10 s for the guest
 	deadBackend    = 10 * time.Second // so long for one that does not answer
 	goneTimeout    = 5 * time.Second
 )
@@ -50,6 +51,8 @@ func (x *Toolstack) xl(ctx context.Context, args ...string) ([]byte, error) {
 		timeout = askTimeout
 	case "destroy":
 		timeout = destroyTimeout
+	case "block-attach", "block-detach", "network-attach", "network-detach":
+		timeout = deviceTimeout
 	}
 	select {
 	case x.slots <- struct{}{}:

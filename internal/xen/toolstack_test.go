@@ -142,28 +142,29 @@ func TestParseList(t *testing.T) {
 	want := []host.Domain{
 		{
 			Domid: 12, UUID: "6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3a", Name: "a name  with spaces 7",
-			MemoryKiB: 96 << 10, Dying: true, Shutdown: host.Reboot,
+			MemoryKiB: 96 << 10, VCPUs: 1, CPUSeconds: 0.1, Dying: true, Shutdown: host.Reboot,
 		},
 		{
 			Domid: 3, UUID: "6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3b",
-			Paused: true, Dying: true, Shutdown: host.PowerOff,
+			CPUSeconds: 0.4, Paused: true, Dying: true, Shutdown: host.PowerOff,
 		},
 		{
 			Domid: 4, UUID: "6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3c", Name: "crashed",
-			MemoryKiB: 64 << 10, Shutdown: host.Crash,
+			MemoryKiB: 64 << 10, VCPUs: 1, CPUSeconds: 0.4, Shutdown: host.Crash,
 		},
 		{
 			Domid: 5, UUID: "6c1f2b1a-7d4e-4b52-8f0e-0e7a0d1c2b3d", Name: "reset",
-			MemoryKiB: 64 << 10, Shutdown: host.SoftReset,
+			MemoryKiB: 64 << 10, VCPUs: 1, CPUSeconds: 0.4, Shutdown: host.SoftReset,
 		},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	for text, want := range map[string]string{
-		listHeading + "broken line\n": "line 2",
-		listHeading:                   "dom0 is not in it",
-		"":                            "dom0 is not in it",
+		listHeading + "broken line\n":              "line 2",
+		strings.Replace(list, " 0.4 ", " NaN ", 1): "no number of seconds",
+		listHeading: "dom0 is not in it",
+		"":          "dom0 is not in it",
 	} {
 		if _, err := parseList(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", text, err)

@@ -1,0 +1,90 @@
+package guestdisk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/devmapper"
+	"github.com/zerodisc/zerodisc/internal/ublk"
+)
+
+var errFull = errors.New("changes to its disks have used up their memory")
+
+// Attach makes what one more disk needs, as Prepare does. spec is the guest with that disk. The error is a
+// *guests.Error, and then nothing has changed.
+func (s *Set) Attach(ctx context.Context, spec *guests.Resolved, vdev string) error {
+	m := s.manager
+	plans, err := m.plan(spec)
+	if err != nil {
+		return err
+	}
+	plans = slices.DeleteFunc(plans, func(p plan) bool { return p.Vdev != vdev })
+	s.unwatch()
+	defer s.watch()
+	before := s.spec
+	s.spec = spec
+	s.noteNodes()
+	if err := s.attachPlanned(ctx, plans); err != nil {
+		s.forget(vdev)
+		s.spec = before
+		return err
+	}
+	s.tell(s.budget.told)
+	return nil
+}
+
+func (s *Set) attachPlanned(ctx context.Context, plans []plan) error {
+	for _, p := range plans { // it is one at most
+		if p.cow && s.budget.closed {
+			return s.spec.Problem(guests.Pos{}, "restart the guest, or attach the disk for reading only", errFull)
+		}
+		if err := s.manager.Load(ctx, devmapper.Module, ublk.Module); err != nil {
+			return s.spec.Problem(guests.Pos{}, "see dmesg", err)
+		}
+		if s.budget.files == nil {
+			if err := s.openBudget(ctx, plans); err != nil {
+				return s.spec.Problem(guests.Pos{}, budgetRemedy, err)
+			}
+		}
+		if err := s.add(ctx, p); err != nil {
+			err = fmt.Errorf("disk %s: %w", p.Vdev, err)
+			return s.spec.Problem(guests.Pos{}, "check the image, the medium it is on, and "+boot.KeyWrite, err)
+		}
+	}
+	return nil
+}
+
+// Detach takes a disk's devices away, once the guest has let go of it. spec is the guest without that disk. What the
+// guest has written to it is lost; the memory that it took is free for changes to the other disks.
+func (s *Set) Detach(spec *guests.Resolved, vdev string) {
+	s.unwatch()
+	s.spec = spec
+	s.forget(vdev)
+	s.tell(s.budget.told)
+	s.watch()
+}
+
+// forget takes back what was made for a disk.
+func (s *Set) forget(vdev string) {
+	if err := s.takeBack(func(u undo) bool { return u.vdev == vdev }); err != nil {
+		s.manager.Log.Debug("guest disk", "guest", s.spec.Name, "disk", vdev, "err", err)
+	}
+	s.budget.gates = slices.DeleteFunc(s.budget.gates, func(g gate) bool { return g.vdev == vdev })
+	delete(s.devices, vdev)
+	delete(s.damage, vdev)
+	delete(s.nodes, vdev)
+}
+
+// Rename tells of the guest's other name.
+func (s *Set) Rename(spec *guests.Resolved) {
+	s.unwatch()
+	s.spec = spec
+	if s.budget.files != nil {
+		s.budget.files.Rename(diskOwner(spec.Name))
+	}
+	s.watch()
+}
