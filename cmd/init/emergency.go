@@ -23,6 +23,10 @@ func emergency(args []string) int {
 		lastWords = args[0]
 	}
 	terminals := activeConsoles()
+	_, hadBoard := takeBoardTerminal(nil, terminals)
+	if hadBoard {
+		_ = console.Restore(boardTerminal) // without it there are other terminals
+	}
 	out := console.Open(terminals)
 	out.Add(boundedlog.Open(logFile, logLimit))
 	s := &system{log: console.Logger(out, slog.LevelInfo), requests: make(chan pid1.Action, 8)}

@@ -18,18 +18,21 @@ import (
 // devices, which findDevices sets, and sends to requests, which firstRequest reads; log and report it may use from
 // any goroutine.
 type mode struct {
-	name string
-	when func(boot.Cmdline, place) bool
-	run  func(*system) int // returns the exit status for process 1
+	name  string
+	board bool // it has the status board on the screen
+	when  func(boot.Cmdline, place) bool
+	run   func(*system) int // returns the exit status for process 1
 }
 
 // modes, most specific first; the last always matches.
 var modes = []mode{
-	{"guest", func(c boot.Cmdline, p place) bool { return c.Has(boot.KeyGuest) && p == xenGuest }, runDemoGuest},
-	{"check", asked(boot.KeyCheck), runCheck},
-	{"rescue", asked(boot.KeyRescue), runRescue},
-	{"bare guest", asked(boot.KeyGuest), runBareGuest},
-	{"dom0", func(boot.Cmdline, place) bool { return true }, runDom0},
+	{name: "guest", run: runDemoGuest, when: func(c boot.Cmdline, p place) bool {
+		return c.Has(boot.KeyGuest) && p == xenGuest
+	}},
+	{name: "check", run: runCheck, when: asked(boot.KeyCheck)},
+	{name: "rescue", run: runRescue, when: asked(boot.KeyRescue)},
+	{name: "bare guest", run: runBareGuest, when: asked(boot.KeyGuest)},
+	{name: "dom0", run: runDom0, board: true, when: func(boot.Cmdline, place) bool { return true }},
 }
 
 // asked is the condition that the kernel command line has key.

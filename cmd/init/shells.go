@@ -30,7 +30,7 @@ func keepShells(ctx context.Context, log *slog.Logger, terminals []string, text 
 		go func() {
 			for ctx.Err() == nil {
 				started := time.Now()
-				opened, err := runShell(name, text())
+				opened, err := runOn(name, []string{shell}, text())
 				if err != nil {
 					log.Debug("shell", "terminal", name, "err", err)
 				}
@@ -45,10 +45,10 @@ func keepShells(ctx context.Context, log *slog.Logger, terminals []string, text 
 	}
 }
 
-// runShell runs a shell on the terminal with text above it until it exits, and reports whether the
+// runOn runs a program on the terminal with text above it until it exits, and reports whether the
 // terminal could be opened.
-func runShell(terminal, text string) (opened bool, err error) {
-	cmd, tty, err := console.Shell(terminal, shell)
+func runOn(terminal string, argv []string, text string) (opened bool, err error) {
+	cmd, tty, err := console.Shell(terminal, argv...)
 	if err != nil {
 		return false, err
 	}

@@ -36,7 +36,8 @@ type system struct {
 	log       *slog.Logger
 	daemonLog io.Writer // output of daemons, which is not for the console
 	cmdline   boot.Cmdline
-	terminals []string
+	terminals []string // for lines and shells
+	board     bool     // one more terminal is for the status board
 	state     *host.State
 	lines     *report.Lines
 	requests  chan pid1.Action // what is asked of this machine, whoever asks
@@ -59,13 +60,14 @@ func stage2([]string) int {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
-	s := newSystem(boot.ParseCmdline(string(text)), start)
+	cmdline := boot.ParseCmdline(string(text))
+	mode := chooseMode(cmdline, whereAmI(os.DirFS("/sys")))
+	s := newSystem(cmdline, mode.board, start)
 	s.log.Info(boot.MsgInit, "version", boot.Version, "uptime_ms", uptime().Milliseconds())
 	if startErr != nil {
 		s.log.Error("start", "err", startErr)
 	}
 	s.warnOfUnknownKeys()
-	mode := chooseMode(s.cmdline, whereAmI(os.DirFS("/sys")))
 	s.log.Debug("mode", "name", mode.name)
 	return pid1.Leave(pid1.Action(mode.run(s)))
 }
@@ -77,7 +79,9 @@ func setEnvironment() {
 	_ = os.Setenv("HOME", "/root")
 }
 
-func newSystem(cmdline boot.Cmdline, start time.Time) *system {
+// newSystem makes a system. Where it has a status board, one of the terminals is for that, and all others are for lines
+// and shells.
+func newSystem(cmdline boot.Cmdline, hasBoard bool, start time.Time) *system {
 	version := boot.Version
 	if id := cmdline[boot.KeyMediumID]; id != "" { // what was started from the network has none
 		version += " build " + id
@@ -87,6 +91,9 @@ func newSystem(cmdline boot.Cmdline, start time.Time) *system {
 		requests: make(chan pid1.Action, 8), start: start, random: make(chan struct{}),
 	}
 	go s.gatherEntropy()
+	if hasBoard {
+		s.terminals, s.board = takeBoardTerminal(cmdline, s.terminals)
+	}
 	s.screen = &screen{out: console.Open(s.terminals)}
 	out := console.New(s.screen)
 	level := slog.LevelInfo

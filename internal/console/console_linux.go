@@ -35,3 +35,25 @@ func term(name string) string {
 	}
 	return "vt102"
 }
+
+// Restore makes the terminal /dev/NAME usable after a program that had it for itself was killed: lines are edited and
+// shown again, and the screen is reset (console_codes(4), RIS).
+func Restore(name string) error {
+	tty, err := os.OpenFile("/dev/"+name, os.O_RDWR|noctty, 0)
+	if err != nil {
+		return err
+	}
+	defer tty.Close()
+	settings, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
+	if err != nil {
+		return err
+	}
+	settings.Iflag |= unix.BRKINT | unix.ICRNL | unix.IXON
+	settings.Oflag |= unix.OPOST | unix.ONLCR
+	settings.Lflag |= unix.ECHO | unix.ECHOE | unix.ECHOK | unix.ICANON | unix.IEXTEN | unix.ISIG
+	if err := unix.IoctlSetTermios(int(tty.Fd()), unix.TCSETS, settings); err != nil {
+		return err
+	}
+	_, err = tty.WriteString("\x1bc")
+	return err
+}

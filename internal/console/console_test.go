@@ -162,6 +162,34 @@ func TestWriteTearsNoLine(t *testing.T) {
 	}
 }
 
+// A program that was killed has left the terminal raw.
+func TestRestore(t *testing.T) {
+	keyboard, name := terminal(t)
+	tty, err := os.OpenFile("/dev/"+name, os.O_RDWR|noctty, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tty.Close()
+	before, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := *before
+	raw.Iflag, raw.Oflag, raw.Lflag = 0, 0, 0
+	if err := unix.IoctlSetTermios(int(tty.Fd()), unix.TCSETS, &raw); err != nil {
+		t.Fatal(err)
+	}
+	if err := Restore(name); err != nil {
+		t.Fatal(err)
+	}
+	readUntil(t, keyboard, "\x1bc")
+	after, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
+	lines := uint32(unix.ICANON | unix.ECHO | unix.ISIG)
+	if err != nil || after.Lflag&lines != lines || after.Iflag&unix.ICRNL == 0 || after.Oflag&unix.OPOST == 0 {
+		t.Errorf("settings %+v, %v", after, err)
+	}
+}
+
 func TestActive(t *testing.T) {
 	for text, want := range map[string][]string{
 		"tty0 hvc0\n": {"tty1", "hvc0"},

@@ -1,0 +1,180 @@
+// Package board is the status board: a full-screen view of the host's state on a terminal of 80 by 25 characters or
+// more, with keys to order guests about. It owns no state: what it shows comes from a snapshot (package host), and what
+// it orders goes to the guest controller, in this process or through the local API.
+package board
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/zerodisc/zerodisc/internal/host"
+)
+
+// Orders are what the board can ask for. Guests are named by the names that they have now. Each returns when it is
+// done, or with why it cannot be done.
+type Orders interface {
+	Start(ctx context.Context, name string) error
+	Stop(ctx context.Context, name string) error
+	Restart(ctx context.Context, name string) error
+	Pause(ctx context.Context, name string) error
+	Resume(ctx context.Context, name string) error
+	Destroy(ctx context.Context, name string) error
+	// End ends the machine: "poweroff" or "reboot".
+	End(action string) error
+}
+
+// Config is what a board works with. All fields are to be set.
+type Config struct {
+	Terminal *Terminal
+	// Snapshot is the newest state. Changed has an element when it is another one.
+	Snapshot func() *host.Snapshot
+	Changed  <-chan struct{}
+	Orders   Orders
+	// Traffic is how many bytes a domain's network interfaces have carried, both ways.
+	Traffic func(domid int) uint64
+	Uptime  func() time.Duration // of the machine
+	// Run runs a program on the board's terminal until it ends: a shell, a guest's console, a log.
+	Run func(argv ...string) error
+	// Leave says that the board ends when q is pressed: it was started by hand. Otherwise it has its terminal for good.
+	Leave bool
+	// Shell is the program for a shell, Console the one for a guest's console, whose last argument is the guest's name.
+	Shell, Console []string
+	// GuestLog is what a guest has written to its console, Log the host's messages. Both may have any bytes.
+	GuestLog func(*host.Guest) (string, error)
+	Log      func() (string, error)
+}
+
+// refresh is the time between two looks at the clock and at counters.
+const refresh = 3 * time.Second
+
+// board is a board while it is shown. One goroutine has it.
+type board struct {
+	Config
+	view  View
+	meter meter
+	drawn []string    // what the terminal shows
+	done  chan string // how an order ended: why it failed, or ""
+	ctx   context.Context
+}
+
+// Run shows the board until ctx ends, or until somebody leaves it.
+func Run(ctx context.Context, config Config) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	b := &board{Config: config, meter: newMeter(config.Traffic), done: make(chan string), ctx: ctx}
+	b.view.Leave = config.Leave
+	if err := b.Terminal.take(ctx); err != nil {
+		return err
+	}
+	defer b.Terminal.give()
+	tick := time.NewTicker(refresh)
+	defer tick.Stop()
+	for {
+		b.look()
+		b.draw()
+		select {
+		case <-b.Changed:
+		case <-tick.C:
+		case b.view.Message = <-b.done:
+		case <-b.Terminal.resized:
+			b.drawn = nil
+		case key := <-b.Terminal.keys:
+			if b.press(key) {
+				return nil
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// look takes the newest state.
+func (b *board) look() {
+	now, snapshot := time.Now(), b.Snapshot()
+	name, _ := os.Hostname()
+	b.view.See(snapshot, b.meter.look(snapshot, now), name, now, b.Uptime())
+}
+
+// draw writes those lines that differ from what the terminal shows. Where it takes none, all of them are due.
+func (b *board) draw() {
+	lines := b.view.Lines(b.Terminal.size())
+	if err := b.Terminal.show(b.drawn, lines); err != nil {
+		lines = nil
+	}
+	b.drawn = lines
+}
+
+// press does what a key asks for, and says whether the board is left.
+func (b *board) press(key Key) (leave bool) {
+	b.view.Message = ""
+	if question := b.view.Question; question != nil {
+		b.view.Question = nil
+		if key == 'y' || key == 'Y' {
+			question.Yes()
+		}
+		return false
+	}
+	if b.view.page != nil {
+		if _, rows := b.Terminal.size(); b.view.page.press(key, rows) {
+			b.view.page = nil
+		}
+		return false
+	}
+	if b.view.Help {
+		b.view.Help = false
+		return false
+	}
+	if a := actionOf(key); a != nil {
+		return a.do(b)
+	}
+	return false
+}
+
+// order gives an order about the chosen guest in the background.
+func (b *board) order(doing string, give func(ctx context.Context, name string) error) {
+	if g := b.view.Chosen(); g != nil {
+		b.orderFor(g.Name, doing, give)
+	}
+}
+
+// orderFor gives an order about a guest in the background.
+func (b *board) orderFor(name, doing string, give func(ctx context.Context, name string) error) {
+	b.view.Message = doing + " " + name + " ..."
+	go func() {
+		text := ""
+		if err := give(b.ctx, name); err != nil {
+			text = err.Error()
+		}
+		select {
+		case b.done <- text:
+		case <-b.ctx.Done():
+		}
+	}()
+}
+
+// ask has a person confirm what cannot be taken back.
+func (b *board) ask(text string, yes func()) { b.view.Question = &Question{Text: text, Yes: yes} }
+
+// read shows a long text.
+func (b *board) read(title string, text func() (string, error)) {
+	content, err := text()
+	if err != nil {
+		b.view.Message = err.Error()
+		return
+	}
+	b.view.page = newPage(title, content)
+}
+
+// run hands the terminal to a program until it ends.
+func (b *board) run(argv []string, more ...string) {
+	b.Terminal.give()
+	err := b.Config.Run(append(argv[:len(argv):len(argv)], more...)...)
+	if err != nil {
+		b.view.Message = argv[0] + ": " + err.Error()
+	}
+	if err := b.Terminal.take(b.ctx); err != nil {
+		b.view.Message = err.Error()
+	}
+	b.drawn = nil
+}

@@ -1,0 +1,315 @@
+package board
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/mattn/go-runewidth"
+
+	"github.com/zerodisc/zerodisc/internal/bytesize"
+	"github.com/zerodisc/zerodisc/internal/host"
+)
+
+// Styles of a line (ECMA-48, SGR). Show ends each line with the usual one.
+const (
+	usual   = "\x1b[m"
+	bold    = "\x1b[1m"
+	reverse = "\x1b[7m"
+)
+
+// The least size that is drawn for. On a smaller terminal the right and lower edges are missing.
+const minColumns, minRows = 80, 24
+
+// Lines of the screen besides those of the guests: above the list the title, the machine and a heading; below it the
+// chosen guest, problems, the message and the keys.
+const (
+	problemRows = 3
+	belowRows   = 2 + problemRows + 2
+)
+
+// Lines is the screen, a string with styles for each of its rows.
+func (v *View) Lines(columns, rows int) []string {
+	columns, rows = max(columns, minColumns), max(rows, minRows)
+	if v.page != nil {
+		return v.page.lines(columns, rows)
+	}
+	lines := []string{v.title(columns)}
+	lines = append(lines, v.machine(columns)...)
+	room := rows - len(lines) - 1 - belowRows
+	if v.Help {
+		lines = append(lines, helpLines(columns, room+1)...)
+	} else {
+		lines = append(lines, bold+fit(heading, columns))
+		lines = append(lines, v.list(columns, room)...)
+	}
+	lines = append(lines, "", v.detail(columns))
+	lines = append(lines, v.problems(columns)...)
+	return append(lines, v.message(columns), v.keys(columns))
+}
+
+// fit cuts or fills text to so many columns.
+func fit(text string, columns int) string {
+	return runewidth.FillRight(runewidth.Truncate(text, columns, "~"), columns)
+}
+
+// title says what this is, how long it has been up, and what time it is.
+func (v *View) title(columns int) string {
+	version, _, _ := strings.Cut(v.snapshot.Host.Version, " ")
+	left := " zerodisc " + version + "  " + v.name
+	right := "up " + elapsed(v.up) + "  " + v.now.Format("15:04") + " "
+	return reverse + fit(left, columns-len(right)) + right
+}
+
+// machine is what the machine is, how to reach it and how to get in.
+func (v *View) machine(columns int) []string {
+	lines := []string{"Address   " + address(v.snapshot.Host.Network)}
+	if text := v.memory(); text != "" {
+		lines = append(lines, "Machine   "+text)
+	}
+	lines = append(lines, v.logIn()...)
+	lines = append(lines, "")
+	for i, line := range lines {
+		lines[i] = fit(line, columns)
+	}
+	return lines
+}
+
+// logIn is how to log in.
+func (v *View) logIn() []string { return []string{"Log in    press ! for a root shell"} }
+
+// address is dom0's own, or why there is none.
+func address(n host.Network) string {
+	switch n.Kind {
+	case "":
+		return "waiting for one"
+	case host.Lease:
+		return fmt.Sprintf("%s  (%s, %s)", n.Address.Addr(), n.Interface, n.NIC)
+	}
+	return "none yet: " + n.Problem
+}
+
+// memory is how much of the machine guests have.
+func (v *View) memory() string {
+	m := v.snapshot.Host.Machine
+	if m.Xen == "" {
+		return ""
+	}
+	var used int64
+	for _, owner := range v.snapshot.Host.Memory {
+		used += owner.XenKiB
+	}
+	return fmt.Sprintf("Xen %s, %d CPUs, %s of %s memory with guests", m.Xen, m.CPUs, mib(used), mib(m.TotalKiB))
+}
+
+func mib(kib int64) string { return fmt.Sprintf("%d MiB", kib>>10) }
+
+// heading stands above the guests, in the columns of guestLine.
+var heading = fmt.Sprintf(rowFormat, "", fit("GUEST", 16), "STATE", "ADDRESS", "CPU", "MEMORY", "NETWORK", "FOR")
+
+// rowFormat is a line of the table, 80 columns wide: mark, name, state, address, CPU, memory, traffic, time.
+const rowFormat = "%1s %s %-10s %-15s %5s %8s %9s %8s"
+
+// list is the guests, as many as there is room for, with the chosen one among them.
+func (v *View) list(columns, room int) []string {
+	guests := v.snapshot.Guests
+	lines := make([]string, 0, room)
+	if len(guests) == 0 {
+		lines = append(lines, v.nothing())
+	}
+	v.scroll(room)
+	for i := v.first; i < len(guests) && len(lines) < room; i++ {
+		line := fit(v.guestLine(&guests[i]), columns)
+		if i == v.place() {
+			line = reverse + line
+		}
+		lines = append(lines, line)
+	}
+	for len(lines) < room {
+		lines = append(lines, "")
+	}
+	return lines
+}
+
+// scroll has the chosen guest on the screen.
+func (v *View) scroll(room int) {
+	place := v.place()
+	v.first = min(v.first, place)
+	v.first = max(v.first, place-room+1)
+	v.first = max(0, min(v.first, len(v.snapshot.Guests)-room))
+}
+
+// nothing stands in place of guests.
+func (v *View) nothing() string {
+	if v.snapshot.Host.Ready {
+		return "  There are no guests. Put some on a volume labelled ZERODISC-..., or see docs/guests.md."
+	}
+	return "  Starting ..."
+}
+
+// guestLine is a guest in the table.
+func (v *View) guestLine(g *host.Guest) string {
+	mark, cpu, traffic, memory := "", "", "", ""
+	if g.Problem != "" && g.Phase != host.Stopped {
+		mark = "!"
+	}
+	if usage, ok := v.usage[g.Domid]; ok && g.Domid != 0 {
+		cpu, traffic = percent(usage.CPU), rate(usage.Traffic)
+	}
+	if g.Domid != 0 && g.NeedKiB > 0 {
+		memory = mib(g.NeedKiB)
+	}
+	where := ""
+	if a := g.Address(); a.IsValid() {
+		where = a.String()
+	}
+	return fmt.Sprintf(rowFormat, mark, fit(g.Name, 16), state(g), cut(where, 15), cpu, memory, traffic,
+		elapsed(v.now.Sub(g.Since)))
+}
+
+// cut cuts text to so many columns.
+func cut(text string, columns int) string { return runewidth.Truncate(text, columns, "~") }
+
+// state is a guest's phase in a word.
+func state(g *host.Guest) string {
+	switch {
+	case g.Paused:
+		return "paused"
+	case g.Shutdown == host.Suspend:
+		return "suspended"
+	}
+	return string(g.Phase)
+}
+
+// percent is a share of one processor.
+func percent(cpu float64) string {
+	if cpu < 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.0f%%", cpu*100)
+}
+
+// rate is bytes a second.
+func rate(bytes float64) string {
+	if bytes < 0 {
+		return ""
+	}
+	return bytesize.Text(int64(bytes)) + "/s"
+}
+
+// elapsed is a time that has passed, "" for one that is not known.
+func elapsed(d time.Duration) string {
+	if d < 0 || d > 100*365*24*time.Hour {
+		return ""
+	}
+	s := int(d.Seconds())
+	switch {
+	case s < 60:
+		return fmt.Sprintf("%ds", s)
+	case s < 3600:
+		return fmt.Sprintf("%dm%02ds", s/60, s%60)
+	case s < 24*3600:
+		return fmt.Sprintf("%dh%02dm", s/3600, s/60%60)
+	}
+	return fmt.Sprintf("%dd%02dh", s/86400, s/3600%24)
+}
+
+// detail is what the table has no room for about the chosen guest.
+func (v *View) detail(columns int) string {
+	g := v.Chosen()
+	if g == nil || v.Help {
+		return ""
+	}
+	parts := []string{g.Name + ": " + state(g)}
+	if g.Problem != "" {
+		parts = append(parts, g.Problem)
+	}
+	if g.Restarts > 0 {
+		parts = append(parts, fmt.Sprintf("%d restarts", g.Restarts))
+	}
+	if a := g.Address(); a.IsValid() {
+		parts = append(parts, a.String())
+	}
+	if g.Changes.BudgetKiB > 0 {
+		parts = append(parts, fmt.Sprintf("%s of %s of disk changed", mib(g.Changes.UsedKiB), mib(g.Changes.BudgetKiB)))
+	}
+	if g.Origin != "" {
+		parts = append(parts, g.Origin)
+	}
+	return fit(strings.Join(parts, ", "), columns)
+}
+
+// problems is what went wrong last with the machine, or how far its start is.
+func (v *View) problems(columns int) []string {
+	h := v.snapshot.Host
+	var texts []string
+	switch {
+	case h.Ending != "":
+		texts = []string{"This machine is ending: " + h.Ending}
+	case !h.Ready:
+		texts = []string{"Starting: " + stages(h.Stages)}
+	}
+	problems := h.Problems
+	if more := len(problems) + len(texts) - problemRows; more > 0 {
+		problems = problems[more:]
+	}
+	for _, p := range problems {
+		texts = append(texts, "! "+p)
+	}
+	for len(texts) < problemRows {
+		texts = append(texts, "")
+	}
+	for i := range texts {
+		texts[i] = fit(texts[i], columns)
+	}
+	return texts
+}
+
+// stages is how far the start is.
+func stages(ended []host.Stage) string {
+	var names []string
+	for _, s := range ended {
+		if s.Problem != "" {
+			names = append(names, s.Name+" FAILED")
+		} else {
+			names = append(names, s.Name)
+		}
+	}
+	return strings.Join(names, ", ") + " ..."
+}
+
+// message is the question that waits, or what became of the last key.
+func (v *View) message(columns int) string {
+	if v.Question != nil {
+		return bold + fit(v.Question.Text+"  y/n", columns)
+	}
+	return fit(v.Message, columns)
+}
+
+// keys is what keys there are.
+func (v *View) keys(columns int) string {
+	var labels []string
+	for _, a := range actions {
+		if a.label != "" {
+			labels = append(labels, a.label)
+		}
+	}
+	if v.Leave {
+		labels = append(labels, "q quit")
+	}
+	return reverse + fit(" "+strings.Join(labels, "  "), columns)
+}
+
+// helpLines are all keys.
+func helpLines(columns, room int) []string {
+	lines := []string{bold + fit("KEYS", columns)}
+	for _, a := range actions {
+		if a.help != "" {
+			lines = append(lines, fit("  "+a.help, columns))
+		}
+	}
+	for len(lines) < room {
+		lines = append(lines, "")
+	}
+	return lines[:room]
+}

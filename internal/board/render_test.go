@@ -1,0 +1,200 @@
+package board
+
+import (
+	"flag"
+	"net/netip"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mattn/go-runewidth"
+
+	"github.com/zerodisc/zerodisc/internal/host"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var start = time.Date(2026, 11, 27, 6, 31, 0, 0, time.UTC)
+
+// running is a host that runs guests of all kinds.
+func running() *host.Snapshot {
+	address := netip.MustParseAddr
+	return &host.Snapshot{
+		Host: host.Host{
+			Version: "0.9 build 1234", Ready: true,
+			Machine: host.Machine{Xen: "4.20.2", CPUs: 4, TotalKiB: 16 << 20},
+			Network: host.Network{Kind: host.Lease, Interface: "xenbr0", NIC: "eth0",
+				Address: netip.MustParsePrefix("192.168.1.20/24")},
+			Memory:   []host.Memory{{Owner: "db", XenKiB: 2 << 20}, {Owner: "web", XenKiB: 256 << 10}},
+			Problems: []string{"one", "xenconsoled was started again", "three", "guest mail: no room"},
+		},
+		Guests: []host.Guest{
+			{Name: "db", UUID: "1", Phase: host.Running, Domid: 3, NeedKiB: 2 << 20, Since: start,
+				Said: address("192.168.100.131"), Origin: "/media/boot/guests/db/db.cfg", Restarts: 2,
+				Changes: host.Changes{BudgetKiB: 256 << 10, UsedKiB: 31 << 10}},
+			{Name: "mail", Phase: host.Refused, Since: start, Problem: "it needs 4096 MiB and 812 MiB are free"},
+			{Name: "a-guest-with-a-long-name", UUID: "2", Phase: host.Running, Paused: true, Domid: 4, Since: start},
+			{Name: "\u8a08\u7b97\u6a5f\u8a08\u7b97\u6a5f\u8a08\u7b97\u6a5f", UUID: "3", Phase: host.Crashed, Domid: 5,
+				Heard: address("fe80::216:3eff:fe12:3456"), Since: start, Problem: "its domain is kept"},
+		},
+	}
+}
+
+// view is a view of a snapshot, 75 minutes later.
+func view(s *host.Snapshot) *View {
+	v := &View{}
+	usage := map[int]Usage{3: {CPU: 1.25, Traffic: 1_234_567}, 4: {}, 5: unknown}
+	v.See(s, usage, "rack7", start.Add(75*time.Minute), 26*time.Hour)
+	return v
+}
+
+var style = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+// text is the screen without styles, and checks that it fits.
+func text(t *testing.T, v *View, columns, rows int) string {
+	t.Helper()
+	lines := v.Lines(columns, rows)
+	if len(lines) != rows {
+		t.Errorf("%d lines on a screen of %d", len(lines), rows)
+	}
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(style.ReplaceAllString(line, ""), " ")
+		if width := runewidth.StringWidth(lines[i]); width > columns {
+			t.Errorf("line %d has %d columns: %q", i+1, width, lines[i])
+		}
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+func TestScreens(t *testing.T) {
+	booting := &host.Snapshot{Host: host.Host{
+		Version: "0.9", Stages: []host.Stage{{Name: "tools"}, {Name: "devices"}, {Name: "xen", Problem: "no xenstored"}},
+	}}
+	asked := view(running())
+	asked.Question = &Question{Text: "Destroy db? What it has not written to disk yet is lost."}
+	helped := view(running())
+	helped.Help, helped.Leave = true, true
+	scrolled := view(many(100))
+	scrolled.Move(57)
+	read := view(running())
+	written := "one\r\n\x1b[2Jtwo\n" + strings.Repeat("a line\n", 100) + "last\twith tab\n"
+	read.page = newPage("What db has written", written)
+	screens := ""
+	for _, s := range []struct {
+		name string
+		view *View
+	}{
+		{"starting", view(booting)}, {"running", view(running())}, {"question", asked}, {"help", helped},
+		{"a log", read},
+		{"100 guests, the 58th chosen", scrolled},
+	} {
+		screens += "---- " + s.name + "\n" + text(t, s.view, 80, 25)
+	}
+	const golden = "testdata/screens.txt"
+	if *update {
+		if err := os.WriteFile(golden, []byte(screens), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil || screens != string(want) {
+		t.Errorf("run with -update and look at the diff: %v\n%s", err, screens)
+	}
+}
+
+// many is a host with so many guests.
+func many(count int) *host.Snapshot {
+	s := &host.Snapshot{Host: host.Host{Version: "0.9", Ready: true}}
+	for i := range count {
+		name := "guest" + string(rune('0'+i/10)) + string(rune('0'+i%10))
+		s.Guests = append(s.Guests, host.Guest{Name: name, UUID: name, Phase: host.Stopped})
+	}
+	return s
+}
+
+func TestPage(t *testing.T) {
+	p := newPage("log", strings.Repeat("x\n", 50))
+	p.lines(80, 25)
+	for _, step := range []struct {
+		key Key
+		top int
+	}{{KeyPageDown, 27}, {KeyUp, 26}, {KeyPageUp, 4}, {KeyPageUp, 0}, {KeyDown, 1}} {
+		p.press(step.key, 25)
+		if p.lines(80, 25); p.top != step.top {
+			t.Errorf("after the key %d line %d is first, want %d", step.key, p.top, step.top)
+		}
+	}
+	if !p.press('q', 25) {
+		t.Error("q does not lead back")
+	}
+	newPage("empty", "").lines(80, 25)
+}
+
+func TestSizes(t *testing.T) {
+	for _, size := range [][2]int{{80, 24}, {80, 25}, {132, 43}, {300, 100}} {
+		text(t, view(running()), size[0], size[1])
+	}
+	if lines := view(running()).Lines(20, 5); len(lines) != minRows {
+		t.Errorf("%d lines for a terminal that is too small", len(lines))
+	}
+}
+
+func TestTheChosenGuestStaysChosen(t *testing.T) {
+	v := view(running())
+	v.Move(2)
+	v.Move(-1)
+	v.Move(2)
+	if g := v.Chosen(); g.UUID != "3" {
+		t.Fatalf("chosen is %q", g.Name)
+	}
+	s := running()
+	s.Guests = append([]host.Guest{{Name: "aaa", UUID: "9"}}, s.Guests...)
+	s.Guests[4].Name = "renamed"
+	v.See(s, nil, "", start, 0)
+	if g := v.Chosen(); g.UUID != "3" {
+		t.Errorf("after another guest came: %q", g.Name)
+	}
+	v.See(many(2), nil, "", start, 0)
+	if g := v.Chosen(); g.Name != "guest00" {
+		t.Errorf("after it has gone: %q", g.Name)
+	}
+	v.Move(100)
+	v.Move(-100)
+	v.See(many(0), nil, "", start, 0)
+	v.Move(1)
+	if v.Chosen() != nil {
+		t.Error("a guest is chosen where there is none")
+	}
+}
+
+func TestRates(t *testing.T) {
+	counter := uint64(1000)
+	m := newMeter(func(int) uint64 { return counter })
+	s := &host.Snapshot{Host: host.Host{Listed: start}, Guests: []host.Guest{{Domid: 1, CPUSeconds: 1}}}
+	now := start
+	for i, step := range []struct {
+		after, listed time.Duration // since the step before
+		cpu           float64
+		bytes         uint64
+		want          Usage
+	}{
+		{0, 0, 0, 0, unknown},
+		{time.Second, time.Second, 2, 50, unknown}, // an event: too soon for a rate
+		{2 * time.Second, 0, 0, 50, Usage{CPU: -1, Traffic: 100. / 3}},
+		{time.Second, 3 * time.Second, 0, 0, Usage{CPU: 0.5, Traffic: 100. / 3}},
+		{10 * time.Second, 10 * time.Second, 0, 0, Usage{}},
+	} {
+		now, counter = now.Add(step.after), counter+step.bytes
+		s.Host.Listed = s.Host.Listed.Add(step.listed)
+		s.Guests[0].CPUSeconds += step.cpu
+		if got := m.look(s, now)[1]; got != step.want {
+			t.Errorf("step %d: %v, want %v", i, got, step.want)
+		}
+	}
+	s.Guests[0].Domid = 0
+	if got := m.look(s, now); len(got) != 0 {
+		t.Errorf("a guest without a domain uses %v", got)
+	}
+}

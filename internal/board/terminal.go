@@ -1,0 +1,162 @@
+package board
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Terminal is the terminal that a board is shown on.
+type Terminal struct {
+	device  string
+	file    *os.File // nil while a program has the terminal
+	before  unix.Termios
+	keys    chan Key
+	resized chan os.Signal
+}
+
+// NewTerminal is the terminal with that device: "/dev/tty1", or "/dev/tty" for the one that this process was started
+// on. It is opened anew each time it is taken, since the kernel hangs a terminal up for everybody when a session that
+// had it ends.
+func NewTerminal(device string) *Terminal {
+	return &Terminal{device: device, keys: make(chan Key, 16), resized: make(chan os.Signal, 1)}
+}
+
+// What a board's screen begins and ends with: the cursor is not shown, lines do not wrap, the screen is cleared.
+const (
+	beginScreen = "\x1b[?25l\x1b[?7l\x1b[m\x1b[2J"
+	endScreen   = "\x1b[?7h\x1b[?25h\x1b[m\x1b[2J\x1b[H"
+)
+
+// take begins to use the terminal, whose keys come until give.
+func (t *Terminal) take(ctx context.Context) error {
+	file, err := os.OpenFile(t.device, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	err = control(file, func(fd int) error {
+		before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+		if err != nil {
+			return err
+		}
+		t.before = *before
+		return unix.IoctlSetTermios(fd, unix.TCSETS, raw(t.before))
+	})
+	if err != nil {
+		return errors.Join(fmt.Errorf("set up terminal %s: %w", t.device, err), file.Close())
+	}
+	t.file = file
+	signal.Notify(t.resized, unix.SIGWINCH)
+	go t.read(ctx, file)
+	_, err = file.WriteString(beginScreen)
+	return err
+}
+
+// give leaves the terminal as it was.
+func (t *Terminal) give() {
+	if t.file == nil {
+		return
+	}
+	signal.Stop(t.resized)
+	_, _ = t.file.WriteString(endScreen)
+	_ = control(t.file, func(fd int) error { return unix.IoctlSetTermios(fd, unix.TCSETS, &t.before) })
+	_ = t.file.Close() // which ends read
+	t.file = nil
+}
+
+// control calls do with the file's descriptor, which stays non-blocking.
+func control(file *os.File, do func(fd int) error) error {
+	connection, err := file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	failure := connection.Control(func(fd uintptr) { err = do(int(fd)) })
+	return errors.Join(failure, err)
+}
+
+// raw is settings like before, with which each key is read as it comes and none is shown or has an effect of its own
+// (cfmakeraw(3)); what is written is still processed.
+func raw(before unix.Termios) *unix.Termios {
+	t := before
+	t.Iflag &^= unix.BRKINT | unix.ICRNL | unix.INPCK | unix.ISTRIP | unix.IXON
+	t.Lflag &^= unix.ECHO | unix.ICANON | unix.IEXTEN | unix.ISIG
+	t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
+	return &t
+}
+
+// sequencePause is how long the rest of a key's sequence may take: Escape alone begins one, too.
+const sequencePause = 100 * time.Millisecond
+
+// read sends keys until the file is closed.
+func (t *Terminal) read(ctx context.Context, file *os.File) {
+	var sent []byte
+	part := make([]byte, 64)
+	for {
+		var deadline time.Time // none
+		if len(sent) > 0 {
+			deadline = time.Now().Add(sequencePause)
+		}
+		_ = file.SetReadDeadline(deadline)
+		n, err := file.Read(part)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			sent = nil
+		case err != nil:
+			return
+		}
+		sent = append(sent, part[:n]...)
+		for {
+			key, n := cutKey(sent)
+			if n == 0 {
+				break
+			}
+			sent = sent[n:]
+			select {
+			case t.keys <- key:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// size is the terminal's, 80 by 25 where it does not say.
+func (t *Terminal) size() (columns, rows int) {
+	columns, rows = minColumns, 25
+	if t.file == nil {
+		return columns, rows
+	}
+	_ = control(t.file, func(fd int) error {
+		size, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
+		if err == nil && size.Col > 0 && size.Row > 0 {
+			columns, rows = int(size.Col), int(size.Row)
+		}
+		return err
+	})
+	return columns, rows
+}
+
+// patience is how long the terminal may take for a screen. One that is stopped gets the newest later.
+const patience = time.Second
+
+// show writes the lines that differ from those that the terminal shows.
+func (t *Terminal) show(shown, lines []string) error {
+	var b bytes.Buffer
+	for i, line := range lines {
+		if i >= len(shown) || shown[i] != line {
+			fmt.Fprintf(&b, "\x1b[%d;1H%s%s\x1b[K", i+1, line, usual)
+		}
+	}
+	if b.Len() == 0 {
+		return nil
+	}
+	_ = t.file.SetWriteDeadline(time.Now().Add(patience))
+	_, err := t.file.Write(b.Bytes())
+	return err
+}
