@@ -25,8 +25,6 @@ import (
 	"github.com/zerodisc/zerodisc/internal/xenstore/xenstoretest"
 )
 
-const mib = 1 << 10 // KiB
-
 // domain is one of the fake hypervisor's.
 type domain struct {
 	name, uuid, state string
