@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 )
 
 // openPTY makes a pseudo-terminal that changes nothing of what passes through it, and returns its master and the path
@@ -32,23 +33,10 @@ func unlock(master *os.File) (number int, err error) {
 		if number, err = unix.IoctlGetInt(fd, unix.TIOCGPTN); err != nil {
 			return err
 		}
-		return makeRaw(fd)
+		_, err = term.MakeRaw(fd) // of a master: the slave's settings
+		return err
 	})
 	return number, err
-}
-
-// makeRaw is cfmakeraw(3). On a master it sets the slave's terminal.
-func makeRaw(fd int) error {
-	t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
-	if err != nil {
-		return err
-	}
-	t.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP
-	t.Iflag &^= unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
-	t.Oflag &^= unix.OPOST
-	t.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
-	t.Cflag = t.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
-	return unix.IoctlSetTermios(fd, unix.TCSETS, t)
 }
 
 // slavePath is what a slave's path looks like.

@@ -27,9 +27,9 @@ type observation struct {
 func observe(t *testing.T, names ...string) *observation {
 	o := &observation{t: t, x: newFakeXL(names...)}
 	observer := Observer{
-		Store:   o.x.server.Client(t),
-		Tell:    func(f host.Fact) { o.add(fmt.Sprintf("%T %+v", f, f)) },
-		Came:    func(domid int, uuid string) { o.add(fmt.Sprintf("seed %d %s", domid, uuid)) },
+		Store: o.x.server.Client(t),
+		Tell:  func(f host.Fact) { o.add(fmt.Sprintf("%T %+v", f, f)) },
+		Came:  func(domid int, uuid string) { o.add(fmt.Sprintf("seed %d %s", domid, uuid)) },
 		Console: func(domid int, uuid, node, path string) {
 			o.add(fmt.Sprintf("%s %d %s %s", node, domid, uuid, path))
 		},
