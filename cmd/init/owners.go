@@ -12,6 +12,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/imageserver"
 	"github.com/zerodisc/zerodisc/internal/memory"
+	"github.com/zerodisc/zerodisc/internal/vt"
 	"github.com/zerodisc/zerodisc/internal/xen"
 	"github.com/zerodisc/zerodisc/internal/xenstore"
 )
@@ -51,6 +52,7 @@ func (s *system) startOwners(ctx context.Context, machine func() guests.Machine)
 	}
 	go o.controller.Run(ctx)
 	go o.observe(ctx)
+	go vt.Run(ctx, s.state, consoles, s.log)
 	return o, nil
 }
 

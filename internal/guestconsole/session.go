@@ -58,6 +58,9 @@ func (s *Session) Write(p []byte) (int, error) {
 // them.
 func (s *Session) Lost() int64 { return s.lost.Swap(0) }
 
+// Done is closed by Close.
+func (s *Session) Done() <-chan struct{} { return s.closed }
+
 // Close ends the session.
 func (s *Session) Close() error {
 	s.once.Do(func() { close(s.closed) })
