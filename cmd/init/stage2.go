@@ -101,6 +101,7 @@ func newSystem(cmdline boot.Cmdline, hasBoard bool, start time.Time) *system {
 		level = slog.LevelDebug
 	}
 	out.Add(boundedlog.Open(logFile, logLimit))
+	showLog(out, s.terminals)
 	s.log = console.Logger(out, level)
 	s.daemonLog = boundedlog.Open(daemonLogFile, daemonLogLimit)
 	s.startState(context.Background(), version)
