@@ -2,14 +2,18 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/board"
+	"github.com/zerodisc/zerodisc/internal/control"
+	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 )
 
@@ -39,7 +43,7 @@ func (d *dom0) showBoard() {
 	err := board.Run(context.Background(), board.Config{
 		Terminal: board.NewTerminal("/dev/" + boardTerminal),
 		Snapshot: d.state.Snapshot, Changed: changed, Uptime: uptime,
-		Orders: boardOrders{d}, Traffic: vifTraffic,
+		Order: d.orderOnBoard, End: d.endOnBoard, Traffic: vifTraffic,
 		Run: func(argv ...string) error {
 			_, err := runOn(boardTerminal, argv, "")
 			return err
@@ -56,14 +60,57 @@ func (d *dom0) showBoard() {
 	}
 }
 
-// boardOrders are the orders of the board in this process.
-type boardOrders struct{ *dom0 }
+// guestLog is what a guest has written to its console.
+func (d *dom0) guestLog(g *host.Guest) (string, error) {
+	o, err := d.awake()
+	if err != nil {
+		return "", err
+	}
+	text, _ := o.consoles.Log(g.UUID)
+	return string(text), nil
+}
 
-// End asks for the end of the machine.
-func (o boardOrders) End(action string) error {
+// awake returns the owners, which take orders once Xen's daemons run.
+func (d *dom0) awake() (*owners, error) {
+	select {
+	case <-d.owned:
+		return d.owners, nil
+	default:
+		return nil, errors.New("Xen's daemons do not run: nothing can be ordered yet")
+	}
+}
+
+// boardStop is how long a guest has to shut down when the board asks for it. It is not destroyed after that.
+const boardStop = time.Minute
+
+// boardOrders are the board's orders about guests, by what it calls them.
+var boardOrders = map[string]func(c *control.Controller, ctx context.Context, name string) error{
+	board.Start: (*control.Controller).StartGuest,
+	board.Stop: func(c *control.Controller, ctx context.Context, name string) error {
+		return c.Stop(ctx, name, boardStop, false)
+	},
+	board.Restart: func(c *control.Controller, ctx context.Context, name string) error {
+		return c.Restart(ctx, name, boardStop, false)
+	},
+	board.Pause:   (*control.Controller).Pause,
+	board.Resume:  (*control.Controller).Unpause,
+	board.Destroy: (*control.Controller).Destroy,
+}
+
+// orderOnBoard gives an order of the board's.
+func (d *dom0) orderOnBoard(ctx context.Context, order, name string) error {
+	o, err := d.awake()
+	if err != nil {
+		return err
+	}
+	return boardOrders[order](o.controller, ctx, name)
+}
+
+// endOnBoard asks for the end of the machine.
+func (d *dom0) endOnBoard(action string) error {
 	for _, a := range pid1.Signals {
 		if a.String() == action {
-			o.requests <- a
+			d.requests <- a
 			return nil
 		}
 	}

@@ -30,8 +30,9 @@ type dom0 struct {
 	bridge string
 	kernel string // the Linux kernel that guests may share, "" when it is not at hand
 	xen    xen.Host
-	owners *owners // nil where Xen's daemons do not run
-	saved  bool    // the state volume was there before the guests
+	owners *owners       // nil where Xen's daemons do not run
+	owned  chan struct{} // closed once owners is set
+	saved  bool          // the state volume was there before the guests
 }
 
 // dom0Modules have no device that asks for them: Xen's drivers without alias, and the bridge that
@@ -43,7 +44,8 @@ var dom0Modules = []string{
 
 // runDom0 boots dom0, keeps it going until somebody asks for its end, and returns how it ends.
 func runDom0(s *system) int {
-	d := &dom0{machine: machine{system: s, modules: dom0Modules, idle: make(chan struct{})}, bridge: s.bridgeName()}
+	d := &dom0{machine: machine{system: s, modules: dom0Modules, idle: make(chan struct{})}, bridge: s.bridgeName(),
+		owned: make(chan struct{})}
 	if s.board {
 		go d.showBoard()
 	}
@@ -122,6 +124,7 @@ func (d *dom0) startXen(ctx context.Context) error {
 		Xen: d.xen.Version, CPUs: d.xen.CPUs, TotalKiB: d.xen.TotalKiB, GuestType: string(guestType(d.xen)),
 	})
 	d.owners = owners
+	close(d.owned)
 	go d.preferDom0(ctx)
 	return nil
 }

@@ -19,15 +19,15 @@ func init() { // the help shows the table that it is in
 		{[]Key{KeyPageDown}, "", "", func(b *board) bool { b.view.Move(10); return false }},
 		{[]Key{KeyEnter, 'c'}, "Enter console", "Enter      its console; Ctrl-] leads back here", openConsole},
 		{[]Key{'s'}, "s start", "s          start it", func(b *board) bool {
-			b.order("starting", b.Orders.Start)
+			b.order(Start)
 			return false
 		}},
 		{[]Key{'t'}, "t stop", "t          ask it to shut down", func(b *board) bool {
-			b.order("stopping", b.Orders.Stop)
+			b.order(Stop)
 			return false
 		}},
 		{[]Key{'r'}, "", "r          shut it down and start it again", func(b *board) bool {
-			b.order("restarting", b.Orders.Restart)
+			b.order(Restart)
 			return false
 		}},
 		{[]Key{'p'}, "", "p          pause it, or let it go on", pauseOrResume},
@@ -79,9 +79,9 @@ func openConsole(b *board) bool {
 
 func pauseOrResume(b *board) bool {
 	if g := b.view.Chosen(); g != nil && g.Paused {
-		b.order("resuming", b.Orders.Resume)
+		b.order(Resume)
 	} else {
-		b.order("pausing", b.Orders.Pause)
+		b.order(Pause)
 	}
 	return false
 }
@@ -90,7 +90,7 @@ func destroy(b *board) bool {
 	if g := b.view.Chosen(); g != nil && g.Domid != 0 {
 		name := g.Name // another guest may be the chosen one by the time of the answer
 		b.ask("Destroy "+name+"? What it has not written to disk yet is lost.", func() {
-			b.orderFor(name, "destroying", b.Orders.Destroy)
+			b.orderFor(name, Destroy)
 		})
 	}
 	return false
@@ -100,7 +100,7 @@ func destroy(b *board) bool {
 func endMachine(b *board, how string) bool {
 	what := map[string]string{"reboot": "Restart", "poweroff": "Power off"}[how]
 	b.ask(what+" this machine? Its guests are shut down first.", func() {
-		if err := b.Orders.End(how); err != nil {
+		if err := b.End(how); err != nil {
 			b.view.Message = err.Error()
 		}
 	})

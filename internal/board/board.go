@@ -11,18 +11,15 @@ import (
 	"github.com/zerodisc/zerodisc/internal/host"
 )
 
-// Orders are what the board can ask for. Guests are named by the names that they have now. Each returns when it is
-// done, or with why it cannot be done.
-type Orders interface {
-	Start(ctx context.Context, name string) error
-	Stop(ctx context.Context, name string) error
-	Restart(ctx context.Context, name string) error
-	Pause(ctx context.Context, name string) error
-	Resume(ctx context.Context, name string) error
-	Destroy(ctx context.Context, name string) error
-	// End ends the machine: "poweroff" or "reboot".
-	End(action string) error
-}
+// Orders about a guest.
+const (
+	Start   = "start"
+	Stop    = "stop" // it is asked to shut down
+	Restart = "restart"
+	Pause   = "pause"
+	Resume  = "resume"
+	Destroy = "destroy"
+)
 
 // Config is what a board works with. All fields are to be set.
 type Config struct {
@@ -30,7 +27,10 @@ type Config struct {
 	// Snapshot is the newest state. Changed has an element when it is another one.
 	Snapshot func() *host.Snapshot
 	Changed  <-chan struct{}
-	Orders   Orders
+	// Order gives an order about a guest, by the name that the guest has now. It returns when that is done, or with why
+	// it cannot be done. End ends the machine: "poweroff" or "reboot".
+	Order func(ctx context.Context, order, name string) error
+	End   func(action string) error
 	// Traffic is how many bytes a domain's network interfaces have carried, both ways.
 	Traffic func(domid int) uint64
 	Uptime  func() time.Duration // of the machine
@@ -132,18 +132,18 @@ func (b *board) press(key Key) (leave bool) {
 }
 
 // order gives an order about the chosen guest in the background.
-func (b *board) order(doing string, give func(ctx context.Context, name string) error) {
+func (b *board) order(order string) {
 	if g := b.view.Chosen(); g != nil {
-		b.orderFor(g.Name, doing, give)
+		b.orderFor(g.Name, order)
 	}
 }
 
 // orderFor gives an order about a guest in the background.
-func (b *board) orderFor(name, doing string, give func(ctx context.Context, name string) error) {
-	b.view.Message = doing + " " + name + " ..."
+func (b *board) orderFor(name, order string) {
+	b.view.Message = order + " " + name + " ..."
 	go func() {
 		text := ""
-		if err := give(b.ctx, name); err != nil {
+		if err := b.Order(b.ctx, order, name); err != nil {
 			text = err.Error()
 		}
 		select {
