@@ -28,6 +28,7 @@ const (
 	MsgMediumChecked = "medium checked"  // files= damaged= unlisted= bytes= ms=
 	MsgFileDamaged   = "file damaged"    // file= err=
 	MsgDaemon        = "daemon"          // name= state= pid= err=
+	MsgWrongPassword = "wrong password"  // terminal=
 	MsgEnding        = "ending"          // action=
 	MsgCrashed       = "init crashed"    // remedy=
 )

@@ -107,10 +107,10 @@ var (
 		"internal/sourcedate", "internal/toolchain",
 	}
 	runSide = []string{
-		"internal/boundedlog", "internal/checksum", "internal/console", "internal/control",
+		"internal/board", "internal/boundedlog", "internal/checksum", "internal/console", "internal/control",
 		"internal/devmapper", "internal/diskimage", "internal/disksave", "internal/dmsnap",
 		"internal/guestconsole", "internal/guestdisk", "internal/host", "internal/hotplug", "internal/imageserver",
-		"internal/iouring", "internal/iscsi", "internal/loopdev", "internal/lvm", "internal/md",
+		"internal/iouring", "internal/iscsi", "internal/loopdev", "internal/login", "internal/lvm", "internal/md",
 		"internal/media", "internal/memory", "internal/namespace", "internal/netcfg", "internal/nfs",
 		"internal/oom", "internal/passwd", "internal/pid1", "internal/power", "internal/readonly", "internal/report",
 		"internal/stage", "internal/stateadm", "internal/statefile", "internal/statevolume",

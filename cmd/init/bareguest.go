@@ -48,7 +48,7 @@ func (b *bareGuest) boot(ctx context.Context) {
 		return
 	}
 	b.tell(host.Ready{Guests: host.NoGuests, Took: time.Since(b.start)})
-	keepShells(ctx, b.log, b.terminals, b.guest.banner)
+	b.keepShells(ctx, b.guest.banner)
 }
 
 // startNetwork gets a lease for one of the NICs in the background.

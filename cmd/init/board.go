@@ -48,6 +48,7 @@ func (d *dom0) showBoard() {
 			_, err := runOn(boardTerminal, argv, "")
 			return err
 		},
+		Guard: d.guard, TTY: boardTerminal,
 		Shell: []string{shell}, Console: []string{"guest", "console"},
 		GuestLog: d.guestLog,
 		Log: func() (string, error) {

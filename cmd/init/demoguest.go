@@ -52,7 +52,7 @@ func runDemoGuest(s *system) int {
 		{Name: "page", Run: g.servePage},
 	})
 	s.tell(host.Ready{Guests: host.NoGuests, Took: time.Since(s.start)})
-	keepShells(ctx, s.log, s.terminals, g.banner)
+	s.keepShells(ctx, g.banner)
 	return int(s.firstRequest())
 }
 

@@ -71,7 +71,7 @@ func (s *system) bridgeName() string {
 
 // boot is the boot from first to last.
 func (d *dom0) boot(ctx context.Context) {
-	shells := sync.OnceFunc(func() { keepShells(ctx, d.log, d.terminals, d.reportText) })
+	shells := sync.OnceFunc(func() { d.keepShells(ctx, d.reportText) })
 	defer time.AfterFunc(shellsAtLast, shells).Stop()
 	stage.Run(ctx, d.stageEnded, []stage.Stage{
 		{Name: "tools", Run: mountTools, Remedy: "the initrd is damaged: check the disc"},

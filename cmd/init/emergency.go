@@ -30,12 +30,18 @@ func emergency(args []string) int {
 	out := console.Open(terminals)
 	out.Add(boundedlog.Open(logFile, logLimit))
 	showLog(out, terminals)
-	s := &system{log: console.Logger(out, slog.LevelInfo), requests: make(chan pid1.Action, 8)}
+	cmdline, err := os.ReadFile("/proc/cmdline")
+	s := &system{
+		log: console.Logger(out, slog.LevelInfo), requests: make(chan pid1.Action, 8),
+		terminals: terminals, cmdline: boot.ParseCmdline(string(cmdline)),
+	}
+	if err != nil {
+		s.log.Error("kernel command line", "err", err)
+	}
+	s.guard = s.newGuard()
 	go s.listenForRequests()
 	go boundForeignLogs(s.log)
-	if text, err := os.ReadFile("/proc/cmdline"); err == nil {
-		go relayKernel(boot.ParseCmdline(string(text)), out, s.log)
-	}
+	go relayKernel(s.cmdline, out, s.log)
 	if err := oom.Protect(oom.Last); err != nil {
 		s.log.Warn("start", "err", err)
 	}
@@ -43,7 +49,7 @@ func emergency(args []string) int {
 	s.startLines(context.Background(), boot.Version)
 	text := fmt.Sprintf("\n%s\n\nzerodisc's init has crashed (its last words are above). This is an emergency shell.\n"+
 		"Guests that run go on. `reboot` or `poweroff` shut them down and end this machine.\n\n", lastWords)
-	keepShells(context.Background(), s.log, terminals, func() string { return text })
+	s.keepShells(context.Background(), func() string { return text })
 	endKeeper := s.startKeeper(out)
 	action := s.firstRequest()
 	endKeeper()

@@ -57,7 +57,7 @@ func (r *rescueSystem) boot(ctx context.Context) {
 		return
 	}
 	r.tell(host.Ready{Guests: host.NoGuests, Took: time.Since(r.start)})
-	keepShells(ctx, r.log, r.terminals, r.banner)
+	r.keepShells(ctx, r.banner)
 }
 
 // findMedium mounts the boot medium where there is one. When that is an ISO file on a disk it is left

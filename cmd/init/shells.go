@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"time"
 
+	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/console"
+	"github.com/zerodisc/zerodisc/internal/login"
 	"github.com/zerodisc/zerodisc/internal/oom"
+	"github.com/zerodisc/zerodisc/internal/passwd"
 )
 
 // shell is the interactive program on the consoles.
@@ -23,16 +25,19 @@ func activeConsoles() []string {
 	return console.Active(string(text))
 }
 
-// keepShells keeps a shell on each terminal until ctx ends, with text above every new one. A
-// terminal that cannot be opened (a serial port that is not there) is given up.
-func keepShells(ctx context.Context, log *slog.Logger, terminals []string, text func() string) {
-	for _, name := range terminals {
+// keepShells keeps a shell on each terminal until ctx ends, with text above every new one and behind the password, if
+// one was set. A terminal that cannot be opened (a serial port that is not there) is given up.
+func (s *system) keepShells(ctx context.Context, text func() string) {
+	for _, name := range s.terminals {
 		go func() {
 			for ctx.Err() == nil {
 				started := time.Now()
+				if err := s.guard.Ask(ctx, name); err != nil {
+					s.log.Debug("password", "terminal", name, "err", err)
+				}
 				opened, err := runOn(name, []string{shell}, text())
 				if err != nil {
-					log.Debug("shell", "terminal", name, "err", err)
+					s.log.Debug("shell", "terminal", name, "err", err)
 				}
 				if !opened {
 					return
@@ -43,6 +48,21 @@ func keepShells(ctx context.Context, log *slog.Logger, terminals []string, text 
 			}
 		}()
 	}
+}
+
+// newGuard guards the consoles by the password whose hash the kernel command line has. With a hash that cannot be used
+// nobody gets in: whoever set one does not want open consoles.
+func (s *system) newGuard() *login.Guard {
+	text, given := s.cmdline[boot.KeyPassword]
+	if !given {
+		return nil
+	}
+	hash, err := passwd.Parse(text)
+	if err != nil {
+		s.log.Error("kernel parameter", "key", boot.KeyPassword, "err", err,
+			"remedy", "the consoles stay closed; reboot, and correct the hash in the menu")
+	}
+	return login.NewGuard(hash, func(terminal string) { s.log.Warn(boot.MsgWrongPassword, "terminal", terminal) })
 }
 
 // runOn runs a program on the terminal with text above it until it exits, and reports whether the

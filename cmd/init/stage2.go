@@ -20,6 +20,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/kmsg"
+	"github.com/zerodisc/zerodisc/internal/login"
 	"github.com/zerodisc/zerodisc/internal/namespace"
 	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/pid1"
@@ -36,8 +37,9 @@ type system struct {
 	log       *slog.Logger
 	daemonLog io.Writer // output of daemons, which is not for the console
 	cmdline   boot.Cmdline
-	terminals []string // for lines and shells
-	board     bool     // one more terminal is for the status board
+	terminals []string     // for lines and shells
+	guard     *login.Guard // of the consoles; nil: they are open
+	board     bool         // one more terminal is for the status board
 	state     *host.State
 	lines     *report.Lines
 	requests  chan pid1.Action // what is asked of this machine, whoever asks
@@ -103,6 +105,7 @@ func newSystem(cmdline boot.Cmdline, hasBoard bool, start time.Time) *system {
 	out.Add(boundedlog.Open(logFile, logLimit))
 	showLog(out, s.terminals)
 	s.log = console.Logger(out, level)
+	s.guard = s.newGuard()
 	s.daemonLog = boundedlog.Open(daemonLogFile, daemonLogLimit)
 	s.startState(context.Background(), version)
 	go boundForeignLogs(s.log)

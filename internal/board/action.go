@@ -5,7 +5,8 @@ type action struct {
 	keys  []Key
 	label string // on the line of keys; "" for what is only in the help
 	help  string
-	do    func(*board) (leave bool)
+	do    func(*board)
+	look  bool // it only looks, and needs no password
 }
 
 // actions are all keys, in the order in which they are shown.
@@ -13,43 +14,24 @@ var actions []action
 
 func init() { // the help shows the table that it is in
 	actions = []action{
-		{[]Key{KeyUp, 'k'}, "", "Up, Down   choose a guest", func(b *board) bool { b.view.Move(-1); return false }},
-		{[]Key{KeyDown, 'j'}, "", "", func(b *board) bool { b.view.Move(1); return false }},
-		{[]Key{KeyPageUp}, "", "", func(b *board) bool { b.view.Move(-10); return false }},
-		{[]Key{KeyPageDown}, "", "", func(b *board) bool { b.view.Move(10); return false }},
-		{[]Key{KeyEnter, 'c'}, "Enter console", "Enter      its console; Ctrl-] leads back here", openConsole},
-		{[]Key{'s'}, "s start", "s          start it", func(b *board) bool {
-			b.order(Start)
-			return false
-		}},
-		{[]Key{'t'}, "t stop", "t          ask it to shut down", func(b *board) bool {
-			b.order(Stop)
-			return false
-		}},
-		{[]Key{'r'}, "", "r          shut it down and start it again", func(b *board) bool {
-			b.order(Restart)
-			return false
-		}},
-		{[]Key{'p'}, "", "p          pause it, or let it go on", pauseOrResume},
-		{[]Key{'d'}, "", "d          destroy it: at once, as if its power was cut", destroy},
-		{[]Key{'l'}, "l log", "l          what it has written to its console", func(b *board) bool {
-			if g := b.view.Chosen(); g != nil {
-				b.read("What "+g.Name+" has written to its console", func() (string, error) { return b.GuestLog(g) })
-			}
-			return false
-		}},
-		{[]Key{'m'}, "m messages", "m          the host's messages", func(b *board) bool {
-			b.read("Messages", b.Log)
-			return false
-		}},
-		{[]Key{'!', KeyF10}, "! shell", "!, F10     a root shell; exit leads back here", func(b *board) bool {
-			b.run(b.Shell)
-			return false
-		}},
-		{[]Key{'R'}, "", "R          restart this machine", func(b *board) bool { return endMachine(b, "reboot") }},
-		{[]Key{'P'}, "", "P          power this machine off", func(b *board) bool { return endMachine(b, "poweroff") }},
-		{[]Key{'q'}, "", "", func(b *board) bool { return b.Leave }},
-		{[]Key{'?', 'h', KeyF1}, "? help", "", func(b *board) bool { b.view.Help = true; return false }},
+		{[]Key{KeyUp, 'k'}, "", "Up, Down   choose a guest", move(-1), true},
+		{[]Key{KeyDown, 'j'}, "", "", move(1), true},
+		{[]Key{KeyPageUp}, "", "", move(-10), true},
+		{[]Key{KeyPageDown}, "", "", move(10), true},
+		{[]Key{KeyEnter, 'c'}, "Enter console", "Enter      its console; Ctrl-] leads back here", openConsole, false},
+		{[]Key{'s'}, "s start", "s          start it", order(Start), false},
+		{[]Key{'t'}, "t stop", "t          ask it to shut down", order(Stop), false},
+		{[]Key{'r'}, "", "r          shut it down and start it again", order(Restart), false},
+		{[]Key{'p'}, "", "p          pause it, or let it go on", pauseOrResume, false},
+		{[]Key{'d'}, "", "d          destroy it: at once, as if its power was cut", destroy, false},
+		{[]Key{'l'}, "l log", "l          what it has written to its console", readGuestLog, false},
+		{[]Key{'m'}, "m messages", "m          the host's messages", readLog, false},
+		{[]Key{'!', KeyF10}, "! shell", "!, F10     a root shell; exit leads back here", openShell, false},
+		{[]Key{'R'}, "", "R          restart this machine", endMachine("Restart", "reboot"), false},
+		{[]Key{'P'}, "", "P          power this machine off", endMachine("Power off", "poweroff"), false},
+		{[]Key{'L'}, "", "L          lock: ask for the password again, if one was set", lock, true},
+		{[]Key{'q'}, "", "", func(b *board) { b.left = b.Leave }, true},
+		{[]Key{'?', 'h', KeyF1}, "? help", "", func(b *board) { b.view.Help = true }, true},
 	}
 }
 
@@ -65,7 +47,11 @@ func actionOf(key Key) *action {
 	return nil
 }
 
-func openConsole(b *board) bool {
+func move(by int) func(*board) { return func(b *board) { b.view.Move(by) } }
+
+func order(what string) func(*board) { return func(b *board) { b.order(what) } }
+
+func openConsole(b *board) {
 	g := b.view.Chosen()
 	switch {
 	case g == nil:
@@ -74,35 +60,42 @@ func openConsole(b *board) bool {
 	default:
 		b.run(b.Console, g.Name)
 	}
-	return false
 }
 
-func pauseOrResume(b *board) bool {
+func lock(b *board) { b.Guard.Shut() }
+
+func openShell(b *board) { b.run(b.Shell) }
+
+func readGuestLog(b *board) {
+	if g := b.view.Chosen(); g != nil {
+		b.read("What "+g.Name+" has written to its console", func() (string, error) { return b.GuestLog(g) })
+	}
+}
+
+func readLog(b *board) { b.read("Messages", b.Log) }
+
+func pauseOrResume(b *board) {
 	if g := b.view.Chosen(); g != nil && g.Paused {
 		b.order(Resume)
 	} else {
 		b.order(Pause)
 	}
-	return false
 }
 
-func destroy(b *board) bool {
+func destroy(b *board) {
 	if g := b.view.Chosen(); g != nil && g.Domid != 0 {
 		name := g.Name // another guest may be the chosen one by the time of the answer
-		b.ask("Destroy "+name+"? What it has not written to disk yet is lost.", func() {
-			b.orderFor(name, Destroy)
-		})
+		b.ask("Destroy "+name+"? What it has not written to disk yet is lost.", func() { b.orderFor(name, Destroy) })
 	}
-	return false
 }
 
 // endMachine asks before it ends the machine with all its guests.
-func endMachine(b *board, how string) bool {
-	what := map[string]string{"reboot": "Restart", "poweroff": "Power off"}[how]
-	b.ask(what+" this machine? Its guests are shut down first.", func() {
-		if err := b.End(how); err != nil {
-			b.view.Message = err.Error()
-		}
-	})
-	return false
+func endMachine(what, action string) func(*board) {
+	return func(b *board) {
+		b.ask(what+" this machine? Its guests are shut down first.", func() {
+			if err := b.End(action); err != nil {
+				b.view.Message = err.Error()
+			}
+		})
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/login"
 )
 
 // Orders about a guest.
@@ -36,6 +37,9 @@ type Config struct {
 	Uptime  func() time.Duration // of the machine
 	// Run runs a program on the board's terminal until it ends: a shell, a guest's console, a log.
 	Run func(argv ...string) error
+	// Guard is asked before all that is more than to look; its password is given on the terminal /dev/TTY.
+	Guard *login.Guard
+	TTY   string
 	// Leave says that the board ends when q is pressed: it was started by hand. Otherwise it has its terminal for good.
 	Leave bool
 	// Shell is the program for a shell, Console the one for a guest's console, whose last argument is the guest's name.
@@ -56,6 +60,7 @@ type board struct {
 	drawn []string    // what the terminal shows
 	done  chan string // how an order ended: why it failed, or ""
 	ctx   context.Context
+	left  bool // somebody has left the board
 }
 
 // Run shows the board until ctx ends, or until somebody leaves it.
@@ -70,7 +75,7 @@ func Run(ctx context.Context, config Config) error {
 	defer b.Terminal.give()
 	tick := time.NewTicker(refresh)
 	defer tick.Stop()
-	for {
+	for !b.left {
 		b.look()
 		b.draw()
 		select {
@@ -80,13 +85,12 @@ func Run(ctx context.Context, config Config) error {
 		case <-b.Terminal.resized:
 			b.drawn = nil
 		case key := <-b.Terminal.keys:
-			if b.press(key) {
-				return nil
-			}
+			b.press(key)
 		case <-ctx.Done():
 			return nil
 		}
 	}
+	return nil
 }
 
 // look takes the newest state.
@@ -105,30 +109,50 @@ func (b *board) draw() {
 	b.drawn = lines
 }
 
-// press does what a key asks for, and says whether the board is left.
-func (b *board) press(key Key) (leave bool) {
+// press does what a key asks for.
+func (b *board) press(key Key) {
 	b.view.Message = ""
-	if question := b.view.Question; question != nil {
+	switch a := actionOf(key); {
+	case b.view.Question != nil:
+		question := b.view.Question
 		b.view.Question = nil
 		if key == 'y' || key == 'Y' {
 			question.Yes()
 		}
-		return false
-	}
-	if b.view.page != nil {
+	case b.view.page != nil:
 		if _, rows := b.Terminal.size(); b.view.page.press(key, rows) {
 			b.view.page = nil
 		}
-		return false
-	}
-	if b.view.Help {
+	case b.view.Help:
 		b.view.Help = false
-		return false
+	case a != nil && (a.look || b.mayOrder()):
+		a.do(b)
 	}
-	if a := actionOf(key); a != nil {
-		return a.do(b)
+}
+
+// mayOrder says whether whoever sits at the board may do more than look, and asks for the password where that is due.
+func (b *board) mayOrder() bool {
+	if !b.Guard.Open() {
+		b.Terminal.give()
+		right, err := b.Guard.AskOnce(b.ctx, b.TTY)
+		b.takeBack()
+		if err != nil {
+			b.view.Message = err.Error()
+		}
+		if !right {
+			return false
+		}
 	}
-	return false
+	b.Guard.Stay()
+	return true
+}
+
+// takeBack takes the terminal after somebody else has had it.
+func (b *board) takeBack() {
+	if err := b.Terminal.take(b.ctx); err != nil {
+		b.view.Message = err.Error()
+	}
+	b.drawn = nil
 }
 
 // order gives an order about the chosen guest in the background.
@@ -170,11 +194,8 @@ func (b *board) read(title string, text func() (string, error)) {
 func (b *board) run(argv []string, more ...string) {
 	b.Terminal.give()
 	err := b.Config.Run(append(argv[:len(argv):len(argv)], more...)...)
+	b.takeBack()
 	if err != nil {
 		b.view.Message = argv[0] + ": " + err.Error()
 	}
-	if err := b.Terminal.take(b.ctx); err != nil {
-		b.view.Message = err.Error()
-	}
-	b.drawn = nil
 }

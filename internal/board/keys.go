@@ -58,8 +58,8 @@ func cutKey(sent []byte) (key Key, n int) {
 	return keyOther, n
 }
 
-// sequenceLength is how long the escape sequence is that sent begins with (ECMA-48, 5.4; SS3; the kernel's own "ESC [ ["
-// of function keys), 0 while it is not whole.
+// sequenceLength is how long the escape sequence is that sent begins with, 0 while it is not whole (ECMA-48, 5.4; SS3;
+// the kernel's own "ESC [ [" of function keys).
 func sequenceLength(sent []byte) int {
 	if len(sent) < 2 {
 		return 0

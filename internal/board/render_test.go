@@ -70,7 +70,8 @@ func text(t *testing.T, v *View, columns, rows int) string {
 
 func TestScreens(t *testing.T) {
 	booting := &host.Snapshot{Host: host.Host{
-		Version: "0.9", Stages: []host.Stage{{Name: "tools"}, {Name: "devices"}, {Name: "xen", Problem: "no xenstored"}},
+		Version: "0.9",
+		Stages:  []host.Stage{{Name: "tools"}, {Name: "devices"}, {Name: "xen", Problem: "no xenstored"}},
 	}}
 	asked := view(running())
 	asked.Question = &Question{Text: "Destroy db? What it has not written to disk yet is lost."}

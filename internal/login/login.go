@@ -1,0 +1,138 @@
+// Package login asks for the root password on the machine's own consoles, where one was set.
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"github.com/zerodisc/zerodisc/internal/passwd"
+)
+
+// How long one waits after a wrong password: firstPause, and twice as long each time, up to longestPause.
+const (
+	firstPause   = time.Second
+	longestPause = 30 * time.Second
+)
+
+// awake is how long consoles that share one login stay open after the last key.
+const awake = 5 * time.Minute
+
+// Guard guards consoles by a password. All consoles have one guard, so that who guesses gains nothing from another
+// console. A nil Guard guards nothing.
+type Guard struct {
+	hash passwd.Hash
+	// Wrong is called after each wrong password, with the terminal.
+	wrong func(terminal string)
+
+	asking chan struct{} // one element: held while a password is checked, and for the pause after it
+
+	mu     sync.Mutex
+	failed int       // wrong passwords since the last right one
+	until  time.Time // the board and the guests' consoles are open
+}
+
+// NewGuard returns a Guard for a password's hash; no password matches the zero Hash. wrong is called after each wrong
+// password.
+func NewGuard(hash passwd.Hash, wrong func(terminal string)) *Guard {
+	return &Guard{hash: hash, wrong: wrong, asking: make(chan struct{}, 1)}
+}
+
+// Ask asks on the terminal /dev/NAME until the password is right, ctx ends, or the terminal cannot be used, whose error
+// it returns. At the end of input it asks again.
+func (g *Guard) Ask(ctx context.Context, terminal string) error {
+	for g != nil && ctx.Err() == nil {
+		right, err := g.AskOnce(ctx, terminal)
+		if right || err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// AskOnce asks on a terminal once, and says whether the password was right.
+func (g *Guard) AskOnce(ctx context.Context, terminal string) (right bool, err error) {
+	tty, err := os.OpenFile("/dev/"+terminal, os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return false, err
+	}
+	defer tty.Close()
+	fmt.Fprint(tty, "\nzerodisc: password for root: ")
+	password, err := term.ReadPassword(int(tty.Fd()))
+	fmt.Fprintln(tty)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, fmt.Errorf("read password on %s: %w", terminal, err)
+	}
+	if g.right(ctx, password) {
+		return true, nil
+	}
+	if len(password) > 0 {
+		g.wrong(terminal)
+		fmt.Fprintln(tty, "That is not the password.")
+	}
+	return false, nil
+}
+
+// right checks a password, one at a time, and waits after a wrong one.
+func (g *Guard) right(ctx context.Context, password []byte) bool {
+	select {
+	case g.asking <- struct{}{}:
+		defer func() { <-g.asking }()
+	case <-ctx.Done():
+		return false
+	}
+	right := g.hash.Matches(password)
+	select {
+	case <-time.After(g.note(right)):
+	case <-ctx.Done():
+	}
+	return right
+}
+
+// note counts an answer and returns the pause after it.
+func (g *Guard) note(right bool) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if right {
+		g.failed = 0
+		return 0
+	}
+	g.failed++
+	return min(longestPause, firstPause<<min(g.failed-1, 10))
+}
+
+// Open says whether the screen's consoles are open: the password was given on one of them, and since then there was no
+// long time without a key.
+func (g *Guard) Open() bool {
+	if g == nil {
+		return true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return time.Now().Before(g.until)
+}
+
+// Stay keeps the screen's consoles open, after the password was right or a key was pressed on one that is open.
+func (g *Guard) Stay() {
+	if g != nil {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.until = time.Now().Add(awake)
+	}
+}
+
+// Shut shuts the screen's consoles.
+func (g *Guard) Shut() {
+	if g != nil {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.until = time.Time{}
+	}
+}
