@@ -110,7 +110,7 @@ func (m *VM) checkScreens() {
 	}
 	m.untilScreen(2, `uname +Linux`)
 	if err := m.Press("alt", "f1"); err != nil {
-		m.Error(err)
+		m.Errorf("press alt-f1: %v", err)
 	}
 }
 
