@@ -29,7 +29,7 @@ func TestFilter(t *testing.T) {
 		"a\x1b[?25;1000;7hb":                          "a\x1b[?25;7hb",
 		"a\x1b[>c\x1b[!p\x1b[=5hb":                    "ab",
 		"a\x1b[[Ab":                                   "ab",
-		"a\x1b%@\x1b#8\x1b(Kb":                        "ab", // another encoding, a screen full of E, a loaded character set
+		"a\x1b%@\x1b#8\x1b(Kb":                        "ab", // encoding, test picture, font
 		"a\u009b12;1]b\u0085\u00a0":                   "a12;1]b\u00a0",
 		"a\x9b12;1]b\xff":                             "a?12;1]b?",
 		"a\xc3\x1b[1mb\xe6\xbc":                       "a?\x1b[1mb",

@@ -42,7 +42,8 @@ func (s slots) next(now *host.Snapshot) slots {
 
 // started returns the guests that have a domain, in the order in which those started.
 func started(now *host.Snapshot) []host.Guest {
-	guests := slices.DeleteFunc(slices.Clone(now.Guests), func(g host.Guest) bool { return g.Domid == 0 || g.UUID == "" })
+	without := func(g host.Guest) bool { return g.Domid == 0 || g.UUID == "" }
+	guests := slices.DeleteFunc(slices.Clone(now.Guests), without)
 	slices.SortFunc(guests, func(a, b host.Guest) int { return cmp.Compare(a.Domid, b.Domid) })
 	return guests
 }
