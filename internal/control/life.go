@@ -35,7 +35,7 @@ type life struct {
 func (c *Controller) newLife(spec *guests.Resolved, p policy, source guests.Source) *life {
 	return &life{
 		Controller: c, uuid: spec.UUID, spec: spec, source: source, policy: p,
-		file: filepath.Join(c.Dir, spec.Name+".cfg"),
+		file:  filepath.Join(c.Dir, spec.Name+".cfg"),
 		delay: spec.Override.Delay, orders: make(chan order), over: make(chan struct{}),
 	}
 }
