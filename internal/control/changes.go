@@ -63,7 +63,7 @@ func (l *life) give(ctx context.Context, do func(ctx context.Context, domid int)
 
 // obey carries out an order on the guest's domain.
 func (l *life) obey(ctx context.Context, do func(ctx context.Context, domid int) error) error {
-	g := l.State.Snapshot().ByUUID(l.spec.UUID)
+	g := l.State.Snapshot().ByUUID(l.uuid)
 	if gone(g) || g.Shutdown != "" {
 		return notRunning(g)
 	}

@@ -19,7 +19,8 @@ import (
 // life is one guest from its admission to its final end. One goroutine runs it.
 type life struct {
 	*Controller
-	spec   *guests.Resolved
+	uuid   string
+	spec   *guests.Resolved // what the guest is made of next; an order may change it
 	source guests.Source
 	policy policy
 	memory *memory.Guest
@@ -33,7 +34,8 @@ type life struct {
 
 func (c *Controller) newLife(spec *guests.Resolved, p policy, source guests.Source) *life {
 	return &life{
-		Controller: c, spec: spec, source: source, policy: p, file: filepath.Join(c.Dir, spec.Name+".cfg"),
+		Controller: c, uuid: spec.UUID, spec: spec, source: source, policy: p,
+		file:  filepath.Join(c.Dir, spec.Name+".cfg"),
 		delay: spec.Override.Delay, orders: make(chan order), over: make(chan struct{}),
 	}
 }
@@ -79,7 +81,7 @@ func (l *life) run(ctx context.Context, turn <-chan struct{}, next chan<- struct
 
 // finish lets go of the guest.
 func (l *life) finish() {
-	l.State.Tell(host.Unmanaged{UUID: l.spec.UUID})
+	l.State.Tell(host.Unmanaged{UUID: l.uuid})
 	close(l.over)
 }
 
@@ -132,7 +134,7 @@ func (l *life) unless(ctx context.Context, wants ...host.Want) (context.Context,
 
 // wanted is what somebody wants of the guest.
 func (l *life) wanted() host.Want {
-	if g := l.State.Snapshot().ByUUID(l.spec.UUID); g != nil {
+	if g := l.State.Snapshot().ByUUID(l.uuid); g != nil {
 		return g.Wanted
 	}
 	return ""
@@ -172,7 +174,7 @@ func (l *life) awaitDisks(ctx context.Context, waits func(error)) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if g := l.State.Snapshot().ByUUID(l.spec.UUID); g != nil && g.Domid != 0 {
+		if g := l.State.Snapshot().ByUUID(l.uuid); g != nil && g.Domid != 0 {
 			return errMadeByHand
 		}
 	}
@@ -241,7 +243,7 @@ func (l *life) giveUp(ctx context.Context, err error) {
 		return
 	}
 	l.State.Tell(host.GuestRefused{
-		Name: l.spec.Name, Origin: l.spec.File, Source: l.source, UUID: l.spec.UUID, Err: err,
+		Name: l.spec.Name, Origin: l.spec.File, Source: l.source, UUID: l.uuid, Err: err,
 	})
 }
 
@@ -258,7 +260,7 @@ func (l *life) release() {
 // create makes the guest's domain. A failure may leave something of it.
 func (l *life) create(ctx context.Context) error {
 	start := time.Now()
-	l.State.Tell(host.GuestPhase{UUID: l.spec.UUID, Phase: host.Creating})
+	l.State.Tell(host.GuestPhase{UUID: l.uuid, Phase: host.Creating})
 	if err := l.make(ctx); err != nil {
 		return err
 	}
@@ -267,7 +269,7 @@ func (l *life) create(ctx context.Context) error {
 		return err
 	}
 	l.memory.Settle()
-	l.State.Tell(host.Created{UUID: l.spec.UUID, Domid: domid, Took: time.Since(start)})
+	l.State.Tell(host.Created{UUID: l.uuid, Domid: domid, Took: time.Since(start)})
 	l.Changed() // it may have ended before anybody knew its number
 	return nil
 }
@@ -275,7 +277,7 @@ func (l *life) create(ctx context.Context) error {
 // make writes the configuration under the name that the guest has now, and has xl create the domain, unless somebody
 // wants the guest to be destroyed meanwhile.
 func (l *life) make(ctx context.Context) error {
-	if g := l.State.Snapshot().ByUUID(l.spec.UUID); g != nil && g.Name != l.spec.Name {
+	if g := l.State.Snapshot().ByUUID(l.uuid); g != nil && g.Name != l.spec.Name {
 		l.spec = l.spec.Renamed(g.Name)
 	}
 	if err := l.write(); err != nil {
@@ -315,7 +317,7 @@ func readTime(spec *guests.Resolved) time.Duration {
 
 // find returns the number of the guest's domain.
 func (l *life) find(ctx context.Context) (int, error) {
-	domain, found, err := l.Xen.Find(ctx, l.spec.UUID)
+	domain, found, err := l.Xen.Find(ctx, l.uuid)
 	if err == nil && (!found || domain.Dying) {
 		err = errors.New("it ended as soon as it was created; see xl dmesg")
 	}
@@ -351,13 +353,13 @@ func (l *life) cleanUp(ctx context.Context) (gone bool) {
 
 // begunAnew says that somebody has made the guest that failed, or is about to: its UUID is theirs.
 func (l *life) begunAnew() bool {
-	g := l.State.Snapshot().ByUUID(l.spec.UUID)
+	g := l.State.Snapshot().ByUUID(l.uuid)
 	return g == nil || g.Phase != host.Failed
 }
 
 // destroyLeft destroys the guest's domain if there is one, half made as it may be.
 func (l *life) destroyLeft(ctx context.Context) error {
-	domain, found, err := l.Xen.Find(ctx, l.spec.UUID)
+	domain, found, err := l.Xen.Find(ctx, l.uuid)
 	if err == nil && found {
 		err = l.Xen.Destroy(ctx, domain.Domid)
 	}
@@ -376,7 +378,7 @@ func (l *life) until(ctx context.Context, so func(g *host.Guest) bool) bool {
 	for {
 		select {
 		case update := <-updates:
-			if so(update.ByUUID(l.spec.UUID)) {
+			if so(update.ByUUID(l.uuid)) {
 				return true
 			}
 		case <-ctx.Done():
@@ -395,7 +397,7 @@ func (l *life) awaitEnd(ctx context.Context) (reason host.Reason, domid int) {
 	for {
 		select {
 		case update := <-updates:
-			g := update.ByUUID(l.spec.UUID)
+			g := update.ByUUID(l.uuid)
 			if gone(g) {
 				return "", 0
 			}
@@ -444,7 +446,7 @@ func (l *life) ended(ctx context.Context, reason host.Reason, domid int) (again 
 // todo is what is to be done with a domain that has ended; nothing with one that was destroyed by hand. A guest that
 // was to stop, did not do so in time, and reboots later does as it is configured.
 func (l *life) todo(reason host.Reason) action {
-	g := l.State.Snapshot().ByUUID(l.spec.UUID)
+	g := l.State.Snapshot().ByUUID(l.uuid)
 	switch {
 	case g == nil || g.Wanted == "" || g.Wanted == host.WantStop && g.Order == "" && reason == host.Reboot:
 		return l.policy[reason]
@@ -455,7 +457,7 @@ func (l *life) todo(reason host.Reason) action {
 }
 
 func (l *life) phase(phase host.Phase, problem string) {
-	l.State.Tell(host.GuestPhase{UUID: l.spec.UUID, Phase: phase, Problem: problem})
+	l.State.Tell(host.GuestPhase{UUID: l.uuid, Phase: phase, Problem: problem})
 }
 
 // because is what a person reads of a reason.
@@ -492,7 +494,7 @@ func (l *life) takeDown(ctx context.Context, domid int) {
 		case <-time.After(cleanRetry):
 		case <-ctx.Done():
 		}
-		if g := l.State.Snapshot().ByUUID(l.spec.UUID); g == nil || g.Domid != domid {
+		if g := l.State.Snapshot().ByUUID(l.uuid); g == nil || g.Domid != domid {
 			return
 		}
 		l.memory.Leave()

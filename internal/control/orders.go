@@ -98,8 +98,8 @@ func errEnding(now *host.Snapshot) error {
 	return &refusal{ErrPhase, "the machine is ending (" + now.Host.Ending + "): no orders"}
 }
 
-// await waits until the guest is as so says, which gets nil when it is not known any more, or until so returns an error.
-// It ends with ctx, and with the machine.
+// await waits until the guest is as so says, which gets nil when it is not known any more, or until so returns an
+// error. It ends with ctx, and with the machine.
 func (c *Controller) await(ctx context.Context, id identity, so func(g *host.Guest) (bool, error)) error {
 	watch, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -141,7 +141,7 @@ func notRunning(g *host.Guest) error {
 		return &refusal{ErrPhase, "the guest has ended meanwhile"}
 	case g.Shutdown == host.Suspend:
 		return notNow(g.Name, "is suspended")
-	case g.Shutdown != "":
+	case g.Shutdown != "" && g.Phase == host.Running:
 		return notNow(g.Name, "has just shut down (%s)", g.Shutdown)
 	case g.Problem != "":
 		return notNow(g.Name, "does not run: it is %s: %s", g.Phase, g.Problem)
