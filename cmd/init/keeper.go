@@ -41,6 +41,7 @@ func keeper([]string) int {
 		log: console.Logger(os.Stdout, slog.LevelInfo), random: make(chan struct{}),
 		cmdline: boot.ParseCmdline(string(text)),
 	}
+	s.guard = s.newGuard()
 	go s.gatherEntropy()
 	s.startState(ctx, left.Host.Version)
 	s.state.Tell(host.ResumedHost{Host: left.Host})

@@ -52,7 +52,7 @@ func (s *system) startOwners(ctx context.Context, machine func() guests.Machine)
 	}
 	go o.controller.Run(ctx)
 	go o.observe(ctx)
-	go vt.Run(ctx, s.state, consoles, s.log)
+	go vt.Run(ctx, s.state, consoles, s.mayType, s.log)
 	return o, nil
 }
 

@@ -50,6 +50,15 @@ func (s *system) keepShells(ctx context.Context, text func() string) {
 	}
 }
 
+// mayType says whether what is typed on a guest's screen reaches the guest, and takes it for a sign of life.
+func (s *system) mayType() bool {
+	open := s.guard.Open()
+	if open {
+		s.guard.Stay()
+	}
+	return open
+}
+
 // newGuard guards the consoles by the password whose hash the kernel command line has. With a hash that cannot be used
 // nobody gets in: whoever set one does not want open consoles.
 func (s *system) newGuard() *login.Guard {

@@ -15,6 +15,7 @@ import (
 // screen is one of the kernel's terminals. Its goroutine is the only one that writes to it.
 type screen struct {
 	consoles *guestconsole.Hub
+	mayType  func() bool
 	tty      *os.File
 	views    chan view // the newest, where the last was not fetched yet
 	pieces   chan piece
@@ -28,13 +29,13 @@ type piece struct {
 }
 
 // openScreen opens a terminal, whose keys and bytes are to come and go as they are.
-func openScreen(consoles *guestconsole.Hub, path string) (*screen, error) {
+func openScreen(consoles *guestconsole.Hub, mayType func() bool, path string) (*screen, error) {
 	tty, err := openRaw(path)
 	if err != nil {
 		return nil, err
 	}
 	return &screen{
-		consoles: consoles, tty: tty,
+		consoles: consoles, mayType: mayType, tty: tty,
 		views: make(chan view, 1), pieces: make(chan piece), typed: make(chan []byte),
 	}, nil
 }
@@ -62,6 +63,9 @@ func (s *screen) show(v view) {
 
 // startOver resets the terminal (RIS), selects UTF-8 and erases what has scrolled off (console_codes(4)).
 const startOver = "\x1bc\x1b%G\x1b[H\x1b[2J\x1b[3J"
+
+// locked answers a key while the consoles wait for the password: it may come in the middle of a guest's line.
+const locked = "\r\n-- locked: give the password on Alt-F1 --\r\n"
 
 // run shows what it is told to until ctx ends.
 func (s *screen) run(ctx context.Context) {
@@ -98,7 +102,10 @@ func (s *screen) run(ctx context.Context) {
 				s.write(string(p.text))
 			}
 		case keys := <-s.typed:
-			if session != nil {
+			switch {
+			case !s.mayType():
+				s.write(locked)
+			case session != nil:
 				_, _ = session.Write(keys) // a guest that does not read loses what is typed, as on a serial line
 			}
 		case <-ctx.Done():

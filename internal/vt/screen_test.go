@@ -60,7 +60,7 @@ func TestScreen(t *testing.T) {
 		t.Fatal(err)
 	}
 	person, path := terminal(t)
-	s, err := openScreen(hub, path)
+	s, err := openScreen(hub, func() bool { return true }, path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,11 +17,14 @@ import (
 	"github.com/zerodisc/zerodisc/internal/host"
 )
 
-// Run shows the guests that state knows, until ctx ends. On a machine without a screen it does nothing.
-func Run(ctx context.Context, state *host.State, consoles *guestconsole.Hub, log *slog.Logger) {
+// Run shows the guests that state knows, until ctx ends. What is typed reaches them where mayType says so. On a machine
+// without a screen it does nothing.
+func Run(
+	ctx context.Context, state *host.State, consoles *guestconsole.Hub, mayType func() bool, log *slog.Logger,
+) {
 	var screens []*screen
 	for i := range count {
-		s, err := openScreen(consoles, fmt.Sprintf("/dev/tty%d", first+i))
+		s, err := openScreen(consoles, mayType, fmt.Sprintf("/dev/tty%d", first+i))
 		if err != nil {
 			log.Debug("screens", "err", err)
 			break

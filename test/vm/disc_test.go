@@ -104,15 +104,12 @@ func (m *VM) checkScreens() {
 	for _, screen := range screens {
 		m.untilScreen(screen.number, regexp.QuoteMeta(screen.text))
 	}
-	for _, keys := range [][]string{{"alt", "f2"}, {"u"}, {"n"}, {"a"}, {"m"}, {"e"}, {"ret"}} {
-		if err := m.Press(keys...); err != nil {
-			m.Errorf("press %v: %v", keys, err)
-		}
+	m.press("alt", "f2")
+	for _, key := range []string{"u", "n", "a", "m", "e", "ret"} {
+		m.press(key)
 	}
 	m.untilScreen(2, `uname +Linux`)
-	if err := m.Press("alt", "f1"); err != nil {
-		m.Errorf("press alt-f1: %v", err)
-	}
+	m.press("alt", "f1")
 }
 
 // untilScreen waits until a screen shows text, which is a regular expression.
