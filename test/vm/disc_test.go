@@ -102,7 +102,7 @@ var screens = []struct {
 // through the xenconsoled that took another's place.
 func (m *VM) checkScreens() {
 	for _, screen := range screens {
-		m.untilScreen(screen.number, regexp.QuoteMeta(screen.text))
+		m.untilScreen(screen.number, screen.text)
 	}
 	m.press("alt", "f2")
 	for _, key := range []string{"u", "n", "a", "m", "e", "ret"} {
@@ -112,12 +112,11 @@ func (m *VM) checkScreens() {
 	m.press("alt", "f1")
 }
 
-// untilScreen waits until a screen shows text, which is a regular expression.
+// untilScreen waits until a screen shows text, which is a regular expression. What looks like a line of init's own
+// would not come back from Shell.
 func (m *VM) untilScreen(number int, text string) {
-	right := regexp.MustCompile(text)
-	m.Until(fmt.Sprintf("screen %d shows %q", number, text), addressLimit, func() bool {
-		return right.MatchString(m.Shell(fmt.Sprintf("cat /dev/vcs%d; echo", number)))
-	})
+	look := fmt.Sprintf("cat /dev/vcs%d | grep -q '%s' && echo seen", number, text)
+	m.Until(fmt.Sprintf("screen %d shows %q", number, text), addressLimit, func() bool { return m.Shell(look) == "seen" })
 }
 
 // TestUEFIDisc boots a disc under UEFI, does by hand what a person may do to guests, and ends it with the power
