@@ -151,7 +151,7 @@ func (d *dom0) startDaemons(ctx context.Context) error {
 // in the background.
 func (d *dom0) startNetwork(ctx context.Context) error {
 	manager, err := netcfg.NewManager(netcfg.Options{
-		Bridge: d.bridge, BootIF: d.bootIF(), Hostname: d.setHostname(),
+		Network: netcfg.DefaultNetwork(d.bridge), BootIF: d.bootIF(), Hostname: d.setHostname(),
 		SetHostname: !d.cmdline.Has(boot.KeyHostname),
 		ResolvConf:  "/etc/resolv.conf", TimeServers: boot.RunDir + "/ntp",
 		Report: d.reportNetwork,
@@ -159,7 +159,7 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := manager.MakeBridge(); err != nil {
+	if err := manager.MakeBridges(); err != nil {
 		return err
 	}
 	if err := setDefaultBridge(d.bridge); err != nil {

@@ -95,7 +95,8 @@ func (g *Guest) Address() netip.Addr {
 type Host struct {
 	Version  string
 	Machine  Machine
-	Network  Network
+	Network  Network   // of the primary interface
+	Networks []Network `json:",omitempty"` // of all interfaces, by name
 	Medium   Medium
 	Daemons  []Daemon    `json:",omitempty"` // by name
 	Stores   []Store     `json:",omitempty"` // by URL

@@ -239,6 +239,10 @@ var quick = Timing{
 	CarrierGrace: 500 * time.Millisecond,
 	ServerWait:   time.Second,
 
+	AnswerGrace: 300 * time.Millisecond,
+	AddressWait: 2 * time.Second,
+	ProbeWait6:  100 * time.Millisecond,
+
 	ProbeWait:        60 * time.Millisecond,
 	AnnounceInterval: 100 * time.Millisecond,
 	DefendInterval:   time.Minute, // so that a slow machine does not make two conflicts two single ones
@@ -248,20 +252,29 @@ var quick = Timing{
 // events are what a manager under test reported.
 type events struct {
 	t    *testing.T
-	ch   chan Event
+	ch   chan Event // without the quiet ones
+	all  chan Event
+	m    *Manager
 	stop func()
 }
+
+// quiet are the events that come beside those that most tests are about.
+var quiet = []EventKind{EventStatus, EventNoAddress, EventReachable, EventLinkDown, EventLinkUp}
 
 // manage runs a manager until the test ends, or stop is called.
 func manage(t *testing.T, options Options) *events {
 	t.Helper()
-	e := &events{t: t, ch: make(chan Event, 1000)}
+	e := &events{t: t, ch: make(chan Event, 1000), all: make(chan Event, 1000)}
 	options.Timing = quick
 	options.Report = func(event Event) {
 		t.Logf("%v %+v", event.Kind, event)
-		e.ch <- event
+		e.all <- event
+		if !slices.Contains(quiet, event.Kind) {
+			e.ch <- event
+		}
 	}
 	m := must(NewManager(options))(t)
+	e.m = m
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- m.Run(ctx) }()

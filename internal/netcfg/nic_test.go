@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"testing/fstest"
+
+	"github.com/vishvananda/netlink"
 )
 
 func TestChoose(t *testing.T) {
@@ -150,23 +152,26 @@ func TestNaturalOrder(t *testing.T) {
 
 func TestWhyNoNIC(t *testing.T) {
 	nics := []NIC{{Name: "eth0"}, {Name: "eth1"}, {Name: "eth2"}}
+	link := func(name string) netlink.Link { return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: name}} }
 	for name, test := range map[string]struct {
-		options Options
-		nics    []NIC
-		want    string
+		nic  string
+		nics []NIC
+		want string
 	}{
-		"none":     {Options{}, nil, errNoNIC.Error()},
-		"named":    {Options{Interface: "eth7"}, nics, "eth7 has not appeared yet"},
-		"no cable": {Options{}, nics[1:], "eth1, eth2: no carrier; check the cable"},
-		"no firmware": {Options{}, nics, "set eth0 up: no such file or directory, dmesg may say why; " +
+		"none":     {AutoNIC, nil, errNoNIC.Error()},
+		"named":    {"eth7", nil, "eth7 has not appeared yet; there are eth0, eth1"},
+		"no cable": {AutoNIC, nics[1:], "eth1, eth2: no carrier; check the cable"},
+		"no firmware": {AutoNIC, nics, "set eth0 up: no such file or directory, dmesg may say why; " +
 			"eth1, eth2: no carrier; check the cable"},
-		"no firmware for the only one": {Options{}, nics[:1],
+		"no firmware for the only one": {AutoNIC, nics[:1],
 			"set eth0 up: no such file or directory, dmesg may say why"},
 	} {
-		m := &Manager{options: test.options, said: map[string]string{
-			settingUp + "eth0": "set eth0 up: no such file or directory",
+		u := &uplink{want: Interface{Bridge: "xenbr0", NIC: test.nic}, m: &Manager{
+			options: Options{Sys: wired("eth0", "eth1")},
+			links:   []netlink.Link{link("eth0"), link("lo"), link("eth1")},
+			said:    map[string]string{"xenbr0: " + settingUp + "eth0": "set eth0 up: no such file or directory"},
 		}}
-		if got := m.whyNoNIC(test.nics).Error(); got != test.want {
+		if got := u.whyNoNIC(test.nics).Error(); got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
 		}
 	}
