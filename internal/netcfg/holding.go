@@ -138,12 +138,13 @@ func (u *uplink) noteRefusal(address netip.Prefix, err error) {
 	}
 }
 
-// tellAddresses reports addresses that have come or gone. The DHCPv4 lease has events of its own, and a link-local
-// address is of no use to anybody elsewhere.
+// tellAddresses reports addresses that have come or gone. The DHCPv4 lease has events of its own, a link-local
+// address is of no use to anybody elsewhere, and a static one is of none before there is a NIC.
 func (u *uplink) tellAddresses(reason error) {
 	now := map[netip.Prefix]Source{}
+	led := u.nic.Index != 0 || u.want.NIC == NoNIC
 	for _, address := range u.applied.Addresses {
-		if address.By != ByDHCP && address.By != ByLink && u.refused[address.Prefix] == nil {
+		if led && address.By != ByDHCP && address.By != ByLink && u.refused[address.Prefix] == nil {
 			now[address.Prefix] = address.By
 		}
 	}

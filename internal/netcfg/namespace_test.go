@@ -92,8 +92,9 @@ type policy struct {
 	address string // handed out
 	seconds uint32 // length of the lease; T1 and T2 are left to the client
 	silent  bool
-	refuse  bool // NAK to every REQUEST
-	terse   bool // see terseAnswer
+	refuse  bool   // NAK to every REQUEST
+	terse   bool   // see terseAnswer
+	second  string // another server, which also offers addresses
 	options []dhcpv4.Option
 }
 
@@ -137,7 +138,13 @@ func (s *server) handle(_ net.PacketConn, peer net.Addr, message *dhcpv4.DHCPv4)
 	p := s.policy
 	s.mu.Unlock()
 	s.seen <- seen{message, peer.(*net.UDPAddr).IP}
-	if answer := p.answer(message); answer != nil {
+	answer := p.answer(message)
+	if answer == nil {
+		return
+	}
+	s.send(answer, peer)
+	if p.second != "" && answer.MessageType() == dhcpv4.MessageTypeOffer {
+		answer.UpdateOption(dhcpv4.OptServerIdentifier(net.ParseIP(p.second)))
 		s.send(answer, peer)
 	}
 }

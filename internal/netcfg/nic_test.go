@@ -18,6 +18,12 @@ func TestChoose(t *testing.T) {
 		}
 		return nics
 	}
+	answered := func(nics []NIC, which ...int) []NIC {
+		for _, i := range which {
+			nics[i].Answered = true
+		}
+		return nics
+	}
 	const none = 0
 	tests := map[string]struct {
 		Situation
@@ -73,6 +79,48 @@ func TestChoose(t *testing.T) {
 		"no server: the only one": {
 			Situation{NICs: eth(false, true), Settled: true, Current: 11, Impatient: true},
 			11,
+		},
+		"second has one, first has a carrier": {
+			Situation{NICs: answered(eth(true, true), 1), Current: 10, Asking: true, Overdue: true},
+			11,
+		},
+		"second's server is the faster": {
+			Situation{NICs: answered(eth(true, true), 1), Current: 10, Asking: true},
+			10,
+		},
+		"third answers, second may get a carrier": {
+			Situation{NICs: answered(eth(true, false, true), 2), Current: 10, Asking: true, Overdue: true},
+			10,
+		},
+		"third answers, second did not": {
+			Situation{
+				NICs: answered(eth(true, false, true), 2), Current: 10, Asking: true, Overdue: true, Settled: true,
+			},
+			12,
+		},
+		"all are asked, nobody answers": {
+			Situation{NICs: eth(true, true), Settled: true, Current: 10, Asking: true, Overdue: true, Impatient: true},
+			10,
+		},
+		"both answer, the first gives no lease": {
+			Situation{
+				NICs: answered(eth(true, true), 0, 1), Settled: true, Current: 10, Asking: true, Overdue: true,
+				Impatient: true,
+			},
+			11,
+		},
+		"both answer": {
+			Situation{NICs: answered(eth(true, true), 0, 1), Settled: true, Current: 11, Asking: true, Overdue: true},
+			11,
+		},
+		"none in use, the second answers": {
+			Situation{NICs: answered(eth(true, true), 1), Settled: true, Asking: true}, 11,
+		},
+		"BOOTIF, and another answers": {
+			Situation{
+				NICs: answered(eth(true, true), 1), Boot: mac(0), Settled: true, Current: 10, Asking: true, Overdue: true,
+			},
+			10,
 		},
 		"current went": {Situation{NICs: eth(false, true), Settled: true, Current: 99}, 11},
 	}
