@@ -48,7 +48,8 @@ func TestAdvertisementFromNIC(t *testing.T) {
 		e := manage(t, Options{Network: network6(), Sys: wired("eth0"), ResolvConf: resolv})
 		event := e.await(EventAddress, EventNIC)
 		want := slaac(t, lanPrefix)
-		if event.Address != want || event.By != ByRA || !slices.Equal(event.Status.Gateways, []netip.Addr{routerAddress}) {
+		gateways := []netip.Addr{routerAddress}
+		if event.Address != want || event.By != ByRA || !slices.Equal(event.Status.Gateways, gateways) {
 			t.Errorf("event %+v, want %s", event, want)
 		}
 		if got := global(t, bridgeName); got != want.String() {
@@ -136,8 +137,9 @@ func TestGuestIsNoRouterForDom0(t *testing.T) {
 		}
 		routes := must(netlink.RouteList(must(netlink.LinkByName(bridgeName))(t), netlink.FAMILY_V6))(t)
 		for _, route := range routes {
-			if gateway, ok := netip.AddrFromSlice(route.Gw); ok && gateway != routerAddress ||
-				route.Dst != nil && guestPrefix.Overlaps(prefixFrom(route.Dst, netlink.FAMILY_V6)) && route.Dst.IP[0] != 0 {
+			gateway, ok := netip.AddrFromSlice(route.Gw)
+			to := prefixFrom(route.Dst, netlink.FAMILY_V6)
+			if ok && gateway != routerAddress || to.Bits() > 0 && to.Overlaps(guestPrefix) {
 				t.Errorf("route %v", route)
 			}
 		}

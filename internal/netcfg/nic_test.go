@@ -118,7 +118,8 @@ func TestChoose(t *testing.T) {
 		},
 		"BOOTIF, and another answers": {
 			Situation{
-				NICs: answered(eth(true, true), 1), Boot: mac(0), Settled: true, Current: 10, Asking: true, Overdue: true,
+				NICs: answered(eth(true, true), 1), Boot: mac(0), Settled: true, Current: 10, Asking: true,
+				Overdue: true,
 			},
 			10,
 		},

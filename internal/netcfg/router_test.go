@@ -108,9 +108,11 @@ func (r *router6) advertise() {
 
 // advertOf builds the advertisement of a policy, with a name server and a domain.
 func advertOf(p routerPolicy) packet6 {
-	payload := []byte{routerAdvertisement, 0, 0, 0, 64, p.flags, byte(p.lifetime >> 8), byte(p.lifetime), 0, 0, 0, 0, 0, 0, 0, 0}
+	payload := []byte{routerAdvertisement, 0, 0, 0, 64, p.flags, byte(p.lifetime >> 8), byte(p.lifetime)}
+	payload = append(payload, make([]byte, 8)...)
 	if p.prefix.IsValid() {
-		payload = append(payload, optionPrefix, 4, byte(p.prefix.Bits()), 0xc0, 0, 0, 0x1c, 0x20, 0, 0, 0x0e, 0x10, 0, 0, 0, 0)
+		payload = append(payload, optionPrefix, 4, byte(p.prefix.Bits()), 0xc0)
+		payload = append(payload, 0, 0, 0x1c, 0x20, 0, 0, 0x0e, 0x10, 0, 0, 0, 0) // 2 hours, preferred for one
 		payload = append(payload, p.prefix.Addr().AsSlice()...)
 	}
 	payload = append(payload, optionDNS, 3, 0, 0, 0, 0, 2, 88)
@@ -124,7 +126,8 @@ func (r *router6) serve(message *dhcpv6.Message, source netip.Addr, from net.Har
 	r.messages = append(r.messages, message.MessageType)
 	server := &dhcpv6.DUIDLL{HWType: 1, LinkLayerAddr: r.mac}
 	modifiers := []dhcpv6.Modifier{
-		dhcpv6.WithServerID(server), dhcpv6.WithDNS(net.ParseIP("2001:db8:1::5")), dhcpv6.WithDomainSearchList("six.example"),
+		dhcpv6.WithServerID(server), dhcpv6.WithDNS(net.ParseIP("2001:db8:1::5")),
+		dhcpv6.WithDomainSearchList("six.example"),
 	}
 	if ia := message.Options.OneIANA(); ia != nil && len(r.policy.leases) > 0 {
 		if message.MessageType == dhcpv6.MessageTypeDecline {
@@ -136,7 +139,8 @@ func (r *router6) serve(message *dhcpv6.Message, source netip.Addr, from net.Har
 			return // servers answer, clients do without
 		}
 		modifiers = append(modifiers, dhcpv6.WithIAID(ia.IaId), dhcpv6.WithIANA(dhcpv6.OptIAAddress{
-			IPv6Addr: net.ParseIP(r.policy.leases[0]), PreferredLifetime: r.policy.seconds, ValidLifetime: r.policy.seconds,
+			IPv6Addr:          net.ParseIP(r.policy.leases[0]),
+			PreferredLifetime: r.policy.seconds, ValidLifetime: r.policy.seconds,
 		}))
 	}
 	answer, err := dhcpv6.NewReplyFromMessage(message, modifiers...)
@@ -148,6 +152,7 @@ func (r *router6) serve(message *dhcpv6.Message, source netip.Addr, from net.Har
 		return
 	}
 	data := answer.ToBytes()
-	payload := append([]byte{547 >> 8, 547 & 0xff, 546 >> 8, 546 & 0xff, byte((8 + len(data)) >> 8), byte(8 + len(data)), 0, 0}, data...)
+	length := 8 + len(data)
+	payload := append([]byte{2, 35, 2, 34, byte(length >> 8), byte(length), 0, 0}, data...) // ports 547, 546
 	r.send(packet6{routerAddress, source, unix.IPPROTO_UDP, 64, payload}, 6, from)
 }

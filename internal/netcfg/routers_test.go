@@ -15,7 +15,8 @@ import (
 // adverted is the payload of an advertisement with options.
 func adverted(options ...[]byte) packet6 {
 	payload := []byte{routerAdvertisement, 0, 0, 0, 64, 0x48, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0}
-	return packet6{routerAddress, allNodes, unix.IPPROTO_ICMPV6, neighbourHops, append(payload, slices.Concat(options...)...)}
+	payload = append(payload, slices.Concat(options...)...)
+	return packet6{routerAddress, allNodes, unix.IPPROTO_ICMPV6, neighbourHops, payload}
 }
 
 func prefixOption(prefix string, flags byte, valid, preferred byte) []byte {
@@ -75,7 +76,9 @@ var hostMAC = net.HardwareAddr{0x52, 0x54, 0, 0x12, 0x34, 0x56}
 
 func TestRouters(t *testing.T) {
 	start := time.Unix(10000, 0)
-	prefix := AdvertPrefix{Prefix: lanPrefix, OnLink: true, Autonomous: true, Valid: 24 * time.Hour, Preferred: time.Hour}
+	prefix := AdvertPrefix{
+		Prefix: lanPrefix, OnLink: true, Autonomous: true, Valid: 24 * time.Hour, Preferred: time.Hour,
+	}
 	var r Routers
 	r.Hear(Advert{
 		Router: routerAddress, Lifetime: 30 * time.Minute, Prefixes: []AdvertPrefix{prefix},
@@ -90,7 +93,8 @@ func TestRouters(t *testing.T) {
 		}
 		return text + fmt.Sprint(c.Routes, r.Services(start.Add(at), "xenbr0"))
 	}
-	all := address + " until 24h0m0s; [2001:db8:1::/64 metric 1024 ::/0 via fe80::1 metric 1025] {[fe80::1%xenbr0] [lan] []}"
+	all := address + " until 24h0m0s; [2001:db8:1::/64 metric 1024 ::/0 via fe80::1 metric 1025] " +
+		"{[fe80::1%xenbr0] [lan] []}"
 	if got := show(time.Minute); got != all {
 		t.Errorf("got  %s\nwant %s", got, all)
 	}

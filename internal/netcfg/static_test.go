@@ -26,7 +26,8 @@ func TestStaticAddresses(t *testing.T) {
 		want := static(bridgeName, "eth0", "192.0.2.50/24")
 		want.IPv4.Gateway, want.MTU = router1, 1400
 		want.IPv6 = IPv6{
-			Method: Static, Addresses: []netip.Prefix{netip.MustParsePrefix("2001:db8:1::50/64")}, Gateway: routerAddress,
+			Method: Static, Gateway: routerAddress,
+			Addresses: []netip.Prefix{netip.MustParsePrefix("2001:db8:1::50/64")},
 		}
 		router := l.route6(routerPolicy{prefix: netip.MustParsePrefix("2001:db8:2::/64"), lifetime: 1800})
 		e := manage(t, Options{Network: Network{Interfaces: []Interface{want}}, Sys: wired("eth0")})
@@ -58,7 +59,8 @@ func TestStaticAddressClashes(t *testing.T) {
 			Network: Network{Interfaces: []Interface{static(bridgeName, "eth0", "192.0.2.50/24")}}, Sys: wired("eth0"),
 		})
 		conflict := e.await(EventConflict, EventNIC, EventAddress)
-		if conflict.Address.String() != "192.0.2.50/32" || !strings.Contains(conflict.Err.Error(), "another host, with MAC") {
+		said := conflict.Err.Error()
+		if conflict.Address.String() != "192.0.2.50/32" || !strings.Contains(said, "another host, with MAC") {
 			t.Errorf("conflict %+v", conflict)
 		}
 		if got := addresses(t, bridgeName); got != "192.0.2.50/24" {
@@ -254,7 +256,8 @@ func TestVLANAndBond(t *testing.T) {
 		plugNIC(t, "eth1", serverAddress+"/24")
 		probe := netlink.NewLinkAttrs()
 		probe.Name, probe.ParentIndex = "probe", must(netlink.LinkByName("eth0"))(t).Attrs().Index
-		if !supports(t, &netlink.Vlan{LinkAttrs: probe, VlanId: 9}) || !supports(t, netlink.NewLinkBond(netlink.LinkAttrs{Name: "probe"})) {
+		bond := netlink.NewLinkBond(netlink.LinkAttrs{Name: "probe"})
+		if !supports(t, &netlink.Vlan{LinkAttrs: probe, VlanId: 9}) || !supports(t, bond) {
 			t.Skip("the kernel has no VLANs or bonds")
 		}
 		var tagged netlink.Link
@@ -271,7 +274,9 @@ func TestVLANAndBond(t *testing.T) {
 		l.serve(policy{address: "192.0.2.50", seconds: 3600})
 		e := manage(t, Options{
 			Network: Network{
-				Bonds: []Bond{{Name: "bond0", Members: []string{"eth0", "eth1"}, Options: "mode=active-backup,primary=eth0"}},
+				Bonds: []Bond{{
+					Name: "bond0", Members: []string{"eth0", "eth1"}, Options: "mode=active-backup,primary=eth0",
+				}},
 				Interfaces: []Interface{
 					{Bridge: "xenbr0", NIC: "bond0", IPv4: IPv4{Method: Auto}},
 					{Bridge: "xenbr5", NIC: "bond0", VLAN: 5, IPv4: IPv4{Method: Auto}},
