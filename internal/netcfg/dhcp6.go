@@ -3,19 +3,13 @@ package netcfg
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"os"
-	"slices"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
 	"github.com/insomniacslk/dhcp/iana"
-	"golang.org/x/sys/unix"
-
-	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
 // Ports of DHCPv6, and where its servers listen (RFC 8415, section 7).
@@ -36,16 +30,6 @@ type (
 
 func (Bound6) isState() {}
 func (Lost6) isState()  {}
-
-// Lease6 is what a DHCPv6 server granted.
-type Lease6 struct {
-	Address   netip.Addr // invalid: the server was asked for services alone
-	Preferred time.Time  // until when; zero: for ever
-	Services  Services
-	Times     Times
-
-	server dhcpv6.DUID
-}
 
 // Client6 keeps a DHCPv6 address, or asks for services alone, for one interface (RFC 8415). Like [Client] it
 // configures nothing, and hears and speaks on the port alone.
@@ -226,11 +210,6 @@ func (c *Client6) decline(ctx context.Context, lease *Lease6) {
 
 var errExpired6 = errors.New("the lease expired: no DHCPv6 server extended it")
 
-// refusal6 is a server's answer that takes the address away.
-type refusal6 struct{ text string }
-
-func (e *refusal6) Error() string { return e.text }
-
 // requested6 are the options that servers are asked for.
 var requested6 = []dhcpv6.OptionCode{
 	dhcpv6.OptionDNSRecursiveNameServer, dhcpv6.OptionDomainSearchList,
@@ -252,158 +231,3 @@ func (c *Client6) duid() dhcpv6.DUID {
 
 // iaid is the one that dhcpv6.NewSolicit makes.
 func (c *Client6) iaid() [4]byte { return [4]byte(c.mac[2:]) }
-
-// parse reads the lease out of an ADVERTISE or REPLY. A refusal6 is a server's no.
-func (c *Client6) parse(message *dhcpv6.Message) (*Lease6, error) {
-	if err := refused6(message.Options.Status()); err != nil {
-		return nil, err
-	}
-	server := message.Options.ServerID()
-	if server == nil {
-		return nil, errors.New("a DHCPv6 server did not name itself")
-	}
-	for _, ia := range message.Options.IANA() {
-		if ia.IaId != c.iaid() {
-			continue
-		}
-		if err := refused6(ia.Options.Status()); err != nil {
-			return nil, err
-		}
-		for _, option := range ia.Options.Addresses() {
-			address, ok := netip.AddrFromSlice(option.IPv6Addr)
-			if !ok || !isHost6(address) || option.PreferredLifetime > option.ValidLifetime {
-				continue
-			}
-			if option.ValidLifetime == 0 {
-				return nil, &refusal6{fmt.Sprintf("a DHCPv6 server took %s away", address)}
-			}
-			return c.lease(message, server, address, ia, option), nil
-		}
-	}
-	return nil, errors.New("a DHCPv6 server gave no address")
-}
-
-func (c *Client6) lease(
-	message *dhcpv6.Message, server dhcpv6.DUID, address netip.Addr, ia *dhcpv6.OptIANA, a *dhcpv6.OptIAAddress,
-) *Lease6 {
-	const infinite = (1<<32 - 1) * time.Second
-	now := time.Now()
-	times := normalTimes(ia.T1, ia.T2, a.ValidLifetime, c.timing.Floor)
-	if ia.T1 == 0 && times.Length != Forever && a.PreferredLifetime > 0 { // RFC 8415, section 21.4
-		times = normalTimes(a.PreferredLifetime/2, a.PreferredLifetime*4/5, a.ValidLifetime, c.timing.Floor)
-	}
-	times.Start, times.Floor = now, c.timing.Floor
-	lease := &Lease6{Address: address, Services: services6(message), Times: times, server: server}
-	if a.PreferredLifetime < infinite {
-		lease.Preferred = now.Add(a.PreferredLifetime)
-	}
-	return lease
-}
-
-// refused6 makes an error of a status that is no success. Where a server does not know the address, or the link has
-// other ones, the address is lost.
-func refused6(status *dhcpv6.OptStatusCode) error {
-	if status == nil || status.StatusCode == iana.StatusSuccess {
-		return nil
-	}
-	text := "a DHCPv6 server says " + status.StatusCode.String()
-	if status.StatusMessage != "" {
-		text += `: "` + printable.Line(status.StatusMessage) + `"`
-	}
-	if status.StatusCode == iana.StatusNoBinding || status.StatusCode == iana.StatusNotOnLink {
-		return &refusal6{text}
-	}
-	return errors.New(text)
-}
-
-// services6 reads the options that are not about addresses.
-func services6(message *dhcpv6.Message) Services {
-	s := Services{DNS: hostAddrs6(message.Options.DNS())}
-	s.NTP = hostAddrs6(append(message.Options.NTPServers(), message.Options.SNTP()...))
-	if list := message.Options.DomainSearchList(); list != nil {
-		for _, name := range list.Labels {
-			if isDomain(name) {
-				s.Search = appendNew(s.Search, name)
-			}
-		}
-	}
-	return s
-}
-
-func hostAddrs6(ips []net.IP) []netip.Addr {
-	var addrs []netip.Addr
-	for _, ip := range ips {
-		if addr, ok := netip.AddrFromSlice(ip); ok && isHost6(addr) {
-			addrs = appendNew(addrs, addr)
-		}
-	}
-	return addrs
-}
-
-// config is what a lease says of its interface; nil is no lease.
-func (l *Lease6) config() Config {
-	if l == nil || !l.Address.IsValid() {
-		return Config{}
-	}
-	return Config{Addresses: []Address{{
-		Prefix: netip.PrefixFrom(l.Address, 128), Expires: l.Times.expires(), Preferred: l.Preferred, By: ByDHCPv6,
-	}}}
-}
-
-// exchange sends a message to all servers and waits for the first answer of a kind.
-func (c *Client6) exchange(
-	ctx context.Context, message *dhcpv6.Message, wait time.Duration, kind dhcpv6.MessageType,
-) (*dhcpv6.Message, error) {
-	tap, err := openTap(c.port, unix.ETH_P_ALL, udpToClient6Filter)
-	if err != nil {
-		return nil, err
-	}
-	defer tap.Close()
-	defer context.AfterFunc(ctx, func() { tap.Close() })()
-	self := fromMAC(linkLocal, c.mac)
-	if err := tap.write(frame6(c.mac, udp6(self, message.ToBytes()), 6)); err != nil {
-		return nil, fmt.Errorf("send %s: %w", message.MessageType, err)
-	}
-	frame, end := make([]byte, 2000), time.Now().Add(wait)
-	for {
-		n, err := tap.readUntil(end, frame)
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil, errNoAnswer6
-		case err != nil:
-			return nil, cmpErr(ctx.Err(), err)
-		}
-		if answer, ok := parseAnswer6(frame[:n], self, c.duid()); ok &&
-			answer.MessageType == kind && answer.TransactionID == message.TransactionID {
-			return answer, nil
-		}
-	}
-}
-
-var errNoAnswer6 = errors.New("no DHCPv6 server answered")
-
-// udp6 is a packet to all servers, without its checksum.
-func udp6(source netip.Addr, data []byte) packet6 {
-	const header = 8
-	length := header + len(data)
-	payload := []byte{
-		dhcp6ClientPort >> 8, dhcp6ClientPort & 0xff, dhcp6ServerPort >> 8, dhcp6ServerPort & 0xff,
-		byte(length >> 8), byte(length), 0, 0,
-	}
-	return packet6{source, allDHCP6Servers, unix.IPPROTO_UDP, 1, append(payload, data...)}
-}
-
-// parseAnswer6 reads a server's answer to this client out of a frame.
-func parseAnswer6(frame []byte, self netip.Addr, id dhcpv6.DUID) (*dhcpv6.Message, bool) {
-	p, ok := parseFrame6(frame)
-	const header = 8
-	if !ok || p.next != unix.IPPROTO_UDP || len(p.payload) < header || p.target != self {
-		return nil, false
-	}
-	message, err := dhcpv6.MessageFromBytes(p.payload[header:])
-	if err != nil {
-		return nil, false
-	}
-	client := message.Options.ClientID()
-	return message, client != nil && slices.Equal(client.ToBytes(), id.ToBytes())
-}
