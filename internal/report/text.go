@@ -100,8 +100,10 @@ func network(n host.Network) string {
 		return on(addresses[0], n)
 	case n.Kind == host.Lease:
 		return on(n.Address, n)
-	case n.Problem != "":
+	case n.Problem != "" && n.Primary:
 		return fmt.Sprintf("no address: %s (still trying)", n.Problem)
+	case n.Problem != "":
+		return fmt.Sprintf("no address on %s: %s (still trying)", n.Interface, n.Problem)
 	case n.Primary || n.Interface == "":
 		return "waiting for an address"
 	}
