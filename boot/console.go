@@ -3,32 +3,34 @@ package boot
 // Names (the msg key) of the console lines that users' scripts and the system tests parse.
 // docs/console.md says what keys each carries.
 const (
-	MsgInit          = "init"            // version= uptime_ms=
-	MsgStage         = "stage"           // name= ms= [err=]
-	MsgGuestRunning  = "guest running"   // guest= domid= [ms= type=]
-	MsgGuestAddress  = "guest address"   // guest= address=
-	MsgGuestRefused  = "guest refused"   // guest= file= err=
-	MsgGuestWaiting  = "guest waiting"   // guest= file= err= remedy=
-	MsgGuestStopped  = "guest stopped"   // guest= domid= [forced=]
-	MsgGuestRestarts = "guest restarts"  // guest= err=
-	MsgGuestDisk     = "guest disk"      // guest= disk= target= format= [budget=]
-	MsgGuestDiskFull = "guest disk full" // guest= disks= budget= remedy=
-	MsgGuestStore    = "guest store"     // url= state= and what the state has
-	MsgStorage       = "storage"         // device= type= [label= mount= guests= err= remedy=]
-	MsgStorageGone   = "storage removed" // device= [guests= remedy=]
-	MsgVolumes       = "volumes"         // err=
-	MsgState         = "state"           // device= [uuid= mount= free= guests= err= remedy=]
-	MsgNetStorage    = "network storage" // url= state= [version= device= mount= guests= err= remedy=]
-	MsgReady         = "ready"           // guests= ms=
-	MsgHostAddress   = "host address"    // interface= address= gateway=
-	MsgNoLease       = "no DHCP lease"   // interface= nic= err=
-	MsgLeaseLost     = "DHCP lease lost" // interface= nic= err=
-	MsgNoNIC         = "no network card" // interface= err=
-	MsgMedium        = "boot medium"     // device= [file=] mount=
-	MsgMediumChecked = "medium checked"  // files= damaged= unlisted= bytes= ms=
-	MsgFileDamaged   = "file damaged"    // file= err=
-	MsgDaemon        = "daemon"          // name= state= pid= err=
-	MsgWrongPassword = "wrong password"  // terminal=
-	MsgEnding        = "ending"          // action=
-	MsgCrashed       = "init crashed"    // remedy=
+	MsgInit          = "init"              // version= uptime_ms=
+	MsgStage         = "stage"             // name= ms= [err=]
+	MsgGuestRunning  = "guest running"     // guest= domid= [ms= type=]
+	MsgGuestAddress  = "guest address"     // guest= address=
+	MsgGuestRefused  = "guest refused"     // guest= file= err=
+	MsgGuestWaiting  = "guest waiting"     // guest= file= err= remedy=
+	MsgGuestStopped  = "guest stopped"     // guest= domid= [forced=]
+	MsgGuestRestarts = "guest restarts"    // guest= err=
+	MsgGuestDisk     = "guest disk"        // guest= disk= target= format= [budget=]
+	MsgGuestDiskFull = "guest disk full"   // guest= disks= budget= remedy=
+	MsgGuestStore    = "guest store"       // url= state= and what the state has
+	MsgStorage       = "storage"           // device= type= [label= mount= guests= err= remedy=]
+	MsgStorageGone   = "storage removed"   // device= [guests= remedy=]
+	MsgVolumes       = "volumes"           // err=
+	MsgState         = "state"             // device= [uuid= mount= free= guests= err= remedy=]
+	MsgNetStorage    = "network storage"   // url= state= [version= device= mount= guests= err= remedy=]
+	MsgReady         = "ready"             // guests= ms=
+	MsgHostAddress   = "host address"      // interface= address= gateway=
+	MsgNoLease       = "no DHCP lease"     // interface= nic= err=
+	MsgLeaseLost     = "DHCP lease lost"   // interface= nic= err=
+	MsgNoNIC         = "no network card"   // interface= err=
+	MsgMedium        = "boot medium"       // device= [file=] mount=
+	MsgMediumChecked = "medium checked"    // files= damaged= unlisted= bytes= ms=
+	MsgFileDamaged   = "file damaged"      // file= err=
+	MsgDaemon        = "daemon"            // name= state= pid= err=
+	MsgWrongPassword = "wrong password"    // terminal=
+	MsgEnding        = "ending"            // action=
+	MsgCrashed       = "init crashed"      // remedy=
+	MsgHostAddress6  = "host IPv6 address" // interface= nic= address= [gateway=] by=
+	MsgNetwork       = "network"           // interface= state= [nic= address= by= tried= err= remedy=]
 )

@@ -68,7 +68,8 @@ lockfile="/run/lock/xl"
 
 // modprobeConf is modprobe.d(5). By itself the kernel waits a second before it asks a USB disk anything, for bridges
 // that start slowly. They are waited for all the same: the SCSI layer asks three times, and lets a disk spin up.
-const modprobeConf = "options usb-storage delay_use=300ms\n"
+// The bonding driver makes a bond by itself, which nobody has asked for.
+const modprobeConf = "options usb-storage delay_use=300ms\noptions bonding max_bonds=0\n"
 
 // xenFiles gathers what is mounted at boot.Dom0Mount, but for the modules: everything in dom0 that
 // comes from Debian's packages, and which packages that is.

@@ -128,7 +128,7 @@ func addEntropy(seed []byte) error {
 // startNetwork gets a lease for the guest's interface in the background and lets dom0 know.
 func (g *demoGuest) startNetwork(ctx context.Context) error {
 	manager, err := netcfg.NewManager(netcfg.Options{
-		Interface: "eth0", Hostname: g.name, ResolvConf: "/etc/resolv.conf",
+		Network: netcfg.DirectNetwork("eth0"), Hostname: g.name, ResolvConf: "/etc/resolv.conf",
 		Report: func(e netcfg.Event) {
 			if e.Kind == netcfg.EventLease {
 				g.tell(ctx, e.Lease.Address.Addr().String())

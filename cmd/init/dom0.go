@@ -27,12 +27,13 @@ const shellsAtLast = time.Minute
 // dom0 is Xen's control domain while it boots and runs.
 type dom0 struct {
 	machine
-	bridge string
-	kernel string // the Linux kernel that guests may share, "" when it is not at hand
-	xen    xen.Host
-	owners *owners       // nil where Xen's daemons do not run
-	owned  chan struct{} // closed once owners is set
-	saved  bool          // the state volume was there before the guests
+	network netcfg.Network
+	bridge  string // the one that guests are on which name none
+	kernel  string // the Linux kernel that guests may share, "" when it is not at hand
+	xen     xen.Host
+	owners  *owners       // nil where Xen's daemons do not run
+	owned   chan struct{} // closed once owners is set
+	saved   bool          // the state volume was there before the guests
 }
 
 // dom0Modules have no device that asks for them: Xen's drivers without alias, and the bridge that
@@ -44,8 +45,11 @@ var dom0Modules = []string{
 
 // runDom0 boots dom0, keeps it going until somebody asks for its end, and returns how it ends.
 func runDom0(s *system) int {
-	d := &dom0{machine: machine{system: s, modules: dom0Modules, idle: make(chan struct{})}, bridge: s.bridgeName(),
-		owned: make(chan struct{})}
+	d := &dom0{
+		machine: machine{system: s, modules: dom0Modules, idle: make(chan struct{})},
+		network: netcfg.DefaultNetwork(s.bridgeName()), owned: make(chan struct{}),
+	}
+	d.bridge = d.network.Bridges()[0]
 	if s.board {
 		go d.showBoard()
 	}
@@ -153,11 +157,11 @@ func (d *dom0) startDaemons(ctx context.Context) error {
 	return nil
 }
 
-// startNetwork makes the bridge that guests are attached to; NIC, lease and what is heard on the bridge follow
+// startNetwork makes the bridges that guests are attached to; NICs, addresses and what is heard on the bridges follow
 // in the background.
 func (d *dom0) startNetwork(ctx context.Context) error {
 	manager, err := netcfg.NewManager(netcfg.Options{
-		Bridge: d.bridge, BootIF: d.bootIF(), Hostname: d.setHostname(),
+		Network: d.network, BootIF: d.bootIF(), Hostname: d.setHostname(),
 		SetHostname: !d.cmdline.Has(boot.KeyHostname),
 		ResolvConf:  "/etc/resolv.conf", TimeServers: boot.RunDir + "/ntp",
 		Report: d.reportNetwork,
@@ -165,13 +169,15 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := manager.MakeBridge(); err != nil {
+	if err := manager.MakeBridges(); err != nil {
 		return err
 	}
 	if err := setDefaultBridge(d.bridge); err != nil {
 		d.log.Warn("xl.conf", "err", err, "remedy", "name the bridge in the vif of guests that you create by hand")
 	}
-	go d.watchNeighbours(ctx)
+	for _, bridge := range d.network.Bridges() {
+		go d.watchNeighbours(ctx, bridge)
+	}
 	go func() {
 		<-d.random
 		if err := manager.Run(ctx); err != nil && ctx.Err() == nil {
@@ -181,10 +187,11 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 	return nil
 }
 
-// watchNeighbours tells what is heard on the bridge, for guests that do not say their address themselves.
-func (d *dom0) watchNeighbours(ctx context.Context) {
+// watchNeighbours tells what is heard on a bridge, for guests that do not say their address themselves.
+func (d *dom0) watchNeighbours(ctx context.Context, bridge string) {
+	heard := func(mac net.HardwareAddr, address netip.Addr) { d.heard(bridge, mac, address) }
 	for ctx.Err() == nil {
-		if err := netcfg.WatchNeighbours(ctx, d.bridge, d.heard); ctx.Err() == nil {
+		if err := netcfg.WatchNeighbours(ctx, bridge, heard); ctx.Err() == nil {
 			d.log.Debug("watch neighbours", "err", err)
 			time.Sleep(time.Second) // somebody takes the bridge down and up
 		}
@@ -195,14 +202,14 @@ func (d *dom0) watchNeighbours(ctx context.Context) {
 // second. One that comes too soon is taken when it is heard again.
 const heardPause = time.Second
 
-// heard takes an address that was heard on the bridge, where it is news and the frame came in by the guest's own
+// heard takes an address that was heard on a bridge, where it is news and the frame came in by the guest's own
 // vif: anyone can spoof ARP.
-func (d *dom0) heard(mac net.HardwareAddr, address netip.Addr) {
+func (d *dom0) heard(bridge string, mac net.HardwareAddr, address netip.Addr) {
 	g := d.state.Snapshot().ByMAC(mac.String())
 	if g == nil || g.Heard == address || time.Since(g.HeardAt) < heardPause {
 		return
 	}
-	port, err := netcfg.Bridge{Name: d.bridge}.PortOf(mac)
+	port, err := netcfg.Bridge{Name: bridge}.PortOf(mac)
 	if err != nil {
 		return // it has just gone
 	}

@@ -52,26 +52,54 @@ func (s *system) stageEnded(r stage.Result) {
 	s.tell(fact)
 }
 
-// networkKinds are the network's events that the state knows; the others are for debugging.
+// networkKinds are the kinds of the network's events in the state. All others change only how an interface stands.
 var networkKinds = map[netcfg.EventKind]host.NetworkKind{
-	netcfg.EventLease:   host.Lease,
-	netcfg.EventNoLease: host.NoLease,
-	netcfg.EventLost:    host.Lost,
-	netcfg.EventNoNIC:   host.NoNIC,
+	netcfg.EventLease:       host.Lease,
+	netcfg.EventNoLease:     host.NoLease,
+	netcfg.EventLost:        host.Lost,
+	netcfg.EventNoNIC:       host.NoNIC,
+	netcfg.EventAddress:     host.AddressSet,
+	netcfg.EventAddressGone: host.AddressGone,
+	netcfg.EventConflict:    host.AddressConflict,
+	netcfg.EventServers:     host.DHCPServers,
+	netcfg.EventLinkDown:    host.LinkDown,
+	netcfg.EventLinkUp:      host.LinkUp,
+	netcfg.EventNoAddress:   host.NoAddress,
+	netcfg.EventReachable:   host.Reachable,
+	netcfg.EventProblem:     host.NetworkProblem,
+	netcfg.EventGone:        host.InterfaceGone,
 }
 
 // reportNetwork tells of an event of the network.
 func (s *system) reportNetwork(e netcfg.Event) {
 	kind, known := networkKinds[e.Kind]
 	if !known {
+		kind = host.NetworkStatus
 		s.log.Debug("network", "event", e.Kind.String(), "interface", e.Interface, "nic", e.NIC, "err", e.Err)
-		return
 	}
-	fact := host.Network{Kind: kind, Interface: e.Interface, NIC: e.NIC, Tried: e.Tried, Problem: errorText(e.Err)}
-	if e.Lease != nil {
-		fact.Address, fact.Gateway = e.Lease.Address, e.Lease.Gateway()
+	s.state.Tell(networkFact(kind, e))
+}
+
+// networkFact is an event of the network as the state has it.
+func networkFact(kind host.NetworkKind, e netcfg.Event) host.Network {
+	fact := host.Network{
+		Kind: kind, Interface: e.Interface, NIC: e.NIC, Primary: e.Primary, Address: e.Address, By: string(e.By),
+		Tried: e.Tried, Problem: errorText(e.Err),
+		Carrier: e.Status.Carrier, Gateways: e.Status.Gateways, DNS: e.Status.DNS, Search: e.Status.Search,
 	}
-	s.state.Tell(fact)
+	for _, address := range e.Status.Addresses {
+		fact.Addresses = append(fact.Addresses, host.NetworkAddress{
+			Prefix: address.Prefix, By: string(address.By), Expires: address.Expires,
+		})
+	}
+	if kind == host.Lease || kind == host.AddressSet {
+		for _, gateway := range e.Status.Gateways {
+			if gateway.Is4() == e.Address.Addr().Is4() {
+				fact.Gateway = gateway
+			}
+		}
+	}
+	return fact
 }
 
 // reportDaemon tells what became of one of Xen's daemons.

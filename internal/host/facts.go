@@ -46,15 +46,31 @@ type (
 		Problem string        `json:",omitempty"` // why it was not copied, or is not free
 	}
 
-	// Network is how far dom0's own address is.
+	// Network is something that happened to one of the interfaces that dom0 may have addresses on, and how the
+	// interface stands after it.
 	Network struct {
 		Kind      NetworkKind
 		Interface string        `json:",omitempty"`
-		NIC       string        `json:",omitempty"`
-		Address   netip.Prefix  `json:",omitzero"`
-		Gateway   netip.Addr    `json:",omitzero"`
+		NIC       string        `json:",omitempty"` // in use; "" where there is none
+		Primary   bool          `json:",omitempty"` // the first one that is wanted
+		Address   netip.Prefix  `json:",omitzero"`  // that the event is about
+		By        string        `json:",omitempty"` // where it comes from: DHCP, DHCPv6, RA, static
+		Gateway   netip.Addr    `json:",omitzero"`  // of the address's family
 		Tried     time.Duration `json:",omitempty"`
 		Problem   string        `json:",omitempty"`
+
+		Carrier   bool             `json:",omitempty"` // of the NIC
+		Addresses []NetworkAddress `json:",omitempty"` // all that are in force, IPv4 first
+		Gateways  []netip.Addr     `json:",omitempty"`
+		DNS       []netip.Addr     `json:",omitempty"` // that this interface's sources gave, best first
+		Search    []string         `json:",omitempty"`
+	}
+
+	// NetworkAddress is an address of dom0's.
+	NetworkAddress struct {
+		Prefix  netip.Prefix
+		By      string    // DHCP, DHCPv6, RA, static, or link for a link-local one
+		Expires time.Time `json:",omitzero"`
 	}
 
 	// Daemon is a change of one of Xen's daemons.
@@ -180,7 +196,7 @@ const (
 	RemoteLost      RemoteState = "lost" // it was connected
 )
 
-// NetworkKind is what happened to dom0's address.
+// NetworkKind is what happened to dom0's addresses.
 type NetworkKind string
 
 // The kinds of network facts.
@@ -189,6 +205,18 @@ const (
 	NoLease NetworkKind = "no lease"
 	Lost    NetworkKind = "lost"
 	NoNIC   NetworkKind = "no NIC"
+
+	AddressSet      NetworkKind = "address"        // a static or IPv6 one
+	AddressGone     NetworkKind = "address gone"   // one of those
+	AddressConflict NetworkKind = "conflict"       // another host has it, too
+	DHCPServers     NetworkKind = "DHCP servers"   // there are several
+	LinkDown        NetworkKind = "link down"      //
+	LinkUp          NetworkKind = "link up"        // after LinkDown
+	NoAddress       NetworkKind = "no address"     // for 20 s
+	Reachable       NetworkKind = "reachable"      // after NoAddress
+	NetworkProblem  NetworkKind = "problem"        // something could not be set up
+	NetworkStatus   NetworkKind = "status"         // nothing that is worth a line
+	InterfaceGone   NetworkKind = "interface gone" // it is not wanted any more
 )
 
 // Facts about guests, which the guest controller tells. Guests are named by their UUID.

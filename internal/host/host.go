@@ -119,7 +119,8 @@ func (g *Guest) IsFound() bool { return g.Phase == Stopped && g.UUID == "" && g.
 type Host struct {
 	Version  string
 	Machine  Machine
-	Network  Network
+	Network  Network   // of the primary interface
+	Networks []Network `json:",omitempty"` // of all interfaces, by name
 	Medium   Medium
 	Daemons  []Daemon    `json:",omitempty"` // by name
 	Stores   []Store     `json:",omitempty"` // by URL

@@ -398,3 +398,30 @@ func TestRemotes(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// Each interface has an entry, the primary one a second; what happens besides does not change whether there is an
+// address, and an interface that is wanted no more is forgotten.
+func TestNetworks(t *testing.T) {
+	s := begin(t)
+	address := []NetworkAddress{{Prefix: netip.MustParsePrefix("192.0.2.5/24"), By: "DHCP"}}
+	s.tell(
+		Network{Kind: NoLease, Interface: "xenbr0", Primary: true, Problem: "\x1b[2J"},
+		Network{Kind: AddressSet, Interface: "xenbr1", NIC: "eth1", Addresses: address},
+		Network{Kind: LinkDown, Interface: "xenbr1", NIC: "eth1", Problem: "no carrier", Addresses: address},
+		Network{Kind: NetworkProblem, Problem: "bond0: no such option"},
+		Network{Kind: Lease, Interface: "xenbr0", NIC: "eth0", Primary: true, Carrier: true, Addresses: address},
+		Network{Kind: NetworkStatus, Interface: "xenbr0", NIC: "eth0", Primary: true, Addresses: address},
+		Network{Kind: InterfaceGone, Interface: "xenbr9"},
+	)
+	host := s.Snapshot().Host
+	if len(host.Networks) != 2 || host.Network.Kind != Lease || host.Network.Carrier || host.Network.Problem != "" {
+		t.Errorf("%+v", host)
+	}
+	if second := host.Networks[1]; second.Kind != AddressSet || second.Problem != "" || len(second.Addresses) != 1 {
+		t.Errorf("%+v", second)
+	}
+	s.tell(Network{Kind: InterfaceGone, Interface: "xenbr1"})
+	if left := s.Snapshot().Host.Networks; len(left) != 1 || left[0].Interface != "xenbr0" {
+		t.Errorf("%+v", left)
+	}
+}

@@ -36,6 +36,7 @@ func (m *model) tell(e Event) { m.events = append(m.events, e) }
 // snapshot copies the state.
 func (m *model) snapshot(number uint64) *Snapshot {
 	s := &Snapshot{Number: number, Host: m.host}
+	s.Host.Networks = slices.Clone(m.host.Networks)
 	s.Host.Daemons = slices.Clone(m.host.Daemons)
 	s.Host.Stores = slices.Clone(m.host.Stores)
 	s.Host.Volumes = slices.Clone(m.host.Volumes)
@@ -76,8 +77,36 @@ func (f Medium) apply(m *model) {
 
 func (f Network) apply(m *model) {
 	f.Problem = printable.Line(f.Problem)
-	m.host.Network = f
-	m.tell(f)
+	f.Addresses, f.Gateways = slices.Clone(f.Addresses), slices.Clone(f.Gateways)
+	f.DNS, f.Search = slices.Clone(f.DNS), slices.Clone(f.Search)
+	name := func(n Network) string { return n.Interface }
+	switch i := slices.IndexFunc(m.host.Networks, func(n Network) bool { return n.Interface == f.Interface }); {
+	case f.Kind == InterfaceGone && i >= 0:
+		m.host.Networks = slices.Delete(m.host.Networks, i, i+1)
+	case f.Kind == InterfaceGone || f.Interface == "" && f.Kind == NetworkProblem:
+	case i >= 0:
+		m.host.Networks[i] = f.after(m.host.Networks[i])
+	default:
+		m.host.Networks = put(m.host.Networks, f.after(Network{}), name)
+	}
+	if f.Primary && f.Kind != InterfaceGone {
+		m.host.Network = f.after(m.host.Network)
+	}
+	if f.Kind != NetworkStatus {
+		m.tell(f)
+	}
+}
+
+// outcomes are the kinds that say whether there is an address, and why not. Others leave that as it was.
+var outcomes = []NetworkKind{Lease, NoLease, Lost, NoNIC, AddressSet}
+
+// after is how the interface stands after the event, if it stood as before.
+func (f Network) after(before Network) Network {
+	if !slices.Contains(outcomes, f.Kind) {
+		f.Kind, f.Problem, f.Tried = before.Kind, before.Problem, before.Tried
+		f.Address, f.By, f.Gateway = before.Address, before.By, before.Gateway
+	}
+	return f
 }
 
 func (f Daemon) apply(m *model) {

@@ -3,10 +3,9 @@ package netcfg
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -14,43 +13,45 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// host applies changes to the machine.
-type host struct {
-	ifname      string // that holds the lease
-	resolvConf  string // path; empty: not written
-	timeServers string // path; empty: not written
-	setHostname bool
-}
-
-// installed reads what the kernel has. The error is netlink's LinkNotFoundError where the interface is missing.
-func (h host) installed() (Installed, error) {
-	link, err := netlink.LinkByName(h.ifname)
+// readInstalled reads what the kernel has. The error is netlink's LinkNotFoundError where the interface is missing.
+func readInstalled(ifname string) (Installed, error) {
+	link, err := netlink.LinkByName(ifname)
 	if err != nil {
-		return Installed{}, fmt.Errorf("look up %s: %w", h.ifname, err)
+		return Installed{}, fmt.Errorf("look up %s: %w", ifname, err)
 	}
 	ports, err := portsOf(link)
 	if err != nil {
 		return Installed{}, err
 	}
-	addresses, err := complete(func() ([]netlink.Addr, error) { return netlink.AddrList(link, netlink.FAMILY_V4) })
+	addresses, err := complete(func() ([]netlink.Addr, error) { return netlink.AddrList(link, netlink.FAMILY_ALL) })
 	if err != nil {
-		return Installed{}, fmt.Errorf("list addresses of %s: %w", h.ifname, err)
-	}
-	routes, err := complete(func() ([]netlink.Route, error) {
-		ours := &netlink.Route{LinkIndex: link.Attrs().Index, Protocol: routeProtocol}
-		return netlink.RouteListFiltered(netlink.FAMILY_V4, ours, netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL)
-	})
-	if err != nil {
-		return Installed{}, fmt.Errorf("list routes of %s: %w", h.ifname, err)
+		return Installed{}, fmt.Errorf("list addresses of %s: %w", ifname, err)
 	}
 	have := Installed{Up: link.Attrs().RawFlags&unix.IFF_UP != 0, MTU: commonMTU(link, ports)}
 	for _, address := range addresses {
-		have.Addresses = append(have.Addresses, prefixFrom(address.IPNet))
+		have.Addresses = append(have.Addresses, prefixFrom(address.IPNet, netlink.FAMILY_V4))
 	}
-	for _, route := range routes {
-		have.Routes = append(have.Routes, routeFrom(route))
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		routes, err := ourRoutes(link, family)
+		if err != nil {
+			return Installed{}, fmt.Errorf("list routes of %s: %w", ifname, err)
+		}
+		have.Routes = append(have.Routes, routes...)
 	}
 	return have, nil
+}
+
+// ourRoutes lists the routes of one family by a link that this package added.
+func ourRoutes(link netlink.Link, family int) ([]Route, error) {
+	kernels, err := complete(func() ([]netlink.Route, error) {
+		ours := &netlink.Route{LinkIndex: link.Attrs().Index, Protocol: routeProtocol}
+		return netlink.RouteListFiltered(family, ours, netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL)
+	})
+	var routes []Route
+	for _, route := range kernels {
+		routes = append(routes, routeFrom(route, family))
+	}
+	return routes, err
 }
 
 // portsOf returns the ports of a link; one that is no bridge has none.
@@ -73,40 +74,24 @@ func commonMTU(link netlink.Link, ports []netlink.Link) int {
 	return mtu
 }
 
-// apply does one change. What is to be removed and is gone already is no error.
-func (h host) apply(change Change) error {
-	if err := h.do(change); err != nil {
-		return fmt.Errorf("%s on %s: %w", change, h.ifname, err)
+// apply does one change of an interface. What is to be removed and is gone already is no error.
+func apply(ifname string, change Change) error {
+	link, err := netlink.LinkByName(ifname)
+	if err == nil {
+		err = applyTo(link, change)
+	}
+	if err != nil {
+		return fmt.Errorf("%s on %s: %w", change, ifname, err)
 	}
 	return nil
 }
 
-func (h host) do(change Change) error {
-	switch c := change.(type) {
-	case SetResolvers:
-		return writeFile(h.resolvConf, c.Text)
-	case SetTimeServers:
-		return writeFile(h.timeServers, c.Text)
-	case SetHostname:
-		if !h.setHostname {
-			return nil
-		}
-		return unix.Sethostname([]byte(c.Name))
-	}
-	link, err := netlink.LinkByName(h.ifname)
-	if err != nil {
-		return err
-	}
-	return doLink(link, change)
-}
-
-// doLink does a change of the link.
-func doLink(link netlink.Link, change Change) error {
+func applyTo(link netlink.Link, change Change) error {
 	switch c := change.(type) {
 	case SetMTU:
 		return setMTU(link, c.MTU)
 	case SetAddress:
-		return setAddress(link, c)
+		return setAddress(link, c.Address)
 	case RemoveAddress:
 		address := &netlink.Addr{IPNet: ipNet(c.Address)}
 		return ignore(netlink.AddrDel(link, address), unix.EADDRNOTAVAIL)
@@ -144,20 +129,36 @@ func setMTU(link netlink.Link, mtu int) error {
 // this program that removes and reports it as long as it runs.
 const expirySlack = 2 * time.Second
 
-func setAddress(link netlink.Link, c SetAddress) error {
-	address := &netlink.Addr{IPNet: ipNet(c.Address), Broadcast: net.IPv4zero} // zero: none
-	if c.Broadcast.IsValid() {
-		address.Broadcast = c.Broadcast.AsSlice()
+func setAddress(link netlink.Link, a Address) error {
+	address := &netlink.Addr{IPNet: ipNet(a.Prefix), Broadcast: net.IPv4zero} // zero: none
+	if a.Broadcast.IsValid() {
+		address.Broadcast = a.Broadcast.AsSlice()
 	}
-	if !c.Expires.IsZero() {
-		left := time.Until(c.Expires) + expirySlack
-		address.ValidLft = max(1, int(left/time.Second))
-		address.PreferedLft = address.ValidLft
+	if a.Prefix.Addr().Is6() {
+		address.Flags = unix.IFA_F_NODAD // the kernel would ask guests, too: see claim6
+		if a.NoRoute {
+			address.Flags |= unix.IFA_F_NOPREFIXROUTE
+		}
+	}
+	if address.ValidLft = secondsLeft(a.Expires); address.ValidLft == 0 && !a.Preferred.IsZero() {
+		address.ValidLft = math.MaxUint32 // forever
+	}
+	address.PreferedLft = address.ValidLft
+	if !a.Preferred.IsZero() {
+		address.PreferedLft = max(0, int(time.Until(a.Preferred)/time.Second))
 	}
 	return netlink.AddrReplace(link, address)
 }
 
-// routeProtocol marks routes as DHCP's (RTPROT_DHCP of linux/rtnetlink.h).
+// secondsLeft is how long the kernel keeps what expires then, 0 for ever.
+func secondsLeft(expires time.Time) int {
+	if expires.IsZero() {
+		return 0
+	}
+	return max(1, int((time.Until(expires)+expirySlack)/time.Second))
+}
+
+// routeProtocol marks routes as this package's (RTPROT_DHCP of linux/rtnetlink.h).
 const routeProtocol = 16
 
 func kernelRoute(link netlink.Link, route Route) *netlink.Route {
@@ -168,7 +169,9 @@ func kernelRoute(link netlink.Link, route Route) *netlink.Route {
 		Protocol:  routeProtocol,
 	}
 	if !route.Gateway.IsValid() {
-		result.Scope = netlink.SCOPE_LINK
+		if route.Destination.Addr().Is4() {
+			result.Scope = netlink.SCOPE_LINK
+		}
 		return result
 	}
 	result.Gw = route.Gateway.AsSlice()
@@ -179,26 +182,32 @@ func kernelRoute(link netlink.Link, route Route) *netlink.Route {
 }
 
 // routeFrom is kernelRoute's inverse.
-func routeFrom(route netlink.Route) Route {
-	result := Route{Destination: prefixFrom(route.Dst), Metric: route.Priority}
-	if gateway, ok := addrFrom(route.Gw); ok {
-		result.Gateway, result.OnLink = gateway, route.Flags&int(netlink.FLAG_ONLINK) != 0
+func routeFrom(route netlink.Route, family int) Route {
+	result := Route{Destination: prefixFrom(route.Dst, family), Metric: route.Priority}
+	if gateway, ok := netip.AddrFromSlice(route.Gw); ok {
+		result.Gateway, result.OnLink = gateway.Unmap(), route.Flags&int(netlink.FLAG_ONLINK) != 0
 	}
 	return result
 }
 
-// prefixFrom converts an IPv4 network of package net; nil is the default route's destination.
-func prefixFrom(network *net.IPNet) netip.Prefix {
-	if network == nil {
+// prefixFrom converts a network of package net; nil is the destination of a family's default route.
+func prefixFrom(network *net.IPNet, family int) netip.Prefix {
+	switch {
+	case network == nil && family == netlink.FAMILY_V6:
+		return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+	case network == nil:
 		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 	}
-	address, _ := addrFrom(network.IP)
-	bits, _ := network.Mask.Size()
+	address, _ := netip.AddrFromSlice(network.IP)
+	bits, size := network.Mask.Size()
+	if size == 32 {
+		address = address.Unmap()
+	}
 	return netip.PrefixFrom(address, bits)
 }
 
 func ipNet(prefix netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), 32)}
+	return &net.IPNet{IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen())}
 }
 
 func ignore(err, harmless error) error {
@@ -206,20 +215,4 @@ func ignore(err, harmless error) error {
 		return nil
 	}
 	return err
-}
-
-// writeFile replaces a file as a whole, so that no reader sees half of it. An empty path is no
-// file.
-func writeFile(file, text string) error {
-	if file == "" {
-		return nil
-	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	draft := file + ".new"
-	if err := os.WriteFile(draft, []byte(text), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(draft, file)
 }

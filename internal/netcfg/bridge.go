@@ -31,6 +31,9 @@ func (b Bridge) Ensure() error {
 	if err := tuneBridge(link); err != nil {
 		return fmt.Errorf("set up bridge %s: %w", b.Name, err)
 	}
+	if err := quietIPv6(b.Name); err != nil {
+		return fmt.Errorf("set up bridge %s: %w", b.Name, err)
+	}
 	if err := netlink.LinkSetUp(link); err != nil {
 		return fmt.Errorf("set bridge %s up: %w", b.Name, err)
 	}
@@ -100,6 +103,24 @@ func (b Bridge) Adopt(nic NIC) error {
 	}
 	if err := netlink.LinkSetMaster(port, bridge); err != nil {
 		return fmt.Errorf("put %s into bridge %s: %w", nic.Name, b.Name, err)
+	}
+	return nil
+}
+
+// removeUnused removes the bridge unless something is in it: guests keep theirs.
+func (b Bridge) removeUnused() error {
+	bridge, err := b.link()
+	if isNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if ports, err := portsOf(bridge); err != nil || len(ports) > 0 {
+		return err
+	}
+	if err := netlink.LinkDel(bridge); err != nil {
+		return fmt.Errorf("remove bridge %s: %w", b.Name, err)
 	}
 	return nil
 }
@@ -187,6 +208,9 @@ func (b Bridge) PortOf(mac net.HardwareAddr) (string, error) {
 	}
 	return port.Attrs().Name, nil
 }
+
+// isGone says whether an error only means that a link has just been taken away.
+func isGone(err error) bool { return isNotFound(err) || errors.Is(err, unix.ENODEV) }
 
 func isNotFound(err error) bool {
 	_, notFound := errors.AsType[netlink.LinkNotFoundError](err)

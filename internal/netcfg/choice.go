@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -19,6 +17,8 @@ var (
 	errNICGone    = errors.New("the NIC is gone")
 	errNICChanged = errors.New("another NIC is used now")
 	errAsking     = errors.New("no DHCP server has answered yet")
+	errWithdrawn  = errors.New("no router advertises it any more")
+	errReplaced   = errors.New("another address has taken its place")
 )
 
 // nicList is what is known of the NICs that there are.
@@ -28,10 +28,12 @@ type nicList struct {
 	absence string    // what EventNoNIC said last; empty: a NIC is in use
 }
 
-// nicInUse is the NIC that leads to the DHCP servers. Index 0: there is none.
+// nicInUse is the NIC that leads to the servers. Index 0: there is none.
 type nicInUse struct {
 	NIC
-	silent time.Time // since when it has had no carrier; zero: it has one
+	port     int       // index of the link that frames come in by: the NIC's, or that of a VLAN on it
+	silent   time.Time // since when it has had no carrier; zero: it has one
+	toldDown bool      // that it has none was reported
 }
 
 // patience is how long the NIC in use may be without a lease.
@@ -48,17 +50,13 @@ func (p *patience) searchFrom(now time.Time) {
 }
 
 // scan lists the NICs that may be used, set up, so that their carriers show.
-func (m *Manager) scan() ([]NIC, error) {
-	links, err := listLinks()
-	if err != nil {
-		return nil, err
-	}
+func (u *uplink) scan() []NIC {
 	var nics []NIC
-	for _, link := range links {
-		if !m.isCandidate(link, links) {
+	for _, link := range u.m.links {
+		if !u.isCandidate(link) {
 			continue
 		}
-		m.raise(link)
+		u.reportOnce(settingUp+link.Attrs().Name, raisePort(link))
 		nic, err := readNIC(link)
 		if err != nil {
 			continue // it has gone meanwhile
@@ -66,26 +64,49 @@ func (m *Manager) scan() ([]NIC, error) {
 		nics = append(nics, nic)
 	}
 	sortNICs(nics)
-	return nics, nil
+	return nics
 }
 
 func readNIC(link netlink.Link) (NIC, error) {
 	attrs := link.Attrs()
 	losses, err := carrierLosses(attrs.Index)
-	return NIC{attrs.Name, attrs.Index, attrs.HardwareAddr, hasCarrier(link), losses}, err
+	return NIC{
+		Name: attrs.Name, Index: attrs.Index, MAC: attrs.HardwareAddr, Carrier: hasCarrier(link), Losses: losses,
+	}, err
 }
 
-// isCandidate says whether a link may be used: the one that was named, or any wired NIC that is
-// not part of something else.
-func (m *Manager) isCandidate(link netlink.Link, links []netlink.Link) bool {
-	attrs := link.Attrs()
-	if m.options.Interface != "" {
-		return attrs.Name == m.options.Interface
+// isCandidate says whether a link may be used: the one that was named, or any wired NIC that nothing else uses.
+func (u *uplink) isCandidate(link netlink.Link) bool {
+	wired := isWired(u.m.options.Sys, link.Attrs().Name)
+	switch u.want.NIC {
+	case NoNIC:
+		return false
+	case AutoNIC:
+		return wired && u.isFree(link)
 	}
-	if attrs.MasterIndex != 0 && attrs.MasterIndex != indexOf(links, m.options.Bridge) {
+	return link.Type() != "bridge" && names(u.want.NIC, link, wired)
+}
+
+// isFree says whether a NIC is no part of something else, and not meant to be.
+func (u *uplink) isFree(link netlink.Link) bool {
+	attrs := link.Attrs()
+	if u.want.VLAN == 0 && attrs.MasterIndex != 0 && attrs.MasterIndex != indexOf(u.m.links, u.want.Bridge) {
 		return false
 	}
-	return isWired(m.options.Sys, attrs.Name)
+	for _, bond := range u.m.wanted.Bonds {
+		if bond.isMember(link, true) {
+			return false
+		}
+	}
+	for _, other := range u.m.uplinks {
+		if other == u || other.want.VLAN != u.want.VLAN {
+			continue
+		}
+		if other.nic.Index == attrs.Index || names(other.want.NIC, link, true) {
+			return false
+		}
+	}
+	return true
 }
 
 func indexOf(links []netlink.Link, name string) int {
@@ -97,201 +118,149 @@ func indexOf(links []netlink.Link, name string) int {
 	return -1
 }
 
-// settingUp and a NIC's name are what raise reports on.
+// settingUp and a NIC's name are what scan reports on.
 const settingUp = "set up "
 
-// raise sets a NIC up. One that is to carry the bridge gets no addresses of its own.
-func (m *Manager) raise(link netlink.Link) {
-	setUp := raisePort
-	if m.options.Interface != "" {
-		setUp = raise
-	}
-	m.reportOnce(settingUp+link.Attrs().Name, setUp(link))
-}
-
 // noteNICs notes whether NICs came or went.
-func (m *Manager) noteNICs(nics []NIC) {
+func (u *uplink) noteNICs(nics []NIC) {
 	indexes := make([]int, len(nics))
 	for i, nic := range nics {
 		indexes[i] = nic.Index
 	}
-	if !slices.Equal(indexes, m.nics.indexes) {
-		m.nics.indexes, m.nics.shifted = indexes, m.looked
+	if !slices.Equal(indexes, u.nics.indexes) {
+		u.nics.indexes, u.nics.shifted = indexes, u.m.looked
 	}
 }
 
 // follow notes what became of the NIC in use. One whose carrier returns may be on another
 // network now.
-func (m *Manager) follow(nics []NIC) {
-	if m.nic.Index == 0 {
+func (u *uplink) follow(nics []NIC) {
+	if u.nic.Index == 0 {
 		return
 	}
-	i := slices.IndexFunc(nics, func(n NIC) bool { return n.Index == m.nic.Index })
+	i := slices.IndexFunc(nics, func(n NIC) bool { return n.Index == u.nic.Index })
 	if i < 0 {
-		m.abandon(errNICGone)
+		u.abandon(u.whyGone())
 		return
 	}
-	before := m.nic
-	m.nic.NIC = nics[i]
+	before := u.nic
+	u.nic.NIC = nics[i]
 	switch {
-	case !m.nic.Carrier && before.Carrier:
-		m.nic.silent = time.Now()
-	case m.nic.Carrier && (!before.Carrier || m.nic.Losses != before.Losses):
-		m.nic.silent = time.Time{}
-		m.session.client.Wake()
+	case !u.nic.Carrier && before.Carrier:
+		u.nic.silent = time.Now()
+	case u.nic.Carrier && (!before.Carrier || u.nic.Losses != before.Losses):
+		u.nic.silent = time.Time{}
+		for _, s := range []*session{u.dhcp, u.routers, u.dhcp6, u.guard} {
+			wake(s)
+		}
+	}
+	u.reportLink()
+}
+
+// whyGone says why the NIC in use is no candidate any more.
+func (u *uplink) whyGone() error {
+	for _, link := range u.m.links {
+		if link.Attrs().Index == u.nic.Index {
+			return errNICChanged
+		}
+	}
+	return errNICGone
+}
+
+// reportLink says that the NIC in use has no carrier, once it has had time to get it back, and that it has one again.
+func (u *uplink) reportLink() {
+	switch {
+	case u.nic.Carrier && u.nic.toldDown:
+		u.nic.toldDown = false
+		u.event(Event{Kind: EventLinkUp})
+	case !u.nic.Carrier && !u.nic.toldDown && u.carrierGone():
+		u.nic.toldDown = true
+		u.event(Event{Kind: EventLinkDown, Err: errNoCarrier})
 	}
 }
 
+// carrierGone says whether the NIC in use has been without a carrier for too long.
+func (u *uplink) carrierGone() bool {
+	return !u.nic.silent.IsZero() && u.m.isOver(u.nic.silent.Add(u.m.timing.CarrierGrace))
+}
+
 // choose puts the NIC into use that belongs there.
-func (m *Manager) choose(ctx context.Context, nics []NIC) {
-	impatient := m.nic.Index != 0 && !m.held.inForce() && m.isOver(m.patience.due)
+func (u *uplink) choose(ctx context.Context, nics []NIC) {
+	impatient := u.isSearching() && u.m.isOver(u.patience.due)
+	for i := range nics {
+		_, nics[i].Answered = u.answered[nics[i].Index]
+	}
 	want, ok := Situation{
 		NICs:        nics,
-		Boot:        m.bootMAC(nics),
-		Current:     m.nic.Index,
-		Leased:      m.held.inForce(),
-		Settled:     m.isOver(m.settled()),
-		CarrierGone: !m.nic.silent.IsZero() && m.isOver(m.nic.silent.Add(m.timing.CarrierGrace)),
+		Boot:        u.bootMAC(nics),
+		Current:     u.nic.Index,
+		Leased:      u.isServed(),
+		Settled:     u.m.isOver(u.settled()),
+		CarrierGone: u.carrierGone(),
 		Impatient:   impatient,
+		Asking:      u.mayAsk(),
+		Overdue:     u.m.isOver(u.patience.since.Add(u.m.timing.AnswerGrace)),
 	}.Choose()
 	if impatient {
-		m.event(Event{Kind: EventNoLease, Tried: m.looked.Sub(m.patience.since), Err: m.whyNoLease()})
-		m.extendPatience(want)
+		u.event(Event{Kind: EventNoLease, Tried: u.m.looked.Sub(u.patience.since), Err: u.whyNoLease()})
+		u.extendPatience(want)
 	}
-	if ok && want.Index != m.nic.Index {
-		m.switchTo(ctx, want)
+	if ok && want.Index != u.nic.Index {
+		u.switchTo(want)
 	}
+}
+
+// isServed says whether the NIC in use is good for what the interface wants. One with a router alone is not while
+// another one has a DHCP server.
+func (u *uplink) isServed() bool {
+	if u.held.inForce() || u.want.IPv4.Method == Static || u.want.IPv6.Method == Static {
+		return true
+	}
+	for _, hasDHCP := range u.answered {
+		if hasDHCP && u.want.IPv4.Method == Auto {
+			return false
+		}
+	}
+	return len(u.told) > 0
 }
 
 // bootMAC returns the MAC of the NIC that is to be used whatever happens: the one BOOTIF named,
 // or that of the only interface in question.
-func (m *Manager) bootMAC(nics []NIC) net.HardwareAddr {
-	if m.options.Interface != "" && len(nics) > 0 {
+func (u *uplink) bootMAC(nics []NIC) net.HardwareAddr {
+	switch {
+	case u.want.NIC != AutoNIC && len(nics) > 0:
 		return nics[0].MAC
-	}
-	return m.boot
-}
-
-// extendPatience gives the next round of attempts more time once all NICs had their turn, so
-// that neither the console nor the LAN is kept busy by a machine that gets no lease.
-func (m *Manager) extendPatience(want NIC) {
-	if compareNatural(want.Name, m.nic.Name) <= 0 {
-		m.patience.limit = min(2*m.patience.limit, maxServerWait)
-	}
-	m.patience.due = time.Now().Add(m.patience.limit)
-}
-
-// whyNoLease is the most helpful thing to say about the lack of a lease.
-func (m *Manager) whyNoLease() error {
-	if !m.nic.silent.IsZero() {
-		return errNoCarrier
-	}
-	return cmp.Or(m.patience.failure, errAsking)
-}
-
-// switchTo takes the NIC in place of the one in use, if any. In the bridge there is one at most at
-// any time: two on one LAN would make a loop.
-func (m *Manager) switchTo(ctx context.Context, nic NIC) {
-	m.abandon(errNICChanged)
-	if err := m.plug(nic); err != nil {
-		m.reportOnce("plug in "+nic.Name, err)
-		return
-	}
-	m.nic.NIC = nic
-	if !nic.Carrier {
-		m.nic.silent = time.Now()
-	}
-	m.event(Event{Kind: EventNIC})
-	m.patience.searchFrom(time.Now())
-	m.session = m.startSession(ctx)
-}
-
-// plug makes the NIC the only one in the bridge.
-func (m *Manager) plug(nic NIC) error {
-	if m.options.Bridge == "" {
+	case u.want.NIC != AutoNIC || u != u.m.firstAuto():
 		return nil
 	}
-	if err := m.unplugOthers(nic); err != nil {
-		return err
-	}
-	return Bridge{m.options.Bridge}.Adopt(nic)
+	return u.m.boot
 }
 
-// keepPlugged makes the bridge anew, and puts the NIC in use back into it, after somebody removed either.
-func (m *Manager) keepPlugged() {
-	bridge := Bridge{m.options.Bridge}
-	if bridge.Name == "" || m.nic.Index == 0 || bridge.has(m.nic.Index) {
-		return
-	}
-	err := bridge.Ensure()
-	if err == nil {
-		err = m.plug(m.nic.NIC)
-	}
-	m.reportOnce("plug in "+m.nic.Name, err)
-}
-
-// unplugOthers takes every other NIC out of the bridge, also one that an earlier run left there.
-func (m *Manager) unplugOthers(nic NIC) error {
-	links, err := listLinks()
-	if err != nil {
-		return err
-	}
-	bridge := indexOf(links, m.options.Bridge)
-	for _, link := range links {
-		attrs := link.Attrs()
-		if attrs.MasterIndex != bridge || attrs.Index == nic.Index || !isWired(m.options.Sys, attrs.Name) {
-			continue
-		}
-		if err := Release(attrs.Index); err != nil {
-			return err
+func (m *Manager) firstAuto() *uplink {
+	for _, u := range m.uplinks {
+		if u.want.NIC == AutoNIC {
+			return u
 		}
 	}
 	return nil
 }
 
-// abandon stops using the NIC in use: no client, no lease.
-func (m *Manager) abandon(reason error) {
-	m.hangUp()
-	m.dropLease(reason)
-	m.nic, m.patience.failure = nicInUse{}, nil
+// extendPatience gives the next round of attempts more time once all NICs had their turn, so
+// that neither the console nor the LAN is kept busy by a machine that gets no lease.
+func (u *uplink) extendPatience(want NIC) {
+	if compareNatural(want.Name, u.nic.Name) <= 0 {
+		u.patience.limit = min(2*u.patience.limit, maxServerWait)
+	}
+	u.patience.due = time.Now().Add(u.patience.limit)
 }
 
-// reportAbsence says once that no NIC is in use, and why.
-func (m *Manager) reportAbsence(nics []NIC) {
-	if m.nic.Index != 0 {
-		m.nics.absence = ""
-		return
+// whyNoLease is the most helpful thing to say about the lack of a lease.
+func (u *uplink) whyNoLease() error {
+	if !u.nic.silent.IsZero() {
+		return errNoCarrier
 	}
-	if !m.isOver(m.settled()) {
-		return
-	}
-	err := m.whyNoNIC(nics)
-	if err.Error() != m.nics.absence {
-		m.nics.absence = err.Error()
-		m.event(Event{Kind: EventNoNIC, Err: err})
-	}
-}
-
-func (m *Manager) whyNoNIC(nics []NIC) error {
-	if m.options.Interface != "" {
-		return fmt.Errorf("%s has not appeared yet", m.options.Interface)
-	}
-	if len(nics) == 0 {
-		return errNoNIC
-	}
-	var reasons, silent []string
-	for _, nic := range nics {
-		if problem := m.said[settingUp+nic.Name]; problem != "" {
-			reasons = append(reasons, problem+", dmesg may say why")
-		} else {
-			silent = append(silent, nic.Name)
-		}
-	}
-	if len(silent) > 0 {
-		reasons = append(reasons, fmt.Sprintf("%s: %v", strings.Join(silent, ", "), errNoCarrier))
-	}
-	return errors.New(strings.Join(reasons, "; "))
+	return cmp.Or(u.patience.failure, errAsking)
 }
 
 // settled is when NICs have had time to appear, and the latest of them to get a carrier.
-func (m *Manager) settled() time.Time { return m.nics.shifted.Add(m.timing.CarrierWait) }
+func (u *uplink) settled() time.Time { return u.nics.shifted.Add(u.m.timing.CarrierWait) }

@@ -67,7 +67,7 @@ type ClientOptions struct {
 	Port      int         // index of the link that leads to the servers: the bridge's NIC, or Interface itself
 	Hostname  string      // sent to the server; may be empty
 	Timing    Timing      //
-	Report    func(State) // called by Run's goroutine, which waits for it to return
+	Report    func(State) // called by goroutines of Run, which wait for it to return
 }
 
 // Client keeps a DHCPv4 lease for one interface (RFC 2131). It configures nothing: whoever gets
@@ -132,6 +132,9 @@ func newSearch() *search {
 func (c *Client) acquire(ctx context.Context, held *Lease) *Lease {
 	search := newSearch()
 	for {
+		if id, err := c.identity(); err == nil {
+			c.hearRivals(ctx, id, search.xid)
+		}
 		lease, err := c.attempt(ctx, search, held)
 		conflict, contended := errors.AsType[*conflictError](err)
 		switch {

@@ -48,7 +48,7 @@ func TestAddressInUseIsDeclined(t *testing.T) {
 		l := plugNIC(t, "eth0", serverAddress+"/24")
 		check(t, l.handle.AddrAdd(l.port, must(netlink.ParseAddr("192.0.2.50/24"))(t)))
 		s := l.serve(policy{address: "192.0.2.50", seconds: 3600})
-		e := manage(t, Options{Bridge: bridgeName, Sys: wired("eth0")})
+		e := manage(t, Options{Network: DefaultNetwork(bridgeName), Sys: wired("eth0")})
 		e.await(EventNIC)
 		decline := s.await(t, "a DECLINE", isDecline)
 		if !decline.RequestedIPAddress().Equal(net.IPv4(192, 0, 2, 50)) ||
@@ -81,7 +81,7 @@ func TestAddressIsDefendedOnce(t *testing.T) {
 			tap, err = openTap(l.port.Attrs().Index, unix.ETH_P_ALL, conflictFilter(netip.MustParseAddr("192.0.2.50")))
 		})
 		lan := testTap(t, tap, err)
-		e := manage(t, Options{Bridge: bridgeName, Sys: wired("eth0")})
+		e := manage(t, Options{Network: DefaultNetwork(bridgeName), Sys: wired("eth0")})
 		e.await(EventLease, EventNIC)
 		for range announcements {
 			lan.awaitAnnouncement()
@@ -143,7 +143,7 @@ func TestGuestCannotTakeDom0sAddress(t *testing.T) {
 				}
 			}
 		}()
-		e := manage(t, Options{Bridge: bridgeName, Sys: wired("eth0")})
+		e := manage(t, Options{Network: DefaultNetwork(bridgeName), Sys: wired("eth0")})
 		e.await(EventNIC)
 		e.await(EventLease)
 		s.await(t, "a renewal", isUnicast)

@@ -122,6 +122,14 @@ func leaseBroadcast(message *dhcpv4.DHCPv4, address netip.Prefix) netip.Addr {
 	if given, ok := addrFrom(message.BroadcastAddress()); ok && address.Contains(given) && given != address.Addr() {
 		return given
 	}
+	return broadcastOf(address)
+}
+
+// broadcastOf returns the last address of a subnet, an invalid one where it has none (/31, /32).
+func broadcastOf(address netip.Prefix) netip.Addr {
+	if address.Bits() > 30 {
+		return netip.Addr{}
+	}
 	last := address.Addr().As4()
 	host := uint32(1)<<(32-address.Bits()) - 1
 	binary.BigEndian.PutUint32(last[:], binary.BigEndian.Uint32(last[:])|host)
@@ -260,7 +268,7 @@ func hostAddrs(ips []net.IP) []netip.Addr {
 
 // isHost says whether an IPv4 address can be some host's on a network.
 func isHost(addr netip.Addr) bool {
-	return !addr.IsUnspecified() && !addr.IsMulticast() && !addr.IsLoopback() && addr.As4()[0] < 240
+	return addr.Is4() && !addr.IsUnspecified() && !addr.IsMulticast() && !addr.IsLoopback() && addr.As4()[0] < 240
 }
 
 // addrFrom converts an IPv4 address of package net.

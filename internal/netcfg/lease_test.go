@@ -98,7 +98,7 @@ func TestLeaseOptions(t *testing.T) {
 	broadcast := func(l *Lease) any { return l.Broadcast.String() }
 	mtu := func(l *Lease) any { return l.MTU }
 	hostname := func(l *Lease) any { return l.Hostname }
-	ntp := func(l *Lease) any { return TimeServers(l) }
+	ntp := func(l *Lease) any { return l.services().TimeServers() }
 	search := func(l *Lease) any { return strings.Join(l.Search, ",") }
 	tests := map[string]struct {
 		options list
@@ -189,13 +189,13 @@ func FuzzParseLease(f *testing.F) {
 		if times.Length != Forever && !(0 < times.T1 && times.T1 < times.T2 && times.T2 < times.Length) {
 			t.Errorf("times %+v", times)
 		}
-		for line := range strings.Lines(ResolvConf(lease)) {
+		for line := range strings.Lines(lease.services().ResolvConf()) {
 			if first, _, _ := strings.Cut(line, " "); !slices.Contains([]string{"#", "search", "nameserver"}, first) {
 				t.Errorf("resolv.conf has line %q", line)
 			}
 		}
-		Plan(Installed{}, nil, lease)
-		Plan(installed(lease), lease, nil)
+		Plan(Installed{}, Config{}, lease.config())
+		Plan(installed(lease), lease.config(), Config{})
 		isOffer(message)
 		isVerdictOf(lease.Server)(message)
 		inherit(ack(), message)

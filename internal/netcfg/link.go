@@ -78,12 +78,14 @@ func raise(link netlink.Link) error {
 	return nil
 }
 
-// raisePort sets a link up that is not itself to have addresses: without those that IPv6 would
+// raisePort sets a link up that gets its addresses from this package or none: without those that IPv6 would
 // make up and, as long as the link is not in a bridge, ask routers for.
 func raisePort(link netlink.Link) error {
-	if link.Attrs().RawFlags&unix.IFF_UP == 0 {
-		// A kernel without IPv6 refuses, and there is nothing to prevent then.
-		_ = netlink.LinkSetIP6AddrGenMode(link, addrGenNone)
+	if link.Attrs().RawFlags&unix.IFF_UP != 0 {
+		return nil
+	}
+	if err := quietIPv6(link.Attrs().Name); err != nil {
+		return err
 	}
 	return raise(link)
 }
@@ -92,7 +94,10 @@ func raisePort(link netlink.Link) error {
 const resubscribePause = time.Second
 
 // watched are the netlink groups whose messages mean that something may have to be done.
-var watched = []uint{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE}
+var watched = []uint{
+	unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_IFADDR,
+	unix.RTNLGRP_IPV6_ROUTE,
+}
 
 // watchKernel returns a channel that holds a token whenever some link, address or route may have changed since
 // it was last read. It does not say which: all are listed anew, so that an event the kernel had to drop does

@@ -7,16 +7,14 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"github.com/vishvananda/netlink"
 )
 
 // Options configure a [Manager].
 type Options struct {
-	// Bridge is the bridge to create, which gets the address. Interface instead is a link that
-	// gets it directly (a guest's eth0); it may appear later. Exactly one is given.
-	Bridge    string
-	Interface string
-
-	BootIF      string      // value of BOOTIF=, see ParseBootIF; empty: none. Bridge only
+	Network     Network
+	BootIF      string      // value of BOOTIF=, see ParseBootIF; empty: none. For the first interface with AutoNIC
 	Hostname    string      // sent to the DHCP server; may be empty
 	SetHostname bool        // take the host name that the server gives
 	ResolvConf  string      // path of resolv.conf; empty: not written
@@ -30,24 +28,32 @@ type Options struct {
 type Manager struct {
 	options Options
 	timing  Timing
-	host    host
 	boot    net.HardwareAddr
+	orders  chan order
+	reports chan report
 
-	// From here on everything belongs to Run's goroutine, and before Run to whoever calls MakeBridge.
-	made     bool              // the bridge
-	looked   time.Time         // when reconcile last looked
-	nics     nicList           // those that there are
-	nic      nicInUse          // leads to the DHCP servers
-	session  *session          // the running DHCP client; nil without a NIC
-	held     holding           // the lease
-	patience patience          // with the NIC in use
-	said     map[string]string // problems that are reported already, by what they are about
+	// From here on everything belongs to Run's goroutine.
+	wanted  Network
+	uplinks []*uplink
+	links   []netlink.Link    // those that there were when reconcile last looked
+	looked  time.Time         // when that was
+	files   files             // those that were written
+	said    map[string]string // problems that are reported already, by what they are about
+}
+
+// order is another network that is wanted from now on.
+type order struct {
+	network Network
+	done    chan struct{}
 }
 
 // NewManager returns a manager that [Manager.Run] starts.
 func NewManager(options Options) (*Manager, error) {
-	if (options.Bridge == "") == (options.Interface == "") {
-		return nil, errors.New("network: give either a bridge or an interface")
+	if err := options.Network.Check(); err != nil {
+		return nil, err
+	}
+	if len(options.Network.Interfaces) == 0 {
+		return nil, errors.New("network: no interface is wanted")
 	}
 	boot, err := ParseBootIF(options.BootIF)
 	if err != nil {
@@ -56,42 +62,62 @@ func NewManager(options Options) (*Manager, error) {
 	if options.Sys == nil {
 		options.Sys = os.DirFS("/sys")
 	}
-	timing := options.Timing.orDefault()
 	return &Manager{
-		options:  options,
-		timing:   timing,
-		boot:     boot,
-		patience: patience{limit: timing.ServerWait},
-		said:     map[string]string{},
-		host: host{
-			ifname:      options.Bridge + options.Interface,
-			resolvConf:  options.ResolvConf,
-			timeServers: options.TimeServers,
-			setHostname: options.SetHostname,
-		},
+		options: options,
+		timing:  options.Timing.orDefault(),
+		boot:    boot,
+		orders:  make(chan order),
+		reports: make(chan report),
+		said:    map[string]string{},
 	}, nil
 }
 
-// MakeBridge creates the bridge, once. Run does it where nobody has; the time until then may matter to those who
-// plug something into the bridge.
-func (m *Manager) MakeBridge() error {
-	if m.options.Bridge == "" || m.made {
-		return nil
+// MakeBridges creates the bridges. Run does it where nobody has; the time until then may matter to those who plug
+// something into a bridge.
+func (m *Manager) MakeBridges() error { return m.options.Network.makeBridges() }
+
+func (n Network) makeBridges() error {
+	var problems []error
+	for _, name := range n.Bridges() {
+		problems = append(problems, Bridge{name}.Ensure())
 	}
-	err := Bridge{m.options.Bridge}.Ensure()
-	m.made = err == nil
-	return err
+	return errors.Join(problems...)
 }
 
-// Run creates the bridge, chooses its NIC, gets a lease and keeps all that in step with cables,
-// NICs and servers that come and go, until ctx ends, whose error it returns. Before that it
-// returns only if the bridge cannot be created. What it set up stays when it ends, and is taken
-// over by a later Run.
-func (m *Manager) Run(ctx context.Context) error {
-	if err := m.MakeBridge(); err != nil {
+// Apply makes another network the one that is wanted, while Run runs. What the two have in common goes on as it is:
+// a lease stays, and guests stay in their bridges. A bridge that is no longer wanted goes, unless guests are in it.
+// When Apply returns, the new bridges are there; all else follows. An error is that of a network that makes no sense,
+// of which nothing is applied, or of ctx.
+func (m *Manager) Apply(ctx context.Context, network Network) error {
+	if err := network.Check(); err != nil {
 		return err
 	}
-	m.nics.shifted = time.Now()
+	if err := network.makeBridges(); err != nil {
+		return err
+	}
+	o := order{network, make(chan struct{})}
+	select {
+	case m.orders <- o:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-o.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Run creates the bridges, chooses their NICs, gets addresses and keeps all that in step with cables,
+// NICs and servers that come and go, until ctx ends, whose error it returns. Before that it
+// returns only if a bridge cannot be created. What it set up stays when it ends, and is taken
+// over by a later Run.
+func (m *Manager) Run(ctx context.Context) error {
+	if err := m.MakeBridges(); err != nil {
+		return err
+	}
+	m.adopt(m.options.Network)
 	defer m.hangUp()
 	changed := watchKernel(ctx)
 	for {
@@ -99,6 +125,36 @@ func (m *Manager) Run(ctx context.Context) error {
 		if err := m.wait(ctx, changed); err != nil {
 			return err
 		}
+	}
+}
+
+// adopt makes the uplinks those that a network wants. One that is wanted as before, or otherwise, stays.
+func (m *Manager) adopt(network Network) {
+	before := map[string]*uplink{}
+	for _, u := range m.uplinks {
+		before[u.want.key()] = u
+	}
+	var after []*uplink
+	for position, want := range network.Interfaces {
+		u := before[want.key()]
+		if u == nil {
+			u = m.newUplink(want)
+		}
+		delete(before, want.key())
+		u.becomes(want, want.metric(position))
+		after = append(after, u)
+	}
+	for _, u := range before {
+		u.leave()
+	}
+	m.dropBonds(network)
+	m.wanted, m.uplinks = network, after
+}
+
+// hangUp ends what runs beside the manager, and leaves what it has set up.
+func (m *Manager) hangUp() {
+	for _, u := range m.uplinks {
+		u.hangUp()
 	}
 }
 
@@ -116,8 +172,13 @@ func (m *Manager) wait(ctx context.Context, changed <-chan struct{}) error {
 	case <-changed:
 		rest(ctx, lookGap-time.Since(m.looked))
 	case <-timer.C:
-	case state := <-m.session.reports():
-		m.onState(state)
+	case r := <-m.reports:
+		if !r.from.ended {
+			r.uplink.onState(r.from, r.state)
+		}
+	case o := <-m.orders:
+		m.adopt(o.network)
+		close(o.done)
 	}
 	return nil
 }
@@ -125,17 +186,21 @@ func (m *Manager) wait(ctx context.Context, changed <-chan struct{}) error {
 // reconcile compares what is with what should be, and acts on the difference.
 func (m *Manager) reconcile(ctx context.Context) {
 	m.looked = time.Now()
-	nics, err := m.scan()
-	if err != nil {
+	if err := m.look(); err != nil {
 		m.problem(err)
 		return
 	}
-	m.noteNICs(nics)
-	m.follow(nics)
-	m.choose(ctx, nics)
-	m.keepPlugged()
-	m.mend()
-	m.reportAbsence(nics)
+	m.keepBonds()
+	for _, u := range m.uplinks {
+		u.reconcile(ctx)
+	}
+	m.writeFiles()
+}
+
+// look lists the links.
+func (m *Manager) look() (err error) {
+	m.links, err = listLinks()
+	return err
 }
 
 // isOver says whether a moment had passed when reconcile last looked. untilDeadline goes by the
@@ -145,47 +210,32 @@ func (m *Manager) isOver(deadline time.Time) bool { return !m.looked.Before(dead
 // untilDeadline is how long nothing has to be looked at unless something happens.
 func (m *Manager) untilDeadline() time.Duration {
 	wait := Forever
-	for _, deadline := range m.deadlines() {
-		if !m.isOver(deadline) {
-			wait = min(wait, time.Until(deadline))
+	for _, u := range m.uplinks {
+		for _, deadline := range u.deadlines() {
+			if !deadline.IsZero() && !m.isOver(deadline) {
+				wait = min(wait, time.Until(deadline))
+			}
 		}
 	}
 	return wait
 }
 
-func (m *Manager) deadlines() []time.Time {
-	deadlines := []time.Time{m.settled()}
-	if m.nic.Index != 0 && !m.held.inForce() {
-		deadlines = append(deadlines, m.patience.due)
-	}
-	if !m.nic.silent.IsZero() {
-		deadlines = append(deadlines, m.nic.silent.Add(m.timing.CarrierGrace))
-	}
-	if m.held.lease != nil {
-		deadlines = append(deadlines, m.mayMend())
-	}
-	return deadlines
-}
-
-// event completes and reports an event.
-func (m *Manager) event(event Event) {
-	event.Interface, event.NIC = m.host.ifname, m.nic.Name
+func (m *Manager) report(event Event) {
 	if m.options.Report != nil {
 		m.options.Report(event)
 	}
 }
 
-func (m *Manager) problem(err error) {
-	m.event(Event{Kind: EventProblem, Err: err})
-}
+func (m *Manager) problem(err error) { m.report(Event{Kind: EventProblem, Err: err}) }
 
-// reportOnce reports what is wrong with something, and again only once it was right or is wrong otherwise.
-func (m *Manager) reportOnce(what string, err error) {
-	switch {
-	case err == nil:
+// isNews says whether what is wrong with something has to be said: once, and again only once it was right or is wrong
+// otherwise.
+func (m *Manager) isNews(what string, err error) bool {
+	if err == nil {
 		delete(m.said, what)
-	case m.said[what] != err.Error():
-		m.said[what] = err.Error()
-		m.problem(err)
+		return false
 	}
+	news := m.said[what] != err.Error()
+	m.said[what] = err.Error()
+	return news
 }

@@ -92,8 +92,9 @@ type policy struct {
 	address string // handed out
 	seconds uint32 // length of the lease; T1 and T2 are left to the client
 	silent  bool
-	refuse  bool // NAK to every REQUEST
-	terse   bool // see terseAnswer
+	refuse  bool   // NAK to every REQUEST
+	terse   bool   // see terseAnswer
+	second  string // another server, which also offers addresses
 	options []dhcpv4.Option
 }
 
@@ -137,7 +138,13 @@ func (s *server) handle(_ net.PacketConn, peer net.Addr, message *dhcpv4.DHCPv4)
 	p := s.policy
 	s.mu.Unlock()
 	s.seen <- seen{message, peer.(*net.UDPAddr).IP}
-	if answer := p.answer(message); answer != nil {
+	answer := p.answer(message)
+	if answer == nil {
+		return
+	}
+	s.send(answer, peer)
+	if p.second != "" && answer.MessageType() == dhcpv4.MessageTypeOffer {
+		answer.UpdateOption(dhcpv4.OptServerIdentifier(net.ParseIP(p.second)))
 		s.send(answer, peer)
 	}
 }
@@ -239,6 +246,10 @@ var quick = Timing{
 	CarrierGrace: 500 * time.Millisecond,
 	ServerWait:   time.Second,
 
+	AnswerGrace: 300 * time.Millisecond,
+	AddressWait: 2 * time.Second,
+	ProbeWait6:  100 * time.Millisecond,
+
 	ProbeWait:        60 * time.Millisecond,
 	AnnounceInterval: 100 * time.Millisecond,
 	DefendInterval:   time.Minute, // so that a slow machine does not make two conflicts two single ones
@@ -248,20 +259,29 @@ var quick = Timing{
 // events are what a manager under test reported.
 type events struct {
 	t    *testing.T
-	ch   chan Event
+	ch   chan Event // without the quiet ones
+	all  chan Event
+	m    *Manager
 	stop func()
 }
+
+// quiet are the events that come beside those that most tests are about.
+var quiet = []EventKind{EventStatus, EventNoAddress, EventReachable, EventLinkDown, EventLinkUp}
 
 // manage runs a manager until the test ends, or stop is called.
 func manage(t *testing.T, options Options) *events {
 	t.Helper()
-	e := &events{t: t, ch: make(chan Event, 1000)}
+	e := &events{t: t, ch: make(chan Event, 1000), all: make(chan Event, 1000)}
 	options.Timing = quick
 	options.Report = func(event Event) {
 		t.Logf("%v %+v", event.Kind, event)
-		e.ch <- event
+		e.all <- event
+		if !slices.Contains(quiet, event.Kind) {
+			e.ch <- event
+		}
 	}
 	m := must(NewManager(options))(t)
+	e.m = m
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- m.Run(ctx) }()

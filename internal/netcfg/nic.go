@@ -17,6 +17,8 @@ type NIC struct {
 	MAC     net.HardwareAddr
 	Carrier bool   // a cable with something alive at its other end
 	Losses  uint32 // how often it has lost its carrier
+
+	Answered bool // a DHCP server or router has been heard behind it
 }
 
 // Situation is what the choice of the bridge's NIC depends on.
@@ -28,15 +30,17 @@ type Situation struct {
 	Settled     bool             // NICs have had time to appear and to get a carrier
 	CarrierGone bool             // the current NIC has been without one for too long
 	Impatient   bool             // the current NIC has been without a lease for too long
+	Asking      bool             // all NICs with a carrier are asked at the same time
+	Overdue     bool             // the current NIC's servers have had time to answer
 }
 
 // Choose returns the NIC that belongs in the bridge; none yet when it returns false.
 //
 // The NIC that the firmware booted from wins, and stays, whatever its carrier. Else the NIC in
-// use is kept for as long as it is good for something, else it is the first with a carrier,
-// or the next one after the current that had its chance. One with a carrier that comes after one
+// use is kept for as long as it is good for something, else it is the first behind which somebody answers, else the
+// first with a carrier, or the next one after the current that had its chance. One with a carrier that comes after one
 // without is taken only once the earlier has had its time: which NIC it is shall not depend on
-// which driver is faster.
+// which driver is faster. Nor on which server is: the current one has had time before another NIC's is preferred.
 func (s Situation) Choose() (NIC, bool) {
 	current := slices.IndexFunc(s.NICs, func(n NIC) bool { return n.Index == s.Current })
 	boot := slices.IndexFunc(s.NICs, func(n NIC) bool { return s.Boot != nil && slices.Equal(n.MAC, s.Boot) })
@@ -45,7 +49,11 @@ func (s Situation) Choose() (NIC, bool) {
 		return s.NICs[current], true
 	case boot >= 0:
 		return s.NICs[boot], true
-	case current >= 0 && !s.Impatient && !s.CarrierGone:
+	}
+	if next := s.nextAnswered(current); next >= 0 && s.mayTake(next) && (current < 0 || s.Overdue) {
+		return s.NICs[next], true
+	}
+	if current >= 0 && (!s.Impatient || s.Asking) && !s.CarrierGone {
 		return s.NICs[current], true
 	}
 	if next := s.nextWithCarrier(current); next >= 0 && s.mayTake(next) {
@@ -57,21 +65,36 @@ func (s Situation) Choose() (NIC, bool) {
 	return NIC{}, false
 }
 
+// nextAnswered returns the position of the first NIC after position, going round, behind which somebody answers; -1
+// if there is none, or the one at position may still get a lease of such a one.
+func (s Situation) nextAnswered(position int) int {
+	if position >= 0 && s.NICs[position].Answered && !s.Impatient && !s.CarrierGone {
+		return -1
+	}
+	return s.after(position, func(n NIC) bool { return n.Answered && n.Carrier })
+}
+
 // nextWithCarrier returns the position of the first NIC with a carrier after position, going
 // round; -1 if none has one.
 func (s Situation) nextWithCarrier(position int) int {
+	return s.after(position, func(n NIC) bool { return n.Carrier })
+}
+
+// after returns the position of the first NIC after position, going round, that fits; -1 if none does.
+func (s Situation) after(position int, fits func(NIC) bool) int {
 	for i := range s.NICs {
-		next := (position + 1 + i) % len(s.NICs)
-		if s.NICs[next].Carrier {
+		if next := (position + 1 + i) % len(s.NICs); fits(s.NICs[next]) {
 			return next
 		}
 	}
 	return -1
 }
 
-// mayTake says whether there is nothing better to wait for than the NIC at position.
+// mayTake says whether there is nothing better to wait for than the NIC at position: all before it have a carrier,
+// or have had time to get one.
 func (s Situation) mayTake(position int) bool {
-	return s.Settled || s.Boot == nil && position == 0
+	silent := func(n NIC) bool { return !n.Carrier }
+	return s.Settled || s.Boot == nil && !slices.ContainsFunc(s.NICs[:position], silent)
 }
 
 // ParseBootIF reads the MAC of BOOTIF=, in PXELINUX's form with the hardware type in front

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"testing/fstest"
+
+	"github.com/vishvananda/netlink"
 )
 
 func TestChoose(t *testing.T) {
@@ -13,6 +15,12 @@ func TestChoose(t *testing.T) {
 		nics := make([]NIC, len(carriers))
 		for i, carrier := range carriers {
 			nics[i] = NIC{Name: "eth" + string(rune('0'+i)), Index: i + 10, MAC: mac(byte(i)), Carrier: carrier}
+		}
+		return nics
+	}
+	answered := func(nics []NIC, which ...int) []NIC {
+		for _, i := range which {
+			nics[i].Answered = true
 		}
 		return nics
 	}
@@ -71,6 +79,49 @@ func TestChoose(t *testing.T) {
 		"no server: the only one": {
 			Situation{NICs: eth(false, true), Settled: true, Current: 11, Impatient: true},
 			11,
+		},
+		"second has one, first has a carrier": {
+			Situation{NICs: answered(eth(true, true), 1), Current: 10, Asking: true, Overdue: true},
+			11,
+		},
+		"second's server is the faster": {
+			Situation{NICs: answered(eth(true, true), 1), Current: 10, Asking: true},
+			10,
+		},
+		"third answers, second may get a carrier": {
+			Situation{NICs: answered(eth(true, false, true), 2), Current: 10, Asking: true, Overdue: true},
+			10,
+		},
+		"third answers, second did not": {
+			Situation{
+				NICs: answered(eth(true, false, true), 2), Current: 10, Asking: true, Overdue: true, Settled: true,
+			},
+			12,
+		},
+		"all are asked, nobody answers": {
+			Situation{NICs: eth(true, true), Settled: true, Current: 10, Asking: true, Overdue: true, Impatient: true},
+			10,
+		},
+		"both answer, the first gives no lease": {
+			Situation{
+				NICs: answered(eth(true, true), 0, 1), Settled: true, Current: 10, Asking: true, Overdue: true,
+				Impatient: true,
+			},
+			11,
+		},
+		"both answer": {
+			Situation{NICs: answered(eth(true, true), 0, 1), Settled: true, Current: 11, Asking: true, Overdue: true},
+			11,
+		},
+		"none in use, the second answers": {
+			Situation{NICs: answered(eth(true, true), 1), Settled: true, Asking: true}, 11,
+		},
+		"BOOTIF, and another answers": {
+			Situation{
+				NICs: answered(eth(true, true), 1), Boot: mac(0), Settled: true, Current: 10, Asking: true,
+				Overdue: true,
+			},
+			10,
 		},
 		"current went": {Situation{NICs: eth(false, true), Settled: true, Current: 99}, 11},
 	}
@@ -150,23 +201,26 @@ func TestNaturalOrder(t *testing.T) {
 
 func TestWhyNoNIC(t *testing.T) {
 	nics := []NIC{{Name: "eth0"}, {Name: "eth1"}, {Name: "eth2"}}
+	link := func(name string) netlink.Link { return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: name}} }
 	for name, test := range map[string]struct {
-		options Options
-		nics    []NIC
-		want    string
+		nic  string
+		nics []NIC
+		want string
 	}{
-		"none":     {Options{}, nil, errNoNIC.Error()},
-		"named":    {Options{Interface: "eth7"}, nics, "eth7 has not appeared yet"},
-		"no cable": {Options{}, nics[1:], "eth1, eth2: no carrier; check the cable"},
-		"no firmware": {Options{}, nics, "set eth0 up: no such file or directory, dmesg may say why; " +
+		"none":     {AutoNIC, nil, errNoNIC.Error()},
+		"named":    {"eth7", nil, "eth7 has not appeared yet; there are eth0, eth1"},
+		"no cable": {AutoNIC, nics[1:], "eth1, eth2: no carrier; check the cable"},
+		"no firmware": {AutoNIC, nics, "set eth0 up: no such file or directory, dmesg may say why; " +
 			"eth1, eth2: no carrier; check the cable"},
-		"no firmware for the only one": {Options{}, nics[:1],
+		"no firmware for the only one": {AutoNIC, nics[:1],
 			"set eth0 up: no such file or directory, dmesg may say why"},
 	} {
-		m := &Manager{options: test.options, said: map[string]string{
-			settingUp + "eth0": "set eth0 up: no such file or directory",
+		u := &uplink{want: Interface{Bridge: "xenbr0", NIC: test.nic}, m: &Manager{
+			options: Options{Sys: wired("eth0", "eth1")},
+			links:   []netlink.Link{link("eth0"), link("lo"), link("eth1")},
+			said:    map[string]string{"xenbr0: " + settingUp + "eth0": "set eth0 up: no such file or directory"},
 		}}
-		if got := m.whyNoNIC(test.nics).Error(); got != test.want {
+		if got := u.whyNoNIC(test.nics).Error(); got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
 		}
 	}

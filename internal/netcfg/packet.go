@@ -19,7 +19,10 @@ var broadcastMAC = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 
 // tap is a packet(7) socket on one link. It hears whole Ethernet frames that come in there, also by a
 // link that is a bridge's port, and sends frames out by that link alone.
-type tap struct{ file *os.File }
+type tap struct {
+	file  *os.File
+	index int // of the link
+}
 
 // openTap opens a tap on the link with the given index. filter sees frames from their Ethernet header on.
 //
@@ -37,7 +40,7 @@ func openTap(index int, protocol uint16, filter []unix.SockFilter) (*tap, error)
 		unix.Close(fd)
 		return nil, fmt.Errorf("open packet socket on link %d: %w", index, err)
 	}
-	return &tap{os.NewFile(uintptr(fd), "packet")}, nil
+	return &tap{os.NewFile(uintptr(fd), "packet"), index}, nil
 }
 
 // setUpTap attaches the filter and binds the socket. What this machine sends is left out: on a NIC that would

@@ -4,19 +4,46 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 )
 
-// Change is one step from the configuration of one lease to that of another: [RemoveRoute],
-// [RemoveAddress], [SetMTU], [SetAddress], [AddRoute], [SetResolvers], [SetTimeServers] or
-// [SetHostname].
+// Source says where an address comes from.
+type Source string
+
+// The sources of addresses.
+const (
+	ByDHCP   Source = "DHCP"
+	ByDHCPv6 Source = "DHCPv6"
+	ByRA     Source = "RA" // made from a router's advertisement (RFC 4862)
+	ByHand   Source = "static"
+	ByLink   Source = "link" // link-local, made from the MAC
+)
+
+// Address is an address that an interface is to have.
+type Address struct {
+	Prefix    netip.Prefix // the address with the prefix length of its subnet
+	Broadcast netip.Addr   // invalid: none
+	Expires   time.Time    // zero: never
+	Preferred time.Time    // until when it is used for what begins then; zero: until it expires. IPv6
+	By        Source
+	NoRoute   bool // the prefix length says nothing about what is on the link. IPv6
+}
+
+// Config is all that the kernel is to have of one interface.
+type Config struct {
+	MTU       int // in bytes; 0: nobody has said
+	Addresses []Address
+	Routes    []Route
+}
+
+// Change is one step from one configuration of an interface to another: [RemoveRoute], [RemoveAddress], [SetMTU],
+// [SetAddress] or [AddRoute].
 type Change interface {
 	fmt.Stringer
 	isChange()
 }
 
-// The changes. Those of the link concern the interface that holds the lease.
+// The changes.
 type (
 	RemoveRoute struct{ Route Route }
 	// RemoveAddress takes the address off the link, and with it what the kernel derived from it.
@@ -25,36 +52,21 @@ type (
 	SetMTU struct{ MTU int }
 	// SetAddress adds the address, or gives the one that is there a new time to live. The kernel
 	// lets it expire by itself then, also when this program should no longer be there to do it.
-	SetAddress struct {
-		Address   netip.Prefix
-		Broadcast netip.Addr // invalid: none
-		Expires   time.Time  // zero: never
-	}
-	AddRoute struct{ Route Route }
-	// SetResolvers writes resolv.conf.
-	SetResolvers struct{ Text string }
-	// SetTimeServers writes the list of time servers, one address a line.
-	SetTimeServers struct{ Text string }
-	SetHostname    struct{ Name string }
+	SetAddress struct{ Address Address }
+	AddRoute   struct{ Route Route }
 )
 
-func (RemoveRoute) isChange()    {}
-func (RemoveAddress) isChange()  {}
-func (SetMTU) isChange()         {}
-func (SetAddress) isChange()     {}
-func (AddRoute) isChange()       {}
-func (SetResolvers) isChange()   {}
-func (SetTimeServers) isChange() {}
-func (SetHostname) isChange()    {}
+func (RemoveRoute) isChange()   {}
+func (RemoveAddress) isChange() {}
+func (SetMTU) isChange()        {}
+func (SetAddress) isChange()    {}
+func (AddRoute) isChange()      {}
 
-func (c RemoveRoute) String() string    { return "remove route " + c.Route.String() }
-func (c RemoveAddress) String() string  { return "remove address " + c.Address.String() }
-func (c SetMTU) String() string         { return fmt.Sprintf("set MTU %d", c.MTU) }
-func (c SetAddress) String() string     { return "set address " + c.Address.String() }
-func (c AddRoute) String() string       { return "add route " + c.Route.String() }
-func (c SetResolvers) String() string   { return "set resolvers" }
-func (c SetTimeServers) String() string { return "set time servers" }
-func (c SetHostname) String() string    { return "set host name " + c.Name }
+func (c RemoveRoute) String() string   { return "remove route " + c.Route.String() }
+func (c RemoveAddress) String() string { return "remove address " + c.Address.String() }
+func (c SetMTU) String() string        { return fmt.Sprintf("set MTU %d", c.MTU) }
+func (c SetAddress) String() string    { return "set address " + c.Address.Prefix.String() }
+func (c AddRoute) String() string      { return "add route " + c.Route.String() }
 
 // String returns the route as ip-route(8) would take it.
 func (r Route) String() string {
@@ -68,96 +80,98 @@ func (r Route) String() string {
 	return text
 }
 
-// Installed is what the kernel has of the configuration of the interface that holds the lease.
+// Installed is what the kernel has of the configuration of an interface.
 type Installed struct {
 	Up        bool
 	MTU       int            // of the interface and, if it is a bridge, of all its ports; 0: they differ
-	Addresses []netip.Prefix // IPv4, whoever added them
-	Routes    []Route        // those that DHCP added
+	Addresses []netip.Prefix // whoever added them
+	Routes    []Route        // those that this package added
 }
 
-// Plan lists what leads from what the kernel has to the configuration of the next lease, in the order in which
-// it has to happen. old is the lease that was applied last; nil stands for no lease, on either side. Between two
-// leases of one address (a renewal) only what differs is touched, and the address's time to live; with a new
-// address everything that hung on the old one goes first, because the kernel would drop the new address along with
-// the old one where they share a subnet. Between a lease and itself it lists what the kernel has lost.
+// Plan lists what leads from what the kernel has to the next configuration, in the order in which it has to happen.
+// old is the configuration that was applied last. Between two leases of one address (a renewal) only what differs is
+// touched, and the address's time to live; with a new IPv4 address everything that hung on the old one goes first,
+// because the kernel would drop the new address along with the old one where they share a subnet. Between a
+// configuration and itself it lists what the kernel has lost.
 //
-// What a person configured is left alone: other addresses, routes that are not DHCP's, an MTU that no lease gave.
-func Plan(have Installed, old, next *Lease) []Change {
-	if old == nil && next == nil {
-		return nil
-	}
-	kept := sameAddress(old, next)
+// What a person configured is left alone: other addresses, routes that are not this package's, an MTU if nobody gave
+// any.
+func Plan(have Installed, old, next Config) []Change {
+	kept := sameIPv4(old, next)
 	changes := planRemoval(have, old, next, kept)
 	if mtu := mtuFor(old, next); mtu != 0 && mtu != have.MTU {
 		changes = append(changes, SetMTU{mtu})
 	}
-	changes = append(changes, planAddition(have, old, next, kept)...)
-	return append(changes, planFiles(old, next)...)
+	return append(changes, planAddition(have, old, next, kept)...)
 }
 
-// planRemoval lists the routes that the next lease lacks, and the old address unless it is kept.
-func planRemoval(have Installed, old, next *Lease, kept bool) []Change {
+// planRemoval lists the routes that the next configuration lacks, and the old addresses unless they are kept.
+func planRemoval(have Installed, old, next Config, kept bool) []Change {
 	var changes []Change
+	is4 := func(a Address) bool { return a.Prefix.Addr().Is4() }
+	used4 := slices.ContainsFunc(old.Addresses, is4) || slices.ContainsFunc(next.Addresses, is4)
 	for _, route := range have.Routes {
-		if !kept || !slices.Contains(next.Routes, route) {
+		if route.Destination.Addr().Is4() && !used4 {
+			continue // an earlier run's, which go on until there is a lease again
+		}
+		if !kept && route.Destination.Addr().Is4() || !slices.Contains(next.Routes, route) {
 			changes = append(changes, RemoveRoute{route})
 		}
 	}
-	if old != nil && !kept && slices.Contains(have.Addresses, old.Address) {
-		changes = append(changes, RemoveAddress{old.Address})
+	for _, address := range old.Addresses {
+		goes := !kept && address.Prefix.Addr().Is4() || !next.has(address.Prefix)
+		if goes && slices.Contains(have.Addresses, address.Prefix) {
+			changes = append(changes, RemoveAddress{address.Prefix})
+		}
 	}
 	return changes
 }
 
-// planAddition lists the address, if the kernel lacks it or is to keep it for longer, and the routes that the
-// kernel lacks.
-func planAddition(have Installed, old, next *Lease, kept bool) []Change {
-	if next == nil {
-		return nil
-	}
+// planAddition lists the addresses that the kernel lacks or is to keep for longer, and the routes that it lacks.
+func planAddition(have Installed, old, next Config, kept bool) []Change {
 	var changes []Change
-	if !kept || old.Times != next.Times || !slices.Contains(have.Addresses, next.Address) {
-		changes = append(changes, SetAddress{next.Address, next.Broadcast, next.Times.expires()})
+	for _, address := range next.Addresses {
+		removed := !kept && address.Prefix.Addr().Is4()
+		if removed || !slices.Contains(old.Addresses, address) || !slices.Contains(have.Addresses, address.Prefix) {
+			changes = append(changes, SetAddress{address})
+		}
 	}
 	for _, route := range next.Routes {
-		if !kept || !slices.Contains(have.Routes, route) {
+		removed := !kept && route.Destination.Addr().Is4()
+		if removed || !slices.Contains(have.Routes, route) {
 			changes = append(changes, AddRoute{route})
 		}
 	}
 	return changes
 }
 
-// planFiles lists what a lease says beyond the link. The files of a first lease are always
-// written, so that none of an earlier run is left; a host name stays until another is given.
-func planFiles(old, next *Lease) []Change {
-	var changes []Change
-	if text := ResolvConf(next); old == nil || text != ResolvConf(old) {
-		changes = append(changes, SetResolvers{text})
-	}
-	if text := TimeServers(next); old == nil || text != TimeServers(old) {
-		changes = append(changes, SetTimeServers{text})
-	}
-	if next != nil && next.Hostname != "" && (old == nil || old.Hostname != next.Hostname) {
-		changes = append(changes, SetHostname{next.Hostname})
-	}
-	return changes
+func (c Config) has(prefix netip.Prefix) bool {
+	return slices.ContainsFunc(c.Addresses, func(a Address) bool { return a.Prefix == prefix })
 }
 
-func sameAddress(old, next *Lease) bool {
-	return old != nil && next != nil && old.Address == next.Address && old.Broadcast == next.Broadcast
+// sameIPv4 says whether two configurations have the same IPv4 addresses.
+func sameIPv4(old, next Config) bool {
+	same := func(a, b Address) bool { return a.Prefix == b.Prefix && a.Broadcast == b.Broadcast }
+	return slices.EqualFunc(old.family(true), next.family(true), same)
 }
 
-// mtuFor returns the MTU that the next lease gives, or Ethernet's where only the old one gave any; 0: neither did.
-func mtuFor(old, next *Lease) int {
-	switch {
-	case next != nil && next.MTU != 0:
-		return next.MTU
-	case old != nil && old.MTU != 0:
+// family returns the addresses of IPv4, or else of IPv6.
+func (c Config) family(is4 bool) []Address {
+	var addresses []Address
+	for _, address := range c.Addresses {
+		if address.Prefix.Addr().Is4() == is4 {
+			addresses = append(addresses, address)
+		}
+	}
+	return addresses
+}
+
+// mtuFor returns the MTU of the next configuration, or Ethernet's where only the old one had any; 0: neither had.
+func mtuFor(old, next Config) int {
+	if next.MTU == 0 && old.MTU != 0 {
 		return DefaultMTU
-	default:
-		return 0
 	}
+	return next.MTU
 }
 
 // expires returns the end of the lease, zero for one without end.
@@ -168,33 +182,83 @@ func (t Times) expires() time.Time {
 	return t.Start.Add(t.Length)
 }
 
-// ResolvConf returns the text of resolv.conf(5) for a lease. Without a lease, or one without
-// resolvers, it says so in a comment.
-func ResolvConf(lease *Lease) string {
-	var text strings.Builder
-	text.WriteString("# written from the DHCP lease; changes are lost\n")
-	if lease == nil || len(lease.DNS) == 0 {
-		text.WriteString("# no name server known\n")
+// config is what a lease says of its interface; nil is no lease.
+func (l *Lease) config() Config {
+	if l == nil {
+		return Config{}
 	}
-	if lease == nil {
-		return text.String()
+	return Config{
+		MTU:       l.MTU,
+		Addresses: []Address{{Prefix: l.Address, Broadcast: l.Broadcast, Expires: l.Times.expires(), By: ByDHCP}},
+		Routes:    l.Routes,
 	}
-	if len(lease.Search) > 0 {
-		fmt.Fprintf(&text, "search %s\n", strings.Join(lease.Search, " "))
-	}
-	for _, server := range lease.DNS {
-		fmt.Fprintf(&text, "nameserver %s\n", server)
-	}
-	return text.String()
 }
 
-// TimeServers returns the lease's NTP servers, one a line, best first.
-func TimeServers(lease *Lease) string {
-	var text strings.Builder
-	if lease != nil {
-		for _, server := range lease.NTP {
-			fmt.Fprintln(&text, server)
+// config is what the static addresses and gateways of an interface come to.
+func (i Interface) config() Config {
+	var c Config
+	if i.IPv4.Method == Static {
+		for _, prefix := range i.IPv4.Addresses {
+			c.Addresses = append(c.Addresses, Address{Prefix: prefix, Broadcast: broadcastOf(prefix), By: ByHand})
+		}
+		c.addGateway(i.IPv4.Gateway, i.IPv4.Addresses)
+	}
+	if i.IPv6.Method == Static {
+		for _, prefix := range i.IPv6.Addresses {
+			c.Addresses = append(c.Addresses, Address{Prefix: prefix, By: ByHand})
+		}
+		c.addGateway(i.IPv6.Gateway, i.IPv6.Addresses)
+	}
+	return c
+}
+
+// addGateway adds a default route. The gateway may lie outside of the subnets.
+func (c *Config) addGateway(gateway netip.Addr, addresses []netip.Prefix) {
+	if !gateway.IsValid() {
+		return
+	}
+	near := func(p netip.Prefix) bool { return p.Contains(gateway) }
+	everything := netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+	metric := metric6
+	if gateway.Is4() {
+		everything, metric = netip.PrefixFrom(netip.IPv4Unspecified(), 0), 0
+	}
+	c.Routes = append(c.Routes, Route{
+		Destination: everything, Gateway: gateway, Metric: metric,
+		OnLink: gateway.Is4() && !slices.ContainsFunc(addresses, near),
+	})
+}
+
+// metric6 is the metric of IPv6 routes: the kernel takes 0 for this.
+const metric6 = 1024
+
+// join joins what several sources say of one interface. The first MTU counts, and the first of two same addresses.
+func join(configs ...Config) Config {
+	var all Config
+	for _, c := range configs {
+		if all.MTU == 0 {
+			all.MTU = c.MTU
+		}
+		for _, address := range c.Addresses {
+			if !all.has(address.Prefix) {
+				all.Addresses = append(all.Addresses, address)
+			}
+		}
+		for _, route := range c.Routes {
+			if !slices.Contains(all.Routes, route) {
+				all.Routes = append(all.Routes, route)
+			}
 		}
 	}
-	return text.String()
+	return all
+}
+
+// worse returns the configuration with a metric added to that of each route.
+func (c Config) worse(metric int) Config {
+	routes := slices.Clone(c.Routes)
+	for i := range routes {
+		routes[i].Metric += metric
+	}
+	c.Routes = routes
+	return c
 }

@@ -51,7 +51,6 @@ func TestPlan(t *testing.T) {
 	}
 	all := []string{
 		"set address 192.0.2.50/24", "add route 203.0.113.1/32", "add route 0.0.0.0/0 via 203.0.113.1",
-		"set resolvers", "set time servers", "set host name host7",
 	}
 	tests := map[string]struct {
 		old, next *Lease
@@ -61,7 +60,7 @@ func TestPlan(t *testing.T) {
 		"first":       {nil, example(), all},
 		"the same":    {example(), example(), nil},
 		"renewal":     {example(), renewed(example()), []string{"set address 192.0.2.50/24"}},
-		"other files": {example(), with(func(l *Lease) { l.DNS, l.Hostname = nil, "" }), []string{"set resolvers"}},
+		"other files": {example(), with(func(l *Lease) { l.DNS, l.Hostname = nil, "" }), nil},
 		"other router": {
 			example(), with(func(l *Lease) { l.Routes = []Route{{Destination: anywhere, Gateway: router1}} }),
 			[]string{
@@ -86,14 +85,14 @@ func TestPlan(t *testing.T) {
 			[]string{
 				"remove route 0.0.0.0/0 via 203.0.113.1", "remove route 203.0.113.1/32",
 				"remove address 192.0.2.50/24",
-				"set MTU 1500", "set resolvers", "set time servers",
+				"set MTU 1500",
 			},
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, change := range Plan(installed(test.old), test.old, test.next) {
+			for _, change := range Plan(installed(test.old), test.old.config(), test.next.config()) {
 				got = append(got, change.String())
 			}
 			if !slices.Equal(got, test.want) {
@@ -130,7 +129,7 @@ func TestPlanMends(t *testing.T) {
 		have := installed(lease)
 		test.change(&have)
 		var got []string
-		for _, change := range Plan(have, lease, lease) {
+		for _, change := range Plan(have, lease.config(), lease.config()) {
 			got = append(got, change.String())
 		}
 		if !slices.Equal(got, test.want) {
@@ -140,19 +139,19 @@ func TestPlanMends(t *testing.T) {
 }
 
 func TestSetAddressExpires(t *testing.T) {
-	first := Plan(Installed{}, nil, example())[0].(SetAddress)
-	if want := time.Unix(1000, 100); !first.Expires.Equal(want) {
-		t.Errorf("expires %s, want %s", first.Expires, want)
+	first := Plan(Installed{}, Config{}, example().config())[0].(SetAddress)
+	if want := time.Unix(1000, 100); !first.Address.Expires.Equal(want) {
+		t.Errorf("expires %s, want %s", first.Address.Expires, want)
 	}
 	endless := example()
 	endless.Times.Length = Forever
-	if first := Plan(Installed{}, nil, endless)[0].(SetAddress); !first.Expires.IsZero() {
-		t.Errorf("an endless lease expires %s", first.Expires)
+	if first := Plan(Installed{}, Config{}, endless.config())[0].(SetAddress); !first.Address.Expires.IsZero() {
+		t.Errorf("an endless lease expires %s", first.Address.Expires)
 	}
 }
 
 func TestResolvConf(t *testing.T) {
-	const head = "# written from the DHCP lease; changes are lost\n"
+	const head = "# written from the configuration, DHCP leases and router advertisements; changes are lost\n"
 	tests := map[string]struct {
 		lease *Lease
 		want  string
@@ -162,7 +161,7 @@ func TestResolvConf(t *testing.T) {
 		"nothing": {nil, head + "# no name server known\n"},
 	}
 	for name, test := range tests {
-		if got := ResolvConf(test.lease); got != test.want {
+		if got := test.lease.services().ResolvConf(); got != test.want {
 			t.Errorf("%s: got %q", name, got)
 		}
 	}

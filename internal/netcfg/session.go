@@ -2,51 +2,51 @@ package netcfg
 
 import "context"
 
-// session is a running DHCP client.
+// session is something that runs for one interface beside the manager: a DHCP client, questions to a NIC.
 type session struct {
-	client *Client
-	states chan State
 	cancel context.CancelFunc
 	done   chan struct{}
+	ended  bool // what it has reported since does not count
+	wake   func()
 }
 
-// startSession starts a DHCP client for the interface that is to have the address.
-func (m *Manager) startSession(ctx context.Context) *session {
+// report is what a session of an interface says.
+type report struct {
+	uplink *uplink
+	from   *session
+	state  State
+}
+
+// start starts run, which reports by the function it is given, waits for that to return, and ends with its context.
+func (u *uplink) start(ctx context.Context, run func(ctx context.Context, report func(State))) *session {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &session{states: make(chan State), cancel: cancel, done: make(chan struct{})}
-	s.client = NewClient(ClientOptions{
-		Interface: m.host.ifname,
-		Port:      m.nic.Index,
-		Hostname:  m.options.Hostname,
-		Timing:    m.timing,
-		Report: func(state State) {
-			select {
-			case s.states <- state:
-			case <-ctx.Done():
-			}
-		},
-	})
+	s := &session{cancel: cancel, done: make(chan struct{}), wake: func() {}}
 	go func() {
 		defer close(s.done)
-		s.client.Run(ctx)
+		run(ctx, func(state State) {
+			select {
+			case u.m.reports <- report{u, s, state}:
+			case <-ctx.Done():
+			}
+		})
 	}()
 	return s
 }
 
-// reports returns the channel of the client's reports; of no client, one that never has any.
-func (s *session) reports() <-chan State {
-	if s == nil {
-		return nil
-	}
-	return s.states
-}
-
-// hangUp ends the client, if any, and waits until it is gone.
-func (m *Manager) hangUp() {
-	if m.session == nil {
+// hangUp ends a session, if any, and waits until it is gone.
+func hangUp(s **session) {
+	if *s == nil {
 		return
 	}
-	m.session.cancel()
-	<-m.session.done
-	m.session = nil
+	(*s).cancel()
+	<-(*s).done
+	(*s).ended = true
+	*s = nil
+}
+
+// wake wakes a session, if any.
+func wake(s *session) {
+	if s != nil {
+		s.wake()
+	}
 }

@@ -15,6 +15,10 @@ type Timing struct {
 	CarrierGrace time.Duration // how long the NIC in use may be without one before another is taken: 5 s
 	ServerWait   time.Duration // for a lease before another NIC with a carrier is tried: 10 s
 
+	AnswerGrace time.Duration // for a lease before another NIC that has a DHCP server is taken: 2 s
+	AddressWait time.Duration // for an address before [EventNoAddress]: 20 s
+	ProbeWait6  time.Duration // for another host to say that it has the IPv6 address: 1 s (RFC 4862, section 5.1)
+
 	// RFC 5227 and RFC 2131, section 3.1.5.
 	ProbeWait        time.Duration // for another host to say that it has the address: 200 ms
 	AnnounceInterval time.Duration // between the two announcements of an address: 2 s
@@ -36,6 +40,9 @@ func (t Timing) orDefault() Timing {
 		CarrierWait:  cmp.Or(t.CarrierWait, 4*time.Second),
 		CarrierGrace: cmp.Or(t.CarrierGrace, 5*time.Second),
 		ServerWait:   cmp.Or(t.ServerWait, 10*time.Second),
+		AnswerGrace:  cmp.Or(t.AnswerGrace, 2*time.Second),
+		AddressWait:  cmp.Or(t.AddressWait, 20*time.Second),
+		ProbeWait6:   cmp.Or(t.ProbeWait6, time.Second),
 
 		ProbeWait:        cmp.Or(t.ProbeWait, 200*time.Millisecond),
 		AnnounceInterval: cmp.Or(t.AnnounceInterval, 2*time.Second),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -277,7 +278,7 @@ func stageLine(e host.Stage) (slog.Level, string, []any) {
 	return slog.LevelError, boot.MsgStage, append(attrs, "err", e.Problem, "remedy", e.Remedy)
 }
 
-// networkMessages are the console lines for the kinds of network events.
+// networkMessages are the console lines for the kinds of network events; all others are boot.MsgNetwork.
 var networkMessages = map[host.NetworkKind]string{
 	host.Lease:   boot.MsgHostAddress,
 	host.NoLease: boot.MsgNoLease,
@@ -285,8 +286,29 @@ var networkMessages = map[host.NetworkKind]string{
 	host.NoNIC:   boot.MsgNoNIC,
 }
 
+// quietNetwork are the kinds of network events that are no warnings.
+var quietNetwork = []host.NetworkKind{
+	host.Lease, host.AddressSet, host.DHCPServers, host.LinkUp, host.Reachable, host.InterfaceGone,
+}
+
+// networkRemedies are what to do about network events whose problem does not say so itself.
+var networkRemedies = map[host.NetworkKind]string{
+	host.AddressConflict: "give one of the two hosts another address",
+	host.NoAddress:       "connect a cable to a network with a DHCP server, or give a static address",
+	host.DHCPServers:     "if one of them should not be there, find it by its address",
+}
+
 func networkLine(e host.Network) (slog.Level, string, []any) {
-	attrs := []any{"interface", e.Interface}
+	message, attrs := networkMessages[e.Kind], []any{"interface", e.Interface}
+	isIPv6 := e.Address.IsValid() && e.Address.Addr().Is6()
+	switch {
+	case e.Kind == host.AddressSet && isIPv6:
+		message = boot.MsgHostAddress6
+	case e.Kind == host.AddressSet:
+		message = boot.MsgHostAddress
+	case message == "":
+		message, attrs = boot.MsgNetwork, append(attrs, "state", string(e.Kind))
+	}
 	if e.NIC != "" {
 		attrs = append(attrs, "nic", e.NIC)
 	}
@@ -296,17 +318,23 @@ func networkLine(e host.Network) (slog.Level, string, []any) {
 	if e.Gateway.IsValid() {
 		attrs = append(attrs, "gateway", e.Gateway.String())
 	}
+	if e.By != "" {
+		attrs = append(attrs, "by", e.By)
+	}
 	if e.Tried > 0 {
 		attrs = append(attrs, "tried", e.Tried.Round(time.Second).String())
 	}
 	if e.Problem != "" {
 		attrs = append(attrs, "err", e.Problem)
 	}
+	if remedy := networkRemedies[e.Kind]; remedy != "" {
+		attrs = append(attrs, "remedy", remedy)
+	}
 	level := slog.LevelWarn
-	if e.Kind == host.Lease {
+	if slices.Contains(quietNetwork, e.Kind) {
 		level = slog.LevelInfo
 	}
-	return level, networkMessages[e.Kind], attrs
+	return level, message, attrs
 }
 
 func daemonLine(e host.Daemon) (slog.Level, string, []any) {

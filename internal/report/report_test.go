@@ -133,6 +133,21 @@ func TestLines(t *testing.T) {
 			`level=WARN msg="no DHCP lease" interface=xenbr0 nic=eth0 tried=1m0s err=silence`},
 		{host.Network{Kind: host.NoNIC, Interface: "xenbr0", Problem: "none"},
 			`level=WARN msg="no network card" interface=xenbr0 err=none`},
+		{host.Network{
+			Kind: host.AddressSet, Interface: "xenbr0", NIC: "eth0", By: "RA",
+			Address: netip.MustParsePrefix("2001:db8::5/64"), Gateway: netip.MustParseAddr("fe80::1"),
+		}, `level=INFO msg="host IPv6 address" interface=xenbr0 nic=eth0 address=2001:db8::5/64 gateway=fe80::1 by=RA`},
+		{host.Network{
+			Kind: host.AddressSet, Interface: "xenbr1", NIC: "eth1", By: "static",
+			Address: netip.MustParsePrefix("192.0.2.5/24"),
+		}, `level=INFO msg="host address" interface=xenbr1 nic=eth1 address=192.0.2.5/24 by=static`},
+		{host.Network{
+			Kind: host.AddressConflict, Interface: "xenbr0", NIC: "eth0", Problem: "taken",
+			Address: netip.MustParsePrefix("192.0.2.5/32"),
+		}, `level=WARN msg=network interface=xenbr0 state=conflict nic=eth0 address=192.0.2.5/32 err=taken ` +
+			`remedy="give one of the two hosts another address"`},
+		{host.Network{Kind: host.LinkUp, Interface: "xenbr0", NIC: "eth0"},
+			`level=INFO msg=network interface=xenbr0 state="link up" nic=eth0`},
 		{host.Daemon{Name: "xenconsoled", Phase: "waiting", Problem: "killed"},
 			`level=WARN msg=daemon name=xenconsoled state=waiting pid=0 err=killed`},
 		{host.Daemon{Name: "xenconsoled", Phase: "running", PID: 7, Restarts: 1},
@@ -247,5 +262,33 @@ func TestKeep(t *testing.T) {
 	text, _ := json.Marshal(read)
 	if want, _ := json.Marshal(state.Snapshot()); !bytes.Equal(text, want) {
 		t.Errorf("read\n%s, want\n%s", text, want)
+	}
+}
+
+// The primary interface stands on top, whatever the others have.
+func TestNetworksInText(t *testing.T) {
+	at := func(texts ...string) (addresses []host.NetworkAddress) {
+		for _, text := range texts {
+			addresses = append(addresses, host.NetworkAddress{Prefix: netip.MustParsePrefix(text)})
+		}
+		return addresses
+	}
+	first := host.Network{
+		Kind: host.Lease, Interface: "xenbr0", NIC: "eth0", Primary: true,
+		Addresses: at("10.0.2.15/24", "fe80::1/64", "2001:db8::5/64"),
+	}
+	second := host.Network{Kind: host.NoLease, Interface: "xenbr1", NIC: "eth1", Problem: "silence"}
+	third := host.Network{Interface: "xenbr2", Addresses: at("192.0.2.1/24")}
+	text := Text(&host.Snapshot{Host: host.Host{
+		Network: first, Networks: []host.Network{first, second, third, {Interface: "xenbr3"}},
+	}})
+	want := `  network: 10.0.2.15/24 on xenbr0 (eth0)
+  network: 2001:db8::5/64 on xenbr0 (eth0)
+  network: no address on xenbr1: silence (still trying)
+  network: 192.0.2.1/24 on xenbr2
+  network: no address on xenbr3
+`
+	if !strings.Contains(text, want) {
+		t.Errorf("got %s", text)
 	}
 }

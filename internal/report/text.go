@@ -4,6 +4,7 @@ package report
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -18,7 +19,7 @@ func Text(s *host.Snapshot) string {
 	if m := s.Host.Machine; m.Xen != "" {
 		fmt.Fprintf(&b, "  Xen %s, %d CPUs, %d MiB, guests run as %s\n", m.Xen, m.CPUs, m.TotalKiB>>10, m.GuestType)
 	}
-	fmt.Fprintf(&b, "  network: %s\n", network(s.Host.Network))
+	networks(&b, s)
 	if text := medium(s.Host.Medium); text != "" {
 		fmt.Fprintf(&b, "  medium: %s\n", text)
 	}
@@ -83,14 +84,64 @@ func onVolume(s *host.Snapshot, g host.Guest) bool {
 	})
 }
 
-func network(n host.Network) string {
-	switch n.Kind {
-	case "":
-		return "waiting for an address"
-	case host.Lease:
-		return fmt.Sprintf("%s on %s (%s)", n.Address, n.Interface, n.NIC)
+// networks says where this machine can be reached: on the primary interface first, and why not there.
+func networks(b *strings.Builder, s *host.Snapshot) {
+	fmt.Fprintf(b, "  network: %s\n", network(s.Host.Network))
+	for _, address := range elsewhere(s.Host.Network) {
+		fmt.Fprintf(b, "  network: %s\n", on(address, s.Host.Network))
 	}
-	return fmt.Sprintf("no address: %s (still trying)", n.Problem)
+	for _, n := range s.Host.Networks {
+		if n.Interface == s.Host.Network.Interface {
+			continue
+		}
+		fmt.Fprintf(b, "  network: %s\n", network(n))
+		for _, address := range elsewhere(n) {
+			fmt.Fprintf(b, "  network: %s\n", on(address, n))
+		}
+	}
+}
+
+// network is an interface's first address, or why it has none.
+func network(n host.Network) string {
+	switch addresses := reachable(n); {
+	case len(addresses) > 0:
+		return on(addresses[0], n)
+	case n.Kind == host.Lease:
+		return on(n.Address, n)
+	case n.Problem != "" && n.Primary:
+		return fmt.Sprintf("no address: %s (still trying)", n.Problem)
+	case n.Problem != "":
+		return fmt.Sprintf("no address on %s: %s (still trying)", n.Interface, n.Problem)
+	case n.Primary || n.Interface == "":
+		return "waiting for an address"
+	}
+	return "no address on " + n.Interface
+}
+
+// elsewhere is all addresses of an interface but the first.
+func elsewhere(n host.Network) []netip.Prefix {
+	if addresses := reachable(n); len(addresses) > 1 {
+		return addresses[1:]
+	}
+	return nil
+}
+
+// reachable is the addresses of an interface that are good for more than its link.
+func reachable(n host.Network) []netip.Prefix {
+	var addresses []netip.Prefix
+	for _, address := range n.Addresses {
+		if !address.Prefix.Addr().IsLinkLocalUnicast() {
+			addresses = append(addresses, address.Prefix)
+		}
+	}
+	return addresses
+}
+
+func on(address netip.Prefix, n host.Network) string {
+	if n.NIC == "" {
+		return fmt.Sprintf("%s on %s", address, n.Interface)
+	}
+	return fmt.Sprintf("%s on %s (%s)", address, n.Interface, n.NIC)
 }
 
 // medium says what became of the boot medium, "" where there is none.
