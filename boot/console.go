@@ -23,6 +23,7 @@ const (
 	MsgHostAddress   = "host address"    // interface= address= gateway=
 	MsgNoLease       = "no DHCP lease"   // interface= nic= err=
 	MsgLeaseLost     = "DHCP lease lost" // interface= nic= err=
+	MsgPrivateNet    = "private network" // bridge= state= [address=]; bridge= err= remedy=
 	MsgNoNIC         = "no network card" // interface= err=
 	MsgMedium        = "boot medium"     // device= [file=] mount=
 	MsgMediumChecked = "medium checked"  // files= damaged= unlisted= bytes= ms=

@@ -39,6 +39,7 @@ type dom0 struct {
 var dom0Modules = []string{
 	"xenfs", "xen_evtchn", "xen_gntdev", "xen_gntalloc", "xen_privcmd", "xen_acpi_processor",
 	"xen_netback", "xen_blkback", "bridge", zram.Module,
+	"nf_tables", "nft_ct", // the kernel asks for the other parts of the packet filter itself
 }
 
 // runDom0 boots dom0, keeps it going until somebody asks for its end, and returns how it ends.
@@ -160,6 +161,9 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 		return err
 	}
 	if err := manager.MakeBridge(); err != nil {
+		return err
+	}
+	if err := d.guardNetwork(ctx); err != nil {
 		return err
 	}
 	if err := setDefaultBridge(d.bridge); err != nil {

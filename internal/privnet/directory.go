@@ -15,10 +15,10 @@ type directory struct {
 	rules  vifrules.Rules
 	bridge string
 
-	mu     sync.Mutex // guards all that follows
-	read   time.Time // of the file that is known
-	size   int64
-	vifs   []vifrules.Vif
+	mu   sync.Mutex // guards all that follows
+	read time.Time  // of the file that is known
+	size int64
+	vifs []vifrules.Vif
 }
 
 // look reads the vifs anew if they have changed. What cannot be read leaves what was known.

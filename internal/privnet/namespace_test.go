@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -91,9 +92,9 @@ func (d *dom0) cable(name string) *machine {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = name
 	check(d.t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "far-" + name}))
-	check(d.t, netlink.LinkSetNsFd(must(netlink.LinkByName("far-" + name))(d.t), int(m.space)))
+	check(d.t, netlink.LinkSetNsFd(must(netlink.LinkByName("far-"+name))(d.t), int(m.space)))
 	m.handle = must(netlink.NewHandleAt(m.space))(d.t)
-	check(d.t, m.handle.LinkSetName(must(m.handle.LinkByName("far-" + name))(d.t), "eth0"))
+	check(d.t, m.handle.LinkSetName(must(m.handle.LinkByName("far-"+name))(d.t), "eth0"))
 	m.eth0 = must(m.handle.LinkByName("eth0"))(d.t)
 	check(d.t, m.handle.LinkSetUp(m.eth0))
 	return m
@@ -441,6 +442,54 @@ func TestFallbackGoesOn(t *testing.T) {
 		addressed <- false
 		must(client.Renew(ctx, lease))(t)
 	})
+}
+
+// dom0's addresses and gateway are protected, and those of its private networks are no reason to end one.
+func TestFollow(t *testing.T) {
+	inNamespace(t, func(d *dom0) {
+		check(t, netcfg.Bridge{Name: "br0"}.Ensure())
+		br0 := must(netlink.LinkByName("br0"))(t)
+		addressed := make(chan bool)
+		go Follow(t.Context(), d.rules, "br0", addressed, func(e Event) { t.Error(e.Err) })
+		expect := func(want bool) {
+			t.Helper()
+			select {
+			case got := <-addressed:
+				if got != want {
+					t.Errorf("addressed %v", got)
+				}
+			case <-time.After(deadline):
+				t.Errorf("no news of an address")
+			}
+		}
+		expect(false)
+		stop := d.start(d.options("br0", "10.77.5.1/24"))
+		check(t, netlink.AddrAdd(br0, must(netlink.ParseAddr("192.0.2.2/24"))(t)))
+		expect(true)
+		check(t, netlink.RouteAdd(&netlink.Route{LinkIndex: br0.Attrs().Index, Gw: net.ParseIP("192.0.2.1")}))
+		d.untilProtected("10.77.5.1", "192.0.2.1", "192.0.2.2")
+		stop()
+		check(t, netlink.AddrDel(br0, must(netlink.ParseAddr("192.0.2.2/24"))(t)))
+		expect(false)
+	})
+}
+
+// untilProtected waits until these are among the protected addresses.
+func (d *dom0) untilProtected(want ...string) {
+	d.t.Helper()
+	var have []string
+	for end := time.Now().Add(deadline); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		have = nil
+		check(d.t, d.rules.Configure(func(c *vifrules.Config) {
+			for _, address := range c.Host.Protected {
+				have = append(have, address.String())
+			}
+		}))
+		if !slices.ContainsFunc(want, func(address string) bool { return !slices.Contains(have, address) }) {
+			return
+		}
+	}
+	d.t.Fatalf("protected are %v, want %v", have, want)
 }
 
 func short(t *testing.T) context.Context {

@@ -21,7 +21,7 @@ var hostCounters = []string{counterInputGuest, counterInputOutside, counterForwa
 // portDNS is that of DNS, over UDP and TCP.
 const portDNS = 53
 
-// hostChains are dom0's own: what may come in, what is passed on, and the translation of private addresses.
+// hostChains are dom0's own: what may come in and what is passed on.
 func hostChains(h Host) []chain {
 	return []chain{
 		{name: "track", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPrerouting,
@@ -30,8 +30,16 @@ func hostChains(h Host) []chain {
 			priority: nftables.ChainPriorityFilter, rules: inputRules(h)},
 		{name: "forward", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookForward,
 			priority: nftables.ChainPriorityFilter, rules: forwardRules(h)},
-		{name: "translate", kind: nftables.ChainTypeNAT, hook: nftables.ChainHookPostrouting,
-			priority: nftables.ChainPriorityNATSource, rules: translateRules(h)},
+	}
+}
+
+// chainTranslate is the chain that translates addresses.
+const chainTranslate = "translate"
+
+func translateChain(h Host) chain {
+	return chain{
+		name: chainTranslate, kind: nftables.ChainTypeNAT, hook: nftables.ChainHookPostrouting,
+		priority: nftables.ChainPriorityNATSource, rules: translateRules(h),
 	}
 }
 
@@ -135,6 +143,12 @@ func forwardRules(h Host) []rule {
 
 // setConnections counts each guest's connections by its address.
 const setConnections = "connections"
+
+func connectionsSet(table *nftables.Table) *nftables.Set {
+	return &nftables.Set{
+		Table: table, Name: setConnections, KeyType: nftables.TypeIPAddr, Dynamic: true, Size: 1 << 16,
+	}
+}
 
 // connections matches a guest that has too many.
 func connections() rule {

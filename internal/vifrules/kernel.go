@@ -96,16 +96,25 @@ func (t *tables) setBase(h Host) error {
 	return t.commit("rules of bridges")
 }
 
-// setHost makes dom0's own rules.
+// setHost makes dom0's own rules. What only private networks need (three modules, 60 KB) comes with the first of them.
 func (t *tables) setHost(h Host) error {
+	chains, err := t.conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return fmt.Errorf("list chains: %w", err)
+	}
 	t.conn.AddTable(t.host)
-	if err := t.conn.AddSet(&nftables.Set{
-		Table: t.host, Name: setConnections, KeyType: nftables.TypeIPAddr, Dynamic: true, Size: 1 << 16,
-	}, nil); err != nil {
-		return err
+	wanted := hostChains(h)
+	ofOld := func(c *nftables.Chain) bool { return c.Table.Name == tableName && c.Name == chainTranslate }
+	if len(h.Private) > 0 || slices.ContainsFunc(chains, ofOld) {
+		wanted = append(wanted, translateChain(h))
+	}
+	if len(h.Private) > 0 {
+		if err := t.conn.AddSet(connectionsSet(t.host), nil); err != nil {
+			return fmt.Errorf("set %s: %w", setConnections, err)
+		}
 	}
 	t.addCounters(t.host, hostCounters...)
-	t.setChains(t.host, hostChains(h))
+	t.setChains(t.host, wanted)
 	return t.commit("dom0's own rules")
 }
 

@@ -108,6 +108,15 @@ func (r Rules) Vifs() ([]Vif, error) {
 	return f.vifs, nil
 }
 
+// Private lists the private networks that there are.
+func (r Rules) Private() ([]Private, error) {
+	f, err := r.read()
+	if err != nil {
+		return nil, err
+	}
+	return f.config.Host.Private, nil
+}
+
 // Traffic returns what was counted, by name and UUID of the guests.
 func (r Rules) Traffic() ([]Traffic, HostDrops, error) {
 	f, err := r.read()
