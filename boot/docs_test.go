@@ -115,7 +115,8 @@ var (
 		"internal/oom", "internal/pid1", "internal/power", "internal/privnet", "internal/readonly", "internal/report",
 		"internal/stage", "internal/stateadm", "internal/statefile", "internal/statevolume",
 		"internal/storage", "internal/supervise", "internal/sysfs", "internal/toram", "internal/ublk", "internal/udev",
-		"internal/udevadm", "internal/uevent", "internal/vifrules", "internal/volumes", "internal/webstore", "internal/xen",
+		"internal/udevadm", "internal/uevent", "internal/vifrules", "internal/volumes", "internal/webstore",
+		"internal/xen",
 		"internal/xenstore",
 	}
 )

@@ -21,7 +21,8 @@ func vifServer(more map[string]string) *xenstoretest.Server {
 
 // joined is what happens to an interface that becomes a port.
 func joined(name, bridge string) string {
-	return "rules " + name + " " + bridge + " 00:16:3e:00:00:01 some-uuid web 1; port " + bridge + " " + name + "; joined " + name
+	return "rules " + name + " " + bridge + " 00:16:3e:00:00:01 some-uuid web 1; " +
+		"port " + bridge + " " + name + "; joined " + name
 }
 
 func TestVif(t *testing.T) {
@@ -39,11 +40,13 @@ func TestVif(t *testing.T) {
 		{"own MTU", online, map[string]string{"mtu": "9000", "bridge": "br1"},
 			"wait vif1.0; " + joined("vif1.0", "br1") + "; set mtu vif1.0 9000", "connected", "9000"},
 		{"own name", online, map[string]string{"vifname": "web"},
-			"wait vif1.0; rename vif1.0 web; " + joined("web", "xenbr0") + "; mtu xenbr0; set mtu web 1500", "connected", "1500"},
-		{"tap", tap, nil, "wait vif1.0-emu; " + joined("vif1.0-emu", "xenbr0") + "; mtu xenbr0; set mtu vif1.0-emu 1500", "-", "-"},
+			"wait vif1.0; rename vif1.0 web; " + joined("web", "xenbr0") + "; mtu xenbr0; set mtu web 1500",
+			"connected", "1500"},
+		{"tap", tap, nil,
+			"wait vif1.0-emu; " + joined("vif1.0-emu", "xenbr0") + "; mtu xenbr0; set mtu vif1.0-emu 1500", "-", "-"},
 		{"tap with own name", tap, map[string]string{"vifname": "web"},
-			"wait vif1.0-emu; rename vif1.0-emu web-emu; " + joined("web-emu", "xenbr0") + "; mtu xenbr0; set mtu web-emu 1500",
-			"-", "-"},
+			"wait vif1.0-emu; rename vif1.0-emu web-emu; " + joined("web-emu", "xenbr0") +
+				"; mtu xenbr0; set mtu web-emu 1500", "-", "-"},
 		{"offline", "offline type_if=vif", nil, "unplug vif1.0", "-", "-"},
 		{"offline with own name", "offline type_if=vif", map[string]string{"vifname": "web"}, "unplug web", "-", "-"},
 		{"tap removed", "remove type_if=tap", nil, "unplug vif1.0-emu", "-", "-"},

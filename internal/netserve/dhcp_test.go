@@ -233,7 +233,8 @@ func TestLeaseForBootClient(t *testing.T) {
 		{"PXEClient", 11, "", ""},
 	} {
 		reply := server.decide(message(booting(c.class, c.arch)), portDHCP, testMoment).reply
-		if reply.BootFileName != c.file || reply.ClassIdentifier() != c.reply || dhcpwire.Unspecified(reply.YourIPAddr) {
+		if reply.BootFileName != c.file || reply.ClassIdentifier() != c.reply ||
+			dhcpwire.Unspecified(reply.YourIPAddr) {
 			t.Errorf("%s %d: got file %q, class %q, address %v",
 				c.class, c.arch, reply.BootFileName, reply.ClassIdentifier(), reply.YourIPAddr)
 		}

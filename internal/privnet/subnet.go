@@ -9,8 +9,8 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// FreeSubnet returns an address for dom0 in a subnet of 254 hosts that overlaps with none of those in use: 10.77.0.1/24,
-// 10.77.1.1/24 and so on.
+// FreeSubnet returns an address for dom0 in a subnet of 254 hosts that overlaps with none of those in use:
+// 10.77.0.1/24, 10.77.1.1/24 and so on.
 func FreeSubnet(inUse []netip.Prefix) (netip.Prefix, error) {
 	for third := range 256 {
 		prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 77, byte(third), 1}), 24)

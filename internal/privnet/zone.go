@@ -68,9 +68,10 @@ func (z zone) lookUp(header dnsmessage.Header, question dnsmessage.Question) ([]
 	if question.Type != dnsmessage.TypeA && question.Type != dnsmessage.TypeALL {
 		return failure(header, &question, dnsmessage.RCodeSuccess), answered
 	}
-	return build(header, &question, dnsmessage.RCodeSuccess, func(b *dnsmessage.Builder, h dnsmessage.ResourceHeader) error {
-		return b.AResource(h, dnsmessage.AResource{A: address.As4()})
-	}), answered
+	return build(header, &question, dnsmessage.RCodeSuccess,
+		func(b *dnsmessage.Builder, h dnsmessage.ResourceHeader) error {
+			return b.AResource(h, dnsmessage.AResource{A: address.As4()})
+		}), answered
 }
 
 // pointer answers with the name of a guest's address.

@@ -123,7 +123,8 @@ func TestAnswers(t *testing.T) {
 }
 
 func TestResolvConf(t *testing.T) {
-	got := parseResolvConf("# nameserver 9.9.9.9\nsearch x\nnameserver 192.0.2.1\nnameserver fe80::1%eth0\nnameserver x\n")
+	got := parseResolvConf("# nameserver 9.9.9.9\nsearch x\n" +
+		"nameserver 192.0.2.1\nnameserver fe80::1%eth0\nnameserver x\n")
 	if len(got) != 2 || got[0].String() != "192.0.2.1" {
 		t.Errorf("%v", got)
 	}

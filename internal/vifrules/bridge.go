@@ -16,7 +16,7 @@ type chain struct {
 	rules    []rule
 }
 
-// bridgeHook numbers the hooks of family bridge, which are those of inet (linux/netfilter_bridge.h).
+// bridgeChain has a hook of family bridge; those are numbered as inet's are (linux/netfilter_bridge.h).
 func bridgeChain(name string, hook *nftables.ChainHook, rules []rule) chain {
 	return chain{
 		name: name, kind: nftables.ChainTypeFilter, hook: hook,
@@ -44,14 +44,16 @@ func bridgeChains(h Host) []chain {
 // fenceIn keeps those that are no guests from dom0's DHCP server. dom0's own client talks to the NIC, below the bridge.
 func fenceIn() []rule {
 	return []rule{
-		when(udp(etherIPv4, portTo, portDHCPServer), named(expr.MetaKeyIIFNAME, setGuests, true), dropped(counterFence)),
+		when(udp(etherIPv4, portTo, portDHCPServer), named(expr.MetaKeyIIFNAME, setGuests, true),
+			dropped(counterFence)),
 	}
 }
 
 // fenceOut keeps dom0's DHCP server from those that are no guests: a bridge with a NIC may be private for a time.
 func fenceOut() []rule {
 	return []rule{
-		when(udp(etherIPv4, portFrom, portDHCPServer), named(expr.MetaKeyOIFNAME, setGuests, true), dropped(counterFence)),
+		when(udp(etherIPv4, portFrom, portDHCPServer), named(expr.MetaKeyOIFNAME, setGuests, true),
+			dropped(counterFence)),
 	}
 }
 

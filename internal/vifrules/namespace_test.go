@@ -230,7 +230,8 @@ func guestFrames() []struct {
 		{"advertisement of dom0's", ipv6(broadcast, m1, "fe80::5", all6, 58,
 			message(136, append(make([]byte, 4), netip.MustParseAddr("fd00::1").AsSlice()...)...)), SpoofedIP},
 		{"DHCP offer", ipv4(broadcast, m1, "10.9.0.5", "255.255.255.255", 17, datagram(67, 68)), DHCPServer},
-		{"DHCP offer from another port", ipv4(broadcast, m1, "10.9.0.5", "255.255.255.255", 17, datagram(9, 68)), DHCPServer},
+		{"DHCP offer from another port", ipv4(broadcast, m1, "10.9.0.5", "255.255.255.255", 17, datagram(9, 68)),
+			DHCPServer},
 		{"DHCPv6 reply", ipv6(broadcast, m1, "fe80::5", all6, 17, datagram(547, 546)), DHCPServer},
 		{"router advertisement", ipv6(broadcast, m1, "fe80::5", all6, 58, message(134, make([]byte, 12)...)), RouterAd},
 		{"the same behind an extension header", ipv6(broadcast, m1, "fe80::5", all6, 0,
@@ -490,7 +491,8 @@ func TestFence(t *testing.T) {
 		server := must(net.ListenUDP("udp4", &net.UDPAddr{Port: 67}))(t)
 		defer server.Close()
 		ask := func(port, hardware string) bool {
-			b.arrives(port, "vif3.0", ipv4(broadcast, mac(hardware), "0.0.0.0", "255.255.255.255", 17, datagram(68, 67)))
+			b.arrives(port, "vif3.0",
+				ipv4(broadcast, mac(hardware), "0.0.0.0", "255.255.255.255", 17, datagram(68, 67)))
 			check(t, server.SetReadDeadline(time.Now().Add(wait(port != "nic0"))))
 			_, _, err := server.ReadFromUDP(make([]byte, 100))
 			return err == nil

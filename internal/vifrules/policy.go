@@ -12,9 +12,9 @@ type Reason string
 // The reasons. All but the last four are given up by naming them in [Guest.Trust].
 const (
 	SpoofedMAC  Reason = "mac"       // the sender's is not that of the vif
-	Control     Reason = "control"   // for bridges and switches only (IEEE 802.1D, table 7-10): spanning tree, LLDP, LACP
+	Control     Reason = "control"   // for switches only: spanning tree, LLDP, LACP (IEEE 802.1D, table 7-10)
 	Tagged      Reason = "vlan"      // the guest put a VLAN tag on it
-	SpoofedARP  Reason = "arp"       // it claims another MAC, an address of dom0 or of its gateway, or one not the guest's
+	SpoofedARP  Reason = "arp"       // it claims another MAC, an address of dom0's or its gateway's, or not the guest's
 	SpoofedIP   Reason = "address"   // IPv4 or IPv6 source, or neighbour advertisement, likewise
 	DHCPServer  Reason = "dhcp"      // the guest answers as a DHCP or DHCPv6 server
 	RouterAd    Reason = "ra"        // IPv6 router advertisement

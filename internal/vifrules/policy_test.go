@@ -13,7 +13,8 @@ func TestCheck(t *testing.T) {
 		want  string // "": it is right
 	}{
 		{Guest{}, ""},
-		{Guest{VLAN: 4094, Rate: 1 << 20, Trust: []Reason{DHCPServer}, Inbound: []Inbound{{Protocol: TCP, First: 22}}}, ""},
+		{Guest{VLAN: 4094, Rate: 1 << 20, Trust: []Reason{DHCPServer}}, ""},
+		{Guest{Inbound: []Inbound{{Protocol: TCP, First: 22}, {Protocol: ICMP}}}, ""},
 		{Guest{VLAN: 4095}, "VLAN 4095: want 1 to 4094"},
 		{Guest{Rate: 10}, "rate 10 bytes a second"},
 		{Guest{Trust: []Reason{OverRate}}, `trust "rate"`},
@@ -41,7 +42,8 @@ func vifsOn(n int) []Vif {
 }
 
 func config(prefix string) *Config {
-	return &Config{Host: Host{Private: []Private{{Bridge: "priv0", Prefix: netip.MustParsePrefix(prefix), Strict: true}}}}
+	private := Private{Bridge: "priv0", Prefix: netip.MustParsePrefix(prefix), Strict: true}
+	return &Config{Host: Host{Private: []Private{private}}}
 }
 
 func TestEveryVifGetsAnAddressOfItsOwn(t *testing.T) {

@@ -18,7 +18,8 @@ const Dir = boot.RunDir + "/network"
 type Rules struct{ Dir string }
 
 // Configure changes the configuration and makes the rules that follow from it, of all vifs that there are. The
-// change must not keep what it was given. A guest that is wrong (see [Guest.Check]) is an error, and nothing is changed.
+// change must not keep what it was given. A guest that is wrong (see [Guest.Check]) is an error, and nothing is
+// changed.
 func (r Rules) Configure(change func(*Config)) error {
 	return r.locked(func(f *files, t *tables) error {
 		change(&f.config)
