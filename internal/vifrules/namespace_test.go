@@ -435,6 +435,33 @@ func TestVifsComeAndGo(t *testing.T) {
 	})
 }
 
+// Rules that somebody has flushed come back, and a change leaves alone whom it does not concern.
+func TestRestore(t *testing.T) {
+	onBench(t, func(b *bench) {
+		b.guests()
+		tables := must(openTables())(t)
+		defer tables.close()
+		tables.conn.FlushRuleset()
+		check(t, tables.commit("nothing"))
+		spoofed := arp(mac(mac2), mac(mac2), "10.9.0.5")
+		if !b.arrives("vif1.0", "nic0", spoofed) {
+			t.Fatal("the rules are still there")
+		}
+		check(t, b.rules.Restore())
+		b.drops("after Restore", "vif1.0", "nic0", uuid1, spoofed, SpoofedMAC)
+		tables.conn.FlushRuleset()
+		check(t, tables.commit("nothing"))
+		b.configure(func(*Config) {})
+		b.drops("after Configure", "vif1.0", "nic0", uuid1, spoofed, SpoofedMAC)
+		b.set(uuid2, Guest{Isolated: true})
+		b.drops("after a change of another", "vif1.0", "nic0", uuid1, spoofed, SpoofedMAC)
+		if err := b.rules.Configure(func(c *Config) { c.Guests[uuid1] = Guest{VLAN: -1} }); err == nil {
+			t.Error("a wrong guest is no error")
+		}
+		b.drops("after a wrong change", "vif1.0", "nic0", uuid1, spoofed, SpoofedMAC)
+	})
+}
+
 // What may come in to dom0 from guests and from the LAN.
 func TestInput(t *testing.T) {
 	onBench(t, func(b *bench) {

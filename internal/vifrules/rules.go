@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"reflect"
 	"strings"
 
 	"github.com/zerodisc/zerodisc/boot"
@@ -17,36 +19,74 @@ const Dir = boot.RunDir + "/network"
 // whoever has the lock; several processes may use them.
 type Rules struct{ Dir string }
 
-// Configure changes the configuration and makes the rules that follow from it, of all vifs that there are. The
-// change must not keep what it was given. A guest that is wrong (see [Guest.Check]) is an error, and nothing is
-// changed.
+// Configure changes the configuration and makes the rules that follow from it. Those of vifs that it does not concern
+// are left alone. The change must not keep what it was given. A guest that is wrong (see [Guest.Check]) is an error,
+// and nothing is changed.
 func (r Rules) Configure(change func(*Config)) error {
 	return r.locked(func(f *files, t *tables) error {
+		before, err := r.read()
+		if err != nil {
+			return err
+		}
 		change(&f.config)
-		for uuid, guest := range f.config.Guests {
-			if err := guest.Check(); err != nil {
-				return fmt.Errorf("guest %s: %w", cmp.Or(guest.Name, uuid), err)
-			}
+		if err := f.config.check(); err != nil {
+			return err
+		}
+		if exists, err := t.exists(); err != nil {
+			return err
+		} else if !exists {
+			before = &files{} // all rules have to be made
 		}
 		f.forgetGone()
 		f.config.assign(f.vifs)
 		if err := f.save(); err != nil {
 			return err
 		}
-		return errors.Join(t.setBase(f.config.Host), t.setHost(f.config.Host), r.setVifs(f, t), t.prune(f))
+		return errors.Join(t.setBase(f.config.Host), t.setHost(f.config.Host), t.setVifs(before, f), t.prune(f))
 	})
 }
 
-// setVifs makes the rules of all vifs. One that fails does not keep the others from theirs.
-func (r Rules) setVifs(f *files, t *tables) error {
+// Restore makes all rules anew, for example after somebody has flushed the kernel's.
+func (r Rules) Restore() error {
+	return r.locked(func(f *files, t *tables) error {
+		f.forgetGone()
+		return errors.Join(t.setBase(f.config.Host), t.setHost(f.config.Host), t.setVifs(&files{}, f))
+	})
+}
+
+func (c *Config) check() error {
+	for uuid, guest := range c.Guests {
+		if err := guest.Check(); err != nil {
+			return fmt.Errorf("guest %s: %w", cmp.Or(guest.Name, uuid), err)
+		}
+	}
+	return nil
+}
+
+// setVifs makes the rules of all vifs that have changed. One that fails does not keep the others from theirs.
+func (t *tables) setVifs(before, now *files) error {
 	var errs []error
-	for _, v := range f.gone {
+	for _, v := range now.gone {
 		errs = append(errs, t.removeVif(v.Name))
 	}
-	for _, v := range f.vifs {
-		errs = append(errs, t.setVif(&f.config, v), tag(f.config.Guests[v.UUID].VLAN, v))
+	for _, v := range now.vifs {
+		if !reflect.DeepEqual(before.inputs(v.Name), now.inputs(v.Name)) {
+			errs = append(errs, t.setVif(&now.config, v), tag(now.config.Guests[v.UUID].VLAN, v))
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// inputs are all that a vif's rules are made of.
+type inputs struct {
+	vif     Vif
+	guest   Guest
+	allowed []netip.Addr
+}
+
+func (f *files) inputs(name string) inputs {
+	v := f.vif(name)
+	return inputs{v, f.config.Guests[v.UUID], f.config.allowed(v)}
 }
 
 // Plug puts a vif's rules in force. Its interface is there, and not yet a port of the bridge.
