@@ -336,6 +336,31 @@ func checkOutsideIsOutside(t *testing.T, outside *machine, guest string) {
 	}
 }
 
+// A guest that dom0 is closed to still gets what a private network is for.
+func TestGuestWithoutHost(t *testing.T) {
+	inNamespace(t, func(d *dom0) {
+		check(t, d.rules.Configure(func(c *vifrules.Config) {
+			c.Guests = map[string]vifrules.Guest{"uuid-web": {NoHost: true}, "uuid-db": {}}
+			c.Host.OpenGuests = []vifrules.Service{{Protocol: vifrules.TCP, Port: 80}}
+		}))
+		defer d.start(d.options("priv0", "10.77.5.1/24"))()
+		listener := must(net.Listen("tcp4", "10.77.5.1:80"))(t)
+		defer listener.Close()
+		web, db := d.guest("web", "vif1.0", "priv0"), d.guest("db", "vif2.0", "priv0")
+		web.lease()
+		address := db.lease().ACK.YourIPAddr.String()
+		if got := web.ask("udp", "10.77.5.1", "db."); got != "RCodeSuccess "+address {
+			t.Errorf("db is %s", got)
+		}
+		must(db.dial("tcp", "10.77.5.1:80"))(t)
+		var err error
+		web.inside(func() { _, err = net.DialTimeout("tcp", "10.77.5.1:80", 300*time.Millisecond) })
+		if err == nil {
+			t.Error("the guest reaches dom0")
+		}
+	})
+}
+
 // A MAC that no guest was given gets nothing, however often it asks and under how many names.
 func TestStrangersGetNothing(t *testing.T) {
 	inNamespace(t, func(d *dom0) {
