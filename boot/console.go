@@ -33,4 +33,5 @@ const (
 	MsgCrashed       = "init crashed"      // remedy=
 	MsgHostAddress6  = "host IPv6 address" // interface= nic= address= [gateway=] by=
 	MsgNetwork       = "network"           // interface= state= [nic= address= by= tried= err= remedy=]
+	MsgPrivateNet    = "private network"   // bridge= state= [address=]; bridge= err= remedy=
 )

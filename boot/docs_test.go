@@ -112,10 +112,11 @@ var (
 		"internal/guestconsole", "internal/guestdisk", "internal/host", "internal/hotplug", "internal/imageserver",
 		"internal/iouring", "internal/iscsi", "internal/loopdev", "internal/login", "internal/lvm", "internal/md",
 		"internal/media", "internal/memory", "internal/namespace", "internal/netcfg", "internal/nfs",
-		"internal/oom", "internal/passwd", "internal/pid1", "internal/power", "internal/readonly", "internal/report",
-		"internal/stage", "internal/stateadm", "internal/statefile", "internal/statevolume",
+		"internal/oom", "internal/passwd", "internal/pid1", "internal/power", "internal/privnet", "internal/readonly",
+		"internal/report", "internal/stage", "internal/stateadm", "internal/statefile", "internal/statevolume",
 		"internal/storage", "internal/supervise", "internal/sysfs", "internal/toram", "internal/ublk", "internal/udev",
-		"internal/udevadm", "internal/uevent", "internal/volumes", "internal/vt", "internal/webstore", "internal/xen",
+		"internal/udevadm", "internal/uevent", "internal/vifrules", "internal/volumes", "internal/vt",
+		"internal/webstore", "internal/xen",
 		"internal/xenstore",
 	}
 )

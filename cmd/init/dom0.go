@@ -41,6 +41,7 @@ type dom0 struct {
 var dom0Modules = []string{
 	"xenfs", "xen_evtchn", "xen_gntdev", "xen_gntalloc", "xen_privcmd", "xen_acpi_processor",
 	"xen_netback", "xen_blkback", "bridge", zram.Module,
+	"nf_tables", "nft_meta_bridge", "nft_ct", // the kernel asks for the other parts of the packet filter itself
 }
 
 // runDom0 boots dom0, keeps it going until somebody asks for its end, and returns how it ends.
@@ -172,6 +173,7 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 	if err := manager.MakeBridges(); err != nil {
 		return err
 	}
+	unguarded := d.guardNetwork(ctx) // guests are refused then, and dom0 still has to be reached
 	if err := setDefaultBridge(d.bridge); err != nil {
 		d.log.Warn("xl.conf", "err", err, "remedy", "name the bridge in the vif of guests that you create by hand")
 	}
@@ -184,7 +186,7 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 			d.log.Error("network", "err", err)
 		}
 	}()
-	return nil
+	return unguarded
 }
 
 // watchNeighbours tells what is heard on a bridge, for guests that do not say their address themselves.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/zerodisc/zerodisc/internal/vifrules"
 	"github.com/zerodisc/zerodisc/internal/xenstore/xenstoretest"
 )
 
@@ -43,7 +44,7 @@ func (h *host) call(format string, args ...any) error {
 
 func (h *host) system() System {
 	return System{
-		Links: h, Disks: h,
+		Links: h, Disks: h, Rules: h,
 		AttachPort: func(bridge, ifname string) error { return h.call("port %s %s", bridge, ifname) },
 		Lock:       func(context.Context) (func(), error) { return func() {}, nil },
 	}
@@ -53,6 +54,12 @@ func (h *host) Wait(_ context.Context, name string) error { return h.call("wait 
 func (h *host) Rename(name, to string) error              { return h.call("rename %s %s", name, to) }
 func (h *host) MTU(name string) (int, error)              { return 1500, h.call("mtu %s", name) }
 func (h *host) SetMTU(name string, mtu int) error         { return h.call("set mtu %s %d", name, mtu) }
+
+func (h *host) Plug(v vifrules.Vif) error {
+	return h.call("rules %s %s %s %s %s %d", v.Name, v.Bridge, v.MAC, v.UUID, v.Guest, v.Domid)
+}
+func (h *host) Joined(name string) error { return h.call("joined %s", name) }
+func (h *host) Unplug(name string) error { return h.call("unplug %s", name) }
 
 func (h *host) Identify(path string) (Medium, error) {
 	m, ok := h.media[path]

@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/zerodisc/zerodisc/internal/vifrules"
 	"github.com/zerodisc/zerodisc/internal/xenstore"
 )
 
@@ -47,6 +48,7 @@ type Store interface {
 type System struct {
 	Links Links
 	Disks Disks
+	Rules Rules
 	// AttachPort makes ifname a port of bridge and sets it up (netcfg.AttachPort).
 	AttachPort func(bridge, ifname string) error
 	// Lock serialises the sharing check with what follows it, among all applets.
@@ -69,7 +71,7 @@ func Main(
 	}
 	defer store.Close()
 	system := System{
-		Links: kernelLinks{}, Disks: kernelDisks{}, AttachPort: attachPort,
+		Links: kernelLinks{}, Disks: kernelDisks{}, Rules: vifrules.Rules{Dir: vifrules.Dir}, AttachPort: attachPort,
 		Lock: func(ctx context.Context) (func(), error) { return lockFile(ctx, lockPath) },
 	}
 	if err := Run(ctx, store, system, script, args, getenv); err != nil {

@@ -3,9 +3,11 @@ package hotplug
 import (
 	"context"
 	"fmt"
+	"path"
 	"strconv"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/vifrules"
 )
 
 // Links is what vif does to network interfaces besides enslaving them.
@@ -19,12 +21,18 @@ type Links interface {
 // minMTU and maxMTU are IPv4's least and netback's most (drivers/net/xen-netback/interface.c).
 const minMTU, maxMTU = 68, 65535 - 18
 
-// vif makes a guest's interface a port of the bridge that the backend directory names. There is
-// nothing to do when it goes: the backend driver removes the interface, and the bridge with it
-// the port.
+// Rules are the packet filter's; vifrules.Rules are them.
+type Rules interface {
+	Plug(vifrules.Vif) error  // before the interface is a port
+	Joined(name string) error // when it is one
+	Unplug(name string) error // when it is none any more
+}
+
+// vif makes a guest's interface a port of the bridge that the backend directory names, once its rules are in force.
+// When it goes, the backend driver removes the interface, and the bridge with it the port.
 func vif(ctx context.Context, store Store, system System, r request) error {
 	if r.action == detach {
-		return nil
+		return unplug(ctx, store, system.Rules, r)
 	}
 	// netback switches to InitWait, which is what libxl waited for, just before it creates the
 	// interface.
@@ -39,8 +47,14 @@ func vif(ctx context.Context, store Store, system System, r request) error {
 	if err != nil {
 		return err
 	}
+	if err := plug(ctx, store, system.Rules, r, bridge, name); err != nil {
+		return err
+	}
 	if err := system.AttachPort(bridge, name); err != nil {
 		return err // names interface, bridge and remedy
+	}
+	if err := system.Rules.Joined(name); err != nil {
+		return err
 	}
 	// After AttachPort, which gives the port the bridge's MTU.
 	if err := setMTU(ctx, store, system.Links, r, bridge, name); err != nil {
@@ -50,6 +64,37 @@ func vif(ctx context.Context, store Store, system System, r request) error {
 		return nil // the vif of the same NIC completes the hotplug
 	}
 	return write(ctx, store, r.backend, []node{connected})
+}
+
+// plug puts the interface's rules in force. Everything they are made of was written by libxl, where the guest cannot
+// write (libxl_create.c, libxl_nic.c).
+func plug(ctx context.Context, store Store, rules Rules, r request, bridge, name string) error {
+	domain := fmt.Sprintf("/local/domain/%d", r.domid)
+	v := vifrules.Vif{Name: name, Bridge: bridge, Domid: r.domid}
+	var vm string
+	for _, key := range []struct {
+		path string
+		to   *string
+	}{{r.backend + "/mac", &v.MAC}, {domain + "/name", &v.Guest}, {domain + "/vm", &vm}} {
+		var err error
+		if *key.to, err = store.Read(ctx, key.path); err != nil {
+			return fmt.Errorf("rules of %s: %w", name, err)
+		}
+	}
+	v.UUID = path.Base(vm)
+	return rules.Plug(v)
+}
+
+// unplug ends the interface's rules. Its name is the one that rename gave it.
+func unplug(ctx context.Context, store Store, rules Rules, r request) error {
+	name, err := readOr(ctx, store, r.backend+"/vifname", r.device)
+	if err != nil {
+		return err
+	}
+	if r.tap && name != r.device {
+		name += "-emu"
+	}
+	return rules.Unplug(name)
 }
 
 // rename gives the interface the name asked for in the guest's configuration (vifname=), if any,

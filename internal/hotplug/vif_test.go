@@ -12,10 +12,17 @@ const vifPath = "/local/domain/0/backend/vif/1/0"
 func vifServer(more map[string]string) *xenstoretest.Server {
 	server := xenstoretest.New()
 	server.SetAll(vifPath, map[string]string{
-		"state": "2", "frontend": "/local/domain/1/device/vif/0", "bridge": "xenbr0",
+		"state": "2", "frontend": "/local/domain/1/device/vif/0", "bridge": "xenbr0", "mac": "00:16:3e:00:00:01",
 	})
+	server.SetAll("/local/domain/1", map[string]string{"name": "web", "vm": "/vm/some-uuid"})
 	server.SetAll(vifPath, more)
 	return server
+}
+
+// joined is what happens to an interface that becomes a port.
+func joined(name, bridge string) string {
+	return "rules " + name + " " + bridge + " 00:16:3e:00:00:01 some-uuid web 1; " +
+		"port " + bridge + " " + name + "; joined " + name
 }
 
 func TestVif(t *testing.T) {
@@ -29,17 +36,20 @@ func TestVif(t *testing.T) {
 		mtu    string
 	}{
 		{"online", online, nil,
-			"wait vif1.0; port xenbr0 vif1.0; mtu xenbr0; set mtu vif1.0 1500", "connected", "1500"},
+			"wait vif1.0; " + joined("vif1.0", "xenbr0") + "; mtu xenbr0; set mtu vif1.0 1500", "connected", "1500"},
 		{"own MTU", online, map[string]string{"mtu": "9000", "bridge": "br1"},
-			"wait vif1.0; port br1 vif1.0; set mtu vif1.0 9000", "connected", "9000"},
+			"wait vif1.0; " + joined("vif1.0", "br1") + "; set mtu vif1.0 9000", "connected", "9000"},
 		{"own name", online, map[string]string{"vifname": "web"},
-			"wait vif1.0; rename vif1.0 web; port xenbr0 web; mtu xenbr0; set mtu web 1500", "connected", "1500"},
-		{"tap", tap, nil, "wait vif1.0-emu; port xenbr0 vif1.0-emu; mtu xenbr0; set mtu vif1.0-emu 1500", "-", "-"},
+			"wait vif1.0; rename vif1.0 web; " + joined("web", "xenbr0") + "; mtu xenbr0; set mtu web 1500",
+			"connected", "1500"},
+		{"tap", tap, nil,
+			"wait vif1.0-emu; " + joined("vif1.0-emu", "xenbr0") + "; mtu xenbr0; set mtu vif1.0-emu 1500", "-", "-"},
 		{"tap with own name", tap, map[string]string{"vifname": "web"},
-			"wait vif1.0-emu; rename vif1.0-emu web-emu; port xenbr0 web-emu; mtu xenbr0; set mtu web-emu 1500",
-			"-", "-"},
-		{"offline", "offline type_if=vif", nil, "", "-", "-"},
-		{"tap removed", "remove type_if=tap", nil, "", "-", "-"},
+			"wait vif1.0-emu; rename vif1.0-emu web-emu; " + joined("web-emu", "xenbr0") +
+				"; mtu xenbr0; set mtu web-emu 1500", "-", "-"},
+		{"offline", "offline type_if=vif", nil, "unplug vif1.0", "-", "-"},
+		{"offline with own name", "offline type_if=vif", map[string]string{"vifname": "web"}, "unplug web", "-", "-"},
+		{"tap removed", "remove type_if=tap", nil, "unplug vif1.0-emu", "-", "-"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -68,6 +78,7 @@ func TestVifFailureReachesXenstore(t *testing.T) {
 	}{
 		{"no interface", "wait vif1.0", nil, "no luck"},
 		{"no bridge", "port xenbr0 vif1.0", nil, "no luck"},
+		{"no rules", "rules vif1.0 xenbr0 00:16:3e:00:00:01 some-uuid web 1", nil, "no luck"},
 		{"no MTU", "mtu xenbr0", nil, "MTU of bridge xenbr0: no luck"},
 		{"name taken", "rename vif1.0 web", map[string]string{"vifname": "web"}, "is the name taken"},
 		{"bad MTU", "", map[string]string{"mtu": "big"},

@@ -9,6 +9,8 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv4/server4"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/zerodisc/zerodisc/internal/dhcpwire"
 )
 
 // dhcpServer answers DHCP clients. Everything it remembers belongs to the goroutine of run.
@@ -95,18 +97,12 @@ func (d *dhcpServer) handle(r incoming) {
 	}
 }
 
-// destination says where a reply goes: broadcast to a client that has no address yet, whether it
-// asked for that or not (RFC 2131, section 4.1, leaves it to the server), else to where the
-// request came from.
+// destination says where a reply goes: to a boot client's second question, back to where that came from.
 func destination(r incoming, reply *dhcpv4.DHCPv4) netip.AddrPort {
-	isNak := reply.MessageType() == dhcpv4.MessageTypeNak
-	switch {
-	case r.port == portProxy:
+	if r.port == portProxy {
 		return r.from
-	case isNak || unspecified(r.ClientIPAddr):
-		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), portClient)
 	}
-	return netip.AddrPortFrom(toAddr(r.ClientIPAddr), portClient)
+	return dhcpwire.Destination(r.DHCPv4, reply)
 }
 
 // decision is what becomes of a message.
@@ -140,7 +136,7 @@ func (d *dhcpServer) decide(m *dhcpv4.DHCPv4, port int, now time.Time) decision 
 // seesRival says whether a message shows that another DHCP server gives addresses here too, once for each server in a
 // row. It may have appeared after the search for one (aloneOn), when somebody plugged in its cable for example.
 func (d *dhcpServer) seesRival(m *dhcpv4.DHCPv4) bool {
-	chosen := toAddr(m.ServerIdentifier())
+	chosen := dhcpwire.ToAddr(m.ServerIdentifier())
 	isOther := m.MessageType() == dhcpv4.MessageTypeRequest && !d.site.isOursOrNone(m.ServerIdentifier())
 	if d.pool == nil || !isOther || chosen == d.rival {
 		return false
@@ -161,14 +157,14 @@ func (d *dhcpServer) proxy(m *dhcpv4.DHCPv4, boot client, kind dhcpv4.MessageTyp
 // lease is the server's part of RFC 2131, section 4.3.
 func (d *dhcpServer) lease(m *dhcpv4.DHCPv4, boot *client, now time.Time) decision {
 	owner := hardware(m.ClientHWAddr)
-	wanted := toAddr(m.RequestedIPAddress())
+	wanted := dhcpwire.ToAddr(m.RequestedIPAddress())
 	switch m.MessageType() {
 	case dhcpv4.MessageTypeDiscover:
 		return d.offer(m, boot, wanted, now)
 	case dhcpv4.MessageTypeRequest:
 		return d.grant(m, boot, now)
 	case dhcpv4.MessageTypeRelease:
-		d.pool.release(owner, toAddr(m.ClientIPAddr))
+		d.pool.release(owner, dhcpwire.ToAddr(m.ClientIPAddr))
 	case dhcpv4.MessageTypeDecline:
 		d.pool.decline(owner, wanted, now)
 		return decision{note: "says that " + wanted.String() + " is somebody else's"}
@@ -186,11 +182,8 @@ func (d *dhcpServer) offer(m *dhcpv4.DHCPv4, boot *client, wanted netip.Addr, no
 }
 
 func (d *dhcpServer) grant(m *dhcpv4.DHCPv4, boot *client, now time.Time) decision {
-	owner, state := hardware(m.ClientHWAddr), stateOf(m)
-	address := toAddr(m.RequestedIPAddress())
-	if state == renewing {
-		address = toAddr(m.ClientIPAddr)
-	}
+	owner, state := hardware(m.ClientHWAddr), dhcpwire.StateOf(m)
+	address := dhcpwire.Wanted(m)
 	claim := d.judge(owner, address, state)
 	if claim == foreign {
 		return decision{note: "asks for " + address.String() + ": not answered, it was not given from here"}
@@ -210,26 +203,6 @@ func (d *dhcpServer) grant(m *dhcpv4.DHCPv4, boot *client, now time.Time) decisi
 	return decision{reply, note}
 }
 
-// clientState is that of a client which sends a REQUEST (RFC 2131, figure 5 and section 4.3.2).
-type clientState int
-
-const (
-	selecting  clientState = iota // it takes an offer of this server's
-	initReboot                    // it wants the address that it had before it was switched off
-	renewing                      // it has an address and wants to keep it; rebinding looks the same
-)
-
-// stateOf tells the state by RFC 2131, table 4.
-func stateOf(m *dhcpv4.DHCPv4) clientState {
-	switch {
-	case !unspecified(m.ServerIdentifier()):
-		return selecting
-	case !unspecified(m.RequestedIPAddress()):
-		return initReboot
-	}
-	return renewing
-}
-
 // claim is what is to be thought of a client that asks for an address.
 type claim int
 
@@ -242,14 +215,14 @@ const (
 // judge judges a REQUEST. A client without a record here may be another server's, and has to be left alone (RFC
 // 2131, section 4.3.2). But one that comes from another network is told so, and one that renews is believed where
 // its address is of the range: leases are forgotten when this server ends.
-func (d *dhcpServer) judge(client hardware, address netip.Addr, state clientState) claim {
+func (d *dhcpServer) judge(client hardware, address netip.Addr, state dhcpwire.State) claim {
 	held, known := d.pool.record(client)
 	switch {
-	case state == selecting, known && held == address:
+	case state == dhcpwire.Selecting, known && held == address:
 		return good
-	case known, state == initReboot && !d.site.address.Contains(address):
+	case known, state == dhcpwire.InitReboot && !d.site.address.Contains(address):
 		return wrong
-	case state == renewing && d.pool.contains(address):
+	case state == dhcpwire.Renewing && d.pool.contains(address):
 		return good
 	}
 	return foreign

@@ -9,6 +9,8 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/iana"
+
+	"github.com/zerodisc/zerodisc/internal/dhcpwire"
 )
 
 var (
@@ -135,7 +137,7 @@ func checkProxyReply(t *testing.T, m, reply *dhcpv4.DHCPv4) {
 	switch {
 	case reply.MessageType() != kinds[m.MessageType()]:
 		t.Errorf("a %v for a %v", reply.MessageType(), m.MessageType())
-	case !unspecified(reply.YourIPAddr) || reply.Options.Has(dhcpv4.OptionIPAddressLeaseTime):
+	case !dhcpwire.Unspecified(reply.YourIPAddr) || reply.Options.Has(dhcpv4.OptionIPAddressLeaseTime):
 		t.Error("it offers an address")
 	case !reply.ServerIPAddr.Equal(self) || !reply.ServerIdentifier().Equal(self) ||
 		reply.ServerHostName != self.String():
@@ -231,7 +233,8 @@ func TestLeaseForBootClient(t *testing.T) {
 		{"PXEClient", 11, "", ""},
 	} {
 		reply := server.decide(message(booting(c.class, c.arch)), portDHCP, testMoment).reply
-		if reply.BootFileName != c.file || reply.ClassIdentifier() != c.reply || unspecified(reply.YourIPAddr) {
+		if reply.BootFileName != c.file || reply.ClassIdentifier() != c.reply ||
+			dhcpwire.Unspecified(reply.YourIPAddr) {
 			t.Errorf("%s %d: got file %q, class %q, address %v",
 				c.class, c.arch, reply.BootFileName, reply.ClassIdentifier(), reply.YourIPAddr)
 		}
@@ -341,7 +344,7 @@ func FuzzDecide(f *testing.F) {
 				if err != nil {
 					t.Fatalf("the reply cannot be read: %v", err)
 				}
-				address := toAddr(again.YourIPAddr)
+				address := dhcpwire.ToAddr(again.YourIPAddr)
 				if again.OpCode != dhcpv4.OpcodeBootReply ||
 					!address.IsUnspecified() && !(server.pool != nil && server.pool.contains(address)) {
 					t.Fatalf("odd reply %s", again.Summary())

@@ -24,6 +24,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/zerodisc/zerodisc/internal/dhcpwire"
 	"github.com/zerodisc/zerodisc/internal/testns"
 )
 
@@ -199,7 +200,7 @@ func (p *pc) checkProxy(out *output) {
 	uefi := booting("PXEClient:Arch:00007:UNDI:003016", iana.EFI_X86_64)
 	offer := must(p.dhcpClient().DiscoverOffer(context.Background(), uefi))(t)
 	if offer.BootFileName != fileUEFI || !offer.ServerIPAddr.Equal(net.ParseIP(serverAddress)) ||
-		!unspecified(offer.YourIPAddr) {
+		!dhcpwire.Unspecified(offer.YourIPAddr) {
 		t.Errorf("got the offer %s", offer.Summary())
 	}
 	out.await(t, p.mac.String(), "UEFI asks", fileUEFI)

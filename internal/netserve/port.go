@@ -10,10 +10,9 @@ import (
 
 // UDP ports.
 const (
-	portDHCP   = 67   // RFC 2131, section 4.1
-	portClient = 68   // of DHCP clients
-	portTFTP   = 69   // RFC 1350, section 4
-	portProxy  = 4011 // PXE specification 2.1, chapter 2
+	portDHCP  = 67   // RFC 2131, section 4.1
+	portTFTP  = 69   // RFC 1350, section 4
+	portProxy = 4011 // PXE specification 2.1, chapter 2
 )
 
 // holders are the programs that usually have a port.

@@ -4,7 +4,8 @@ import (
 	"net/netip"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
-	"github.com/insomniacslk/dhcp/iana"
+
+	"github.com/zerodisc/zerodisc/internal/dhcpwire"
 )
 
 // vendorOptions is option 43 with one tag: PXE_DISCOVERY_CONTROL, bit 3, the client shall load the
@@ -14,27 +15,9 @@ var vendorOptions = []byte{6, 1, 1 << 3, 255}
 
 // isForUs says whether a message is one that a client on this link sent, to every server or to
 // this one.
-func (s site) isForUs(m *dhcpv4.DHCPv4) bool {
-	return m.OpCode == dhcpv4.OpcodeBootRequest &&
-		m.HWType == iana.HWTypeEthernet && len(m.ClientHWAddr) == 6 &&
-		unspecified(m.GatewayIPAddr) && // a relay's
-		s.isOursOrNone(m.ServerIPAddr) && s.isOursOrNone(m.ServerIdentifier())
-}
+func (s site) isForUs(m *dhcpv4.DHCPv4) bool { return dhcpwire.IsFor(s.address.Addr(), m) }
 
-func (s site) isOursOrNone(ip []byte) bool {
-	return unspecified(ip) || toAddr(ip) == s.address.Addr()
-}
-
-// toAddr converts an address of the DHCP library; not valid if there is none.
-func toAddr(ip []byte) netip.Addr {
-	addr, _ := netip.AddrFromSlice(ip)
-	return addr.Unmap()
-}
-
-func unspecified(ip []byte) bool {
-	addr := toAddr(ip)
-	return !addr.IsValid() || addr.IsUnspecified()
-}
+func (s site) isOursOrNone(ip []byte) bool { return dhcpwire.IsOrNone(s.address.Addr(), ip) }
 
 // proxyReply tells a boot client what to load; the address it has from another server. nil: there
 // is nothing for it.
@@ -85,18 +68,8 @@ func (s site) leaseReply(m *dhcpv4.DHCPv4, c *client, kind dhcpv4.MessageType, a
 	return reply
 }
 
-// reply has what all replies have.
 func (s site) reply(m *dhcpv4.DHCPv4, kind dhcpv4.MessageType) *dhcpv4.DHCPv4 {
-	reply := &dhcpv4.DHCPv4{Options: dhcpv4.Options{}}
-	for _, modify := range []dhcpv4.Modifier{
-		dhcpv4.WithReply(m),
-		dhcpv4.WithMessageType(kind),
-		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(s.address.Addr().AsSlice())),
-		dhcpv4.WithOptionCopied(m, dhcpv4.OptionClientIdentifier), // RFC 6842
-	} {
-		modify(reply)
-	}
-	return reply
+	return dhcpwire.Reply(m, kind, s.address.Addr())
 }
 
 func (s site) setBoot(reply *dhcpv4.DHCPv4, file string) {

@@ -14,6 +14,8 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
 	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/internal/dhcpwire"
 )
 
 // boundTo returns what binds a socket to an interface before it gets its address.
@@ -91,7 +93,7 @@ func findDHCPServer(ctx context.Context, nic string) (string, error) {
 // server names the server of an offer. Some leave out their identifier, which RFC 2131, table 3, demands.
 func server(offer *dhcpv4.DHCPv4) string {
 	for _, address := range []net.IP{offer.ServerIdentifier(), offer.ServerIPAddr} {
-		if !unspecified(address) {
+		if !dhcpwire.Unspecified(address) {
 			return address.String()
 		}
 	}

@@ -1,0 +1,232 @@
+package privnet
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/internal/netcfg"
+	"github.com/zerodisc/zerodisc/internal/vifrules"
+)
+
+// DefaultDomain is where guests' names are, if nothing else is configured. ICANN has set the top level aside for
+// private networks.
+const DefaultDomain = "guests.internal"
+
+// Options say what a private network is like.
+type Options struct {
+	Bridge     string
+	Prefix     netip.Prefix // dom0's address on it, with the length of the subnet; IPv4
+	Domain     string       // of the guests' names; empty: DefaultDomain
+	Rules      vifrules.Rules
+	ResolvConf string      // path of dom0's own resolv.conf
+	Report     func(Event) // called by any goroutine; must not block
+}
+
+// EventKind says what happened.
+type EventKind int
+
+// The kinds of events.
+const (
+	EventStarted EventKind = iota // the network works: Prefix
+	EventStopped                  // it ended, and its address is gone
+	EventLeased                   // a guest was given its address, or keeps it: Guest, MAC, Address
+	EventProblem                  // something failed, the network goes on or is tried again: Err
+)
+
+// Event is something about a private network that a person would want to know.
+type Event struct {
+	Kind    EventKind
+	Bridge  string
+	Prefix  netip.Prefix
+	Guest   string
+	MAC     string
+	Address netip.Addr
+	Err     error
+}
+
+// restartPause is the time after which a network that failed is tried again.
+const restartPause = 5 * time.Second
+
+// Run makes the bridge, if it is not there, and keeps the private network on it until ctx ends. Then dom0's address
+// is taken away, the bridge stays.
+func Run(ctx context.Context, options Options) error {
+	if err := options.check(); err != nil {
+		return err
+	}
+	n := newNetwork(options, longLease, true)
+	n.keep(ctx)
+	return ctx.Err()
+}
+
+func (o Options) check() error {
+	if !o.Prefix.Addr().Is4() || o.Prefix.Bits() < 8 || o.Prefix.Bits() > 30 {
+		return fmt.Errorf("private network %s: %s is no IPv4 address with a length of 8 to 30", o.Bridge, o.Prefix)
+	}
+	return nil
+}
+
+// network is a private network, for good or for a time.
+type network struct {
+	options Options
+	time    leaseTime
+	lasting bool
+	guests  *directory
+	retired atomic.Bool
+}
+
+func newNetwork(options Options, time leaseTime, lasting bool) *network {
+	options.Domain = strings.ToLower(strings.Trim(cmp.Or(options.Domain, DefaultDomain), "."))
+	return &network{
+		options: options, time: time, lasting: lasting,
+		guests: &directory{rules: options.Rules, bridge: options.Bridge},
+	}
+}
+
+// keep serves until ctx ends, again after each failure.
+func (n *network) keep(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := n.serve(ctx); ctx.Err() == nil {
+			n.event(Event{Kind: EventProblem, Err: err})
+			select {
+			case <-ctx.Done():
+			case <-time.After(restartPause):
+			}
+		}
+	}
+	if err := n.takeDown(); err != nil {
+		n.event(Event{Kind: EventProblem, Err: err})
+	}
+	n.event(Event{Kind: EventStopped})
+}
+
+func (n *network) event(e Event) { n.options.report(e) }
+
+func (o Options) report(e Event) {
+	e.Bridge, e.Prefix = o.Bridge, o.Prefix
+	if o.Report != nil {
+		o.Report(e)
+	}
+}
+
+// serve sets the network up and answers DHCP and DNS until ctx ends or something fails.
+func (n *network) serve(ctx context.Context) error {
+	if err := n.setUp(); err != nil {
+		return err
+	}
+	dhcp, err := listenDHCP(n.options.Bridge)
+	if err != nil {
+		return fmt.Errorf("DHCP on %s: %w", n.options.Bridge, err)
+	}
+	defer dhcp.Close()
+	config := net.ListenConfig{}
+	at := netip.AddrPortFrom(n.options.Prefix.Addr(), 53).String()
+	packets, err := config.ListenPacket(ctx, "udp4", at)
+	if err != nil {
+		return fmt.Errorf("DNS on %s: %w", n.options.Bridge, err)
+	}
+	defer packets.Close()
+	listener, err := config.Listen(ctx, "tcp4", at)
+	if err != nil {
+		return fmt.Errorf("DNS on %s: %w", n.options.Bridge, err)
+	}
+	defer listener.Close()
+	n.event(Event{Kind: EventStarted})
+	group, running := errgroup.WithContext(ctx)
+	defer context.AfterFunc(running, func() { dhcp.Close(); packets.Close(); listener.Close() })()
+	d, s := n.dhcpServer(), n.dnsServer()
+	group.Go(func() error { return d.run(running, dhcp) })
+	group.Go(func() error { return s.serveUDP(running, packets.(*net.UDPConn)) })
+	group.Go(func() error { return s.serveTCP(running, listener) })
+	return group.Wait()
+}
+
+func (n *network) dhcpServer() *dhcpServer {
+	return &dhcpServer{
+		prefix: n.options.Prefix, domain: n.options.Domain, time: n.time, find: n.guests.byMAC,
+		retired: &n.retired, exclusive: n.lasting,
+		leased: func(v vifrules.Vif) {
+			n.event(Event{Kind: EventLeased, Guest: v.Guest, MAC: v.MAC, Address: v.Lease})
+		},
+	}
+}
+
+func (n *network) dnsServer() *dnsServer {
+	return &dnsServer{
+		prefix: n.options.Prefix, resolvConf: n.options.ResolvConf, slots: newSlots(),
+		zone: func() zone { return zone{n.options.Domain, n.options.Prefix, n.guests.hosts()} },
+	}
+}
+
+// setUp has the rules in force before dom0 has an address there, or passes anything on.
+func (n *network) setUp() error {
+	bridge := n.options.Bridge
+	if n.lasting {
+		if err := (netcfg.Bridge{Name: bridge}).Ensure(); err != nil {
+			return err
+		}
+	}
+	private := vifrules.Private{Bridge: bridge, Prefix: n.options.Prefix, Strict: n.lasting}
+	if err := n.options.Rules.Configure(func(c *vifrules.Config) {
+		c.Host.Private = append(without(c.Host.Private, bridge), private)
+	}); err != nil {
+		return err
+	}
+	link, err := netlink.LinkByName(bridge)
+	if err != nil {
+		return fmt.Errorf("look up bridge %s: %w", bridge, err)
+	}
+	if err := netlink.AddrReplace(link, n.address()); err != nil {
+		return fmt.Errorf("give %s the address %s: %w", bridge, n.options.Prefix, err)
+	}
+	return forwarding("1")
+}
+
+func (n *network) address() *netlink.Addr {
+	p := n.options.Prefix
+	return &netlink.Addr{IPNet: &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), 32)}}
+}
+
+// takeDown undoes setUp, but for the bridge, which has guests.
+func (n *network) takeDown() error {
+	var errs []error
+	link, err := netlink.LinkByName(n.options.Bridge)
+	if err == nil {
+		if err := netlink.AddrDel(link, n.address()); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+			errs = append(errs, fmt.Errorf("take %s from %s: %w", n.options.Prefix, n.options.Bridge, err))
+		}
+	}
+	last := false
+	errs = append(errs, n.options.Rules.Configure(func(c *vifrules.Config) {
+		c.Host.Private = without(c.Host.Private, n.options.Bridge)
+		last = len(c.Host.Private) == 0
+	}))
+	if last {
+		errs = append(errs, forwarding("0"))
+	}
+	return errors.Join(errs...)
+}
+
+func without(list []vifrules.Private, bridge string) []vifrules.Private {
+	return slices.DeleteFunc(slices.Clone(list), func(p vifrules.Private) bool { return p.Bridge == bridge })
+}
+
+// forwarding has dom0 pass IPv4 on, or not. The rules pass on only what comes from private networks.
+func forwarding(value string) error {
+	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte(value), 0); err != nil {
+		return fmt.Errorf("pass IPv4 on: %w", err)
+	}
+	return nil
+}

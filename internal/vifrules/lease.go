@@ -1,0 +1,98 @@
+package vifrules
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"net/netip"
+	"slices"
+)
+
+// maxLeases bounds the addresses that are remembered for guests that are gone.
+const maxLeases = 4096
+
+// assign gives each vif on a private bridge its address: the one configured, else the one that its MAC had before,
+// else one that follows from its MAC, so that it is mostly the same after a reboot of the host too.
+func (c *Config) assign(vifs []Vif) {
+	if c.Leases == nil {
+		c.Leases = map[string]netip.Addr{}
+	}
+	taken := c.fixed()
+	for i := range vifs {
+		p, ok := c.private(vifs[i].Bridge)
+		if !ok {
+			vifs[i].Lease = netip.Addr{}
+			continue
+		}
+		vifs[i].Lease = c.leaseFor(vifs[i], p, taken)
+		taken[vifs[i].Lease] = true
+	}
+	c.forgetLeases(vifs)
+}
+
+// fixed are the addresses that the configuration has given to guests.
+func (c *Config) fixed() map[netip.Addr]bool {
+	taken := map[netip.Addr]bool{}
+	for _, guest := range c.Guests {
+		for _, address := range guest.Addresses {
+			taken[address] = true
+		}
+	}
+	return taken
+}
+
+// leaseFor returns an address for a vif; not valid: all are taken.
+func (c *Config) leaseFor(v Vif, p Private, taken map[netip.Addr]bool) netip.Addr {
+	for _, address := range c.Guests[v.UUID].Addresses {
+		if p.Prefix.Contains(address) {
+			return address
+		}
+	}
+	if old, ok := c.Leases[v.MAC]; ok && usable(p.Prefix, old) && !taken[old] {
+		return old
+	}
+	for _, other := range c.Leases { // of guests that are switched off: they shall have it again
+		taken[other] = true
+	}
+	address := probe(p.Prefix, v.MAC, taken)
+	if address.IsValid() {
+		c.Leases[v.MAC] = address
+	}
+	return address
+}
+
+// maxProbes bounds the search in a large subnet. 16 bits of hosts are searched through.
+const maxProbes = 1 << 16
+
+// probe looks for a free address in a subnet, from one on that follows from the MAC.
+func probe(subnet netip.Prefix, mac string, taken map[netip.Addr]bool) netip.Addr {
+	hash := fnv.New32a()
+	hash.Write([]byte(mac))
+	size := uint32(1) << min(32-subnet.Bits(), 31)
+	first := binary.BigEndian.Uint32(subnet.Masked().Addr().AsSlice())
+	for i := range min(size, maxProbes) {
+		var bytes [4]byte
+		binary.BigEndian.PutUint32(bytes[:], first+(hash.Sum32()+i)%size)
+		if address := netip.AddrFrom4(bytes); usable(subnet, address) && !taken[address] {
+			return address
+		}
+	}
+	return netip.Addr{}
+}
+
+// usable says whether an address of the subnet is neither its first, its last nor dom0's.
+func usable(subnet netip.Prefix, address netip.Addr) bool {
+	return subnet.Contains(address) && subnet.Contains(address.Next()) && subnet.Contains(address.Prev()) &&
+		address != subnet.Addr()
+}
+
+// forgetLeases drops what is remembered of MACs that are not here, once that is too much.
+func (c *Config) forgetLeases(vifs []Vif) {
+	if len(c.Leases) <= maxLeases {
+		return
+	}
+	for mac := range c.Leases {
+		if !slices.ContainsFunc(vifs, func(v Vif) bool { return v.MAC == mac }) {
+			delete(c.Leases, mac)
+		}
+	}
+}

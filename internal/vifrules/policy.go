@@ -1,0 +1,167 @@
+package vifrules
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// Reason says why a frame of a guest was dropped. It is the counter's name too.
+type Reason string
+
+// The reasons. All but the last four are given up by naming them in [Guest.Trust].
+const (
+	SpoofedMAC  Reason = "mac"       // the sender's is not that of the vif
+	Control     Reason = "control"   // for switches only: spanning tree, LLDP, LACP (IEEE 802.1D, table 7-10)
+	Tagged      Reason = "vlan"      // the guest put a VLAN tag on it
+	SpoofedARP  Reason = "arp"       // it claims another MAC, an address of dom0's or its gateway's, or not the guest's
+	SpoofedIP   Reason = "address"   // IPv4 or IPv6 source, or neighbour advertisement, likewise
+	DHCPServer  Reason = "dhcp"      // the guest answers as a DHCP or DHCPv6 server
+	RouterAd    Reason = "ra"        // IPv6 router advertisement
+	Redirect    Reason = "redirect"  // ICMP redirect, IPv4 or IPv6
+	OverRate    Reason = "rate"      // more than the rate limit, in either direction
+	Neighbour   Reason = "neighbour" // to a guest that it is isolated from
+	NotInbound  Reason = "inbound"   // to the guest: not on its list of what may come in
+	FromNowhere Reason = "unknown"   // by a vif that no rule is about
+)
+
+// Reasons lists those that are counted for each guest.
+var Reasons = []Reason{
+	SpoofedMAC, Control, Tagged, SpoofedARP, SpoofedIP, DHCPServer, RouterAd, Redirect, OverRate, Neighbour, NotInbound,
+}
+
+// trustable are what a guest can be allowed.
+var trustable = Reasons[:8]
+
+// Guest is what the configuration says of a guest's network. The zero value is the default: no limit, no isolation,
+// and no spoofing.
+type Guest struct {
+	Name string // for DNS; empty: the one that the domain had when it was created
+	// Addresses are those that the guest may use; empty: all but dom0's and its gateway's. IPv6 link-local ones
+	// are always allowed.
+	Addresses []netip.Addr
+	VLAN      int   // 1 to 4094: untagged in the guest, tagged on the bridge's NIC; 0: none
+	Rate      int64 // bytes a second in each direction; 0: no limit
+	Isolated  bool  // from all other guests
+	NoHost    bool  // from dom0, but for DHCP and DNS of a private bridge
+	// Inbound lists what may come in from other guests and from the LAN; nil: everything. dom0 itself and replies are
+	// never filtered.
+	Inbound []Inbound
+	Trust   []Reason // what is not dropped: for guests that are routers, DHCP servers or hypervisors
+}
+
+// Inbound allows traffic to a guest.
+type Inbound struct {
+	Protocol    Protocol
+	First, Last uint16       // ports; 0, 0: all. Last 0: only First
+	From        netip.Prefix // not valid: from everywhere
+}
+
+// Protocol is one that rules know.
+type Protocol string
+
+// The protocols. Of ICMP only the echo request is ever filtered.
+const (
+	TCP  Protocol = "tcp"
+	UDP  Protocol = "udp"
+	ICMP Protocol = "icmp" // ICMPv6 too
+)
+
+// Check says what is wrong with a guest's settings.
+func (g Guest) Check() error {
+	for _, reason := range g.Trust {
+		if !slices.Contains(trustable, reason) {
+			return fmt.Errorf("trust %q: want one of %q", reason, trustable)
+		}
+	}
+	for _, rule := range g.Inbound {
+		if err := rule.check(); err != nil {
+			return err
+		}
+	}
+	switch {
+	case g.VLAN < 0 || g.VLAN > 4094:
+		return fmt.Errorf("VLAN %d: want 1 to 4094", g.VLAN)
+	case g.Rate != 0 && g.Rate < minRate:
+		return fmt.Errorf("rate %d bytes a second: want %d or more", g.Rate, minRate)
+	}
+	return nil
+}
+
+// minRate is below what a guest needs to be of use, and above what one full frame a second would be.
+const minRate = 8 << 10
+
+func (i Inbound) check() error {
+	switch {
+	case i.Protocol == ICMP && i.First+i.Last != 0:
+		return fmt.Errorf("inbound icmp has no ports")
+	case i.Protocol != TCP && i.Protocol != UDP && i.Protocol != ICMP:
+		return fmt.Errorf("inbound protocol %q: want tcp, udp or icmp", i.Protocol)
+	case i.Last != 0 && i.Last < i.First:
+		return fmt.Errorf("inbound ports %d to %d: the second is lower", i.First, i.Last)
+	}
+	return nil
+}
+
+func (g Guest) trusts(reason Reason) bool { return slices.Contains(g.Trust, reason) }
+
+// Service is a port of dom0's.
+type Service struct {
+	Protocol Protocol // TCP or UDP
+	Port     uint16
+}
+
+// Host is what concerns dom0 itself.
+type Host struct {
+	// Protected are dom0's own addresses, its gateways and resolvers: no guest may claim to have them.
+	Protected  []netip.Addr
+	Open       []Service // to everybody but guests
+	OpenGuests []Service // to guests
+	OpenAll    bool      // to everybody but guests, every port is open
+	Private    []Private // set by package privnet
+}
+
+// Private is a bridge on which dom0 itself gives addresses, and between which and the rest of the world it translates
+// them.
+type Private struct {
+	Bridge string
+	Prefix netip.Prefix // dom0's own address there, with the length of the subnet
+	// Strict holds guests to the address that they were given. It is off where a bridge is private for a time only.
+	Strict bool
+}
+
+// Config is all that was configured.
+type Config struct {
+	Host   Host
+	Guests map[string]Guest      // by UUID, lower case
+	Leases map[string]netip.Addr // by MAC, lower case: addresses given on private bridges
+}
+
+// private returns the private network on a bridge.
+func (c *Config) private(bridge string) (Private, bool) {
+	at := slices.IndexFunc(c.Host.Private, func(p Private) bool { return p.Bridge == bridge })
+	if at < 0 {
+		return Private{}, false
+	}
+	return c.Host.Private[at], true
+}
+
+// Vif is a guest's network interface in dom0.
+type Vif struct {
+	Name   string // of the interface: vif3.0
+	Bridge string
+	MAC    string // lower case
+	Domid  int
+	UUID   string     // the guest's, lower case
+	Guest  string     // its name when the vif came
+	Lease  netip.Addr // that it has on a private bridge; not valid elsewhere
+}
+
+// allowed returns the addresses that the vif is held to; none: any.
+func (c *Config) allowed(v Vif) []netip.Addr {
+	addresses := slices.Clone(c.Guests[v.UUID].Addresses)
+	if p, ok := c.private(v.Bridge); ok && p.Strict && v.Lease.IsValid() && !slices.Contains(addresses, v.Lease) {
+		addresses = append(addresses, v.Lease)
+	}
+	return addresses
+}
