@@ -4,7 +4,7 @@ import "time"
 
 // history decides whether and when a daemon is started again.
 type history struct {
-	limit    int           // restarts within window
+	limit    int           // restarts within window, or Forever
 	window   time.Duration // also how long a run must last to count as a success
 	min, max time.Duration // of the pause
 	pause    time.Duration // the latest one
@@ -17,7 +17,7 @@ func (h *history) next(now time.Time, ran time.Duration) time.Duration {
 	for len(h.restarts) > 0 && now.Sub(h.restarts[0]) > h.window {
 		h.restarts = h.restarts[1:]
 	}
-	if len(h.restarts) >= h.limit {
+	if h.limit != Forever && len(h.restarts) >= h.limit {
 		return 0
 	}
 	h.restarts = append(h.restarts, now)
