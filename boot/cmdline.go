@@ -28,6 +28,9 @@ const (
 	KeyToRAMShort = "toram"                  // the same
 	KeyISCSI      = "zerodisc.iscsi"         // iSCSI targets to log in to, separated by commas
 	KeyInitiator  = "zerodisc.initiator"     // this machine's iSCSI name
+	KeyNTP        = "zerodisc.ntp"           // time servers, separated by commas; "no": the clock is left alone
+	KeySyslog     = "zerodisc.syslog"        // servers that get the log: udp://HOST, tcp://HOST, tls://HOST, with commas
+	KeyWatchdog   = "zerodisc.watchdog"      // "no": nothing resets the machine when it hangs
 	KeyHostname   = "zerodisc.hostname"      // dom0's host name; else the DHCP server's, else "zerodisc"
 )
 
@@ -36,6 +39,7 @@ var Keys = []string{
 	KeyMediumID, KeyAutostart, KeyDebug, KeyBridge, KeyBootIf, KeyHostname,
 	KeyGuest, KeyRescue, KeyCheck, KeyISOFile, KeyGuests, KeyGuestsSum,
 	KeyStores, KeyBudget, KeyWrite, KeyToRAM, KeyToRAMShort, KeyState, KeyISCSI, KeyInitiator,
+	KeyNTP, KeySyslog, KeyWatchdog,
 }
 
 // Known says whether key is one of Keys.

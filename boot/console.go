@@ -28,6 +28,9 @@ const (
 	MsgMediumChecked = "medium checked"  // files= damaged= unlisted= bytes= ms=
 	MsgFileDamaged   = "file damaged"    // file= err=
 	MsgDaemon        = "daemon"          // name= state= pid= err=
+	MsgTime          = "time"            // state= and what the state has
+	MsgSyslog        = "syslog"          // url= state= [lost= err=]
+	MsgWatchdog      = "watchdog"        // device= name= timeout= [err=]
 	MsgEnding        = "ending"          // action=
 	MsgCrashed       = "init crashed"    // remedy=
 )

@@ -16,7 +16,6 @@ import (
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
 	"github.com/zerodisc/zerodisc/internal/stage"
-	"github.com/zerodisc/zerodisc/internal/supervise"
 	"github.com/zerodisc/zerodisc/internal/xen"
 	"github.com/zerodisc/zerodisc/internal/zram"
 )
@@ -38,14 +37,16 @@ type dom0 struct {
 // the kernel would ask for one at a time.
 var dom0Modules = []string{
 	"xenfs", "xen_evtchn", "xen_gntdev", "xen_gntalloc", "xen_privcmd", "xen_acpi_processor",
-	"xen_netback", "xen_blkback", "bridge", zram.Module,
+	"xen_netback", "xen_blkback", "bridge", zram.Module, "xen_wdt",
 }
 
 // runDom0 boots dom0, keeps it going until somebody asks for its end, and returns how it ends.
 func runDom0(s *system) int {
 	d := &dom0{machine: machine{system: s, modules: dom0Modules, idle: make(chan struct{})}, bridge: s.bridgeName()}
+	s.startLogServices()
 	action := s.untilAsked(d.boot)
 	s.shutdownGuests()
+	s.endWatchdog(action)
 	return int(action)
 }
 
@@ -85,6 +86,7 @@ func (d *dom0) boot(ctx context.Context) {
 		return
 	}
 	d.tell(host.Ready{Took: time.Since(d.start)})
+	d.startWatchdog(d.state.Answers)
 	close(d.idle)
 	d.followMedium(ctx)
 	shells()
@@ -135,15 +137,16 @@ func (d *dom0) startDaemons(ctx context.Context) error {
 	if err := xen.Setup(); err != nil {
 		return err
 	}
-	if _, err := supervise.Start(ctx, xen.XenstoreDaemon(d.daemonLog, d.reportDaemon)); err != nil {
+	if err := d.services.Add(ctx, xen.XenstoreDaemon(d.daemonLog, d.reportDaemon)); err != nil {
 		return err
 	}
 	if err := xen.RegisterDom0(ctx, xen.Exec); err != nil {
 		return err
 	}
-	if _, err := supervise.Start(ctx, xen.ConsoleDaemon(d.daemonLog, d.reportDaemon)); err != nil {
+	if err := d.services.Add(ctx, xen.ConsoleDaemon(d.daemonLog, d.reportDaemon)); err != nil {
 		d.log.Error("daemon", "name", "xenconsoled", "err", err)
 	}
+	d.service("xen-log", d.keepXenLog)
 	return nil
 }
 
@@ -165,24 +168,28 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 	if err := setDefaultBridge(d.bridge); err != nil {
 		d.log.Warn("xl.conf", "err", err, "remedy", "name the bridge in the vif of guests that you create by hand")
 	}
-	go d.watchNeighbours(ctx)
-	go func() {
-		<-d.random
-		if err := manager.Run(ctx); err != nil && ctx.Err() == nil {
-			d.log.Error("network", "err", err)
+	d.service("neighbours", d.watchNeighbours)
+	d.service("network", func(ctx context.Context) error {
+		select {
+		case <-d.random:
+			return manager.Run(ctx)
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-	}()
+	})
+	d.startClock()
 	return nil
 }
 
 // watchNeighbours tells what is heard on the bridge, for guests that do not say their address themselves.
-func (d *dom0) watchNeighbours(ctx context.Context) {
+func (d *dom0) watchNeighbours(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if err := netcfg.WatchNeighbours(ctx, d.bridge, d.heard); ctx.Err() == nil {
 			d.log.Debug("watch neighbours", "err", err)
 			time.Sleep(time.Second) // somebody takes the bridge down and up
 		}
 	}
+	return ctx.Err()
 }
 
 // heardPause is the shortest time between two addresses that are heard of one guest, which may send thousands a
@@ -193,7 +200,10 @@ const heardPause = time.Second
 // vif: anyone can spoof ARP.
 func (d *dom0) heard(mac net.HardwareAddr, address netip.Addr) {
 	g := d.state.Snapshot().ByMAC(mac.String())
-	if g == nil || g.Heard == address || time.Since(g.HeardAt) < heardPause {
+	if g == nil || g.Heard == address {
+		return
+	}
+	if ago := time.Since(g.HeardAt); ago >= 0 && ago < heardPause { // below 0: somebody has set the clock back
 		return
 	}
 	port, err := netcfg.Bridge{Name: d.bridge}.PortOf(mac)

@@ -11,6 +11,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/pid1"
+	"github.com/zerodisc/zerodisc/internal/supervise"
 )
 
 // emergency is what process 1 starts when stage2 has crashed: the report and a shell on every
@@ -25,17 +26,23 @@ func emergency(args []string) int {
 	terminals := activeConsoles()
 	out := console.Open(terminals)
 	out.Add(boundedlog.Open(logFile, logLimit))
-	s := &system{log: console.Logger(out, slog.LevelInfo), requests: make(chan pid1.Action, 8)}
+	journal := openJournal()
+	out.Add(journal.Writer(sourceInit))
+	s := &system{
+		log: console.Logger(out, slog.LevelInfo), requests: make(chan pid1.Action, 8),
+		journal: journal, services: supervise.NewTable(), daemonLog: serviceOutput(journal),
+	}
 	go s.listenForRequests()
-	go boundForeignLogs(s.log)
 	if text, err := os.ReadFile("/proc/cmdline"); err == nil {
-		go relayKernel(boot.ParseCmdline(string(text)), out, s.log)
+		s.cmdline = boot.ParseCmdline(string(text))
+		go relayKernel(s.cmdline, out, s.log)
 	}
 	if err := oom.Protect(oom.Last); err != nil {
 		s.log.Warn("start", "err", err)
 	}
 	s.log.Error(boot.MsgCrashed, "remedy", "guests that run go on; use the shell, then reboot or poweroff")
 	s.startLines(context.Background(), boot.Version)
+	s.startEmergencyServices()
 	text := fmt.Sprintf("\n%s\n\nzerodisc's init has crashed (its last words are above). This is an emergency shell.\n"+
 		"Guests that run go on. `reboot` or `poweroff` shut them down and end this machine.\n\n", lastWords)
 	keepShells(context.Background(), s.log, terminals, func() string { return text })
@@ -43,5 +50,6 @@ func emergency(args []string) int {
 	action := s.firstRequest()
 	endKeeper()
 	s.shutdownGuests()
+	s.endWatchdog(action)
 	return pid1.Leave(action)
 }

@@ -32,7 +32,7 @@ func (s *system) startOwners(ctx context.Context, machine func() guests.Machine)
 	if err != nil {
 		return nil, err
 	}
-	toolstack := xen.NewToolstack(xen.Exec, store)
+	toolstack := xen.NewToolstack(s.gate.Exec, store)
 	ledger := newLedger(toolstack, s.state)
 	images := imageserver.New(boot.InitProgram, boot.GuestRunDir, s.log)
 	o := &owners{

@@ -20,11 +20,13 @@ import (
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/kmsg"
+	"github.com/zerodisc/zerodisc/internal/logs"
 	"github.com/zerodisc/zerodisc/internal/namespace"
 	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/power"
 	"github.com/zerodisc/zerodisc/internal/report"
+	"github.com/zerodisc/zerodisc/internal/supervise"
 	"github.com/zerodisc/zerodisc/internal/xen"
 )
 
@@ -34,7 +36,9 @@ import (
 type system struct {
 	screen    *screen
 	log       *slog.Logger
-	daemonLog io.Writer // output of daemons, which is not for the console
+	journal   *logs.Store
+	services  *supervise.Table
+	daemonLog io.Writer // output of services, which is not for the console
 	cmdline   boot.Cmdline
 	terminals []string
 	state     *host.State
@@ -43,6 +47,8 @@ type system struct {
 	insisted  chan struct{}    // made with the first request, closed by a second
 	start     time.Time
 	random    chan struct{} // closed when the kernel has random numbers to give
+	online    chan struct{} // has an element when there is a new lease
+	gate      *xen.Gate     // xl runs through it
 }
 
 // stage2 is the inner process. It boots what the kernel command line asks for and then waits for
@@ -85,6 +91,7 @@ func newSystem(cmdline boot.Cmdline, start time.Time) *system {
 	s := &system{
 		cmdline: cmdline, terminals: activeConsoles(),
 		requests: make(chan pid1.Action, 8), start: start, random: make(chan struct{}),
+		journal: openJournal(), services: supervise.NewTable(), online: make(chan struct{}, 1), gate: new(xen.Gate),
 	}
 	go s.gatherEntropy()
 	s.screen = &screen{out: console.Open(s.terminals)}
@@ -94,10 +101,10 @@ func newSystem(cmdline boot.Cmdline, start time.Time) *system {
 		level = slog.LevelDebug
 	}
 	out.Add(boundedlog.Open(logFile, logLimit))
+	out.Add(s.journal.Writer(sourceInit))
 	s.log = console.Logger(out, level)
-	s.daemonLog = boundedlog.Open(daemonLogFile, daemonLogLimit)
+	s.daemonLog = serviceOutput(s.journal)
 	s.startState(context.Background(), version)
-	go boundForeignLogs(s.log)
 	go relayKernel(cmdline, s.screen, s.log)
 	go s.listenForRequests()
 	// Ctrl-Alt-Del becomes a signal to process 1 instead of a reset.

@@ -68,16 +68,19 @@ func (s *system) reportNetwork(e netcfg.Event) {
 		return
 	}
 	fact := host.Network{Kind: kind, Interface: e.Interface, NIC: e.NIC, Tried: e.Tried, Problem: errorText(e.Err)}
+	if kind == host.Lease {
+		s.wakeClock() // time servers can be reached now, and may be others
+	}
 	if e.Lease != nil {
 		fact.Address, fact.Gateway = e.Lease.Address, e.Lease.Gateway()
 	}
 	s.state.Tell(fact)
 }
 
-// reportDaemon tells what became of one of Xen's daemons.
+// reportDaemon tells what became of a service.
 func (s *system) reportDaemon(d supervise.Status) {
 	s.state.Tell(host.Daemon{
-		Name: d.Name, Phase: string(d.Phase), PID: d.PID, Restarts: d.Restarts,
+		Name: d.Name, Phase: string(d.Phase), PID: d.PID, Restarts: d.Restarts, Since: d.Since,
 		Problem: errorText(d.Err), Failed: d.Phase == supervise.Failed,
 	})
 }

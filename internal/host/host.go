@@ -97,16 +97,19 @@ type Host struct {
 	Machine  Machine
 	Network  Network
 	Medium   Medium
-	Daemons  []Daemon    `json:",omitempty"` // by name
-	Stores   []Store     `json:",omitempty"` // by URL
-	Volumes  []Volume    `json:",omitempty"` // by device
-	Remotes  []Remote    `json:",omitempty"` // by URL
-	State    StateVolume `json:",omitzero"`
-	Stages   []Stage     `json:",omitempty"` // in the order in which they ended
-	Memory   []Memory    `json:",omitempty"` // by owner
-	Problems []string    `json:",omitempty"`
-	Ready    bool        `json:",omitempty"`
-	Ending   string      `json:",omitempty"` // "poweroff", "reboot", "halt"; "" while the machine goes on
+	Daemons  []Daemon      `json:",omitempty"` // by name
+	Clock    Clock         `json:",omitzero"`
+	Log      []LogServer   `json:",omitempty"` // by URL
+	Watchdog WatchdogTimer `json:",omitzero"`
+	Stores   []Store       `json:",omitempty"` // by URL
+	Volumes  []Volume      `json:",omitempty"` // by device
+	Remotes  []Remote      `json:",omitempty"` // by URL
+	State    StateVolume   `json:",omitzero"`
+	Stages   []Stage       `json:",omitempty"` // in the order in which they ended
+	Memory   []Memory      `json:",omitempty"` // by owner
+	Problems []string      `json:",omitempty"`
+	Ready    bool          `json:",omitempty"`
+	Ending   string        `json:",omitempty"` // "poweroff", "reboot", "halt"; "" while the machine goes on
 }
 
 // Snapshot is the whole state at one moment. It is never changed.
