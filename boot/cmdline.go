@@ -29,7 +29,7 @@ const (
 	KeyISCSI      = "zerodisc.iscsi"         // iSCSI targets to log in to, separated by commas
 	KeyInitiator  = "zerodisc.initiator"     // this machine's iSCSI name
 	KeyNTP        = "zerodisc.ntp"           // time servers, separated by commas; "no": the clock is left alone
-	KeySyslog     = "zerodisc.syslog"        // servers that get the log: udp://HOST, tcp://HOST, tls://HOST, with commas
+	KeySyslog     = "zerodisc.syslog"        // servers that get the log: udp://HOST,tls://HOST
 	KeyWatchdog   = "zerodisc.watchdog"      // "no": nothing resets the machine when it hangs
 	KeyHostname   = "zerodisc.hostname"      // dom0's host name; else the DHCP server's, else "zerodisc"
 )

@@ -69,7 +69,8 @@ func servicesText(daemons []host.Daemon, now time.Time, memory func(pid int) int
 		if d.PID != 0 {
 			pid, taken = fmt.Sprint(d.PID), fmt.Sprintf("%.1f MiB", float64(memory(d.PID))/1024)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", d.Name, d.Phase, pid, taken, d.Restarts, since(d.Since, now), d.Problem)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n",
+			d.Name, d.Phase, pid, taken, d.Restarts, since(d.Since, now), d.Problem)
 	}
 	_ = w.Flush() // to memory
 	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")

@@ -30,8 +30,8 @@ func (s *system) startWatchdog(answers func(context.Context) bool) {
 	})
 }
 
-// crash ends this process: its state hangs. Guests go on, and the emergency process takes over. A panic of the service's own
-// goroutine would only start the service again.
+// crash ends this process: its state hangs. Guests go on, and the emergency process takes over. A panic of the
+// service's own goroutine would only start the service again.
 func crash() {
 	go func() { panic("the host's state does not answer") }()
 	select {}
@@ -47,8 +47,8 @@ func (s *system) reportWatchdog(e watchdog.Event) {
 	}
 }
 
-// endWatchdog decides what the watchdog does while the machine ends. A reboot that hangs is finished by it. A machine that is to
-// be off or halted must not start again by itself.
+// endWatchdog decides what the watchdog does while the machine ends. A reboot that hangs is finished by it. A machine
+// that is to be off or halted must not start again by itself.
 func (s *system) endWatchdog(action pid1.Action) {
 	if action == pid1.Reboot {
 		return

@@ -1,5 +1,5 @@
-// Package bundle gathers what is known about a host in one file, for whoever looks into a problem: state, logs, what the
-// kernel and Xen say, guests' configurations, the network. Secrets are removed. Each piece is bounded in size and
+// Package bundle gathers what is known about a host in one file, for whoever looks into a problem: state, logs, what
+// the kernel and Xen say, guests' configurations, the network. Secrets are removed. Each piece is bounded in size and
 // time, and what could not be gathered is said in the file.
 package bundle
 
@@ -159,7 +159,9 @@ func (w *writer) files(ctx context.Context, p Piece) error {
 		names = names[:w.limits.MaxFile]
 	}
 	for _, name := range names {
-		text, err := w.gather(ctx, Piece{Text: func(context.Context) ([]byte, error) { return read(name, w.limits.Piece) }})
+		text, err := w.gather(ctx, Piece{Text: func(context.Context) ([]byte, error) {
+			return read(name, w.limits.Piece)
+		}})
 		if err != nil {
 			w.problem(name, err)
 			continue

@@ -16,19 +16,20 @@ import (
 
 func TestSecretsAreRemoved(t *testing.T) {
 	for text, want := range map[string]string{
-		"zerodisc.password=$6$salt$hash.more/x quiet":           "zerodisc.password=[removed] quiet",
-		"root:$y$j9T$abc$def:19000:":                            "root:[removed]:19000:",
-		"https://user:pass@web.example/x?a=b":                   "https://[removed]@web.example/x?a=b",
-		"ds=nocloud;s=http://token@10.0.0.1/":                   "ds=nocloud;s=http://[removed]@10.0.0.1/",
-		"https://web/x?X-Amz-Signature=abc&n=1":                 "https://web/x?X-Amz-Signature=[removed]&n=1",
-		"zerodisc.iscsi=u:p:ui:pi@10.0.2.2::::iqn.x,a:b@c::::d": "zerodisc.iscsi=[removed]@10.0.2.2::::iqn.x,[removed]@c::::d",
-		`{"Password":"a b","Name":"x"}`:                         `{"Password":[removed],"Name":"x"}`,
-		"password-hash: $2b$10$abcdefghi":                       "password-hash: [removed]",
-		"  host-keys: AAAAB3Nz":                                 "  host-keys: [removed]",
-		`vncpasswd = "geheim"`:                                  `vncpasswd = [removed]`,
-		`"host_keys": ["a b", "c"], "x": 1`:                     `"host_keys": [removed], "x": 1`,
-		"Authorization: Bearer abcdefghijkl":                    "Authorization: Bearer [removed]",
-		"one-time password: K7QX-PM2A":                          "one-time password: [removed]",
+		"zerodisc.password=$6$salt$hash.more/x quiet": "zerodisc.password=[removed] quiet",
+		"root:$y$j9T$abc$def:19000:":                  "root:[removed]:19000:",
+		"https://user:pass@web.example/x?a=b":         "https://[removed]@web.example/x?a=b",
+		"ds=nocloud;s=http://token@10.0.0.1/":         "ds=nocloud;s=http://[removed]@10.0.0.1/",
+		"https://web/x?X-Amz-Signature=abc&n=1":       "https://web/x?X-Amz-Signature=[removed]&n=1",
+		"zerodisc.iscsi=u:p:ui:pi@10.0.2.2::::iqn.x,a:b@c::::d"://
+		"zerodisc.iscsi=[removed]@10.0.2.2::::iqn.x,[removed]@c::::d",
+		`{"Password":"a b","Name":"x"}`:      `{"Password":[removed],"Name":"x"}`,
+		"password-hash: $2b$10$abcdefghi":    "password-hash: [removed]",
+		"  host-keys: AAAAB3Nz":              "  host-keys: [removed]",
+		`vncpasswd = "geheim"`:               `vncpasswd = [removed]`,
+		`"host_keys": ["a b", "c"], "x": 1`:  `"host_keys": [removed], "x": 1`,
+		"Authorization: Bearer abcdefghijkl": "Authorization: Bearer [removed]",
+		"one-time password: K7QX-PM2A":       "one-time password: [removed]",
 		"-----BEGIN OPENSSH PRIVATE KEY-----\nabc\nd\n-----END OPENSSH PRIVATE KEY-----\nafter": "[removed]\nafter",
 		"-----BEGIN PRIVATE KEY-----\nabc": "[removed]",
 		// What is none stays.
@@ -89,6 +90,16 @@ func unpack(t *testing.T, archive []byte) map[string]string {
 	}
 }
 
+// text is a piece that is there already.
+func text(s string) func(context.Context) ([]byte, error) {
+	return func(context.Context) ([]byte, error) { return []byte(s), nil }
+}
+
+// text is a piece that is there already.
+func text(s string) func(context.Context) ([]byte, error) {
+	return func(context.Context) ([]byte, error) { return []byte(s), nil }
+}
+
 func TestWrite(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"a.cfg": "vncpasswd='x'", "b.cfg": "b", "c.cfg": "c"} {
@@ -103,7 +114,7 @@ func TestWrite(t *testing.T) {
 		{Name: "echo.txt", Program: []string{"/bin/sh", "-c", "echo out; echo password=x >&2"}},
 		{Name: "fails.txt", Program: []string{"/bin/sh", "-c", "echo said; exit 3"}},
 		{Name: "missing.txt", Program: []string{"/nonexistent"}},
-		{Name: "long.txt", Text: func(context.Context) ([]byte, error) { return bytes.Repeat([]byte("0123456789"), 10), nil }},
+		{Name: "long.txt", Text: text(strings.Repeat("0123456789", 10))},
 		{Name: "hangs.txt", Text: func(context.Context) ([]byte, error) { select {} }},
 		{Name: "guests", Files: filepath.Join(dir, "*.cfg")},
 		{Name: "none", Files: filepath.Join(dir, "*.none")},
@@ -129,7 +140,8 @@ func TestWrite(t *testing.T) {
 		t.Errorf("files: %q", files)
 	}
 	for _, text := range []string{
-		"fails.txt: /bin/sh -c echo said; exit 3: exit status 3", "missing.txt: /nonexistent: ", "long.txt: only the last 64 of 100",
+		"fails.txt: /bin/sh -c echo said; exit 3: exit status 3", "missing.txt: /nonexistent: ",
+		"long.txt: only the last 64 of 100",
 		"hangs.txt: it took longer than", "1 more files are left out", "a-directory.cfg: it is no file",
 	} {
 		if !strings.Contains(problems, text) {
@@ -141,10 +153,11 @@ func TestWrite(t *testing.T) {
 func TestTotalIsBounded(t *testing.T) {
 	var pieces []Piece
 	for _, name := range []string{"a", "b", "c"} {
-		pieces = append(pieces, Piece{Name: name, Text: func(context.Context) ([]byte, error) { return make([]byte, 100), nil }})
+		pieces = append(pieces, Piece{Name: name, Text: text(strings.Repeat("x", 100))})
 	}
 	var out bytes.Buffer
-	if err := Write(t.Context(), &out, "r", time.Now(), pieces, Limits{Piece: 100, Total: 150, Time: time.Minute}); err != nil {
+	limits := Limits{Piece: 100, Total: 150, Time: time.Minute}
+	if err := Write(t.Context(), &out, "r", time.Now(), pieces, limits); err != nil {
 		t.Fatal(err)
 	}
 	files := unpack(t, out.Bytes())

@@ -168,7 +168,8 @@ func TestManySources(t *testing.T) {
 	for _, name := range []string{"a", "../b", "c", "d", "e", ""} {
 		s.Add(name, Info, name)
 	}
-	if text, _ := read(t, NewReader(dir)); text != "---b/1/info/../b a/1/info/a c/1/info/c other/1/info/d other/2/info/e other/3/info/" {
+	want := "---b/1/info/../b a/1/info/a c/1/info/c other/1/info/d other/2/info/e other/3/info/"
+	if text, _ := read(t, NewReader(dir)); text != want {
 		t.Error(text)
 	}
 }

@@ -44,8 +44,10 @@ func Format(e logs.Entry, hostname string, c Clock) string {
 	if c.Synced {
 		synced = 1
 	}
-	return fmt.Sprintf(`<%d>1 %s %s %s - - [timeQuality tzKnown="1" isSynced="%d"][meta sequenceId="%d" sysUpTime="%d"] `+
-		"\ufeff%s", facility(e.Source)*8+int(e.Level), stamp, name(hostname, 255), name(e.Source, maxName), synced,
+	const form = `<%d>1 %s %s %s - - [timeQuality tzKnown="1" isSynced="%d"]` +
+		`[meta sequenceId="%d" sysUpTime="%d"] ` + "\ufeff%s"
+	priority := facility(e.Source)*8 + int(e.Level)
+	return fmt.Sprintf(form, priority, stamp, name(hostname, 255), name(e.Source, maxName), synced,
 		sequence(e.Number), e.Up.Milliseconds()/10, e.Text)
 }
 

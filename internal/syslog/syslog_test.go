@@ -39,7 +39,8 @@ func TestParseTargets(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"10.0.2.2", "http://a", "udp://", "tcp://a:0", "tcp://a:x", "tcp://u:p@a", "tcp://a/path", "udp://a:99999", "udp://a?x",
+		"10.0.2.2", "http://a", "udp://", "tcp://a:0", "tcp://a:x", "tcp://u:p@a", "tcp://a/path", "udp://a:99999",
+		"udp://a?x",
 	} {
 		if _, err := ParseTargets(text); err == nil {
 			t.Errorf("%s: no error", text)
@@ -58,13 +59,15 @@ func TestFormat(t *testing.T) {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 	e.Source, c.Known, c.Synced = "ntp", false, false
-	if got := Format(e, "a host\u00fc", c); !strings.HasPrefix(got, `<27>1 - a-host- ntp - - [timeQuality tzKnown="1" isSynced="0"]`) {
+	want = `<27>1 - a-host- ntp - - [timeQuality tzKnown="1" isSynced="0"]`
+	if got := Format(e, "a host\u00fc", c); !strings.HasPrefix(got, want) {
 		t.Error(got)
 	}
 }
 
 // grammar is the header and the structured data of RFC 5424, section 6.
-var grammar = regexp.MustCompile(`^<([0-9]|[1-9][0-9]|1[0-8][0-9]|19[01])>1 (-|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,6}Z) ` +
+var grammar = regexp.MustCompile(`^<([0-9]|[1-9][0-9]|1[0-8][0-9]|19[01])>1 ` +
+	`(-|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,6}Z) ` +
 	`[!-~]{1,255} [!-~]{1,48} - - (\[[a-zA-Z]+( [a-zA-Z]+="[^"\\\]]*")+\])+ \x{feff}`)
 
 func FuzzFormat(f *testing.F) {

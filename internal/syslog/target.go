@@ -31,7 +31,8 @@ func ParseTarget(text string) (Target, error) {
 	}
 	t := Target{Protocol: strings.ToLower(u.Scheme), Host: u.Hostname(), Port: u.Port()}
 	usual, known := ports[t.Protocol]
-	if !known || t.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+	more := u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != ""
+	if !known || t.Host == "" || more {
 		return Target{}, fmt.Errorf("syslog server %q: %s", text, want)
 	}
 	if t.Port == "" {

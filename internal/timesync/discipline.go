@@ -11,8 +11,8 @@ const (
 	wait               // look again before the clock is set
 )
 
-// stepAbove is how much the clock may be off before it is set and no longer slewed: what the kernel takes to work off at
-// most (MAXPHASE, Linux, include/linux/timex.h).
+// stepAbove is how much the clock may be off before it is set and no longer slewed: what the kernel takes to work off
+// at most (MAXPHASE, Linux, include/linux/timex.h).
 const stepAbove = 500 * time.Millisecond
 
 // confirmWithin is how far apart two offsets are that confirm each other.

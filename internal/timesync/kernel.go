@@ -39,8 +39,8 @@ func (Kernel) Step(_ context.Context, offset time.Duration) error {
 	return nil
 }
 
-// Slew has the kernel's phase-locked loop work offset off, which also learns how fast the clock runs. The clock stays marked
-// as not synchronised: the kernel writes a synchronised one into the hardware's every 11 minutes.
+// Slew has the kernel's phase-locked loop work offset off, which also learns how fast the clock runs. The clock stays
+// marked as not synchronised: the kernel writes a synchronised one into the hardware's every 11 minutes.
 func (Kernel) Slew(offset, poll time.Duration) error {
 	if _, err := unix.Adjtimex(&unix.Timex{
 		Modes:  adjOffset | adjStatus | adjTimeConst | adjNano,
@@ -51,8 +51,8 @@ func (Kernel) Slew(offset, poll time.Duration) error {
 	return nil
 }
 
-// timeConstant is the loop's time constant for questions so far apart: the logarithm of their distance in seconds, which the
-// kernel wants less 4 where offsets are in nanoseconds (Linux, kernel/time/ntp.c).
+// timeConstant is the loop's time constant for questions so far apart: the logarithm of their distance in seconds,
+// which the kernel wants less 4 where offsets are in nanoseconds (Linux, kernel/time/ntp.c).
 func timeConstant(poll time.Duration) int64 {
 	return max(0, int64(bits.Len64(uint64(poll/time.Second)))-1-4)
 }

@@ -1,6 +1,6 @@
-// Package timesync sets the clock by time servers (NTP, RFC 5905; github.com/beevik/ntp has the protocol). A clock that is
-// off by years is set at once, a small error is worked off by the kernel, and a server that is wrong by itself moves
-// nothing. The hardware's clock is not written: nothing on this machine is, unless its user asks for it.
+// Package timesync sets the clock by time servers (NTP, RFC 5905; github.com/beevik/ntp has the protocol). A clock
+// that is off by years is set at once, a small error is worked off by the kernel, and a server that is wrong by itself
+// moves nothing. The hardware's clock is not written: nothing on this machine is, unless its user asks for it.
 package timesync
 
 import (
@@ -24,9 +24,9 @@ var ErrDisagree = errors.New("time servers disagree")
 // minDistance is added to every distance: scheduling on a busy host, and what a clock drifts between two answers.
 const minDistance = 10 * time.Millisecond
 
-// Choose returns the best of the samples that a majority agrees with: whose times overlap, as far as each can be wrong (the
-// intersection of Marzullo's algorithm, RFC 5905, section 11.2.1). A server that is alone is believed; of two that
-// disagree, neither is.
+// Choose returns the best of the samples that a majority agrees with: whose times overlap, as far as each can be wrong
+// (the intersection of Marzullo's algorithm, RFC 5905, section 11.2.1). A server that is alone is believed; of two
+// that disagree, neither is.
 func Choose(samples []Sample) (Sample, error) {
 	if len(samples) == 0 {
 		return Sample{}, errors.New("no time server answers")

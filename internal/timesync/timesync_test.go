@@ -20,15 +20,19 @@ func TestChoose(t *testing.T) {
 		server  string
 		err     error
 	}{
-		"alone":                     {[]Sample{{"a", time.Hour, ms}}, "a", nil},
-		"the nearer of two":         {[]Sample{{"a", 5 * ms, 40 * ms}, {"b", 0, ms}}, "b", nil},
-		"two that disagree":         {[]Sample{{"a", time.Hour, ms}, {"b", 0, ms}}, "", ErrDisagree},
-		"a falseticker":             {[]Sample{{"a", 0, ms}, {"b", 9 * time.Hour, 0}, {"c", ms, 2 * ms}}, "a", nil},
-		"far, but not wrong":        {[]Sample{{"a", 0, ms}, {"b", 300 * ms, 400 * ms}}, "a", nil},
-		"half and half":             {[]Sample{{"a", 0, 0}, {"b", 0, 0}, {"c", time.Hour, 0}, {"d", time.Hour, 0}}, "", ErrDisagree},
-		"a chain is no majority":    {[]Sample{{"a", 0, 0}, {"b", 30 * ms, 0}, {"c", 60 * ms, 0}}, "", ErrDisagree},
-		"one who knows nothing":     {[]Sample{{"a", 0, 10 * time.Second}, {"b", 3 * time.Second, ms}, {"c", 3 * time.Second, ms}}, "b", nil},
-		"a clock that is years off": {[]Sample{{"a", 25 * 365 * 24 * time.Hour, ms}, {"b", 25*365*24*time.Hour + 3*ms, ms}}, "a", nil},
+		"alone":              {[]Sample{{"a", time.Hour, ms}}, "a", nil},
+		"the nearer of two":  {[]Sample{{"a", 5 * ms, 40 * ms}, {"b", 0, ms}}, "b", nil},
+		"two that disagree":  {[]Sample{{"a", time.Hour, ms}, {"b", 0, ms}}, "", ErrDisagree},
+		"a falseticker":      {[]Sample{{"a", 0, ms}, {"b", 9 * time.Hour, 0}, {"c", ms, 2 * ms}}, "a", nil},
+		"far, but not wrong": {[]Sample{{"a", 0, ms}, {"b", 300 * ms, 400 * ms}}, "a", nil},
+		"half and half": {
+			[]Sample{{"a", 0, 0}, {"b", 0, 0}, {"c", time.Hour, 0}, {"d", time.Hour, 0}}, "", ErrDisagree,
+		},
+		"a chain is no majority": {[]Sample{{"a", 0, 0}, {"b", 30 * ms, 0}, {"c", 60 * ms, 0}}, "", ErrDisagree},
+		"one who knows nothing": {
+			[]Sample{{"a", 0, 10 * time.Second}, {"b", 3 * time.Second, ms}, {"c", 3 * time.Second, ms}}, "b", nil,
+		},
+		"a clock that is years off": {[]Sample{{"a", years, ms}, {"b", years + 3*ms, ms}}, "a", nil},
 	} {
 		best, err := Choose(test.samples)
 		if best.Server != test.server || !errors.Is(err, test.err) {
@@ -45,11 +49,15 @@ func TestDiscipline(t *testing.T) {
 		offsets []time.Duration
 		want    []action
 	}{
-		"years off at first":     {[]time.Duration{-1e17, 3 * ms}, []action{step, slew}},
-		"right at first":         {[]time.Duration{3 * ms, -2 * ms}, []action{slew, slew}},
-		"a spike later":          {[]time.Duration{ms, time.Hour, ms, time.Hour}, []action{slew, wait, slew, wait}},
-		"a jump that is real":    {[]time.Duration{ms, time.Hour, time.Hour + ms, ms}, []action{slew, wait, step, slew}},
-		"two spikes that differ": {[]time.Duration{ms, time.Hour, -time.Hour, -time.Hour}, []action{slew, wait, wait, step}},
+		"years off at first": {[]time.Duration{-1e17, 3 * ms}, []action{step, slew}},
+		"right at first":     {[]time.Duration{3 * ms, -2 * ms}, []action{slew, slew}},
+		"a spike later":      {[]time.Duration{ms, time.Hour, ms, time.Hour}, []action{slew, wait, slew, wait}},
+		"a jump that is real": {
+			[]time.Duration{ms, time.Hour, time.Hour + ms, ms}, []action{slew, wait, step, slew},
+		},
+		"two spikes that differ": {
+			[]time.Duration{ms, time.Hour, -time.Hour, -time.Hour}, []action{slew, wait, wait, step},
+		},
 	} {
 		var d discipline
 		var got []action
@@ -74,7 +82,9 @@ func TestPace(t *testing.T) {
 		got = append(got, p.answered(ms, slew)/time.Second)
 	}
 	got = append(got, p.answered(300*ms, slew)/time.Second, p.silent()/time.Second)
-	want := []time.Duration{2, 4, 8, 16, 32, 64, 128, 256, 256, 64, 128, 256, 16, 256, 512, 1024, 1024, 1024, 1024, 64, 2}
+	want := []time.Duration{
+		2, 4, 8, 16, 32, 64, 128, 256, 256, 64, 128, 256, 16, 256, 512, 1024, 1024, 1024, 1024, 64, 2,
+	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%d\nwant %d", got, want)
 	}

@@ -1,5 +1,5 @@
-// Package watchdog has the machine reset when nothing on it runs any more: a watchdog of the hardware, or Xen's, which Xen
-// keeps for dom0, wants to be fed or resets the machine (Linux, Documentation/watchdog/watchdog-api.rst).
+// Package watchdog has the machine reset when nothing on it runs any more: a watchdog of the hardware, or Xen's, which
+// Xen keeps for dom0, wants to be fed or resets the machine (Linux, Documentation/watchdog/watchdog-api.rst).
 //
 // It is the last resort. What feeds it asks the host's state first; a state that does not answer has the process end,
 // guests go on, and the emergency process feeds in its place. Only where that does not help either, because the

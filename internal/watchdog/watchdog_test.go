@@ -26,7 +26,8 @@ func (f *fake) Feed() error   { f.fed.Add(1); return f.err }
 func (f *fake) Disarm() error { f.disarmed.Store(true); return nil }
 
 func TestChoose(t *testing.T) {
-	hardware, xen, soft := Device{"watchdog2", "iTCO_wdt"}, Device{"watchdog0", "xen_wdt"}, Device{"watchdog1", softIdentity}
+	hardware, xen := Device{"watchdog2", "iTCO_wdt"}, Device{"watchdog0", "xen_wdt"}
+	soft := Device{"watchdog1", softIdentity}
 	for _, test := range []struct {
 		devices []Device
 		want    Device

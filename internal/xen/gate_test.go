@@ -39,7 +39,8 @@ func TestHungProgramKeepsNobodyOut(t *testing.T) {
 	g.running.RLock()
 	defer g.running.RUnlock()
 	called := false
-	if err := g.Alone(t.Context(), 10*time.Millisecond, func() error { called = true; return nil }); err != nil || !called {
+	err := g.Alone(t.Context(), 10*time.Millisecond, func() error { called = true; return nil })
+	if err != nil || !called {
 		t.Errorf("called %v, %v", called, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -1,6 +1,9 @@
 package xenring
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // maxLine bounds what is kept of a line without end, bytes.
 const maxLine = 4 << 10
@@ -31,11 +34,10 @@ func Urgent(line string) bool {
 	if !own {
 		return false
 	}
-	for _, word := range []string{"WARNING", "ERROR", "Error", "BUG", "panic", "Panic", "FATAL", "crashed", "Xen call trace",
-		"Assertion"} {
-		if strings.Contains(text, word) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(trouble, func(word string) bool { return strings.Contains(text, word) })
+}
+
+// trouble are words of Xen's about it.
+var trouble = []string{
+	"WARNING", "ERROR", "Error", "BUG", "panic", "Panic", "FATAL", "crashed", "Xen call trace", "Assertion",
 }

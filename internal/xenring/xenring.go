@@ -96,7 +96,7 @@ func (r *Ring) Read() (string, error) {
 			return text, err
 		}
 	}
-	return "", fmt.Errorf("read Xen's console: it takes no version of the interface that is known here: %w", unix.EACCES)
+	return "", fmt.Errorf("read Xen's console: no version of its interface is known here: %w", unix.EACCES)
 }
 
 func (r *Ring) read(version uint32) (string, error) {

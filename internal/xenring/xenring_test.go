@@ -44,8 +44,9 @@ func TestLines(t *testing.T) {
 
 func TestUrgent(t *testing.T) {
 	for line, want := range map[string]bool{
-		"(XEN) Xen WARN at x.c:1": false, "(XEN) [VT-D] ERROR: x": true, "(XEN) Domain 3 (vcpu#0) crashed on cpu#1:": true,
-		"(XEN) Dom0 has maximum 2 VCPUs": false, "ERROR in a guest's line": false,
+		"(XEN) Xen WARN at x.c:1": false, "(XEN) [VT-D] ERROR: x": true,
+		"(XEN) Domain 3 (vcpu#0) crashed on cpu#1:": true,
+		"(XEN) Dom0 has maximum 2 VCPUs":            false, "ERROR in a guest's line": false,
 	} {
 		if Urgent(line) != want {
 			t.Errorf("%s: %v", line, !want)
