@@ -95,11 +95,6 @@ func text(s string) func(context.Context) ([]byte, error) {
 	return func(context.Context) ([]byte, error) { return []byte(s), nil }
 }
 
-// text is a piece that is there already.
-func text(s string) func(context.Context) ([]byte, error) {
-	return func(context.Context) ([]byte, error) { return []byte(s), nil }
-}
-
 func TestWrite(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"a.cfg": "vncpasswd='x'", "b.cfg": "b", "c.cfg": "c"} {

@@ -38,7 +38,8 @@ var secrets = sync.OnceValue(func() []secret {
 				`("(?:[^"\\\n]|\\.)*"|'[^'\n]*'|` +
 				`\[[^\]\n]*\]|[^\s,;"'}]+)`),
 			"${1}" + Removed},
-		{"authorisation header", regexp.MustCompile(`(?i)((?:bearer|basic)[ \t]+)[a-z0-9+/=._~-]{8,}`), "${1}" + Removed},
+		{"authorisation header", regexp.MustCompile(`(?i)((?:bearer|basic)[ \t]+)[a-z0-9+/=._~-]{8,}`),
+			"${1}" + Removed},
 	}
 })
 
