@@ -19,6 +19,7 @@ func TestSecretsAreRemoved(t *testing.T) {
 		"zerodisc.password=$6$salt$hash.more/x quiet": "zerodisc.password=[removed] quiet",
 		"root:$y$j9T$abc$def:19000:":                  "root:[removed]:19000:",
 		"https://user:pass@web.example/x?a=b":         "https://[removed]@web.example/x?a=b",
+		"https://user:p@ss@web.example/x":             "https://[removed]@web.example/x",
 		"ds=nocloud;s=http://token@10.0.0.1/":         "ds=nocloud;s=http://[removed]@10.0.0.1/",
 		"https://web/x?X-Amz-Signature=abc&n=1":       "https://web/x?X-Amz-Signature=[removed]&n=1",
 		"zerodisc.iscsi=u:p:ui:pi@10.0.2.2::::iqn.x,a:b@c::::d"://

@@ -22,7 +22,7 @@ var secrets = sync.OnceValue(func() []secret {
 		{"private key", regexp.MustCompile(
 			`(?s)-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY-----.*?(-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)`), Removed},
 		// The user's name before a password, or a token before an @ in a URL, and CHAP's two pairs.
-		{"credentials in a URL", regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/@"']+@`), "${1}" + Removed + "@"},
+		{"credentials in a URL", regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/"']+@`), "${1}" + Removed + "@"},
 		{"query of a URL with a signature", regexp.MustCompile(
 			`(?i)([?&](?:[a-z0-9_-]*(?:token|signature|secret|password|passwd|key|sig|auth|credential)[a-z0-9_-]*)=)` +
 				`[^\s&"']+`),
