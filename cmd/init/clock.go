@@ -72,7 +72,7 @@ func (hostClock) Slew(offset, poll time.Duration) error { return timesync.Kernel
 // reportClock tells what became of the clock.
 func (s *system) reportClock(e timesync.Event) {
 	fact := host.Clock{
-		State: string(e.State), Server: e.Server, Offset: e.Offset, Problem: errorText(e.Err),
+		State: string(e.State), Server: e.Server, Offset: e.Offset, Problem: errorText(e.Err), At: time.Now(),
 		Synced: e.State == timesync.Set || e.State == timesync.Stepped,
 	}
 	if e.State == timesync.Stepped {

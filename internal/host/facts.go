@@ -75,6 +75,7 @@ type (
 		Server  string        `json:",omitempty"`
 		Offset  time.Duration `json:",omitempty"` // how much it was off
 		Moved   time.Duration `json:",omitempty"` // by how much it was set just now; times in the state move along
+		At      time.Time     `json:",omitzero"`  // what it showed then
 		Problem string        `json:",omitempty"`
 	}
 

@@ -330,7 +330,7 @@ func clockLine(e host.Clock) (slog.Level, string, []any) {
 		return slog.LevelWarn, boot.MsgTime, append(attrs, "err", e.Problem, "remedy", clockRemedy(e))
 	}
 	return slog.LevelInfo, boot.MsgTime, append(attrs, "server", e.Server,
-		"offset", e.Offset.Round(time.Microsecond).String(), "now", time.Now().UTC().Format(time.RFC3339))
+		"offset", e.Offset.Round(time.Microsecond).String(), "now", e.At.UTC().Format(time.RFC3339))
 }
 
 func clockRemedy(e host.Clock) string {
