@@ -30,7 +30,7 @@ const (
 	KeyInitiator  = "zerodisc.initiator"     // this machine's iSCSI name
 	KeyNTP        = "zerodisc.ntp"           // time servers, separated by commas; "no": the clock is left alone
 	KeySyslog     = "zerodisc.syslog"        // servers that get the log: udp://HOST,tls://HOST
-	KeyWatchdog   = "zerodisc.watchdog"      // "no": nothing resets the machine when it hangs
+	KeyWatchdog   = "zerodisc.watchdog"      // seconds to the reset of a machine that hangs; "no"
 	KeyHostname   = "zerodisc.hostname"      // dom0's host name; else the DHCP server's, else "zerodisc"
 )
 

@@ -81,7 +81,7 @@ func (s *system) reportNetwork(e netcfg.Event) {
 func (s *system) reportDaemon(d supervise.Status) {
 	s.state.Tell(host.Daemon{
 		Name: d.Name, Phase: string(d.Phase), PID: d.PID, Restarts: d.Restarts, Since: d.Since,
-		Problem: errorText(d.Err), Failed: d.Phase == supervise.Failed,
+		Problem: errorText(d.Err), Failed: d.Phase == supervise.Failed, Quiet: d.Quiet,
 	})
 }
 

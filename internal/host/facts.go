@@ -66,6 +66,7 @@ type (
 		Since    time.Time `json:",omitzero"` // when it came into its phase
 		Problem  string    `json:",omitempty"`
 		Failed   bool      `json:",omitempty"` // it is not started again
+		Quiet    bool      `json:",omitempty"` // not worth a line
 	}
 
 	// Clock is what became of the clock.

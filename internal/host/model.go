@@ -83,7 +83,9 @@ func (f Network) apply(m *model) {
 func (f Daemon) apply(m *model) {
 	f.Problem = printable.Line(f.Problem)
 	m.host.Daemons = put(m.host.Daemons, f, func(d Daemon) string { return d.Name })
-	m.tell(f)
+	if !f.Quiet {
+		m.tell(f)
+	}
 	if f.Failed {
 		Problem{f.Problem}.apply(m)
 	}

@@ -137,11 +137,12 @@ func TestLines(t *testing.T) {
 			`level=WARN msg=daemon name=xenconsoled state=waiting pid=0 err=killed`},
 		{host.Daemon{Name: "xenconsoled", Phase: "running", PID: 7, Restarts: 1},
 			`level=WARN msg=daemon name=xenconsoled state=running pid=7 err=""`},
-		{host.Clock{State: "stepped", Server: "10.0.2.2:123", Offset: 1500 * time.Millisecond, At: time.Unix(0, 0)},
+		{host.Clock{State: "stepped", Server: "10.0.2.2:123", Offset: 15e8,
+			At: time.Unix(0, 0)},
 			`level=INFO msg=time state=stepped server=10.0.2.2:123 offset=1.5s now=1970-01-01T00:00:00Z`},
 		{host.Clock{State: "unreachable", Problem: "no answer"},
-			`level=WARN msg=time state=unreachable err="no answer" remedy="dom0 keeps asking; zerodisc.ntp=HOST names ` +
-				`another time server, zerodisc.ntp=no none"`},
+			`level=WARN msg=time state=unreachable err="no answer" remedy="dom0 keeps asking; ` +
+				`zerodisc.ntp=HOST names another time server, zerodisc.ntp=no none"`},
 		{host.Clock{State: "unreachable", Problem: "no answer", Synced: true},
 			`level=WARN msg=time state=unreachable err="no answer" ` +
 				`remedy="the clock goes on by itself; dom0 keeps asking"`},

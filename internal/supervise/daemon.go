@@ -74,6 +74,7 @@ type Status struct {
 	Restarts int // since Start
 	Since    time.Time
 	Err      error // why the last process ended; set in Waiting and Failed
+	Quiet    bool  // it dies again and again, and that was reported maxReported times
 }
 
 // Daemon is a supervised program or function.
@@ -87,6 +88,9 @@ type Daemon struct {
 	stopOnce sync.Once
 	done     chan struct{} // closed when the owner ends
 }
+
+// maxReported is how many deaths in a row are worth a line, of what is started again for ever.
+const maxReported = 3
 
 // errStopped ends a run that Stop asked to end.
 var errStopped = errors.New("stopped")
@@ -233,7 +237,10 @@ func (d *Daemon) run() error {
 // publish makes a state visible.
 func (d *Daemon) publish(phase Phase, pid int, err error) {
 	last := d.Status()
-	next := &Status{Name: d.spec.Name, Phase: phase, PID: pid, Restarts: last.Restarts, Since: time.Now(), Err: err}
+	next := &Status{
+		Name: d.spec.Name, Phase: phase, PID: pid, Restarts: last.Restarts, Since: time.Now(), Err: err,
+		Quiet: !phase.final() && d.history.quick > maxReported,
+	}
 	if last.Phase == Waiting && phase == Starting {
 		next.Restarts++
 	}

@@ -9,6 +9,7 @@ type history struct {
 	min, max time.Duration // of the pause
 	pause    time.Duration // the latest one
 	restarts []time.Time
+	quick    int // deaths in a row before window was over
 }
 
 // next records that a process died at now after a run of that length. It returns the pause before
@@ -21,6 +22,9 @@ func (h *history) next(now time.Time, ran time.Duration) time.Duration {
 		return 0
 	}
 	h.restarts = append(h.restarts, now)
+	if h.quick++; ran >= h.window {
+		h.quick = 1
+	}
 	if h.pause == 0 || ran >= h.window {
 		h.pause = h.min
 	} else {

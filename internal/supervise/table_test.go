@@ -3,6 +3,7 @@ package supervise
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,15 @@ func TestPanicIsAFailure(t *testing.T) {
 	}
 	defer d.Stop()
 	eventually(t, "the eighth call", func() bool { return d.Status().Restarts == 7 && d.Status().Phase == Running })
+	loud := 0
+	for _, s := range l.all() {
+		if s.Phase == Waiting && !s.Quiet {
+			loud++
+		}
+	}
+	if loud != maxReported {
+		t.Errorf("%d deaths are worth a line, want %d", loud, maxReported)
+	}
 	if died := l.firstError(); died == nil || !strings.Contains(died.Error(), "f died: panic: runtime error: index") {
 		t.Errorf("reported %v", died)
 	}
@@ -59,10 +69,14 @@ func TestPanicIsAFailure(t *testing.T) {
 	}
 }
 
-func (l *log) firstError() error {
+func (l *log) all() []Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, s := range l.statuses {
+	return slices.Clone(l.statuses)
+}
+
+func (l *log) firstError() error {
+	for _, s := range l.all() {
 		if s.Err != nil {
 			return s.Err
 		}

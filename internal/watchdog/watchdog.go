@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// Options are what a Feeder needs. The zero value of a duration takes the default named.
+// Options are what Run needs.
 type Options struct {
 	Kernel  Kernel
-	Timeout time.Duration // from the last feed to the reset, if the hardware can wait so long; 3 min
+	Timeout time.Duration // from the last feed to the reset, if the hardware can wait so long
 
 	Answers func(ctx context.Context) bool // whether the host answers, asked before each feed; nil: it is not asked
 	Hung    func()                         // called when it has not answered for Patience
-	// Patience is how long the host may be silent; 90 s. It gets food all that time.
+	// Patience is how long the host may be silent. The watchdog gets food all that time.
 	Patience time.Duration
 
 	Report func(Event) // must not block
@@ -52,10 +52,12 @@ type Dog interface {
 	Disarm() error // and closes it
 }
 
+// MinTimeout is that of a watchdog which is used, at least: everything may pause for some seconds.
+const MinTimeout = 20 * time.Second
+
 const (
-	minTimeout = 20 * time.Second // of a watchdog that is used: everything may pause for some seconds
-	maxPause   = 10 * time.Second // between two feeds
-	lookPause  = 10 * time.Second // for a watchdog whose driver is late
+	maxPause  = 10 * time.Second // between two feeds
+	lookPause = 10 * time.Second // for a watchdog whose driver is late
 )
 
 // ErrNone is the failure to find a watchdog.
@@ -64,29 +66,32 @@ var ErrNone = errors.New("this machine has no watchdog")
 // Run starts the machine's watchdog and feeds it until ctx ends, and then disarms it. Whoever leaves it armed ends the
 // process instead.
 func Run(ctx context.Context, o Options) error {
-	if o.Timeout == 0 {
-		o.Timeout = 3 * time.Minute
-	}
-	if o.Patience == 0 {
-		o.Patience = 90 * time.Second
-	}
 	device, err := o.find(ctx)
 	if err != nil {
 		return err
 	}
-	dog, err := o.Kernel.Open(device)
+	dog, timeout, err := o.start(device)
 	if err != nil {
-		return fmt.Errorf("start watchdog %s (%s): %w", device.Name, device.Identity, err)
-	}
-	timeout, err := dog.SetTimeout(o.Timeout)
-	if err == nil && timeout < minTimeout {
-		err = fmt.Errorf("it waits for %v only", timeout)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("watchdog %s (%s): %w", device.Name, device.Identity, err), dog.Disarm())
+		return fmt.Errorf("watchdog %s (%s): %w", device.Name, device.Identity, err)
 	}
 	o.Report(Event{Device: device.Name, Name: device.Identity, Timeout: timeout})
 	return errors.Join(o.feed(ctx, dog, timeout), dog.Disarm())
+}
+
+// start starts a watchdog, and disarms it if it is of no use.
+func (o Options) start(device Device) (Dog, time.Duration, error) {
+	dog, err := o.Kernel.Open(device)
+	if err != nil {
+		return nil, 0, err
+	}
+	timeout, err := dog.SetTimeout(o.Timeout)
+	if err == nil && timeout < MinTimeout {
+		err = fmt.Errorf("it waits for %v only", timeout)
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, dog.Disarm())
+	}
+	return dog, timeout, nil
 }
 
 // find waits for a watchdog: some drivers are late.

@@ -48,7 +48,7 @@ func TestFeedsAndDisarms(t *testing.T) {
 	defer cancel()
 	var event Event
 	err := Run(ctx, Options{
-		Kernel: f, Report: func(e Event) { event = e },
+		Kernel: f, Timeout: 3 * time.Minute, Patience: time.Minute, Report: func(e Event) { event = e },
 		Answers: func(context.Context) bool { cancel(); return true },
 	})
 	if !errors.Is(err, context.Canceled) || f.fed.Load() == 0 || !f.disarmed.Load() {
@@ -81,7 +81,7 @@ func TestWatchdogThatIsOfNoUse(t *testing.T) {
 		"too short":     {devices: []Device{{"watchdog0", "x"}}, longest: 2 * time.Second},
 		"cannot be fed": {devices: []Device{{"watchdog0", "x"}}, longest: time.Hour, err: errors.New("i/o error")},
 	} {
-		err := Run(t.Context(), Options{Kernel: f, Report: func(Event) {}})
+		err := Run(t.Context(), Options{Kernel: f, Timeout: time.Hour, Report: func(Event) {}})
 		if err == nil || !f.disarmed.Load() {
 			t.Errorf("%s: %v, disarmed %v", name, err, f.disarmed.Load())
 		}
