@@ -239,7 +239,7 @@ func (d *Daemon) publish(phase Phase, pid int, err error) {
 	last := d.Status()
 	next := &Status{
 		Name: d.spec.Name, Phase: phase, PID: pid, Restarts: last.Restarts, Since: time.Now(), Err: err,
-		Quiet: !phase.final() && d.history.quick > maxReported,
+		Quiet: !phase.final() && d.spec.MaxRestarts == Forever && d.history.quick > maxReported,
 	}
 	if last.Phase == Waiting && phase == Starting {
 		next.Restarts++
