@@ -65,9 +65,12 @@ func servicesText(daemons []host.Daemon, now time.Time, memory func(pid int) int
 	w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "SERVICE\tSTATE\tPID\tMEMORY\tRESTARTS\tSINCE\tPROBLEM")
 	for _, d := range daemons {
-		pid, taken := "init", ""
-		if d.PID != 0 {
+		pid, taken := "-", ""
+		switch {
+		case d.PID != 0:
 			pid, taken = fmt.Sprint(d.PID), fmt.Sprintf("%.1f MiB", float64(memory(d.PID))/1024)
+		case d.Phase == string(supervise.Running):
+			pid = "init"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n",
 			d.Name, d.Phase, pid, taken, d.Restarts, since(d.Since, now), d.Problem)

@@ -13,10 +13,12 @@ func TestServicesText(t *testing.T) {
 	got := servicesText([]host.Daemon{
 		{Name: "ntp", Phase: "running", Since: now.Add(-90 * time.Second)},
 		{Name: "xenconsoled", Phase: "waiting", PID: 7, Restarts: 2, Since: now.Add(time.Hour), Problem: "killed"},
+		{Name: "z", Phase: "stopped"},
 	}, now, func(int) int64 { return 1536 })
 	const want = `SERVICE      STATE    PID   MEMORY   RESTARTS  SINCE  PROBLEM
 ntp          running  init           0         1m30s
 xenconsoled  waiting  7     1.5 MiB  2                killed
+z            stopped  -              0
 `
 	if got != want {
 		t.Errorf("%s\nwant\n%s", got, want)

@@ -28,6 +28,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/report"
 	"github.com/zerodisc/zerodisc/internal/supervise"
 	"github.com/zerodisc/zerodisc/internal/xen"
+	"github.com/zerodisc/zerodisc/internal/xenstore"
 )
 
 // system is what all modes have in common, and the emergency process too: consoles, a log, and the way to be asked
@@ -81,6 +82,9 @@ func setEnvironment() {
 	os.Clearenv()
 	_ = os.Setenv("PATH", "/usr/sbin:/usr/bin:"+xen.BinDir)
 	_ = os.Setenv("HOME", "/root")
+	// Without it a program of Xen's that finds no xenstored asks the kernel's device in its place, and hangs there for
+	// ever (tools/libs/store/xs.c).
+	_ = os.Setenv("XENSTORED_PATH", xenstore.Socket)
 }
 
 func newSystem(cmdline boot.Cmdline, start time.Time) *system {

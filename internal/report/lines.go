@@ -317,7 +317,10 @@ func networkLine(e host.Network) (slog.Level, string, []any) {
 
 func daemonLine(e host.Daemon) (slog.Level, string, []any) {
 	level := slog.LevelDebug
-	if e.Problem != "" || e.Restarts > 0 {
+	switch {
+	case e.Failed:
+		level = slog.LevelError
+	case e.Problem != "" || e.Restarts > 0:
 		level = slog.LevelWarn
 	}
 	return level, boot.MsgDaemon, []any{"name", e.Name, "state", e.Phase, "pid", e.PID, "err", e.Problem}

@@ -39,5 +39,5 @@ func Urgent(line string) bool {
 
 // trouble are words of Xen's about it.
 var trouble = []string{
-	"WARNING", "ERROR", "Error", "BUG", "panic", "Panic", "FATAL", "crashed", "Xen call trace", "Assertion",
+	"WARNING", "ERROR", "BUG", "panic", "Panic", "FATAL", "crashed", "Xen call trace", "Assertion",
 }

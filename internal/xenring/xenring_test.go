@@ -47,6 +47,7 @@ func TestUrgent(t *testing.T) {
 		"(XEN) Xen WARN at x.c:1": false, "(XEN) [VT-D] ERROR: x": true,
 		"(XEN) Domain 3 (vcpu#0) crashed on cpu#1:": true,
 		"(XEN) Dom0 has maximum 2 VCPUs":            false, "ERROR in a guest's line": false,
+		"(XEN) Std. Loglevel: Errors, warnings and info": false,
 	} {
 		if Urgent(line) != want {
 			t.Errorf("%s: %v", line, !want)

@@ -22,8 +22,8 @@ import (
 func TestOperations(t *testing.T) {
 	t.Parallel()
 	ntp, udp, tcp := serveTime(t), receiveDatagrams(t), receiveStream(t)
-	iso := remaster(t, fmt.Sprintf("cmdline = zerodisc.ntp=10.0.2.2:%d "+
-		"zerodisc.syslog=udp://10.0.2.2:%d,tcp://10.0.2.2:%d zerodisc.watchdog=60\ntimeout = 1\n", ntp, udp.port, tcp.port))
+	iso := remaster(t, fmt.Sprintf("cmdline = zerodisc.ntp=10.0.2.2:%d zerodisc.watchdog=60 "+
+		"zerodisc.syslog=udp://10.0.2.2:%d,tcp://10.0.2.2:%d\ntimeout = 1\n", ntp, udp.port, tcp.port))
 	machine := qemu.Machine{ISO: iso, Clock: "2001-01-01T00:00:00", Devices: []string{"i6300esb"}}
 	Story(t, machine, func(m *VM) {
 		addresses := m.waitGuests()
