@@ -63,11 +63,13 @@ const (
 	GuestsInRAM   = "/guests"               // a store inside the initrd (netboot)
 	KernelInRAM   = "/boot/vmlinuz"         // the kernel that guests share, inside the initrd (netboot)
 	RunDir        = "/run/zerodisc"
-	GuestRunDir   = "/run/zerodisc/guests" // rendered configurations, NAME.cfg
-	GuestDisksDir = "/run/zerodisc/disks"  // memory file systems for changes to guests' disks, each at its UUID
-	WebStoresDir  = "/run/zerodisc/stores" // a tmpfs; 1, 2, ... are the stores of KeyGuests in their order
-	StateMount    = "/state"               // the state volume, writable
-	StateGuests   = "/state/guests"        // a store on it
+	LogsDir       = RunDir + "/logs"          // the log, package logs
+	ServiceSocket = RunDir + "/services.sock" // takes orders about services, package supervise
+	GuestRunDir   = "/run/zerodisc/guests"    // rendered configurations, NAME.cfg
+	GuestDisksDir = "/run/zerodisc/disks"     // memory file systems for changes to guests' disks, each at its UUID
+	WebStoresDir  = "/run/zerodisc/stores"    // a tmpfs; 1, 2, ... are the stores of KeyGuests in their order
+	StateMount    = "/state"                  // the state volume, writable
+	StateGuests   = "/state/guests"           // a store on it
 	DefaultBridge = "xenbr0"
 )
 

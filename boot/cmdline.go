@@ -29,6 +29,9 @@ const (
 	KeyISCSI      = "zerodisc.iscsi"         // iSCSI targets to log in to, separated by commas
 	KeyInitiator  = "zerodisc.initiator"     // this machine's iSCSI name
 	KeyPassword   = "zerodisc.password"      // hash of root's password, crypt(5)
+	KeyNTP        = "zerodisc.ntp"           // time servers, separated by commas; "no": the clock is left alone
+	KeySyslog     = "zerodisc.syslog"        // servers that get the log: udp://HOST,tls://HOST
+	KeyWatchdog   = "zerodisc.watchdog"      // seconds to the reset of a machine that hangs; "no"
 	KeyHostname   = "zerodisc.hostname"      // dom0's host name; else the DHCP server's, else "zerodisc"
 )
 
@@ -38,6 +41,7 @@ var Keys = []string{
 	KeyGuest, KeyRescue, KeyCheck, KeyISOFile, KeyGuests, KeyGuestsSum,
 	KeyStores, KeyBudget, KeyWrite, KeyToRAM, KeyToRAMShort, KeyState, KeyISCSI, KeyInitiator,
 	KeyPassword,
+	KeyNTP, KeySyslog, KeyWatchdog,
 }
 
 // Known says whether key is one of Keys.

@@ -57,7 +57,7 @@ func (d *dom0) showBoard() {
 		},
 	})
 	if err != nil {
-		d.log.Warn("status board", "err", err, "remedy", "use the serial console, or zerodisc.debug for lines on the screen")
+		d.log.Warn("status board", "err", err, "remedy", "use the serial console, or zerodisc.debug")
 	}
 }
 

@@ -16,7 +16,6 @@ import (
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
 	"github.com/zerodisc/zerodisc/internal/stage"
-	"github.com/zerodisc/zerodisc/internal/supervise"
 	"github.com/zerodisc/zerodisc/internal/xen"
 	"github.com/zerodisc/zerodisc/internal/zram"
 )
@@ -40,7 +39,7 @@ type dom0 struct {
 // the kernel would ask for one at a time.
 var dom0Modules = []string{
 	"xenfs", "xen_evtchn", "xen_gntdev", "xen_gntalloc", "xen_privcmd", "xen_acpi_processor",
-	"xen_netback", "xen_blkback", "bridge", zram.Module,
+	"xen_netback", "xen_blkback", "bridge", zram.Module, "xen_wdt",
 	"nf_tables", "nft_meta_bridge", "nft_ct", // the kernel asks for the other parts of the packet filter itself
 }
 
@@ -51,11 +50,13 @@ func runDom0(s *system) int {
 		network: netcfg.DefaultNetwork(s.bridgeName()), owned: make(chan struct{}),
 	}
 	d.bridge = d.network.Bridges()[0]
+	s.startLogServices()
 	if s.board {
 		go d.showBoard()
 	}
 	action := s.untilAsked(d.boot)
 	s.shutdownGuests()
+	s.endWatchdog(action)
 	return int(action)
 }
 
@@ -95,6 +96,7 @@ func (d *dom0) boot(ctx context.Context) {
 		return
 	}
 	d.tell(host.Ready{Took: time.Since(d.start)})
+	d.startWatchdog(d.state.Answers)
 	close(d.idle)
 	d.followMedium(ctx)
 	shells()
@@ -146,15 +148,16 @@ func (d *dom0) startDaemons(ctx context.Context) error {
 	if err := xen.Setup(); err != nil {
 		return err
 	}
-	if _, err := supervise.Start(ctx, xen.XenstoreDaemon(d.daemonLog, d.reportDaemon)); err != nil {
+	if err := d.services.Add(ctx, xen.XenstoreDaemon(d.daemonLog, d.reportDaemon)); err != nil {
 		return err
 	}
 	if err := xen.RegisterDom0(ctx, xen.Exec); err != nil {
 		return err
 	}
-	if _, err := supervise.Start(ctx, xen.ConsoleDaemon(d.daemonLog, d.reportDaemon)); err != nil {
+	if err := d.services.Add(ctx, xen.ConsoleDaemon(d.daemonLog, d.reportDaemon)); err != nil {
 		d.log.Error("daemon", "name", "xenconsoled", "err", err)
 	}
+	d.service("xen-log", d.keepXenLog)
 	return nil
 }
 
@@ -178,19 +181,22 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 		d.log.Warn("xl.conf", "err", err, "remedy", "name the bridge in the vif of guests that you create by hand")
 	}
 	for _, bridge := range d.network.Bridges() {
-		go d.watchNeighbours(ctx, bridge)
+		d.service("neighbours of "+bridge, func(ctx context.Context) error { return d.watchNeighbours(ctx, bridge) })
 	}
-	go func() {
-		<-d.random
-		if err := manager.Run(ctx); err != nil && ctx.Err() == nil {
-			d.log.Error("network", "err", err)
+	d.service("network", func(ctx context.Context) error {
+		select {
+		case <-d.random:
+			return manager.Run(ctx)
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-	}()
+	})
+	d.startClock()
 	return unguarded
 }
 
 // watchNeighbours tells what is heard on a bridge, for guests that do not say their address themselves.
-func (d *dom0) watchNeighbours(ctx context.Context, bridge string) {
+func (d *dom0) watchNeighbours(ctx context.Context, bridge string) error {
 	heard := func(mac net.HardwareAddr, address netip.Addr) { d.heard(bridge, mac, address) }
 	for ctx.Err() == nil {
 		if err := netcfg.WatchNeighbours(ctx, bridge, heard); ctx.Err() == nil {
@@ -198,6 +204,7 @@ func (d *dom0) watchNeighbours(ctx context.Context, bridge string) {
 			time.Sleep(time.Second) // somebody takes the bridge down and up
 		}
 	}
+	return ctx.Err()
 }
 
 // heardPause is the shortest time between two addresses that are heard of one guest, which may send thousands a
@@ -208,7 +215,10 @@ const heardPause = time.Second
 // vif: anyone can spoof ARP.
 func (d *dom0) heard(bridge string, mac net.HardwareAddr, address netip.Addr) {
 	g := d.state.Snapshot().ByMAC(mac.String())
-	if g == nil || g.Heard == address || time.Since(g.HeardAt) < heardPause {
+	if g == nil || g.Heard == address {
+		return
+	}
+	if ago := time.Since(g.HeardAt); ago >= 0 && ago < heardPause { // below 0: somebody has set the clock back
 		return
 	}
 	port, err := netcfg.Bridge{Name: bridge}.PortOf(mac)

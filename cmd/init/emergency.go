@@ -11,6 +11,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/pid1"
+	"github.com/zerodisc/zerodisc/internal/supervise"
 )
 
 // emergency is what process 1 starts when stage2 has crashed: the report and a shell on every
@@ -30,23 +31,26 @@ func emergency(args []string) int {
 	out := console.Open(terminals)
 	out.Add(boundedlog.Open(logFile, logLimit))
 	showLog(out, terminals)
+	journal := openJournal()
+	out.Add(journal.Writer(sourceInit))
 	cmdline, err := os.ReadFile("/proc/cmdline")
 	s := &system{
 		log: console.Logger(out, slog.LevelInfo), requests: make(chan pid1.Action, 8),
 		terminals: terminals, cmdline: boot.ParseCmdline(string(cmdline)),
+		journal: journal, services: supervise.NewTable(), daemonLog: serviceOutput(journal),
 	}
 	if err != nil {
 		s.log.Error("kernel command line", "err", err)
 	}
 	s.guard = s.newGuard()
 	go s.listenForRequests()
-	go boundForeignLogs(s.log)
 	go relayKernel(s.cmdline, out, s.log)
 	if err := oom.Protect(oom.Last); err != nil {
 		s.log.Warn("start", "err", err)
 	}
 	s.log.Error(boot.MsgCrashed, "remedy", "guests that run go on; use the shell, then reboot or poweroff")
 	s.startLines(context.Background(), boot.Version)
+	s.startEmergencyServices()
 	text := fmt.Sprintf("\n%s\n\nzerodisc's init has crashed (its last words are above). This is an emergency shell.\n"+
 		"Guests that run go on. `reboot` or `poweroff` shut them down and end this machine.\n\n", lastWords)
 	s.keepShells(context.Background(), func() string { return text })
@@ -54,5 +58,6 @@ func emergency(args []string) int {
 	action := s.firstRequest()
 	endKeeper()
 	s.shutdownGuests()
+	s.endWatchdog(action)
 	return pid1.Leave(action)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/report"
+	"github.com/zerodisc/zerodisc/internal/xen"
 )
 
 // keeper leads on the lives of guests after stage2 has crashed: those that reboot or crash are made anew, iSCSI targets
@@ -38,7 +39,7 @@ func keeper([]string) int {
 		return fail(err)
 	}
 	s := &system{
-		log: console.Logger(os.Stdout, slog.LevelInfo), random: make(chan struct{}),
+		log: console.Logger(os.Stdout, slog.LevelInfo), random: make(chan struct{}), gate: new(xen.Gate),
 		cmdline: boot.ParseCmdline(string(text)),
 	}
 	s.guard = s.newGuard()

@@ -2,14 +2,21 @@ package main
 
 import (
 	"context"
-	"log/slog"
+	"io"
+	"os"
+	"os/signal"
 	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/boundedlog"
 	"github.com/zerodisc/zerodisc/internal/console"
+	"github.com/zerodisc/zerodisc/internal/kmsg"
+	"github.com/zerodisc/zerodisc/internal/logs"
 	"github.com/zerodisc/zerodisc/internal/vt"
+	"github.com/zerodisc/zerodisc/internal/xenring"
 )
 
 const (
@@ -18,6 +25,17 @@ const (
 
 	logLimit       = 1 << 20 // bytes
 	daemonLogLimit = 256 << 10
+
+	// sourceLimit is how much is kept of one source. 24 of them, all full, and the two files above stay below the
+	// 8 MiB of boot.RunDir.
+	sourceLimit = 192 << 10
+)
+
+// The log's sources that are no services.
+const (
+	sourceInit   = "init"
+	sourceKernel = "kernel"
+	sourceXen    = "xen"
 )
 
 // foreignLogs are the logs of Xen's programs: the xl that watches a guest which was made by hand writes one, for as
@@ -36,7 +54,90 @@ func showLog(out *console.Consoles, terminals []string) {
 	}
 }
 
-// boundForeignLogs keeps the logs of other programs from growing without end, for as long as this one runs.
-func boundForeignLogs(log *slog.Logger) {
-	foreignLogs.Keep(context.Background(), func(err error) { log.Warn("logs", "err", err) })
+// openJournal opens the log of everything.
+func openJournal() *logs.Store {
+	return logs.Open(logs.Options{Dir: boot.LogsDir, Limit: sourceLimit})
+}
+
+// serviceOutput is where services' output goes.
+func serviceOutput(journal *logs.Store) io.Writer {
+	return io.MultiWriter(boundedlog.Open(daemonLogFile, daemonLogLimit), journal.Services())
+}
+
+// boundForeignLogs keeps the logs of other programs from growing without end.
+func (s *system) boundForeignLogs(ctx context.Context) error {
+	foreignLogs.Keep(ctx, func(err error) { s.log.Warn("logs", "err", err) })
+	return ctx.Err()
+}
+
+// tellDropped says in the log what was left out of it.
+func (s *system) tellDropped(ctx context.Context) error {
+	s.journal.Run(ctx)
+	return ctx.Err()
+}
+
+// keepKernelLog keeps the kernel's messages, those of before init too. After a crash of stage2 the emergency process
+// goes on after those that are kept.
+func (s *system) keepKernelLog(ctx context.Context) error {
+	last := s.journal.Last(sourceKernel)
+	return kmsg.Follow(ctx, func(r kmsg.Record, lost uint64) {
+		if r.Up <= last {
+			return
+		}
+		if lost > 0 {
+			s.journal.Add(sourceKernel, logs.Warning, "(the kernel overwrote messages before they could be read)")
+		}
+		s.journal.AddAt(sourceKernel, r.Up, logs.Level(r.Level), r.Text)
+	})
+}
+
+// xenLogPause is the time between two looks at what Xen says. One takes some microseconds.
+const xenLogPause = 2 * time.Second
+
+// keepXenLog keeps what the hypervisor says. What it said before the first look has no time: it is the boot's.
+func (s *system) keepXenLog(ctx context.Context) error {
+	ring, err := xenring.Open()
+	if err != nil {
+		return err
+	}
+	defer ring.Close()
+	var lines xenring.Lines
+	first := s.journal.Last(sourceXen) == 0
+	for {
+		text, err := ring.Read()
+		if err != nil {
+			return err
+		}
+		for _, line := range lines.Cut(text) {
+			s.addXenLine(line, first)
+		}
+		if text != "" { // there may be more
+			continue
+		}
+		first = false
+		select {
+		case <-time.After(xenLogPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *system) addXenLine(line string, early bool) {
+	level := logs.Info
+	if xenring.Urgent(line) {
+		level = logs.Error
+	}
+	if early {
+		s.journal.AddAt(sourceXen, 0, level, line)
+	} else {
+		s.journal.Add(sourceXen, level, line)
+	}
+}
+
+// logsApplet is logs.
+func logsApplet(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	return logs.Main(ctx, args, boot.LogsDir, os.Stdout, os.Stderr)
 }

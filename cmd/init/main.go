@@ -12,6 +12,9 @@
 //	vif-bridge, block        Xen's hotplug scripts (xl-network-configuration(5), block-scripts.txt)
 //	status                   prints the boot report again
 //	imageserver              serves parts of a guest's disk image that the kernel cannot read itself
+//	services                 lists services, and starts and stops them
+//	logs                     shows what the host has logged
+//	zerodisc-report          gathers what is known about a problem, without secrets
 //	zerodisc-state           makes and shows the state volume
 //	disk                     saves guests and their disks
 //	udevadm                  shows, follows and triggers devices, as systemd's udevadm(8)
@@ -51,6 +54,9 @@ var roles = map[string]func(args []string) int{
 	"udevadm":    udevadmApplet,
 	"disk":       diskApplet,
 
+	"services":        servicesApplet,
+	"logs":            logsApplet,
+	"zerodisc-report": reportApplet,
 	"zerodisc-state":  stateApplet,
 	disksave.ThawRole: thaw,
 

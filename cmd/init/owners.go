@@ -35,7 +35,7 @@ func (s *system) startOwners(ctx context.Context, machine func() guests.Machine)
 	if err != nil {
 		return nil, err
 	}
-	toolstack := xen.NewToolstack(xen.Exec, store)
+	toolstack := xen.NewToolstack(s.gate.Exec, store)
 	consoles, err := guestconsole.New(ctx, store, s.state, s.log)
 	if err != nil {
 		return nil, err

@@ -21,12 +21,15 @@ import (
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/kmsg"
 	"github.com/zerodisc/zerodisc/internal/login"
+	"github.com/zerodisc/zerodisc/internal/logs"
 	"github.com/zerodisc/zerodisc/internal/namespace"
 	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/power"
 	"github.com/zerodisc/zerodisc/internal/report"
+	"github.com/zerodisc/zerodisc/internal/supervise"
 	"github.com/zerodisc/zerodisc/internal/xen"
+	"github.com/zerodisc/zerodisc/internal/xenstore"
 )
 
 // system is what all modes have in common, and the emergency process too: consoles, a log, and the way to be asked
@@ -35,7 +38,9 @@ import (
 type system struct {
 	screen    *screen
 	log       *slog.Logger
-	daemonLog io.Writer // output of daemons, which is not for the console
+	journal   *logs.Store
+	services  *supervise.Table
+	daemonLog io.Writer // output of services, which is not for the console
 	cmdline   boot.Cmdline
 	terminals []string     // for lines and shells
 	guard     *login.Guard // of the consoles; nil: they are open
@@ -46,6 +51,8 @@ type system struct {
 	insisted  chan struct{}    // made with the first request, closed by a second
 	start     time.Time
 	random    chan struct{} // closed when the kernel has random numbers to give
+	online    chan struct{} // has an element when there is a new lease
+	gate      *xen.Gate     // xl runs through it
 }
 
 // stage2 is the inner process. It boots what the kernel command line asks for and then waits for
@@ -79,6 +86,9 @@ func setEnvironment() {
 	os.Clearenv()
 	_ = os.Setenv("PATH", "/usr/sbin:/usr/bin:"+xen.BinDir)
 	_ = os.Setenv("HOME", "/root")
+	// Without it a program of Xen's that finds no xenstored asks the kernel's device in its place, and hangs there for
+	// ever (tools/libs/store/xs.c).
+	_ = os.Setenv("XENSTORED_PATH", xenstore.Socket)
 }
 
 // newSystem makes a system. Where it has a status board, one of the terminals is for that, and all others are for lines
@@ -91,6 +101,7 @@ func newSystem(cmdline boot.Cmdline, hasBoard bool, start time.Time) *system {
 	s := &system{
 		cmdline: cmdline, terminals: activeConsoles(),
 		requests: make(chan pid1.Action, 8), start: start, random: make(chan struct{}),
+		journal: openJournal(), services: supervise.NewTable(), online: make(chan struct{}, 1), gate: new(xen.Gate),
 	}
 	go s.gatherEntropy()
 	if hasBoard {
@@ -104,11 +115,11 @@ func newSystem(cmdline boot.Cmdline, hasBoard bool, start time.Time) *system {
 	}
 	out.Add(boundedlog.Open(logFile, logLimit))
 	showLog(out, s.terminals)
+	out.Add(s.journal.Writer(sourceInit))
 	s.log = console.Logger(out, level)
 	s.guard = s.newGuard()
-	s.daemonLog = boundedlog.Open(daemonLogFile, daemonLogLimit)
+	s.daemonLog = serviceOutput(s.journal)
 	s.startState(context.Background(), version)
-	go boundForeignLogs(s.log)
 	go relayKernel(cmdline, s.screen, s.log)
 	go s.listenForRequests()
 	// Ctrl-Alt-Del becomes a signal to process 1 instead of a reset.

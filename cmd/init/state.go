@@ -77,6 +77,9 @@ func (s *system) reportNetwork(e netcfg.Event) {
 		kind = host.NetworkStatus
 		s.log.Debug("network", "event", e.Kind.String(), "interface", e.Interface, "nic", e.NIC, "err", e.Err)
 	}
+	if kind == host.Lease {
+		s.wakeClock() // time servers can be reached now, and may be others
+	}
 	s.state.Tell(networkFact(kind, e))
 }
 
@@ -102,11 +105,11 @@ func networkFact(kind host.NetworkKind, e netcfg.Event) host.Network {
 	return fact
 }
 
-// reportDaemon tells what became of one of Xen's daemons.
+// reportDaemon tells what became of a service.
 func (s *system) reportDaemon(d supervise.Status) {
 	s.state.Tell(host.Daemon{
-		Name: d.Name, Phase: string(d.Phase), PID: d.PID, Restarts: d.Restarts,
-		Problem: errorText(d.Err), Failed: d.Phase == supervise.Failed,
+		Name: d.Name, Phase: string(d.Phase), PID: d.PID, Restarts: d.Restarts, Since: d.Since,
+		Problem: errorText(d.Err), Failed: d.Phase == supervise.Failed, Quiet: d.Quiet,
 	})
 }
 

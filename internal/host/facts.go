@@ -73,14 +73,43 @@ type (
 		Expires time.Time `json:",omitzero"`
 	}
 
-	// Daemon is a change of one of Xen's daemons.
+	// Daemon is a change of a service: one of Xen's daemons, or a function of init's.
 	Daemon struct {
 		Name     string
-		Phase    string
-		PID      int    `json:",omitempty"`
-		Restarts int    `json:",omitempty"`
-		Problem  string `json:",omitempty"`
-		Failed   bool   `json:",omitempty"` // it is not started again
+		Phase    string    // as package supervise calls it
+		PID      int       `json:",omitempty"` // 0 while it does not run, and of a function
+		Restarts int       `json:",omitempty"`
+		Since    time.Time `json:",omitzero"` // when it came into its phase
+		Problem  string    `json:",omitempty"`
+		Failed   bool      `json:",omitempty"` // it is not started again
+		Quiet    bool      `json:",omitempty"` // not worth a line
+	}
+
+	// Clock is what became of the clock.
+	Clock struct {
+		State   string        `json:",omitempty"` // as package timesync calls it; "" before there is any
+		Synced  bool          `json:",omitempty"` // a time server's time was taken, once or more
+		Server  string        `json:",omitempty"`
+		Offset  time.Duration `json:",omitempty"` // how much it was off
+		Moved   time.Duration `json:",omitempty"` // by how much it was set just now; times in the state move along
+		At      time.Time     `json:",omitzero"`  // what it showed then
+		Problem string        `json:",omitempty"`
+	}
+
+	// LogServer is a server that gets the log.
+	LogServer struct {
+		URL       string
+		Connected bool   `json:",omitempty"`
+		Lost      uint64 `json:",omitempty"` // lines that it missed, in all
+		Problem   string `json:",omitempty"`
+	}
+
+	// WatchdogTimer is what resets the machine when nothing on it runs any more.
+	WatchdogTimer struct {
+		Device  string        `json:",omitempty"` // "watchdog0"; "" without one
+		Name    string        `json:",omitempty"` // of the hardware, or "xen_wdt"
+		Timeout time.Duration `json:",omitempty"`
+		Problem string        `json:",omitempty"`
 	}
 
 	// Store is how far a guest store on a web server is. The fields that a state has are those of

@@ -122,17 +122,20 @@ type Host struct {
 	Network  Network   // of the primary interface
 	Networks []Network `json:",omitempty"` // of all interfaces, by name
 	Medium   Medium
-	Daemons  []Daemon    `json:",omitempty"` // by name
-	Stores   []Store     `json:",omitempty"` // by URL
-	Volumes  []Volume    `json:",omitempty"` // by device
-	Remotes  []Remote    `json:",omitempty"` // by URL
-	State    StateVolume `json:",omitzero"`
-	Stages   []Stage     `json:",omitempty"` // in the order in which they ended
-	Memory   []Memory    `json:",omitempty"` // by owner
-	Problems []string    `json:",omitempty"`
-	Ready    bool        `json:",omitempty"`
-	Ending   string      `json:",omitempty"` // "poweroff", "reboot", "halt"; "" while the machine goes on
-	Listed   time.Time   `json:",omitzero"`  // when Xen was asked for its domains last
+	Daemons  []Daemon      `json:",omitempty"` // by name
+	Clock    Clock         `json:",omitzero"`
+	Log      []LogServer   `json:",omitempty"` // by URL
+	Watchdog WatchdogTimer `json:",omitzero"`
+	Stores   []Store       `json:",omitempty"` // by URL
+	Volumes  []Volume      `json:",omitempty"` // by device
+	Remotes  []Remote      `json:",omitempty"` // by URL
+	State    StateVolume   `json:",omitzero"`
+	Stages   []Stage       `json:",omitempty"` // in the order in which they ended
+	Memory   []Memory      `json:",omitempty"` // by owner
+	Problems []string      `json:",omitempty"`
+	Ready    bool          `json:",omitempty"`
+	Ending   string        `json:",omitempty"` // "poweroff", "reboot", "halt"; "" while the machine goes on
+	Listed   time.Time     `json:",omitzero"`  // when Xen was asked for its domains last
 }
 
 // Snapshot is the whole state at one moment. It is never changed.

@@ -38,6 +38,7 @@ func (m *model) snapshot(number uint64) *Snapshot {
 	s := &Snapshot{Number: number, Host: m.host}
 	s.Host.Networks = slices.Clone(m.host.Networks)
 	s.Host.Daemons = slices.Clone(m.host.Daemons)
+	s.Host.Log = slices.Clone(m.host.Log)
 	s.Host.Stores = slices.Clone(m.host.Stores)
 	s.Host.Volumes = slices.Clone(m.host.Volumes)
 	s.Host.Remotes = slices.Clone(m.host.Remotes)
@@ -112,10 +113,56 @@ func (f Network) after(before Network) Network {
 func (f Daemon) apply(m *model) {
 	f.Problem = printable.Line(f.Problem)
 	m.host.Daemons = put(m.host.Daemons, f, func(d Daemon) string { return d.Name })
-	m.tell(f)
+	if !f.Quiet {
+		m.tell(f)
+	}
 	if f.Failed {
 		Problem{f.Problem}.apply(m)
 	}
+}
+
+func (f Clock) apply(m *model) {
+	f.Server, f.Problem = printable.Line(f.Server), printable.Line(f.Problem)
+	f.Synced = f.Synced || m.host.Clock.Synced
+	m.host.Clock = f
+	if f.Moved != 0 {
+		m.moveTimes(f.Moved)
+	}
+	m.tell(f)
+}
+
+// moveTimes keeps what the state says of when things happened true after the clock was set.
+func (m *model) moveTimes(by time.Duration) {
+	move := func(t *time.Time) {
+		if !t.IsZero() {
+			*t = t.Round(0).Add(by) // without the monotonic clock, which was not set
+		}
+	}
+	for _, g := range m.guests {
+		move(&g.Since)
+		move(&g.HeardAt)
+	}
+	for i := range m.host.Daemons {
+		move(&m.host.Daemons[i].Since)
+	}
+}
+
+func (f LogServer) apply(m *model) {
+	f.URL, f.Problem = printable.Line(f.URL), printable.Line(f.Problem)
+	event := f // with what was lost now
+	for _, known := range m.host.Log {
+		if known.URL == f.URL {
+			f.Lost += known.Lost
+		}
+	}
+	m.host.Log = put(m.host.Log, f, func(s LogServer) string { return s.URL })
+	m.tell(event)
+}
+
+func (f WatchdogTimer) apply(m *model) {
+	f.Name, f.Problem = printable.Line(f.Name), printable.Line(f.Problem)
+	m.host.Watchdog = f
+	m.tell(f)
 }
 
 func (f Store) apply(m *model) {

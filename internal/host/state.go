@@ -13,7 +13,7 @@ type State struct {
 	subscribe chan subscription
 }
 
-// request is a fact on its way, and where to say that it is known.
+// request is a fact on its way, nil of a question, and where to say that it is known.
 type request struct {
 	fact    Fact
 	applied chan struct{}
@@ -55,6 +55,19 @@ func (s *State) Tell(fact Fact) {
 	}
 }
 
+// Answers says whether the state takes facts, and has done so before ctx ends. Nothing changes by it.
+func (s *State) Answers(ctx context.Context) bool {
+	r := request{applied: make(chan struct{})}
+	select {
+	case s.requests <- r:
+		<-r.applied
+		return true
+	case <-s.done:
+	case <-ctx.Done():
+	}
+	return false
+}
+
 // Snapshot returns the state as it stands.
 func (s *State) Snapshot() *Snapshot { return s.current.Load() }
 
@@ -74,6 +87,10 @@ func (s *State) run(m *model) {
 	for {
 		select {
 		case r := <-s.requests:
+			if r.fact == nil { // somebody asks whether there is an answer
+				close(r.applied)
+				continue
+			}
 			m.number++
 			m.same = false
 			r.fact.apply(m)

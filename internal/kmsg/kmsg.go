@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -69,19 +68,12 @@ func Relay(ctx context.Context, level int, to io.Writer) error {
 	}
 }
 
-// parse makes a line of a record of the kernel's own, as the kernel would write it (Linux,
-// Documentation/ABI/testing/dev-kmsg). What programs have written there is not the kernel's: "".
+// parse makes a line of a record of the kernel's own, as the kernel would write it. Of other records it is "".
 func parse(record string) (line string, level int) {
-	head, text, ok := strings.Cut(record, ";")
-	fields := strings.Split(head, ",")
-	if !ok || len(fields) < 3 {
+	r, _, ok := parseRecord(record)
+	if !ok {
 		return "", 0
 	}
-	priority, err := strconv.ParseUint(fields[0], 10, 16)
-	microseconds, err2 := strconv.ParseUint(fields[2], 10, 64)
-	if err != nil || err2 != nil || priority > verbose {
-		return "", 0
-	}
-	text, _, _ = strings.Cut(text, "\n")
-	return fmt.Sprintf("[%5d.%06d] %s", microseconds/1e6, microseconds%1e6, text), int(priority)
+	microseconds := r.Up.Microseconds()
+	return fmt.Sprintf("[%5d.%06d] %s", microseconds/1e6, microseconds%1e6, r.Text), r.Level
 }

@@ -1,8 +1,10 @@
 package kmsg
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
 )
@@ -15,7 +17,7 @@ func TestParse(t *testing.T) {
 		{"2,839,38414053,-;EXT4-fs error (device loop6): path /media/a\\x1b[31m: bad\n SUBSYSTEM=block\n",
 			"[   38.414053] EXT4-fs error (device loop6): path /media/a\\x1b[31m: bad", 2},
 		{"6,1,0,c,caller=T1;a; b\n", "[    0.000000] a; b", 6},
-		{"14,840,5,-;written by a program\n", "", 0},
+		{"14,840,5,-;written by a program\n", "", 0}, {"6,1,99999999999999999999,-;a\n", "", 0},
 		{"x,1,2,-;a\n", "", 0}, {"3,1,-2,-;a\n", "", 0}, {"3,1;a\n", "", 0}, {"", "", 0},
 	} {
 		if line, level := parse(test.record); line != test.line || level != test.level {
@@ -41,4 +43,21 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%q, %d", line, level)
 		}
 	})
+}
+
+func TestFollow(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var last time.Duration
+	count := 0
+	err := Follow(ctx, func(r Record, _ uint64) {
+		if count++; r.Up < last-time.Minute {
+			t.Errorf("%v after %v", r.Up, last)
+		}
+		last = r.Up
+		cancel()
+	})
+	if count == 0 {
+		t.Skip("the kernel says nothing here: ", err)
+	}
 }

@@ -109,6 +109,12 @@ func (l *Lines) line(event host.Event) (level slog.Level, message string, attrs 
 			attrs = append([]any{"guests", e.Guests}, attrs...)
 		}
 		return slog.LevelInfo, boot.MsgReady, attrs
+	case host.Clock:
+		return clockLine(e)
+	case host.LogServer:
+		return logServerLine(e)
+	case host.WatchdogTimer:
+		return watchdogLine(e)
 	case host.Ending:
 		return slog.LevelInfo, boot.MsgEnding, []any{"action", e.Action}
 	}
@@ -339,10 +345,50 @@ func networkLine(e host.Network) (slog.Level, string, []any) {
 
 func daemonLine(e host.Daemon) (slog.Level, string, []any) {
 	level := slog.LevelDebug
-	if e.Problem != "" || e.Restarts > 0 {
+	switch {
+	case e.Failed:
+		level = slog.LevelError
+	case e.Problem != "" || e.Restarts > 0:
 		level = slog.LevelWarn
 	}
 	return level, boot.MsgDaemon, []any{"name", e.Name, "state", e.Phase, "pid", e.PID, "err", e.Problem}
+}
+
+// clockLine is the line of the clock.
+func clockLine(e host.Clock) (slog.Level, string, []any) {
+	attrs := []any{"state", e.State}
+	if e.Problem != "" {
+		return slog.LevelWarn, boot.MsgTime, append(attrs, "err", e.Problem, "remedy", clockRemedy(e))
+	}
+	return slog.LevelInfo, boot.MsgTime, append(attrs, "server", e.Server,
+		"offset", e.Offset.Round(time.Microsecond).String(), "now", e.At.UTC().Format(time.RFC3339))
+}
+
+func clockRemedy(e host.Clock) string {
+	if e.Synced {
+		return "the clock goes on by itself; dom0 keeps asking"
+	}
+	return "dom0 keeps asking; zerodisc.ntp=HOST names another time server, zerodisc.ntp=no none"
+}
+
+// logServerLine is the line of a server that gets the log.
+func logServerLine(e host.LogServer) (slog.Level, string, []any) {
+	attrs := []any{"url", e.URL}
+	switch {
+	case !e.Connected:
+		return slog.LevelWarn, boot.MsgSyslog, append(attrs, "state", "waiting", "err", e.Problem)
+	case e.Lost > 0:
+		return slog.LevelWarn, boot.MsgSyslog, append(attrs, "state", "connected", "lost", e.Lost)
+	}
+	return slog.LevelInfo, boot.MsgSyslog, append(attrs, "state", "connected")
+}
+
+// watchdogLine is the line of the watchdog.
+func watchdogLine(e host.WatchdogTimer) (slog.Level, string, []any) {
+	if e.Problem != "" {
+		return slog.LevelWarn, boot.MsgWatchdog, []any{"err", e.Problem}
+	}
+	return slog.LevelInfo, boot.MsgWatchdog, []any{"device", e.Device, "name", e.Name, "timeout", e.Timeout.String()}
 }
 
 func storeLine(e host.Store) (slog.Level, string, []any) {

@@ -1,6 +1,6 @@
-// Package supervise keeps daemons running: it starts each in the foreground, waits until it is
-// ready, starts it again when it dies, and says so. One goroutine owns each daemon; everybody else
-// reads the state it publishes.
+// Package supervise keeps services running: it starts each, waits until it is ready, starts it again when it dies,
+// and says so. A service is a program in the foreground or a function of this process. One goroutine owns each;
+// everybody else reads the state it publishes. Table has all of a host by their names.
 package supervise
 
 import (
@@ -20,6 +20,14 @@ type Spec struct {
 	Args []string // without the program's name
 	Env  []string // "KEY=value", added to this process's environment
 
+	// Run is the service where it is a function of this process, and no program. It returns when ctx ends; when it
+	// returns earlier it has failed.
+	//
+	// A panic in it is a failure like any other: what it has was its own, and what it was given came from the network.
+	// One packet that nobody thought of must not cost the host its control over guests. A panic of what is no
+	// service, the state or the controller, ends this process all the same: what they share may be half changed.
+	Run func(ctx context.Context) error
+
 	// Essential daemons hold state that dies with them: they are not started again.
 	Essential bool
 	// Remedy ends the error of a daemon that is gone for good: what the user can do.
@@ -31,7 +39,7 @@ type Spec struct {
 
 	MinBackoff  time.Duration // before the first restart, doubled for each further one; 200 ms
 	MaxBackoff  time.Duration // 10 s
-	MaxRestarts int           // within Window; one more failure gives up; 5
+	MaxRestarts int           // within Window; one more failure gives up; 5; Forever: it never gives up
 	Window      time.Duration // 1 min
 
 	OOMScoreAdj int // standing with the out-of-memory killer, package oom; 0 is the usual one
@@ -39,6 +47,9 @@ type Spec struct {
 	Output io.Writer    // gets each line of stdout and stderr as one Write, "NAME: LINE\n"
 	Report func(Status) // called by the owner at each change of phase; must not block or call Stop
 }
+
+// Forever is the count of restarts of what is always started again.
+const Forever = -1
 
 // Phase is where a daemon is in its life.
 type Phase string
@@ -52,17 +63,21 @@ const (
 	Failed   Phase = "failed"   // died for good
 )
 
+// final says whether the daemon's owner has ended.
+func (p Phase) final() bool { return p == Stopped || p == Failed }
+
 // Status is a daemon's state at one moment.
 type Status struct {
 	Name     string
 	Phase    Phase
-	PID      int // 0 while no process runs
+	PID      int // 0 while no process runs, and of a function
 	Restarts int // since Start
 	Since    time.Time
 	Err      error // why the last process ended; set in Waiting and Failed
+	Quiet    bool  // it dies again and again, and that was reported maxReported times
 }
 
-// Daemon is a supervised process.
+// Daemon is a supervised program or function.
 type Daemon struct {
 	spec     Spec
 	status   atomic.Pointer[Status] // written by the owner only
@@ -74,6 +89,9 @@ type Daemon struct {
 	done     chan struct{} // closed when the owner ends
 }
 
+// maxReported is how many deaths in a row are worth a line, of what is started again for ever.
+const maxReported = 3
+
 // errStopped ends a run that Stop asked to end.
 var errStopped = errors.New("stopped")
 
@@ -81,6 +99,15 @@ var errStopped = errors.New("stopped")
 // nothing is left running and the error says why. Later failures are reported through
 // Spec.Report; ctx has no influence on the daemon any more.
 func Start(ctx context.Context, spec Spec) (*Daemon, error) {
+	d := begin(spec)
+	if err := d.await(ctx); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// begin starts the daemon's owner.
+func begin(spec Spec) *Daemon {
 	spec = spec.withDefaults()
 	d := &Daemon{
 		spec:    spec,
@@ -91,16 +118,21 @@ func Start(ctx context.Context, spec Spec) (*Daemon, error) {
 	}
 	d.status.Store(&Status{Name: spec.Name, Phase: Starting, Since: time.Now()})
 	go d.own()
+	return d
+}
+
+// await waits until the daemon is ready or has failed for good. When ctx ends first it is stopped.
+func (d *Daemon) await(ctx context.Context) error {
 	select {
 	case <-d.settled:
 	case <-ctx.Done():
 		d.Stop()
-		return nil, fmt.Errorf("start %s: %w", spec.Name, ctx.Err())
+		return fmt.Errorf("start %s: %w", d.spec.Name, ctx.Err())
 	}
 	if status := d.Status(); status.Phase == Failed {
-		return nil, status.Err
+		return status.Err
 	}
-	return d, nil
+	return nil
 }
 
 // Status returns the daemon's present state.
@@ -160,7 +192,22 @@ func (d *Daemon) final(err error) error {
 	return fmt.Errorf("%w; %s", err, d.spec.Remedy)
 }
 
-// run starts one process and returns why it ended.
+// running is what runs: a process or a function.
+type running interface {
+	pid() int
+	exit() <-chan error // gets one value: why it ended, never nil
+	terminate(timeout time.Duration)
+}
+
+// launch starts what the specification describes.
+func launch(spec Spec) (running, error) {
+	if spec.Run != nil {
+		return call(spec), nil
+	}
+	return execute(spec)
+}
+
+// run starts one process or function and returns why it ended.
 func (d *Daemon) run() error {
 	p, err := launch(d.spec)
 	if err != nil {
@@ -172,7 +219,7 @@ func (d *Daemon) run() error {
 	ready := d.probe(ctx)
 	for {
 		select {
-		case err := <-p.exited:
+		case err := <-p.exit():
 			return err
 		case <-d.stop:
 			p.terminate(d.spec.StopTimeout)
@@ -190,7 +237,10 @@ func (d *Daemon) run() error {
 // publish makes a state visible.
 func (d *Daemon) publish(phase Phase, pid int, err error) {
 	last := d.Status()
-	next := &Status{Name: d.spec.Name, Phase: phase, PID: pid, Restarts: last.Restarts, Since: time.Now(), Err: err}
+	next := &Status{
+		Name: d.spec.Name, Phase: phase, PID: pid, Restarts: last.Restarts, Since: time.Now(), Err: err,
+		Quiet: !phase.final() && d.spec.MaxRestarts == Forever && d.history.quick > maxReported,
+	}
 	if last.Phase == Waiting && phase == Starting {
 		next.Restarts++
 	}
@@ -198,7 +248,7 @@ func (d *Daemon) publish(phase Phase, pid int, err error) {
 	if d.spec.Report != nil {
 		d.spec.Report(*next)
 	}
-	if phase == Running || phase == Stopped || phase == Failed {
+	if phase == Running || phase.final() {
 		d.settle.Do(func() { close(d.settled) })
 	}
 }

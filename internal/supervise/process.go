@@ -22,9 +22,9 @@ type process struct {
 	exited chan error // gets one value: why it ended, never nil
 }
 
-// launch starts the daemon in a session of its own, so that a Ctrl-C on the console does not reach
+// execute starts the daemon's program in a session of its own, so that a Ctrl-C on the console does not reach
 // it and it outlives a crash of this process.
-func launch(spec Spec) (*process, error) {
+func execute(spec Spec) (*process, error) {
 	cmd := exec.Command(spec.Path, spec.Args...)
 	cmd.Env = append(os.Environ(), spec.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -45,6 +45,8 @@ func launch(spec Spec) (*process, error) {
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
+
+func (p *process) exit() <-chan error { return p.exited }
 
 // wait reports the end of the process and flushes its last line.
 func (p *process) wait() {

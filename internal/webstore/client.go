@@ -22,7 +22,7 @@ import (
 )
 
 // NewClient returns a client that trusts the public certificate authorities.
-func NewClient() *http.Client { return newClient(sync.OnceValue(publicRoots)) }
+func NewClient() *http.Client { return newClient(sync.OnceValue(PublicRoots)) }
 
 // newClient returns a client that trusts the given certificate authorities. roots is called with the first
 // https connection.
@@ -43,10 +43,10 @@ func newClient(roots func() *x509.CertPool) *http.Client {
 	}
 }
 
-// publicRoots returns the certificate authorities that browsers trust; dom0 has no files with them.
+// PublicRoots returns the certificate authorities that browsers trust; dom0 has no files with them.
 // Importing the package fallback would do the same, but every process would then parse all of them, a
 // guest's init and every shell command included: 5 ms and 1.2 MB.
-func publicRoots() *x509.CertPool {
+func PublicRoots() *x509.CertPool {
 	pool := x509.NewCertPool()
 	for root := range bundle.Roots() {
 		certificate, err := x509.ParseCertificate(root.Certificate)

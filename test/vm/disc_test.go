@@ -27,6 +27,9 @@ func TestBIOSDisc(t *testing.T) {
 		m.Run("board", func(m *VM) { m.checkBoard(addresses) })
 		m.Run("xenconsoled killed", (*VM).checkXenconsoled)
 		m.Run("screens", (*VM).checkScreens)
+		m.Run("services", (*VM).checkServices)
+		m.Run("logs", (*VM).checkLogs)
+		m.Run("report", (*VM).checkReport)
 		m.Run("guest by hand", (*VM).checkByHand)
 		m.Run("power off with guests", func(m *VM) { m.checkPowerOff(typePowerOff, guests...) })
 	})
@@ -116,7 +119,9 @@ func (m *VM) checkScreens() {
 // would not come back from Shell.
 func (m *VM) untilScreen(number int, text string) {
 	look := fmt.Sprintf("cat /dev/vcs%d | grep -q '%s' && echo seen", number, text)
-	m.Until(fmt.Sprintf("screen %d shows %q", number, text), addressLimit, func() bool { return m.Shell(look) == "seen" })
+	m.Until(fmt.Sprintf("screen %d shows %q", number, text), addressLimit, func() bool {
+		return m.Shell(look) == "seen"
+	})
 }
 
 // TestUEFIDisc boots a disc under UEFI, does by hand what a person may do to guests, and ends it with the power

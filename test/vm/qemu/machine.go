@@ -92,8 +92,10 @@ type Machine struct {
 	Disks     []Disk
 	NICs      []NIC // nil: one, its zero value; empty: none
 	Forwards  []Forward
-	Terminal  bool // QEMU's monitor shares the terminal with the serial console (Ctrl-A c)
-	Window    bool // show the screen in a window
+	Clock     string   // what its clock shows when it is switched on, UTC: "2001-01-01T00:00:00"; "" for the time
+	Devices   []string // more devices, as QEMU's -device takes them
+	Terminal  bool     // QEMU's monitor shares the terminal with the serial console (Ctrl-A c)
+	Window    bool     // show the screen in a window
 }
 
 // withDefaults fills in the zero values.
@@ -134,6 +136,12 @@ func (m Machine) args(f files) ([]string, error) {
 		"-m", strconv.Itoa(m.MemoryMiB),
 		"-smp", strconv.Itoa(m.CPUs),
 		"-vga", "std",
+	}
+	if m.Clock != "" {
+		args = append(args, "-rtc", "base="+m.Clock)
+	}
+	for _, device := range m.Devices {
+		args = append(args, "-device", device)
 	}
 	for _, part := range []func(files) ([]string, error){m.cpu, m.firmware, m.medium, m.disks, m.network, m.consoles} {
 		more, err := part(f)

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/logs"
+	"github.com/zerodisc/zerodisc/internal/syslog"
+	"github.com/zerodisc/zerodisc/internal/timesync"
+	"github.com/zerodisc/zerodisc/internal/webstore"
+)
+
+// timeServersFile has the DHCP server's time servers, one a line.
+const timeServersFile = boot.RunDir + "/ntp"
+
+// publicTimeServers are asked where neither the user nor the DHCP server names any.
+var publicTimeServers = []string{"2.debian.pool.ntp.org"}
+
+// startClock starts what keeps the clock right, unless the kernel command line says no.
+func (s *system) startClock() {
+	asked := s.cmdline[boot.KeyNTP]
+	if asked == "no" {
+		return
+	}
+	client := timesync.New(timesync.Options{
+		Servers: func() []string {
+			text, _ := os.ReadFile(timeServersFile) // there is none before the first lease
+			return timeServers(asked, string(text))
+		},
+		Wake: s.online, Clock: hostClock{s}, Ask: timesync.Ask, Resolve: timesync.Resolve, Report: s.reportClock,
+	})
+	s.service("ntp", client.Run)
+}
+
+// timeServers chooses the time servers: those that the user asks for, or the DHCP server's, or the public ones.
+func timeServers(asked, leased string) []string {
+	separate := func(r rune) bool { return r == ',' || r == '\n' || r == ' ' }
+	for _, list := range []string{asked, leased} {
+		if names := strings.FieldsFunc(list, separate); len(names) > 0 {
+			return names
+		}
+	}
+	return publicTimeServers
+}
+
+// wakeClock has the time servers asked at once.
+func (s *system) wakeClock() {
+	select {
+	case s.online <- struct{}{}:
+	default:
+	}
+}
+
+// hostClock is this host's clock. It is not set while xl runs.
+type hostClock struct{ *system }
+
+// xlPatience is how long setting the clock waits for a moment without xl. Guests are made in a few seconds.
+const xlPatience = time.Minute
+
+// Step sets the clock.
+func (c hostClock) Step(ctx context.Context, offset time.Duration) error {
+	return c.gate.Alone(ctx, xlPatience, func() error { return timesync.Kernel{}.Step(ctx, offset) })
+}
+
+// Slew works a small offset off.
+func (hostClock) Slew(offset, poll time.Duration) error { return timesync.Kernel{}.Slew(offset, poll) }
+
+// reportClock tells what became of the clock.
+func (s *system) reportClock(e timesync.Event) {
+	fact := host.Clock{
+		State: string(e.State), Server: e.Server, Offset: e.Offset, Problem: errorText(e.Err), At: time.Now(),
+		Synced: e.State == timesync.Set || e.State == timesync.Stepped,
+	}
+	if e.State == timesync.Stepped {
+		fact.Moved = e.Offset
+	}
+	s.state.Tell(fact)
+}
+
+// startSyslog starts a sender for each server that gets the log.
+func (s *system) startSyslog() {
+	targets, err := syslog.ParseTargets(s.cmdline[boot.KeySyslog])
+	if err != nil {
+		s.log.Error("kernel parameter", "key", boot.KeySyslog, "err", err, "remedy", "the log is sent nowhere")
+	}
+	for _, target := range targets {
+		sender := syslog.New(syslog.Options{
+			Target: target, Dir: boot.LogsDir, Clock: s.syslogClock, Roots: webstore.PublicRoots,
+			Hostname: func() string { name, _ := os.Hostname(); return name }, // "" is written as unknown
+			Report:   s.reportSyslog(target),
+		})
+		s.service("syslog-"+target.Protocol+"-"+target.Host, sender.Run)
+	}
+}
+
+// syslogClock is what time it is, and whether that can be right.
+func (s *system) syslogClock() syslog.Clock {
+	synced, now := s.state.Snapshot().Host.Clock.Synced, time.Now()
+	return syslog.Clock{Now: now, Up: logs.Uptime(), Synced: synced, Known: synced || now.After(timesync.Earliest)}
+}
+
+func (s *system) reportSyslog(target syslog.Target) func(syslog.State) {
+	return func(state syslog.State) {
+		s.state.Tell(host.LogServer{
+			URL: target.String(), Connected: state.Connected, Lost: state.Lost, Problem: errorText(state.Err),
+		})
+	}
+}

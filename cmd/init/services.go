@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/supervise"
+)
+
+// service has a function run for as long as this process does, under the supervisor.
+func (s *system) service(name string, run func(context.Context) error) {
+	spec := supervise.Spec{
+		Name: name, Run: run, MaxRestarts: supervise.Forever, MinBackoff: time.Second, MaxBackoff: time.Minute,
+		Output: s.daemonLog, Report: s.reportDaemon,
+	}
+	if err := s.services.Add(context.Background(), spec); err != nil {
+		s.log.Error("service", "name", name, "err", err)
+	}
+}
+
+// startLogServices starts what keeps, bounds and sends the log.
+func (s *system) startLogServices() {
+	s.service("log-limits", s.boundForeignLogs)
+	s.service("log-rates", s.tellDropped)
+	s.service("kernel-log", s.keepKernelLog)
+	s.startSyslog()
+	s.service("orders", func(ctx context.Context) error { return s.services.Serve(ctx, boot.ServiceSocket) })
+}
+
+const servicesUsage = `Usage: services [start|stop|restart NAME]
+
+Without arguments it lists the host's services: programs, and functions of init.
+`
+
+// servicesApplet is services.
+func servicesApplet(args []string) int {
+	switch {
+	case len(args) == 0:
+		snapshot, err := readState()
+		if err != nil {
+			return fail(err)
+		}
+		fmt.Print(servicesText(snapshot.Host.Daemons, time.Now(), residentKiB))
+		return 0
+	case len(args) == 2 && slices.Contains(supervise.Verbs, args[0]):
+		if err := supervise.Ask(boot.ServiceSocket, args[0], args[1]); err != nil {
+			return fail(err)
+		}
+		return 0
+	}
+	fmt.Fprint(os.Stderr, servicesUsage)
+	return 2
+}
+
+// servicesText is the list of services. memory says what a process takes, in KiB.
+func servicesText(daemons []host.Daemon, now time.Time, memory func(pid int) int64) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "SERVICE\tSTATE\tPID\tMEMORY\tRESTARTS\tSINCE\tPROBLEM")
+	for _, d := range daemons {
+		pid, taken := "-", ""
+		switch {
+		case d.PID != 0:
+			pid, taken = fmt.Sprint(d.PID), fmt.Sprintf("%.1f MiB", float64(memory(d.PID))/1024)
+		case d.Phase == string(supervise.Running):
+			pid = "init"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n",
+			d.Name, d.Phase, pid, taken, d.Restarts, since(d.Since, now), d.Problem)
+	}
+	_ = w.Flush() // to memory
+	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// since is how long ago a moment was, "" where that is unknown: somebody may have set the clock by hand.
+func since(then, now time.Time) string {
+	age := now.Sub(then).Round(time.Second)
+	if then.IsZero() || age < 0 {
+		return ""
+	}
+	return age.String()
+}
+
+// residentKiB is how much memory a process takes, 0 of one that is gone.
+func residentKiB(pid int) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(text), &size, &resident); err != nil {
+		return 0
+	}
+	return resident * int64(os.Getpagesize()) / 1024
+}

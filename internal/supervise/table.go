@@ -1,0 +1,116 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Table has all services of a host by their names. Its mutex guards which there are; what each does is its owner's.
+type Table struct {
+	mu       sync.Mutex
+	services map[string]*Daemon
+	busy     map[string]bool // somebody starts or stops it
+}
+
+// Failures of orders about services.
+var (
+	ErrNoService = errors.New("there is no such service")
+	ErrRefused   = errors.New("refused")
+)
+
+// NewTable returns a Table without services.
+func NewTable() *Table { return &Table{services: map[string]*Daemon{}, busy: map[string]bool{}} }
+
+// Add starts a service and waits until it is ready, as Start does. It is in the table from then on, also when it
+// could not be started.
+func (t *Table) Add(ctx context.Context, spec Spec) error {
+	release, _, err := t.take(spec.Name, false)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return t.start(ctx, spec)
+}
+
+func (t *Table) start(ctx context.Context, spec Spec) error {
+	d := begin(spec)
+	t.mu.Lock()
+	t.services[spec.Name] = d
+	t.mu.Unlock()
+	return d.await(ctx)
+}
+
+// List returns the state of every service, by name.
+func (t *Table) List() []Status {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var list []Status
+	for _, name := range slices.Sorted(maps.Keys(t.services)) {
+		list = append(list, t.services[name].Status())
+	}
+	return list
+}
+
+// Verbs are the orders that Order knows.
+var Verbs = []string{"start", "stop", "restart"}
+
+// Order starts, stops or restarts the service called name, and returns when that is done. What is essential is
+// started only once. Errors are ErrNoService, ErrRefused, and those of the start.
+func (t *Table) Order(ctx context.Context, verb, name string) error {
+	if !slices.Contains(Verbs, verb) {
+		return fmt.Errorf("%q: %w: orders are %s", verb, ErrRefused, strings.Join(Verbs, ", "))
+	}
+	release, d, err := t.take(name, true)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if d.spec.Essential {
+		return fmt.Errorf("%s %s: %w: what it keeps would be lost; %s", verb, name, ErrRefused, d.spec.Remedy)
+	}
+	over := d.Status().Phase.final()
+	if verb == "start" && !over {
+		return nil
+	}
+	d.Stop()
+	if verb == "stop" {
+		return nil
+	}
+	return t.start(ctx, d.spec)
+}
+
+// StopAll stops all services but the essential ones, side by side.
+func (t *Table) StopAll() {
+	var all sync.WaitGroup
+	for _, s := range t.List() {
+		all.Go(func() { _ = t.Order(context.Background(), "stop", s.Name) }) // those that are essential refuse
+	}
+	all.Wait()
+}
+
+// take makes an order about a service the only one until release is called.
+func (t *Table) take(name string, known bool) (release func(), d *Daemon, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	d = t.services[name]
+	switch {
+	case d == nil && known:
+		return nil, nil, fmt.Errorf("%s: %w: there are %s", name, ErrNoService,
+			strings.Join(slices.Sorted(maps.Keys(t.services)), ", "))
+	case d != nil && !known:
+		return nil, nil, fmt.Errorf("%s: %w: there is one of that name", name, ErrRefused)
+	case t.busy[name]:
+		return nil, nil, fmt.Errorf("%s: %w: somebody is starting or stopping it", name, ErrRefused)
+	}
+	t.busy[name] = true
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.busy, name)
+	}, d, nil
+}

@@ -1,0 +1,158 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// service is a function with times that suit a test.
+func service(l *log, name string, run func(context.Context) error) Spec {
+	return Spec{
+		Name: name, Run: run, Output: l, Report: l.report, MaxRestarts: Forever,
+		MinBackoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond,
+	}
+}
+
+func untilAsked(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestFunction(t *testing.T) {
+	var l log
+	d, err := Start(t.Context(), service(&l, "f", untilAsked))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := d.Status(); s.Phase != Running || s.PID != 0 {
+		t.Errorf("status %+v", s)
+	}
+	d.Stop()
+	if got, want := l.phases(), "starting running stopped"; got != want {
+		t.Errorf("phases %q, want %q", got, want)
+	}
+}
+
+func TestPanicIsAFailure(t *testing.T) {
+	var l log
+	calls := 0
+	d, err := Start(t.Context(), service(&l, "f", func(ctx context.Context) error {
+		if calls++; calls <= 7 { // more than the 5 of a program
+			var packet []byte
+			return errors.New(string(packet[calls]))
+		}
+		return untilAsked(ctx)
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Stop()
+	eventually(t, "the eighth call", func() bool { return d.Status().Restarts == 7 && d.Status().Phase == Running })
+	loud := 0
+	for _, s := range l.all() {
+		if s.Phase == Waiting && !s.Quiet {
+			loud++
+		}
+	}
+	if loud != maxReported {
+		t.Errorf("%d deaths are worth a line, want %d", loud, maxReported)
+	}
+	if died := l.firstError(); died == nil || !strings.Contains(died.Error(), "f died: panic: runtime error: index") {
+		t.Errorf("reported %v", died)
+	}
+	if !strings.Contains(l.output(), "f: panic: runtime error") || !strings.Contains(l.output(), "table_test.go") {
+		t.Errorf("no stack in the log:\n%s", l.output())
+	}
+}
+
+func (l *log) all() []Status {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.statuses)
+}
+
+func (l *log) firstError() error {
+	for _, s := range l.all() {
+		if s.Err != nil {
+			return s.Err
+		}
+	}
+	return nil
+}
+
+func TestFunctionThatReturns(t *testing.T) {
+	var l log
+	spec := service(&l, "f", func(context.Context) error { return nil })
+	spec.MaxRestarts = 1
+	d := begin(spec)
+	<-d.done
+	if err := d.Status().Err; err == nil || !strings.Contains(err.Error(), "ended by itself") {
+		t.Error(err)
+	}
+}
+
+func TestTable(t *testing.T) {
+	var l log
+	table := NewTable()
+	essential := shell(&l, "exec sleep 60")
+	essential.Name, essential.Essential, essential.Remedy = "store", true, "reboot the host"
+	program := shell(&l, "exec sleep 60")
+	for _, spec := range []Spec{essential, program, service(&l, "f", untilAsked)} {
+		if err := table.Add(t.Context(), spec); err != nil {
+			t.Fatal(err)
+		}
+		defer table.services[spec.Name].Stop()
+	}
+	for _, test := range []struct {
+		verb, name, phases string
+		err                error
+	}{
+		{"restart", "store", "running running running", ErrRefused},
+		{"stop", "store", "running running running", ErrRefused},
+		{"stop", "none", "running running running", ErrNoService},
+		{"kill", "f", "running running running", ErrRefused},
+		{"start", "f", "running running running", nil},
+		{"stop", "f", "running stopped running", nil},
+		{"stop", "f", "running stopped running", nil},
+		{"start", "f", "running running running", nil},
+		{"restart", "demo", "running running running", nil},
+		{"stop", "demo", "stopped running running", nil},
+		{"restart", "demo", "running running running", nil},
+	} {
+		if err := table.Order(t.Context(), test.verb, test.name); !errors.Is(err, test.err) {
+			t.Errorf("%s %s: %v", test.verb, test.name, err)
+		}
+		var phases []string
+		for _, s := range table.List() {
+			phases = append(phases, string(s.Phase))
+		}
+		if got := strings.Join(phases, " "); got != test.phases {
+			t.Errorf("after %s %s: %s, want %s", test.verb, test.name, got, test.phases)
+		}
+	}
+	if err := table.Add(t.Context(), program); !errors.Is(err, ErrRefused) {
+		t.Errorf("a second service of the same name: %v", err)
+	}
+	table.StopAll()
+	if s := table.List(); s[0].Phase != Stopped || s[1].Phase != Stopped || s[2].Phase != Running {
+		t.Errorf("after StopAll: %+v", s)
+	}
+}
+
+func TestFailedServiceStaysInTheTable(t *testing.T) {
+	var l log
+	table := NewTable()
+	spec := shell(&l, "exit 3")
+	spec.MaxRestarts = 1
+	spec.Ready = func(context.Context) error { return errors.New("no answer") }
+	if err := table.Add(t.Context(), spec); err == nil {
+		t.Fatal("it started")
+	}
+	if s := table.List(); len(s) != 1 || s[0].Phase != Failed {
+		t.Errorf("%+v", s)
+	}
+}

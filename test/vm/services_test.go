@@ -1,0 +1,69 @@
+//go:build vm
+
+package vm
+
+import (
+	"regexp"
+	"strings"
+)
+
+// checkServices looks at the services of a host on which xenconsoled was killed, and restarts and stops some.
+func (m *VM) checkServices() {
+	list := m.Shell("services")
+	for _, service := range []string{
+		`xenstored +running +\d+ +\S+ MiB +0 `, `xenconsoled +running +\d+ +\S+ MiB +1 `,
+		`kernel-log +running +init +0 `,
+		`xen-log +running`, `ntp +running`, `network +running`, `neighbours +running`,
+	} {
+		if !regexp.MustCompile(`(?m)^` + service).MatchString(list) {
+			m.Errorf("services does not show /%s/:\n%s", service, list)
+		}
+	}
+	before := m.Shell("pidof xenconsoled")
+	for _, order := range []struct{ order, answer string }{
+		{"restart xenconsoled", ""}, {"stop ntp", ""}, {"restart ntp", ""},
+		{"restart xenstored", "what it keeps would be lost"}, {"stop nothing", "there is no such service"},
+	} {
+		said := m.Shell("services " + order.order)
+		if order.answer == "" && said != "" || !strings.Contains(said, order.answer) {
+			m.Errorf("services %s: %q", order.order, said)
+		}
+	}
+	if after := m.Shell("pidof xenconsoled"); after == before || after == "" {
+		m.Errorf("xenconsoled was process %s and is %s", before, after)
+	}
+}
+
+// checkLogs looks for a line of each source.
+func (m *VM) checkLogs() {
+	for source, line := range map[string]string{
+		"init": "msg=ready guests=2", "kernel": "Linux version", "xen": "Xen version",
+	} {
+		if said := m.Shell("logs -source " + source + " | grep '" + line + "'"); !strings.Contains(said, line) {
+			m.Errorf("logs -source %s does not have %q: %q", source, line, said)
+		}
+	}
+	if said := m.Shell("logs -source nobody"); !strings.Contains(said, `nothing comes from "nobody"`) {
+		m.Errorf("logs -source nobody: %q", said)
+	}
+}
+
+// checkReport has a report written, and looks for what must be in it and what must not.
+func (m *VM) checkReport() {
+	m.Shell("mkdir -p /tmp/report; echo password=sosecret > /var/log/xen/test.log; zerodisc-report -o /tmp/report.tgz")
+	files := m.Shell("cd /tmp/report; gzip -d -c ../report.tgz | tar x -f -; find . -type f")
+	for _, name := range []string{
+		"/status.txt", "/state/state.json", "/log/sources/kernel", "/log/xen/test.log", "/xen/dmesg.txt",
+		"/xen/list.txt",
+		"/kernel/dmesg.txt", "/guests/" + guests[0] + ".cfg", "/network/addresses.txt", "/processes.txt",
+		"/problems.txt",
+	} {
+		if !strings.Contains(files, name) {
+			m.Errorf("the report has no %s:\n%s", name, files)
+		}
+	}
+	if said := m.Shell("grep -r sosecret /tmp/report"); said != "" {
+		m.Errorf("the report has a password: %s", said)
+	}
+	m.Shell("rm -rf /tmp/report /tmp/report.tgz /var/log/xen/test.log")
+}
