@@ -2,13 +2,13 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"html/template"
+	"html"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -208,33 +208,30 @@ func memoryUse(meminfo string) string {
 	return fmt.Sprintf("%d of %d MiB in use", (values["MemTotal"]-values["MemAvailable"])>>10, values["MemTotal"]>>10)
 }
 
-var page = template.Must(template.New("page").Parse(`<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{{.Name}}</title>
-<style>body{font:18px/1.5 system-ui,sans-serif;max-width:32em;margin:3em auto;padding:0 1em}` +
-	`td{padding-right:2em}</style>
-<h1>{{.Name}}</h1>
-<p>{{.About}}
-<table>
-<tr><td>address<td>{{.Address}}
-<tr><td>up for<td>{{.Uptime}}
-<tr><td>memory<td>{{.Memory}}
-<tr><td>kernel<td>Linux {{.Kernel}}
-</table>
-`))
+// page is what the guest shows of itself. It is no template: html/template keeps the linker from leaving out what
+// nobody calls, which costs a tenth of the program.
+func page(f facts) string {
+	text := "<!doctype html>\n" +
+		`<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">` + "\n" +
+		"<title>" + html.EscapeString(f.Name) + "</title>\n" +
+		"<style>body{font:18px/1.5 system-ui,sans-serif;max-width:32em;margin:3em auto;padding:0 1em}" +
+		"td{padding-right:2em}</style>\n" +
+		"<h1>" + html.EscapeString(f.Name) + "</h1>\n<p>" + html.EscapeString(f.About) + "\n<table>\n"
+	for _, row := range [][2]string{
+		{"address", f.Address}, {"up for", f.Uptime}, {"memory", f.Memory}, {"kernel", "Linux " + f.Kernel},
+	} {
+		text += "<tr><td>" + row[0] + "<td>" + html.EscapeString(row[1]) + "\n"
+	}
+	return text + "</table>\n"
+}
 
 // servePage serves the page on port 80 in the background.
 func (g *demoGuest) servePage(context.Context) error {
 	server := &http.Server{
 		Addr: ":80", ReadHeaderTimeout: 10 * time.Second,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			var out bytes.Buffer
-			if err := page.Execute(&out, g.facts()); err != nil {
-				http.Error(w, err.Error(), http.StatusInternalServerError)
-				return
-			}
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
-			_, _ = w.Write(out.Bytes())
+			_, _ = io.WriteString(w, page(g.facts()))
 		}),
 	}
 	go func() { g.log.Error("page", "err", server.ListenAndServe()) }()
