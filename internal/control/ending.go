@@ -17,14 +17,14 @@ const usualTimeout = time.Minute
 // whatever on_poweroff says. A guest that waits for a disk, or until it is made anew, stops at once. Is it late, that
 // is an ErrTimeout, or with force it is destroyed.
 func (c *Controller) Stop(ctx context.Context, name string, timeout time.Duration, force bool) error {
-	return c.order(ctx, name, "stop", func(g *host.Guest) error {
+	return c.order(ctx, name, stopOrder, func(g *host.Guest) error {
 		return c.bring(ctx, g, host.WantStop, timeout, force)
 	})
 }
 
 // Restart asks a guest to reboot and waits until it has, whatever on_reboot says. Timeout and force are as for Stop.
 func (c *Controller) Restart(ctx context.Context, name string, timeout time.Duration, force bool) error {
-	return c.order(ctx, name, "restart", func(g *host.Guest) error {
+	return c.order(ctx, name, restartOrder, func(g *host.Guest) error {
 		return c.bring(ctx, g, host.WantRestart, timeout, force)
 	})
 }

@@ -165,16 +165,17 @@ func (l *life) ended(ctx context.Context, reason host.Reason, domid int) (again 
 }
 
 // todo is what is to be done with a domain that has ended; nothing with one that was destroyed by hand. A guest that
-// was to stop, did not do so in time, and reboots later does as it is configured.
+// was asked for something, did not do it in time, and ends otherwise later does as it is configured.
 func (l *life) todo(reason host.Reason) action {
 	g := l.State.Snapshot().ByUUID(l.uuid)
 	switch {
-	case g == nil || g.Wanted == "" || g.Wanted == host.WantStop && g.Order == "" && reason == host.Reboot:
-		return l.policy[reason]
-	case g.Wanted == host.WantRestart:
+	case g == nil || g.Wanted == "":
+	case g.Wanted == host.WantStop && (g.Order != "" || reason != host.Reboot), g.Wanted == host.WantDestroy:
+		return destroy
+	case g.Wanted == host.WantRestart && (g.Order != "" || reason == host.Reboot):
 		return restart
 	}
-	return destroy
+	return l.policy[reason]
 }
 
 func (l *life) phase(phase host.Phase, problem string) {

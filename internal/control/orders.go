@@ -78,14 +78,19 @@ func (c *Controller) take(ctx context.Context, name, what string) (*host.Guest, 
 		return nil, errEnding(now)
 	case !g.Phase.Live() && g.Domid == 0:
 		return nil, notNow(name, "does not run (%s); start it first", g.Phase)
-	case g.Order != "" && (what != destroyOrder || g.Wanted == ""):
+	case g.Order != "" && (what != destroyOrder || g.Order != stopOrder && g.Order != restartOrder):
 		return nil, notNow(name, "has an order already (%s); wait until that is done", g.Order)
 	}
 	c.State.Tell(host.Ordered{UUID: g.UUID, Domid: g.Domid, Order: what})
 	return g, nil
 }
 
-const destroyOrder = "destroy"
+// The orders that end a guest.
+const (
+	stopOrder    = "stop"
+	restartOrder = "restart"
+	destroyOrder = "destroy"
+)
 
 func noGuest(name string) error {
 	return &refusal{ErrNoGuest, fmt.Sprintf("there is no guest %q; see guest list", name)}
