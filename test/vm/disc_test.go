@@ -118,7 +118,9 @@ func (m *VM) checkScreens() {
 // would not come back from Shell.
 func (m *VM) untilScreen(number int, text string) {
 	look := fmt.Sprintf("cat /dev/vcs%d | grep -q '%s' && echo seen", number, text)
-	m.Until(fmt.Sprintf("screen %d shows %q", number, text), addressLimit, func() bool { return m.Shell(look) == "seen" })
+	m.Until(fmt.Sprintf("screen %d shows %q", number, text), addressLimit, func() bool {
+		return m.Shell(look) == "seen"
+	})
 }
 
 // TestUEFIDisc boots a disc under UEFI, does by hand what a person may do to guests, and ends it with the power
