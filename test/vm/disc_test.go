@@ -92,8 +92,8 @@ func (m *VM) checkXenconsoled() {
 }
 
 // checkScreens looks at screens, which the kernel shows as /dev/vcsN, and types on the first guest's, which works
-// through the xenconsoled that took another's place. The second guest's has its first words on it; what was typed at the
-// first one may have moved those off the screen.
+// through the xenconsoled that took another's place. The second guest's has its first words on it; what was typed at
+// the first one may have moved those off the screen.
 func (m *VM) checkScreens() {
 	m.untilScreen("[23]", "This is "+guests[1])
 	m.untilScreen("4", "no guest")
