@@ -104,6 +104,7 @@ func newSystem(cmdline boot.Cmdline, hasBoard bool, start time.Time) *system {
 		journal: openJournal(), services: supervise.NewTable(), online: make(chan struct{}, 1), gate: new(xen.Gate),
 	}
 	go s.gatherEntropy()
+	terminals := s.terminals
 	if hasBoard {
 		s.terminals, s.board = takeBoardTerminal(cmdline, s.terminals)
 	}
@@ -114,7 +115,7 @@ func newSystem(cmdline boot.Cmdline, hasBoard bool, start time.Time) *system {
 		level = slog.LevelDebug
 	}
 	out.Add(boundedlog.Open(logFile, logLimit))
-	showLog(out, s.terminals)
+	showLog(out, terminals)
 	out.Add(s.journal.Writer(sourceInit))
 	s.log = console.Logger(out, level)
 	s.guard = s.newGuard()
