@@ -1,10 +1,10 @@
 // Package netcfg is the network of dom0 and of the demo guests: bridges over NICs, bonds and VLANs, or NICs without a
 // bridge, and their addresses, for as long as the machine runs.
 //
-// A [Network] says what is wanted, [Network.Check] whether it makes sense, and [Manager.Apply] changes it while it runs.
+// A [Network] says what is wanted, [Network.Check] whether it makes sense, and [Manager.Apply] changes it at any time.
 // The core is pure: [ParseLease] makes a [Lease] of a server's message, [Routers] keeps what routers advertise, a
 // [Config] is what all sources of an interface come to, [Plan] makes a list of changes of what the kernel has and two
-// configurations, [Times.At] says what a DHCP client does at a moment, [Situation.Choose] which NIC belongs in a bridge.
+// configurations, [Times.At] says what a DHCP client does at a moment, [Situation.Choose] which NIC is to be used.
 // Round it lie the clients, [Client] for DHCPv4, [Client6] for DHCPv6 and one for router advertisements, which talk to
 // servers but configure nothing, and the [Manager], which owns the state, applies the changes and reports an [Event]
 // for each thing a person would want to know.
