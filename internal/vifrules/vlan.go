@@ -1,6 +1,7 @@
 package vifrules
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -59,6 +60,19 @@ func filterByVLAN(bridge netlink.Link) error {
 		return fmt.Errorf("have %s filter by VLAN: %w", attrs.Name, err)
 	}
 	return nil
+}
+
+// Carry has ports of a bridge that came after the guests carry the guests' VLANs.
+func (r Rules) Carry(bridge string) error {
+	return r.locked(func(f *files, _ *tables) error {
+		var errs []error
+		for _, v := range f.vifs {
+			if vlan := f.config.Guests[v.UUID].VLAN; vlan != 0 && v.Bridge == bridge {
+				errs = append(errs, tag(vlan, v))
+			}
+		}
+		return errors.Join(errs...)
+	})
 }
 
 // carry makes a VLAN a tagged one of every port that is no vif.
