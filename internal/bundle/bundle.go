@@ -60,7 +60,9 @@ const maxProblems = 64 << 10
 // Write writes a gzipped tar file with the pieces, in a directory called name, to out.
 func Write(ctx context.Context, out io.Writer, name string, now time.Time, pieces []Piece, limits Limits) error {
 	compressed := gzip.NewWriter(out)
-	w := &writer{limits: limits, tar: tar.NewWriter(compressed), dir: name, now: now, made: map[string]bool{}, left: limits.Total}
+	w := &writer{
+		limits: limits, tar: tar.NewWriter(compressed), dir: name, now: now, made: map[string]bool{}, left: limits.Total,
+	}
 	for _, p := range pieces {
 		if err := w.add(ctx, p); err != nil {
 			return fmt.Errorf("write the report: %w", err)
