@@ -61,7 +61,8 @@ const maxProblems = 64 << 10
 func Write(ctx context.Context, out io.Writer, name string, now time.Time, pieces []Piece, limits Limits) error {
 	compressed := gzip.NewWriter(out)
 	w := &writer{
-		limits: limits, tar: tar.NewWriter(compressed), dir: name, now: now, made: map[string]bool{}, left: limits.Total,
+		limits: limits, left: limits.Total, tar: tar.NewWriter(compressed), dir: name, now: now,
+		made: map[string]bool{},
 	}
 	for _, p := range pieces {
 		if err := w.add(ctx, p); err != nil {
