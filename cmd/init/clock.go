@@ -31,7 +31,8 @@ func (s *system) startClock() {
 			text, _ := os.ReadFile(timeServersFile) // there is none before the first lease
 			return timeServers(asked, string(text))
 		},
-		Wake: s.online, Clock: hostClock{s}, Ask: timesync.Ask, Resolve: timesync.Resolve, Report: s.reportClock, Grace: networkGrace,
+		Wake: s.online, Clock: hostClock{s}, Ask: timesync.Ask, Resolve: timesync.Resolve,
+		Report: s.reportClock, Grace: networkGrace,
 	})
 	s.service("ntp", client.Run)
 }

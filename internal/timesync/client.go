@@ -56,7 +56,7 @@ type Client struct {
 	discipline discipline
 	pace       pace
 	reported   State
-	silent     time.Time // since when no server answers; zero: one does
+	silent     time.Time            // since when no server answers; zero: one does
 	barred     map[string]time.Time // servers that want to be left alone, until when; zero: for good
 }
 
