@@ -66,8 +66,11 @@ const (
 	GuestRunDir   = "/run/zerodisc/guests" // rendered configurations, NAME.cfg
 	GuestDisksDir = "/run/zerodisc/disks"  // memory file systems for changes to guests' disks, each at its UUID
 	WebStoresDir  = "/run/zerodisc/stores" // a tmpfs; 1, 2, ... are the stores of KeyGuests in their order
+	SSHDir        = "/run/zerodisc/ssh"    // files of the SSH server, which only root may read
 	StateMount    = "/state"               // the state volume, writable
 	StateGuests   = "/state/guests"        // a store on it
+	StateSSH      = "zerodisc/ssh"         // below StateMount: the host key
+	Home          = "/root"                // of root; a file system in memory
 	DefaultBridge = "xenbr0"
 )
 

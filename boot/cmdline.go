@@ -28,6 +28,9 @@ const (
 	KeyToRAMShort = "toram"                  // the same
 	KeyISCSI      = "zerodisc.iscsi"         // iSCSI targets to log in to, separated by commas
 	KeyInitiator  = "zerodisc.initiator"     // this machine's iSCSI name
+	KeySSH        = "zerodisc.ssh"           // "no": no SSH server
+	KeySSHKey     = "zerodisc.ssh-key"       // public keys that may log in, separated by commas
+	KeyPassword   = "zerodisc.password"      // hash of root's password, crypt(5)
 	KeyHostname   = "zerodisc.hostname"      // dom0's host name; else the DHCP server's, else "zerodisc"
 )
 
@@ -36,6 +39,7 @@ var Keys = []string{
 	KeyMediumID, KeyAutostart, KeyDebug, KeyBridge, KeyBootIf, KeyHostname,
 	KeyGuest, KeyRescue, KeyCheck, KeyISOFile, KeyGuests, KeyGuestsSum,
 	KeyStores, KeyBudget, KeyWrite, KeyToRAM, KeyToRAMShort, KeyState, KeyISCSI, KeyInitiator,
+	KeySSH, KeySSHKey, KeyPassword,
 }
 
 // Known says whether key is one of Keys.

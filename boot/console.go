@@ -19,6 +19,10 @@ const (
 	MsgVolumes       = "volumes"         // err=
 	MsgState         = "state"           // device= [uuid= mount= free= guests= err= remedy=]
 	MsgNetStorage    = "network storage" // url= state= [version= device= mount= guests= err= remedy=]
+	MsgSSH           = "ssh"             // state= [address= port= methods= fingerprint= err= remedy=]
+	MsgSSHPassword   = "ssh password"    // password= remedy=; on the local consoles only
+	MsgSSHLogin      = "ssh login"       // from= method= [others=]
+	MsgSSHRefused    = "ssh refused"     // from= passwords= or connections= [others=]
 	MsgReady         = "ready"           // guests= ms=
 	MsgHostAddress   = "host address"    // interface= address= gateway=
 	MsgNoLease       = "no DHCP lease"   // interface= nic= err=

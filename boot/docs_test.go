@@ -113,7 +113,7 @@ var (
 		"internal/iouring", "internal/iscsi", "internal/loopdev", "internal/lvm", "internal/md",
 		"internal/media", "internal/memory", "internal/namespace", "internal/netcfg", "internal/nfs",
 		"internal/oom", "internal/passwd", "internal/pid1", "internal/power", "internal/readonly", "internal/report",
-		"internal/stage", "internal/stateadm", "internal/statefile", "internal/statevolume",
+		"internal/sshd", "internal/stage", "internal/stateadm", "internal/statefile", "internal/statevolume",
 		"internal/storage", "internal/supervise", "internal/sysfs", "internal/toram", "internal/ublk", "internal/udev",
 		"internal/udevadm", "internal/uevent", "internal/volumes", "internal/webstore", "internal/xen",
 		"internal/xenstore",

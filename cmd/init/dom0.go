@@ -15,6 +15,7 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
+	"github.com/zerodisc/zerodisc/internal/sshd"
 	"github.com/zerodisc/zerodisc/internal/stage"
 	"github.com/zerodisc/zerodisc/internal/supervise"
 	"github.com/zerodisc/zerodisc/internal/xen"
@@ -30,8 +31,9 @@ type dom0 struct {
 	bridge string
 	kernel string // the Linux kernel that guests may share, "" when it is not at hand
 	xen    xen.Host
-	owners *owners // nil where Xen's daemons do not run
-	saved  bool    // the state volume was there before the guests
+	owners *owners       // nil where Xen's daemons do not run
+	ssh    *sshd.Service // nil until startSSH
+	saved  bool          // the state volume was there before the guests
 }
 
 // dom0Modules have no device that asks for them: Xen's drivers without alias, and the bridge that
@@ -66,7 +68,7 @@ func (s *system) bridgeName() string {
 
 // boot is the boot from first to last.
 func (d *dom0) boot(ctx context.Context) {
-	shells := sync.OnceFunc(func() { keepShells(ctx, d.log, d.terminals, d.reportText) })
+	shells := sync.OnceFunc(func() { keepShells(ctx, d.log, d.terminals, d.consoleText) })
 	defer time.AfterFunc(shellsAtLast, shells).Stop()
 	stage.Run(ctx, d.stageEnded, []stage.Stage{
 		{Name: "tools", Run: mountTools, Remedy: "the initrd is damaged: check the disc"},
@@ -79,6 +81,10 @@ func (d *dom0) boot(ctx context.Context) {
 			Remedy: "put the boot medium back in and reboot, or xl create a guest from another disk",
 		},
 		{Name: "state", Run: d.findState, Remedy: "what guests write is lost when the machine ends; see dmesg"},
+		{Name: "ssh", Run: func(ctx context.Context) error {
+			d.startSSH(ctx, d.sshOptions())
+			return nil
+		}},
 		{Name: "guests", Run: d.startGuests, Remedy: "xl create FILE.cfg starts a guest by hand"},
 	})
 	if ctx.Err() != nil {

@@ -96,6 +96,7 @@ type Host struct {
 	Version  string
 	Machine  Machine
 	Network  Network
+	SSH      SSH `json:",omitzero"`
 	Medium   Medium
 	Daemons  []Daemon    `json:",omitempty"` // by name
 	Stores   []Store     `json:",omitempty"` // by URL
