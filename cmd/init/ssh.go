@@ -43,12 +43,18 @@ func sshPassword([]string) int {
 	if err != nil {
 		return fail(err)
 	}
-	login := "ssh root@ADDRESS"
-	if snapshot, err := readState(); err == nil {
-		login = report.Login(snapshot.Host)
+	snapshot, err := readState()
+	if err != nil {
+		snapshot = new(host.Snapshot)
 	}
-	fmt.Printf("%s\npassword, for one login: %s\n", login, password)
+	fmt.Print(oneLogin(snapshot, password))
 	return 0
+}
+
+// oneLogin says how to use a one-time password.
+func oneLogin(s *host.Snapshot, password string) string {
+	return fmt.Sprintf("%s\nPassword for one login (ssh-copy-id adds your key for more): %s\n",
+		report.Login(s.Host), password)
 }
 
 // sshOptions are what the kernel command line says of SSH.
@@ -105,7 +111,7 @@ func (d *dom0) hearSSH(e sshd.Event) {
 // showPassword shows a one-time password on the consoles of this machine. It goes into no log.
 func (d *dom0) showPassword(password string) {
 	console.Logger(d.screen, slog.LevelInfo).Info(boot.MsgSSHPassword, "password", password,
-		"remedy", "for one login by ssh; ssh-password makes another")
+		"remedy", "for one login by ssh, or ssh-copy-id; ssh-password makes another")
 }
 
 // consoleText is what stands above a shell on a local console: the report and, while nobody has used it, the
@@ -113,7 +119,7 @@ func (d *dom0) showPassword(password string) {
 func (d *dom0) consoleText() string {
 	text := d.reportText()
 	if password := sshd.OneTimePassword(boot.SSHDir); password != "" {
-		text += fmt.Sprintf("%s\npassword, for one login: %s\n\n", report.Login(d.state.Snapshot().Host), password)
+		text += oneLogin(d.state.Snapshot(), password) + "\n"
 	}
 	return text
 }

@@ -64,7 +64,7 @@ func ssh(h host.Host) string {
 	case s.Port == 0:
 		return ""
 	case len(s.Methods) == 0:
-		return "nobody can log in: ssh-password makes a one-time password"
+		return Login(h) + ", once there is a password (ssh-password makes one) or a key"
 	default:
 		return fmt.Sprintf("%s, by %s; host key %s", Login(h), strings.Join(s.Methods, " or "),
 			strings.Join(s.Fingerprints, " "))

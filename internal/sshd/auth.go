@@ -39,8 +39,10 @@ const maxTries = 6
 func (s *Server) config(now settings) *ssh.ServerConfig {
 	c := &ssh.ServerConfig{
 		Config: algorithms(), PublicKeyAuthAlgorithms: publicKeyAlgorithms, MaxAuthTries: maxTries,
-		ServerVersion:     "SSH-2.0-zerodisc",
-		PublicKeyCallback: func(c ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) { return s.byKey(now, c, key) },
+		ServerVersion: "SSH-2.0-zerodisc",
+		PublicKeyCallback: func(c ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+			return s.byKey(now, c, key)
+		},
 	}
 	if !now.hash.IsZero() || OneTimePassword(s.Dir) != "" {
 		c.PasswordCallback = func(c ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
@@ -101,7 +103,6 @@ func (s *Server) byPassword(now settings, c ssh.ConnMetadata, password []byte) (
 		method = Password
 	case useOneTime(s.Dir, string(password)):
 		method = OneTime
-		s.tell(s.listening(now)) // by other methods, from now on
 	}
 	if method != "" {
 		return by(method), nil

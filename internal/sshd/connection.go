@@ -32,7 +32,8 @@ func (s *Server) connection(ctx context.Context, conn net.Conn, from netip.Addr)
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	_ = conn.SetDeadline(time.Now().Add(s.firstByte))
-	ready, channels, requests, err := ssh.NewServerConn(&hurried{Conn: conn, login: s.login}, s.config(*s.settings.Load()))
+	config := s.config(*s.settings.Load())
+	ready, channels, requests, err := ssh.NewServerConn(&hurried{Conn: conn, login: s.login}, config)
 	s.gate.leave(from)
 	if err != nil {
 		return
@@ -40,6 +41,7 @@ func (s *Server) connection(ctx context.Context, conn net.Conn, from netip.Addr)
 	_ = conn.SetDeadline(time.Time{})
 	s.guard.welcome(from)
 	method := ready.Permissions.Extensions[methodKey]
+	s.news.state(s.listening(*s.settings.Load())) // a password may be used up, or a key added
 	s.news.maybe(Event{Kind: LoggedIn, From: from.String(), Method: method}, time.Now())
 	if !s.gate.login() {
 		s.news.maybe(Event{Kind: Crowded, From: from.String(), Count: s.limits.loggedIn}, time.Now())

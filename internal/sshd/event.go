@@ -53,8 +53,8 @@ func Teller(w io.Writer) func(Event) {
 	}
 }
 
-// Listener is the other end: it takes lines of the server, with or without a prefix that ends with ": ", gives the events
-// to tell, and everything to rest.
+// Listener is the other end: it takes lines of the server, which may have a prefix, gives the events to Tell, and
+// everything to Rest.
 type Listener struct {
 	Tell func(Event)
 	Rest io.Writer

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -66,7 +67,7 @@ func (s *Server) dialGuest(ctx context.Context, payload []byte) (net.Conn, error
 	if err != nil {
 		return nil, err
 	}
-	own, err := net.InterfaceAddrs()
+	own, err := ownAddresses()
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +81,7 @@ func (s *Server) dialGuest(ctx context.Context, payload []byte) (net.Conn, error
 
 // findGuest is the address of the guest with that name or address. A guest's word for its address is no way to dom0's
 // own services, nor to anything that is no host.
-func findGuest(guests []host.Guest, wanted string, own []net.Addr) (netip.Addr, error) {
+func findGuest(guests []host.Guest, wanted string, own []netip.Prefix) (netip.Addr, error) {
 	address, _ := netip.ParseAddr(wanted)
 	var known []string
 	for i := range guests {
@@ -98,14 +99,25 @@ func findGuest(guests []host.Guest, wanted string, own []net.Addr) (netip.Addr, 
 		return netip.Addr{}, errors.New("connections go to guests only, and none has an address")
 	}
 	const shown = 8
-	return netip.Addr{}, fmt.Errorf("connections go to guests only: %s", strings.Join(known[:min(len(known), shown)], ", "))
+	list := strings.Join(known[:min(len(known), shown)], ", ")
+	return netip.Addr{}, fmt.Errorf("connections go to guests only: %s", list)
 }
 
-func isOwn(a netip.Addr, own []net.Addr) bool {
-	for _, o := range own {
-		if p, err := netip.ParsePrefix(o.String()); err == nil && p.Addr().Unmap() == a {
-			return true
+func isOwn(a netip.Addr, own []netip.Prefix) bool {
+	return slices.ContainsFunc(own, func(p netip.Prefix) bool { return p.Addr().Unmap() == a })
+}
+
+// ownAddresses are dom0's.
+func ownAddresses() ([]netip.Prefix, error) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	var own []netip.Prefix
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			own = append(own, p)
 		}
 	}
-	return false
+	return own, nil
 }

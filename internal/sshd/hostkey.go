@@ -79,15 +79,6 @@ func SaveHostKey(dir, text string) error {
 	return nil
 }
 
-// fingerprint is how OpenSSH shows a public key.
-func fingerprint(text string) string {
-	signer, err := parseHostKey(text)
-	if err != nil {
-		return ""
-	}
-	return ssh.FingerprintSHA256(signer.PublicKey())
-}
-
 // writePrivate writes a file that only root can read, as a whole or not at all, through a power cut too.
 func writePrivate(name string, text []byte) error {
 	temporary := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+".new")

@@ -1,6 +1,7 @@
 package sshd
 
 import (
+	"reflect"
 	"sync"
 	"time"
 )
@@ -12,6 +13,7 @@ type news struct {
 	mu      sync.Mutex // guards what follows
 	buckets map[Kind]*bucket
 	left    map[Kind]int // out, since the last that was told
+	last    Event        // that state has told
 }
 
 // Events of one kind: so many at once, and then one in this time.
@@ -40,6 +42,16 @@ func (n *news) maybe(e Event, now time.Time) {
 	e.Others = n.left[e.Kind]
 	n.left[e.Kind] = 0
 	n.tell(e)
+}
+
+// state tells how the server is, where that has changed.
+func (n *news) state(e Event) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !reflect.DeepEqual(e, n.last) {
+		n.last = e
+		n.tell(e)
+	}
 }
 
 // isMilestone says of a number that grows whether it is worth telling: 1, 3, 10, 30, 100, ...

@@ -37,12 +37,14 @@ func TestCommands(t *testing.T) {
 	if out, _, _ := r.run(cat); out != big+"end\n" {
 		t.Errorf("%d bytes came back of %d", len(out), len(big)+4)
 	}
-	out, _, _ = r.ssh("-o", "SendEnv=LANG LD_PRELOAD_X", target, `echo "$LANG,$LD_PRELOAD_X,$USER,$SSH_CONNECTION"; pwd`)
+	out, _, _ = r.ssh("-o", "SendEnv=LANG LD_PRELOAD_X", target,
+		`echo "$LANG,$LD_PRELOAD_X,$USER,$SSH_CONNECTION"; pwd`)
 	if !strings.HasPrefix(out, "de_DE.UTF-8,,root,127.0.0.1 ") || !strings.HasSuffix(out, "\n"+r.home+"\n") {
 		t.Errorf("variables and directory: %q", out)
 	}
 	login := r.await("somebody has logged in", func(e Event) bool { return e.Kind == LoggedIn })
-	if login.From != "127.0.0.1" || !strings.HasPrefix(login.Method, "key SHA256:") || !strings.HasSuffix(login.Method, "of id") {
+	byKey := strings.HasPrefix(login.Method, "key SHA256:") && strings.HasSuffix(login.Method, "of id")
+	if login.From != "127.0.0.1" || !byKey {
 		t.Errorf("told %+v", login)
 	}
 }
@@ -56,7 +58,8 @@ func TestKeys(t *testing.T) {
 	if _, errs, status := withKey("added"); status != 255 || !strings.Contains(errs, "Permission denied (publickey)") {
 		t.Errorf("a wrong key: %q, status %d", errs, status)
 	}
-	if _, errs, status := r.ssh("admin@127.0.0.1", "true"); status != 255 || !strings.Contains(errs, "Permission denied") {
+	_, errs, status := r.ssh("admin@127.0.0.1", "true")
+	if status != 255 || !strings.Contains(errs, "Permission denied") {
 		t.Errorf("another user: %q, status %d", errs, status)
 	}
 	r.must(os.WriteFile(filepath.Join(r.home, "authorized_keys"), []byte("# mine\nrubbish\n"+added+"\n"), 0o600))
@@ -85,7 +88,8 @@ func TestPassword(t *testing.T) {
 		t.Errorf("the password: %q", errs)
 	}
 	for user, password := range map[string]string{"root": "falsch", "admin": "geheim"} {
-		if _, errs, status := r.byPassword(user, password); status != 255 || !strings.Contains(errs, "Permission denied") {
+		_, errs, status := r.byPassword(user, password)
+		if status != 255 || !strings.Contains(errs, "Permission denied") {
 			t.Errorf("%s with %q: %q, status %d", user, password, errs, status)
 		}
 	}
@@ -196,10 +200,13 @@ func TestFiles(t *testing.T) {
 		put, get     *exec.Cmd
 	}{
 		{"scp", "a.img", r.client("scp", "-p", local, target+":a.img"), r.client("scp", target+":a.img", back)},
-		{"sftp", "web/b.img", r.client("sftp", "-b", "/dev/stdin", target), r.client("sftp", target+":web/b.img", back)},
+		{
+			"sftp", "web/b.img",
+			r.client("sftp", "-b", "/dev/stdin", target), r.client("sftp", target+":web/b.img", back),
+		},
 	} {
-		way.put.Stdin = strings.NewReader("mkdir web\nput " + local + " web/b.img\nls -l web\nrename web/b.img web/c.img\n" +
-			"rename web/c.img web/b.img\nchmod 600 web/b.img\n")
+		way.put.Stdin = strings.NewReader("mkdir web\nput " + local + " web/b.img\nls -l web\n" +
+			"rename web/b.img web/c.img\nrename web/c.img web/b.img\nchmod 600 web/b.img\n")
 		if out, errs, status := r.run(way.put); status != 0 {
 			t.Fatalf("%s: %s%s", way.name, out, errs)
 		}
@@ -214,7 +221,8 @@ func TestFiles(t *testing.T) {
 		}
 		r.must(os.Remove(back))
 	}
-	if _, errs, status := r.run(r.client("scp", target+":none", back)); status == 0 || !strings.Contains(errs, "No such file") {
+	_, errs, status := r.run(r.client("scp", target+":none", back))
+	if status == 0 || !strings.Contains(errs, "No such file") {
 		t.Errorf("a file that is not there: %q, status %d", errs, status)
 	}
 }
@@ -244,8 +252,9 @@ func TestForwarding(t *testing.T) {
 		}
 		if err == nil { // all of these are this machine's, and none is an address of an interface's
 			_, all, _ := net.ParseCIDR("10.9.9.0/24")
-			err = netlink.RouteAdd(&netlink.Route{LinkIndex: lo.Attrs().Index, Dst: all, Table: 255, Type: syscall.RTN_LOCAL,
-				Scope: netlink.SCOPE_HOST})
+			err = netlink.RouteAdd(&netlink.Route{
+				LinkIndex: lo.Attrs().Index, Dst: all, Table: 255, Type: syscall.RTN_LOCAL, Scope: netlink.SCOPE_HOST,
+			})
 		}
 		if err != nil {
 			t.Skip(err)

@@ -22,7 +22,8 @@ import (
 // UsualPort is where SSH servers listen.
 const UsualPort = 22
 
-// Options are what a configuration says of SSH. The zero value is a server on the usual port that takes a one-time password.
+// Options are what a configuration says of SSH. The zero value is a server on the usual port that takes a one-time
+// password.
 type Options struct {
 	Off      bool         `json:",omitempty"` // no server at all
 	Port     int          `json:",omitempty"` // 0: UsualPort
@@ -92,7 +93,8 @@ func parseKey(line string) (authorisedKey, error) {
 	if err := strong(key); err != nil {
 		return authorisedKey{}, fmt.Errorf("SSH key %q: %w", short, err)
 	}
-	return authorisedKey{blob: string(key.Marshal()), name: strings.TrimSpace(ssh.FingerprintSHA256(key) + " " + comment)}, nil
+	name := strings.TrimSpace(ssh.FingerprintSHA256(key) + " " + comment)
+	return authorisedKey{blob: string(key.Marshal()), name: name}, nil
 }
 
 // strong refuses keys that can be broken, and certificates, for which there is no authority.

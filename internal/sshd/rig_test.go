@@ -134,14 +134,22 @@ func (r *rig) await(what string, is func(Event) bool) Event {
 // newKey makes a key of the client's and returns its public part.
 func (r *rig) newKey(name string) string {
 	r.Helper()
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	r.must(err)
+	public, private := mustKey(r.T)
 	block, err := ssh.MarshalPrivateKey(private, "")
 	r.must(err)
 	r.must(os.WriteFile(filepath.Join(r.keys, name), pem.EncodeToMemory(block), 0o600))
 	key, err := ssh.NewPublicKey(public)
 	r.must(err)
 	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))) + " of " + name
+}
+
+func mustKey(t *testing.T) (ed25519.PublicKey, ed25519.PrivateKey) {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return public, private
 }
 
 // client is a program of OpenSSH's with the options that keep it from looking at this machine's own settings.
@@ -165,7 +173,9 @@ func (r *rig) client(program string, more ...string) *exec.Cmd {
 		args = append(args, "-o", "IdentityFile="+filepath.Join(r.keys, "id"))
 	}
 	cmd := exec.Command(program, append(args, more...)...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.keys, "TERM=vt220", "LANG=de_DE.UTF-8", "LD_PRELOAD_X=1"}
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + r.keys, "TERM=vt220", "LANG=de_DE.UTF-8", "LD_PRELOAD_X=1",
+	}
 	return cmd
 }
 

@@ -37,8 +37,6 @@ func newServer(config Config, l limits) *Server {
 	}
 }
 
-func (s *Server) tell(e Event) { s.Tell(e) }
-
 // Serve serves until ctx ends, and follows the options. Connections that were there before a change go on.
 func Serve(ctx context.Context, config Config) error {
 	return newServer(config, usualLimits).serve(ctx)
@@ -68,7 +66,7 @@ func (s *Server) serve(ctx context.Context) error {
 			retry.Reset(listenPause)
 			if problem != err.Error() {
 				problem = err.Error()
-				s.tell(Event{Kind: Listening, Problem: problem})
+				s.news.state(Event{Kind: Listening, Problem: problem})
 			}
 		}
 	}
@@ -87,16 +85,17 @@ func (s *Server) apply(p *port) error {
 	if err := p.listen(now); err != nil {
 		return err
 	}
-	s.tell(s.listening(now))
+	s.news.state(s.listening(now))
 	return nil
 }
 
+// listening says where the server listens, and how one can log in.
 func (s *Server) listening(now settings) Event {
 	e := Event{Kind: Listening, Port: now.port}
 	for _, key := range now.host {
 		e.Fingerprints = append(e.Fingerprints, ssh.FingerprintSHA256(key.PublicKey()))
 	}
-	if len(now.keys) > 0 {
+	if len(now.keys)+len(s.ownKeys()) > 0 {
 		e.Methods = append(e.Methods, Key)
 	}
 	if !now.hash.IsZero() {

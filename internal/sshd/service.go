@@ -44,7 +44,8 @@ func NewService(config ServiceConfig) *Service {
 	return &Service{ServiceConfig: config, options: make(chan Options, 1), reported: map[string]bool{}}
 }
 
-// Apply makes the options known. Those that come soon take the place of earlier ones. One goroutine at a time may call it.
+// Apply makes the options known. Those that come soon take the place of earlier ones. One goroutine at a time may call
+// it.
 func (s *Service) Apply(o Options) {
 	select {
 	case <-s.options:

@@ -142,7 +142,7 @@ func (s *session) shell([]byte) error {
 	if s.tty != nil && !s.started {
 		text := s.server.Greeting()
 		if s.method == OneTime {
-			text += "The one-time password is used up. ssh-copy-id adds your key; ssh-password makes another password.\n\n"
+			text += "The one-time password is used up. ssh-copy-id adds your key; ssh-password makes another one.\n\n"
 		}
 		_, _ = io.WriteString(s.channel, strings.ReplaceAll(text, "\n", "\r\n"))
 	}

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// serveFiles serves the file system by sftp, in this process: a child would cost 8 MB a session. Root sees all of it, as
-// in a shell; relative names are in root's home, a file system of limited size.
+// serveFiles serves the file system by sftp, in this process: a child would cost 8 MB a session. Root sees all of it,
+// as in a shell; relative names are in root's home, a file system of limited size.
 func (s *session) serveFiles() {
 	defer s.channel.Close()
 	status := struct{ Status uint32 }{0}

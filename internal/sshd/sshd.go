@@ -1,7 +1,8 @@
-// Package sshd is dom0's SSH server: a shell, commands, sftp and connections to guests for root, by public key or password.
+// Package sshd is dom0's SSH server: a shell, commands, sftp and connections to guests for root, by public key or
+// password.
 //
-// The server (Main) is a process of its own, so that it goes on when init crashes, and init when the server does. What it
-// is to do is in files of one directory, which only root may read:
+// The server (Main) is a process of its own, so that it goes on when init crashes, and init when the server does. What
+// it is to do is in files of one directory, which only root may read:
 //
 //	options.json  what the configuration says, and the host keys; the server follows changes
 //	one-time      a password that is good for one login; whoever removes the file has used it
