@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -396,5 +397,32 @@ func TestRemotes(t *testing.T) {
 	got := s.Snapshot().Host.Remotes
 	if len(got) != 2 || got[1].State != RemoteLost || strings.ContainsAny(got[1].Problem, "\x1b\x07") {
 		t.Errorf("%+v", got)
+	}
+}
+
+// How to log in is told when it changes, and again with an address when dom0 gets one.
+func TestSSH(t *testing.T) {
+	m := newModel("")
+	told := func() (addresses []string) {
+		for _, e := range m.events {
+			if s, ok := e.(SSH); ok {
+				addresses = append(addresses, s.Address.String())
+			}
+		}
+		return addresses
+	}
+	listening := SSH{Port: 22, Methods: []string{"key"}, Fingerprints: []string{"SHA256:x"}}
+	lease := Network{Kind: Lease, Address: netip.MustParsePrefix("10.0.0.5/24")}
+	for _, f := range []Fact{Network{Kind: NoLease}, listening, listening, lease, lease} {
+		f.apply(m)
+	}
+	listening.Methods = nil
+	listening.apply(m)
+	if got, want := told(), []string{"invalid IP", "10.0.0.5", "10.0.0.5"}; !slices.Equal(got, want) {
+		t.Errorf("told with addresses %q, want %q", got, want)
+	}
+	SSHLogin{From: "x", Method: "\x1b[2J"}.apply(m)
+	if e := m.events[len(m.events)-1].(SSHLogin); e.Method != `\x1b[2J` {
+		t.Errorf("method %q", e.Method)
 	}
 }

@@ -23,6 +23,7 @@ func TestBIOSDisc(t *testing.T) {
 		m.Run("medium read-only", (*VM).checkMedium)
 		m.Run("script", (*VM).checkScript)
 		m.Run("guest console", func(m *VM) { m.checkGuestConsole(addresses[0]) })
+		m.Run("ssh", (*VM).checkSSH)
 		m.Run("xenconsoled killed", (*VM).checkXenconsoled)
 		m.Run("guest by hand", (*VM).checkByHand)
 		m.Run("power off with guests", func(m *VM) { m.checkPowerOff(typePowerOff, guests...) })
