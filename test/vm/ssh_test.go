@@ -40,7 +40,8 @@ func (m *VM) newSSHClient() *sshClient {
 // dom0Address is what dom0's console says.
 func (m *VM) dom0Address() string {
 	m.t.Helper()
-	return m.Wait(`msg=`+boot.MsgSSH+` state=listening address=*`, addressLimit).Get("address")
+	address, _, _ := strings.Cut(m.Wait(`msg="`+boot.MsgHostAddress+`"`, addressLimit).Get("address"), "/")
+	return address
 }
 
 // run runs one of OpenSSH's programs; askpass is a program that says a password, "" for none. What it is asked
@@ -55,7 +56,10 @@ func (c *sshClient) run(askpass, program string, args ...string) (string, error)
 	}
 	all := []string{"-F", "none", port, c.port, "-o", "IdentitiesOnly=yes", "-i", filepath.Join(c.dir, "id"),
 		"-o", "StrictHostKeyChecking=accept-new", "-o", "UserKnownHostsFile=" + filepath.Join(c.dir, "known_hosts"),
-		"-o", "LogLevel=ERROR"}
+		"-o", "LogLevel=ERROR", "-o", "NumberOfPasswordPrompts=1"}
+	if askpass == "" {
+		all = append(all, "-o", "BatchMode=yes")
+	}
 	cmd := exec.CommandContext(ctx, program, append(all, args...)...)
 	cmd.Env = append(os.Environ(), "SSH_ASKPASS="+askpass, "SSH_ASKPASS_REQUIRE=force")
 	out, err := cmd.CombinedOutput()
@@ -104,7 +108,8 @@ func (m *VM) checkSSH() {
 	if err == nil {
 		m.Errorf("with the password once more: %s", out)
 	}
-	if found := m.Shell("grep -r " + shown + " /run /var/log"); found != "" {
+	logs := "cat /run/zerodisc/log /run/zerodisc/daemons.log /run/zerodisc/state.json; dmesg"
+	if found := m.Shell("(" + logs + ") | grep " + shown); found != "" {
 		m.Errorf("the password is in a log: %s", found)
 	}
 	c.says("xl list", guests[0])
@@ -136,8 +141,8 @@ func (c *sshClient) checkFiles() {
 // checkForwarding reaches a guest through dom0, and not dom0's own server.
 func (c *sshClient) checkForwarding() {
 	c.Until("the guest's address is known", addressLimit, func() bool {
-		out, _ := c.run("", "ssh", "-W", guests[0]+":80", sshRoot)
-		return !strings.Contains(out, "open failed")
+		_, err := c.run("", "ssh", "-W", guests[0]+":80", sshRoot)
+		return err == nil
 	})
 	for _, to := range []string{"127.0.0.1:22", c.dom0Address() + ":22", "10.0.2.2:80"} {
 		out, err := c.run("", "ssh", "-W", to, sshRoot)
