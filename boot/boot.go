@@ -70,6 +70,9 @@ const (
 	WebStoresDir  = "/run/zerodisc/stores"    // a tmpfs; 1, 2, ... are the stores of KeyGuests in their order
 	StateMount    = "/state"                  // the state volume, writable
 	StateGuests   = "/state/guests"           // a store on it
+	SSHDir        = "/run/zerodisc/ssh"       // files of the SSH server, which only root may read
+	StateSSH      = "zerodisc/ssh"            // below StateMount: the host key
+	Home          = "/root"                   // of root; a file system in memory
 	DefaultBridge = "xenbr0"
 )
 

@@ -32,6 +32,8 @@ const (
 	KeyNTP        = "zerodisc.ntp"           // time servers, separated by commas; "no": the clock is left alone
 	KeySyslog     = "zerodisc.syslog"        // servers that get the log: udp://HOST,tls://HOST
 	KeyWatchdog   = "zerodisc.watchdog"      // seconds to the reset of a machine that hangs; "no"
+	KeySSH        = "zerodisc.ssh"           // "no": no SSH server
+	KeySSHKey     = "zerodisc.ssh-key"       // public keys that may log in, separated by commas
 	KeyHostname   = "zerodisc.hostname"      // dom0's host name; else the DHCP server's, else "zerodisc"
 )
 
@@ -40,7 +42,7 @@ var Keys = []string{
 	KeyMediumID, KeyAutostart, KeyDebug, KeyBridge, KeyBootIf, KeyHostname,
 	KeyGuest, KeyRescue, KeyCheck, KeyISOFile, KeyGuests, KeyGuestsSum,
 	KeyStores, KeyBudget, KeyWrite, KeyToRAM, KeyToRAMShort, KeyState, KeyISCSI, KeyInitiator,
-	KeyPassword,
+	KeyPassword, KeySSH, KeySSHKey,
 	KeyNTP, KeySyslog, KeyWatchdog,
 }
 

@@ -37,4 +37,8 @@ const (
 	MsgTime          = "time"              // state= and what the state has
 	MsgSyslog        = "syslog"            // url= state= [lost= err=]
 	MsgWatchdog      = "watchdog"          // device= name= timeout= [err=]
+	MsgSSH           = "ssh"               // state= [address= port= methods= fingerprint= err= remedy=]
+	MsgSSHPassword   = "ssh password"      // password= remedy=; on the local consoles only
+	MsgSSHLogin      = "ssh login"         // from= method= [others=]
+	MsgSSHRefused    = "ssh refused"       // from= passwords= or connections= [others=]
 )

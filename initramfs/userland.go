@@ -21,6 +21,7 @@ var applets = []string{
 	"/usr/sbin/poweroff", "/usr/sbin/reboot", "/usr/sbin/halt",
 	"/usr/sbin/modprobe", "/usr/bin/status", "/usr/bin/udevadm", "/usr/sbin/zerodisc-state", "/usr/bin/disk",
 	"/usr/bin/services", "/usr/bin/logs", "/usr/sbin/zerodisc-report",
+	"/usr/bin/ssh-password",
 }
 
 // hotplugScripts are the names by which libxl calls cmd/init.

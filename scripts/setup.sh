@@ -23,6 +23,8 @@ needs='
 /usr/bin/qemu-img                                       qemu-utils
 /usr/bin/7zz                                            7zip
 /usr/sbin/tgtd                                          tgt
+/usr/bin/ssh                                            openssh-client
+/usr/bin/mkpasswd                                       whois
 /usr/bin/gpg                                            gpg
 /usr/bin/gpg-agent                                      gpg-agent
 /usr/bin/git                                            git

@@ -15,6 +15,7 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
+	"github.com/zerodisc/zerodisc/internal/sshd"
 	"github.com/zerodisc/zerodisc/internal/stage"
 	"github.com/zerodisc/zerodisc/internal/xen"
 	"github.com/zerodisc/zerodisc/internal/zram"
@@ -32,6 +33,7 @@ type dom0 struct {
 	xen     xen.Host
 	owners  *owners       // nil where Xen's daemons do not run
 	owned   chan struct{} // closed once owners is set
+	ssh     *sshd.Service // nil until startSSH
 	saved   bool          // the state volume was there before the guests
 }
 
@@ -77,7 +79,7 @@ func (s *system) bridgeName() string {
 
 // boot is the boot from first to last.
 func (d *dom0) boot(ctx context.Context) {
-	shells := sync.OnceFunc(func() { d.keepShells(ctx, d.reportText) })
+	shells := sync.OnceFunc(func() { d.keepShells(ctx, d.consoleText) })
 	defer time.AfterFunc(shellsAtLast, shells).Stop()
 	stage.Run(ctx, d.stageEnded, []stage.Stage{
 		{Name: "tools", Run: mountTools, Remedy: "the initrd is damaged: check the disc"},
@@ -90,6 +92,10 @@ func (d *dom0) boot(ctx context.Context) {
 			Remedy: "put the boot medium back in and reboot, or xl create a guest from another disk",
 		},
 		{Name: "state", Run: d.findState, Remedy: "what guests write is lost when the machine ends; see dmesg"},
+		{Name: "ssh", Run: func(ctx context.Context) error {
+			d.startSSH(ctx, d.sshOptions())
+			return nil
+		}},
 		{Name: "guests", Run: d.startGuests, Remedy: "xl create FILE.cfg starts a guest by hand"},
 	})
 	if ctx.Err() != nil {
@@ -181,7 +187,7 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 		d.log.Warn("xl.conf", "err", err, "remedy", "name the bridge in the vif of guests that you create by hand")
 	}
 	for _, bridge := range d.network.Bridges() {
-		d.service("neighbours of "+bridge, func(ctx context.Context) error { return d.watchNeighbours(ctx, bridge) })
+		d.service("neighbours-"+bridge, func(ctx context.Context) error { return d.watchNeighbours(ctx, bridge) })
 	}
 	d.service("network", func(ctx context.Context) error {
 		select {

@@ -17,6 +17,8 @@
 //	zerodisc-report          gathers what is known about a problem, without secrets
 //	zerodisc-state           makes and shows the state volume
 //	disk                     saves guests and their disks
+//	sshd                     the SSH server
+//	ssh-password             makes a password for one login by SSH
 //	udevadm                  shows, follows and triggers devices, as systemd's udevadm(8)
 //
 // The kernel command line is described in docs/kernel-parameters.md, the lines on the console in
@@ -37,6 +39,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/disksave"
 	"github.com/zerodisc/zerodisc/internal/imageserver"
 	"github.com/zerodisc/zerodisc/internal/pid1"
+	"github.com/zerodisc/zerodisc/internal/sshd"
 )
 
 // roles are the ways to run, by the first argument; each returns an exit status.
@@ -61,6 +64,9 @@ var roles = map[string]func(args []string) int{
 	disksave.ThawRole: thaw,
 
 	imageserver.Role: imageServer,
+
+	sshd.Role:      sshServer,
+	"ssh-password": sshPassword,
 }
 
 func main() {

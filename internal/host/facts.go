@@ -176,6 +176,29 @@ type (
 		Remedy  string   `json:",omitempty"`
 	}
 
+	// SSH is whether and how root can log in to dom0 over the network. Address is set in an event only: dom0's own.
+	SSH struct {
+		Off          bool       `json:",omitempty"`
+		Address      netip.Addr `json:",omitzero"`
+		Port         int        `json:",omitempty"`
+		Fingerprints []string   `json:",omitempty"` // of the host keys: "SHA256:..."
+		Methods      []string   `json:",omitempty"` // "key", "password", "one-time password"
+		Problem      string     `json:",omitempty"` // why it does not listen
+	}
+
+	// SSHLogin says that somebody has logged in. Method is one of those of SSH, a key with fingerprint and comment.
+	SSHLogin struct {
+		From, Method string
+		Others       int // logins that were left out, since the last
+	}
+
+	// SSHRefused is an address from which somebody types wrong passwords, or opens too many connections.
+	SSHRefused struct {
+		From                   string
+		Passwords, Connections int // so many so far; one of them is 0
+		Others                 int // of these facts, that were left out since the last
+	}
+
 	// Memory is what one owner has reserved.
 	Memory struct {
 		Owner   string

@@ -121,6 +121,7 @@ type Host struct {
 	Machine  Machine
 	Network  Network   // of the primary interface
 	Networks []Network `json:",omitempty"` // of all interfaces, by name
+	SSH      SSH       `json:",omitzero"`
 	Medium   Medium
 	Daemons  []Daemon      `json:",omitempty"` // by name
 	Clock    Clock         `json:",omitzero"`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -423,5 +424,33 @@ func TestNetworks(t *testing.T) {
 	s.tell(Network{Kind: InterfaceGone, Interface: "xenbr1"})
 	if left := s.Snapshot().Host.Networks; len(left) != 1 || left[0].Interface != "xenbr0" {
 		t.Errorf("%+v", left)
+	}
+}
+
+// How to log in is told when it changes, and again with an address when dom0 gets one.
+func TestSSH(t *testing.T) {
+	m := newModel("")
+	told := func() (addresses []string) {
+		for _, e := range m.events {
+			if s, ok := e.(SSH); ok {
+				addresses = append(addresses, s.Address.String())
+			}
+		}
+		return addresses
+	}
+	listening := SSH{Port: 22, Methods: []string{"key"}, Fingerprints: []string{"SHA256:x"}}
+	lease := Network{Kind: Lease, Interface: "xenbr0", Primary: true, Address: netip.MustParsePrefix("10.0.0.5/24")}
+	none := Network{Kind: NoLease, Interface: "xenbr0", Primary: true}
+	for _, f := range []Fact{none, listening, listening, lease, lease} {
+		f.apply(m)
+	}
+	listening.Methods = nil
+	listening.apply(m)
+	if got, want := told(), []string{"invalid IP", "10.0.0.5", "10.0.0.5"}; !slices.Equal(got, want) {
+		t.Errorf("told with addresses %q, want %q", got, want)
+	}
+	SSHLogin{From: "x", Method: "\x1b[2J"}.apply(m)
+	if e := m.events[len(m.events)-1].(SSHLogin); e.Method != `\x1b[2J` {
+		t.Errorf("method %q", e.Method)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"time"
@@ -90,11 +91,15 @@ func (f Network) apply(m *model) {
 	default:
 		m.host.Networks = put(m.host.Networks, f.after(Network{}), name)
 	}
+	before := m.host.Network.Address
 	if f.Primary && f.Kind != InterfaceGone {
 		m.host.Network = f.after(m.host.Network)
 	}
 	if f.Kind != NetworkStatus {
 		m.tell(f)
+	}
+	if f.Kind == Lease && m.host.Network.Address != before && m.host.SSH.Port != 0 {
+		m.tellSSH()
 	}
 }
 
@@ -216,6 +221,35 @@ func (f Remote) apply(m *model) {
 	f.Problem, f.Remedy = printable.Line(f.Problem), printable.Line(f.Remedy)
 	f.Guests = slices.Clone(f.Guests)
 	m.host.Remotes = put(m.host.Remotes, f, func(r Remote) string { return r.URL })
+	m.tell(f)
+}
+
+func (f SSH) apply(m *model) {
+	f.Problem = printable.Line(f.Problem)
+	f.Methods, f.Fingerprints = slices.Clone(f.Methods), slices.Clone(f.Fingerprints)
+	before := m.host.SSH
+	m.host.SSH = f
+	if !reflect.DeepEqual(before, f) {
+		m.tellSSH()
+	}
+}
+
+// tellSSH tells how to log in, with the address that dom0 has.
+func (m *model) tellSSH() {
+	f := m.host.SSH
+	if m.host.Network.Kind == Lease {
+		f.Address = m.host.Network.Address.Addr()
+	}
+	m.tell(f)
+}
+
+func (f SSHLogin) apply(m *model) {
+	f.From, f.Method = printable.Line(f.From), printable.Line(f.Method)
+	m.tell(f)
+}
+
+func (f SSHRefused) apply(m *model) {
+	f.From = printable.Line(f.From)
 	m.tell(f)
 }
 

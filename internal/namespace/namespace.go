@@ -34,6 +34,7 @@ var mounts = []mount{
 	{"tmpfs", "/run", "tmpfs", noDev, "mode=0755,size=10%"},
 	{"tmpfs", "/run/zerodisc", "tmpfs", noDev, "mode=0755,size=8m"},
 	{"tmpfs", "/tmp", "tmpfs", noDev, "mode=1777,size=25%"},
+	{"tmpfs", "/root", "tmpfs", noDev, "mode=0700,size=25%"}, // what is copied to this host lands here
 	{"tmpfs", "/var/log", "tmpfs", noDev, "mode=0755,size=8m"},
 	// The kernel mounts nothing beneath what is mounted on the root file system itself (internal/toram).
 	{"tmpfs", "/media", "tmpfs", noExec, "mode=0755,size=1m"},
@@ -48,7 +49,7 @@ var links = [][2]string{
 }
 
 // dirs are made in addition to the mount points.
-var dirs = []string{"/root", "/mnt", "/run/lock"}
+var dirs = []string{"/mnt", "/run/lock"}
 
 // Make mounts the table, then makes the directories and links. It is meant for an initramfs, where none
 // of them exist yet; it leaves alone what is already there. One failure does not stop the rest: the error

@@ -175,7 +175,8 @@ func checkYescrypt(text string) error {
 		return fmt.Errorf("its parameters %q or its salt are not supported", fields[2])
 	}
 	if needs := int64(128*r) << log2N; needs > maxYescrypt {
-		return fmt.Errorf("a check of it takes %d MiB, of %d allowed; make a cheaper one", needs>>20, maxYescrypt>>20)
+		return fmt.Errorf("a check of it takes %d MiB, %d are allowed; make one of less cost",
+			needs>>20, maxYescrypt>>20)
 	}
 	return nil
 }

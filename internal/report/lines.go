@@ -103,6 +103,8 @@ func (l *Lines) line(event host.Event) (level slog.Level, message string, attrs 
 		return stateLine(e)
 	case host.Remote:
 		return remoteLine(e)
+	case host.SSH, host.SSHLogin, host.SSHRefused:
+		return sshLine(e)
 	case host.Ready:
 		attrs = []any{"ms", e.Took.Milliseconds()}
 		if e.Guests != host.NoGuests {

@@ -20,6 +20,9 @@ func Text(s *host.Snapshot) string {
 		fmt.Fprintf(&b, "  Xen %s, %d CPUs, %d MiB, guests run as %s\n", m.Xen, m.CPUs, m.TotalKiB>>10, m.GuestType)
 	}
 	networks(&b, s)
+	if text := ssh(s.Host); text != "" {
+		fmt.Fprintf(&b, "  ssh: %s\n", text)
+	}
 	if text := medium(s.Host.Medium); text != "" {
 		fmt.Fprintf(&b, "  medium: %s\n", text)
 	}

@@ -18,6 +18,7 @@ func TestBIOSDisc(t *testing.T) {
 	Story(t, qemu.Machine{Firmware: qemu.BIOS, Medium: qemu.IDE}, func(m *VM) {
 		addresses := m.waitGuests()
 		m.Run("each line once", (*VM).checkOneLineEach)
+		m.Run("ssh", (*VM).checkSSH)
 		m.Run("pages", func(m *VM) { m.checkPages(addresses) })
 		m.Run("PV guests", func(m *VM) { m.checkType("pv") })
 		m.Run("xl list", func(m *VM) { m.checkListed(guests...) })

@@ -54,8 +54,10 @@ func TestState(t *testing.T) {
 	machine := qemu.Machine{
 		ISO: remaster(t, "timeout = 1\n", keptGuest(t, "keep")), Disks: []qemu.Disk{{File: file}},
 	}
+	var hostKey string // of dom0's SSH server, which the volume keeps
 	Story(t, machine, func(m *VM) {
 		m.Wait(`msg=ready guests=3`, bootLimit)
+		hostKey = m.Wait(`msg=`+boot.MsgSSH+` state=listening`, soon).Get("fingerprint")
 		m.Shell("xl destroy tty1; xl destroy tty2") // they would only take the emulator's time
 		m.Run("without a state volume", func(m *VM) {
 			if said := m.Shell("disk save keep"); !strings.Contains(said, "zerodisc-state create DEVICE") {
@@ -92,6 +94,9 @@ func TestState(t *testing.T) {
 	Story(t, machine, func(m *VM) {
 		m.Wait(`msg=`+boot.MsgState+` device=/dev/vda1 mount=`+boot.StateMount, bootLimit)
 		m.Wait(`msg=ready guests=3`, bootLimit)
+		if again := m.Wait(`msg=`+boot.MsgSSH+` state=listening`, soon).Get("fingerprint"); again != hostKey {
+			m.Errorf("the host key is %s after a reboot, it was %s", again, hostKey)
+		}
 		m.Shell("xl destroy tty1; xl destroy tty2")
 		m.Wait(`msg="guest address" guest=keep`, addressLimit)
 		m.readInGuest("keep", "first")

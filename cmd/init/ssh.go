@@ -1,0 +1,139 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/console"
+	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/report"
+	"github.com/zerodisc/zerodisc/internal/sshd"
+	"github.com/zerodisc/zerodisc/internal/supervise"
+	"github.com/zerodisc/zerodisc/internal/vifrules"
+)
+
+// sshServer is the process of the SSH server.
+func sshServer([]string) int {
+	return sshd.Main(sshd.Config{
+		Dir: boot.SSHDir, Home: boot.Home, Shell: shell, Keys: filepath.Join(boot.Home, ".ssh/authorized_keys"),
+		Guests: readState, Greeting: greeting, Tell: sshd.Teller(os.Stdout),
+	})
+}
+
+// greeting is what `status` says.
+func greeting() string {
+	snapshot, err := readState()
+	if err != nil {
+		return err.Error() + "\n"
+	}
+	return report.Text(snapshot)
+}
+
+// sshPassword makes a one-time password and shows it to whoever is root already.
+func sshPassword([]string) int {
+	if !sshd.IsOn(boot.SSHDir) {
+		return fail(errors.New("no SSH server runs; was it switched off with " + boot.KeySSH + "=no?"))
+	}
+	password, err := sshd.NewOneTime(boot.SSHDir)
+	if err != nil {
+		return fail(err)
+	}
+	snapshot, err := readState()
+	if err != nil {
+		snapshot = new(host.Snapshot)
+	}
+	fmt.Print(oneLogin(snapshot, password))
+	return 0
+}
+
+// oneLogin says how to use a one-time password.
+func oneLogin(s *host.Snapshot, password string) string {
+	return fmt.Sprintf("%s\nPassword for one login (ssh-copy-id adds your key for more): %s\n",
+		report.Login(s.Host), password)
+}
+
+// sshOptions are what the kernel command line says of SSH.
+func (s *system) sshOptions() sshd.Options {
+	on, err := s.cmdline.Bool(boot.KeySSH, true)
+	if err != nil {
+		s.log.Warn("kernel parameter", "err", err, "remedy", "SSH is on")
+	}
+	o := sshd.Options{Off: !on, Password: s.cmdline[boot.KeyPassword]}
+	for key := range strings.SplitSeq(s.cmdline[boot.KeySSHKey], ",") {
+		if key != "" {
+			o.Keys = append(o.Keys, key)
+		}
+	}
+	return o
+}
+
+// startSSH starts the SSH server, or has the one that runs follow other options.
+func (d *dom0) startSSH(ctx context.Context, o sshd.Options) {
+	if d.ssh == nil {
+		d.ssh = sshd.NewService(sshd.ServiceConfig{
+			Dir: boot.SSHDir, Kept: boot.StateSSH, Random: d.random, Tell: d.state.Tell, Show: d.showPassword,
+			Start: func() (func(), error) { return d.superviseSSH(ctx) },
+			Problem: func(err error, remedy string) {
+				d.log.Error(boot.MsgSSH, "err", err, "remedy", remedy)
+				d.state.Tell(host.Problem{Text: err.Error()})
+			},
+		})
+		go d.ssh.Run(ctx, d.state.Subscribe(ctx))
+	}
+	d.ssh.Apply(o)
+	if err := openSSH(o); err != nil {
+		d.log.Error(boot.MsgSSH, "err", err, "remedy", "nobody can log in over the network; log in at the console")
+	}
+}
+
+// openSSH lets connections to the SSH server in, from everywhere but guests.
+func openSSH(o sshd.Options) error {
+	var open []vifrules.Service
+	if !o.Off {
+		open = append(open, vifrules.Service{Protocol: vifrules.TCP, Port: uint16(cmp.Or(o.Port, sshd.UsualPort))})
+	}
+	return vifrules.Rules{Dir: vifrules.Dir}.Configure(func(c *vifrules.Config) { c.Host.Open = open })
+}
+
+// superviseSSH starts the server's process, and returns what ends it.
+func (d *dom0) superviseSSH(ctx context.Context) (func(), error) {
+	daemon, err := supervise.Start(ctx, supervise.Spec{
+		Name: sshd.Role, Path: boot.InitProgram, Args: []string{sshd.Role},
+		Output: sshd.Listener{Tell: d.hearSSH, Rest: d.daemonLog}, Report: d.reportDaemon,
+		Remedy: "log in at the console; reboot the host",
+	})
+	if err != nil {
+		return nil, err
+	}
+	return daemon.Stop, nil
+}
+
+// hearSSH makes known what the server tells.
+func (d *dom0) hearSSH(e sshd.Event) {
+	if fact := sshd.Heard(e); fact != nil {
+		d.state.Tell(fact)
+	}
+}
+
+// showPassword shows a one-time password on the consoles of this machine. It goes into no log.
+func (d *dom0) showPassword(password string) {
+	console.Logger(d.screen, slog.LevelInfo).Info(boot.MsgSSHPassword, "password", password,
+		"remedy", "for one login by ssh, or ssh-copy-id; ssh-password makes another")
+}
+
+// consoleText is what stands above a shell on a local console: the report and, while nobody has used it, the
+// one-time password.
+func (d *dom0) consoleText() string {
+	text := d.reportText()
+	if password := sshd.OneTimePassword(boot.SSHDir); password != "" {
+		text += oneLogin(d.state.Snapshot(), password) + "\n"
+	}
+	return text
+}

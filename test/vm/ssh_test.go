@@ -1,0 +1,183 @@
+//go:build vm
+
+package vm
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/zerodisc/zerodisc/boot"
+)
+
+// sshClient is OpenSSH's client as a person has it who knows nothing of the host but what its console says.
+type sshClient struct {
+	*VM
+	dir  string
+	port string
+}
+
+// newSSHClient reaches dom0's SSH server from outside. It has a key of its own.
+func (m *VM) newSSHClient() *sshClient {
+	m.t.Helper()
+	ctx, cancel := m.Within(soon)
+	defer cancel()
+	at, err := m.Forward(ctx, m.nic, m.dom0Address(), 22)
+	if err != nil {
+		m.fail("forward a port", err)
+	}
+	_, port, err := net.SplitHostPort(at)
+	if err != nil {
+		m.fail("forward a port", err)
+	}
+	c := &sshClient{VM: m, dir: m.t.TempDir(), port: port}
+	tool(m.t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(c.dir, "id"))
+	return c
+}
+
+// dom0Address is what dom0's console says.
+func (m *VM) dom0Address() string {
+	m.t.Helper()
+	address, _, _ := strings.Cut(m.Wait(`msg="`+boot.MsgHostAddress+`"`, addressLimit).Get("address"), "/")
+	return address
+}
+
+// run runs one of OpenSSH's programs; askpass is a program that says a password, "" for none. What it is asked
+// about the host key it takes for granted.
+func (c *sshClient) run(askpass, program string, args ...string) (string, error) {
+	c.t.Helper()
+	ctx, cancel := c.Within(shellLimit)
+	defer cancel()
+	port := "-p"
+	if program == "scp" {
+		port = "-P"
+	}
+	all := []string{"-F", "none", port, c.port, "-o", "IdentitiesOnly=yes", "-i", filepath.Join(c.dir, "id"),
+		"-o", "StrictHostKeyChecking=accept-new", "-o", "UserKnownHostsFile=" + filepath.Join(c.dir, "known_hosts"),
+		"-o", "LogLevel=ERROR", "-o", "NumberOfPasswordPrompts=1"}
+	if askpass == "" {
+		all = append(all, "-o", "BatchMode=yes")
+	}
+	cmd := exec.CommandContext(ctx, program, append(all, args...)...)
+	cmd.Env = append(os.Environ(), "SSH_ASKPASS="+askpass, "SSH_ASKPASS_REQUIRE=force")
+	out, err := cmd.CombinedOutput()
+	return strings.ReplaceAll(string(out), "\r", ""), err
+}
+
+// says checks what a command in dom0 says.
+func (c *sshClient) says(command, want string) {
+	c.t.Helper()
+	out, err := c.run("", "ssh", sshRoot, command)
+	if err != nil || !strings.Contains(out, want) {
+		c.Errorf("ssh %q: %v; it says %q, want %q", command, err, out, want)
+	}
+}
+
+const sshRoot = "root@127.0.0.1"
+
+// password has the client say the one-time password that the console shows.
+func (c *sshClient) password(text string) (askpass string) {
+	askpass = filepath.Join(c.dir, "askpass")
+	write(c.t, askpass, "#!/bin/sh\necho "+text+"\n")
+	if err := os.Chmod(askpass, 0o700); err != nil {
+		c.t.Fatal(err)
+	}
+	return askpass
+}
+
+// checkSSH logs in with the password that the console shows, once, and then with a key.
+func (m *VM) checkSSH() {
+	c := m.newSSHClient()
+	if out, err := c.run("", "ssh", sshRoot, "true"); err == nil || !strings.Contains(out, "Permission denied") {
+		m.Errorf("without a credential: %v, %s", err, out)
+	}
+	shown := m.Wait(`msg="`+boot.MsgSSHPassword+`"`, soon).Get("password")
+	public, err := os.ReadFile(filepath.Join(c.dir, "id.pub"))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	add := "mkdir -p .ssh; echo '" + strings.TrimSpace(string(public)) + "' >> .ssh/authorized_keys"
+	if out, err := c.run(c.password(shown), "ssh", sshRoot, add); err != nil {
+		m.Errorf("with the password: %v, %s", err, out)
+		return
+	}
+	m.Wait(`msg="`+boot.MsgSSHLogin+`" method="one-time password"`, soon)
+	out, err := c.run(c.password(shown), "ssh", "-o", "PubkeyAuthentication=no", sshRoot, "true")
+	if err == nil {
+		m.Errorf("with the password once more: %s", out)
+	}
+	logs := "cat /run/zerodisc/log /run/zerodisc/daemons.log /run/zerodisc/state.json; dmesg"
+	if found := m.Shell("(" + logs + ") | grep " + shown); found != "" {
+		m.Errorf("the password is in a log: %s", found)
+	}
+	c.says("xl list", guests[0])
+	c.says("status", "ssh root@")
+	c.checkFiles()
+	c.checkForwarding()
+	c.checkConsole()
+}
+
+// checkFiles copies a file to the host and back, by both protocols of scp.
+func (c *sshClient) checkFiles() {
+	text := strings.Repeat("zerodisc ", 100_000)
+	file, back := filepath.Join(c.dir, "file"), filepath.Join(c.dir, "back")
+	write(c.t, file, text)
+	for _, protocol := range []string{"-s", "-O"} {
+		for _, way := range [][2]string{{file, sshRoot + ":copy"}, {sshRoot + ":copy", back}} {
+			if out, err := c.run("", "scp", protocol, way[0], way[1]); err != nil {
+				c.Errorf("scp %s %s %s: %v, %s", protocol, way[0], way[1], err, out)
+			}
+		}
+		if got, err := os.ReadFile(back); err != nil || string(got) != text {
+			c.Errorf("scp %s: %d bytes came back, %v", protocol, len(got), err)
+		}
+		_ = os.Remove(back)
+	}
+	c.says("ls -l /root/copy; rm /root/copy", "900000")
+}
+
+// checkForwarding reaches a guest through dom0, and not dom0's own server.
+func (c *sshClient) checkForwarding() {
+	c.Until("the guest's address is known", addressLimit, func() bool {
+		_, err := c.run("", "ssh", "-W", guests[0]+":80", sshRoot)
+		return err == nil
+	})
+	for _, to := range []string{"127.0.0.1:22", c.dom0Address() + ":22", "10.0.2.2:80"} {
+		out, err := c.run("", "ssh", "-W", to, sshRoot)
+		if err == nil {
+			c.Errorf("-W %s: %s", to, out)
+		}
+	}
+}
+
+// checkConsole opens a guest's console on a terminal, and hangs up: xl goes, the guest stays.
+func (c *sshClient) checkConsole() {
+	ctx, cancel := c.Within(soon)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "ssh", "-tt", "-F", "none", "-p", c.port, "-i", filepath.Join(c.dir, "id"),
+		"-o", "UserKnownHostsFile="+filepath.Join(c.dir, "known_hosts"), sshRoot, "xl console "+guests[0])
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		var out *os.File
+		if out, err = os.Create(filepath.Join(c.dir, "console")); err == nil {
+			defer out.Close()
+			cmd.Stdout = out
+			err = cmd.Start()
+		}
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.Until("the guest's shell says its name", soon, func() bool {
+		_, _ = in.Write([]byte("hostname\r"))
+		text, err := os.ReadFile(filepath.Join(c.dir, "console"))
+		return err == nil && strings.Contains(string(text), "\n"+guests[0]+"\r")
+	})
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	c.Until("xl console ends with its session", soon, func() bool {
+		return c.Shell("pidof xenconsole") == ""
+	})
+}
