@@ -109,13 +109,13 @@ var (
 	runSide = []string{
 		"internal/boundedlog", "internal/checksum", "internal/console", "internal/control",
 		"internal/devmapper", "internal/diskimage", "internal/disksave", "internal/dmsnap",
-		"internal/guestdisk", "internal/host", "internal/hotplug", "internal/imageserver",
+		"internal/guestconsole", "internal/guestdisk", "internal/host", "internal/hotplug", "internal/imageserver",
 		"internal/iouring", "internal/iscsi", "internal/loopdev", "internal/lvm", "internal/md",
 		"internal/media", "internal/memory", "internal/namespace", "internal/netcfg", "internal/nfs",
 		"internal/oom", "internal/pid1", "internal/power", "internal/readonly", "internal/report",
 		"internal/stage", "internal/stateadm", "internal/statefile", "internal/statevolume",
 		"internal/storage", "internal/supervise", "internal/sysfs", "internal/toram", "internal/ublk", "internal/udev",
-		"internal/udevadm", "internal/uevent", "internal/volumes", "internal/webstore", "internal/xen",
+		"internal/udevadm", "internal/uevent", "internal/volumes", "internal/vt", "internal/webstore", "internal/xen",
 		"internal/xenstore",
 	}
 )

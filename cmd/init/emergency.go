@@ -25,6 +25,7 @@ func emergency(args []string) int {
 	terminals := activeConsoles()
 	out := console.Open(terminals)
 	out.Add(boundedlog.Open(logFile, logLimit))
+	showLog(out, terminals)
 	s := &system{log: console.Logger(out, slog.LevelInfo), requests: make(chan pid1.Action, 8)}
 	go s.listenForRequests()
 	go boundForeignLogs(s.log)

@@ -34,7 +34,7 @@ func (d *dom0) guestMachine() guests.Machine {
 }
 
 // startGuests starts every guest of this machine's stores that fits. Those of its disks and of servers follow in the
-// background.
+// background. Without autostart, guests are only made known, and nothing is fetched.
 func (d *dom0) startGuests(ctx context.Context) error {
 	if d.owners == nil {
 		return errors.New("xen does not run")
@@ -44,16 +44,16 @@ func (d *dom0) startGuests(ctx context.Context) error {
 	defer close(turn)
 	d.followStorage(ctx, auto, turn)
 	defer d.attachTargets(ctx)
-	if err != nil || !auto {
-		return err
-	}
+	auto = auto && err == nil
 	found, broken := d.scanGuests()
 	for _, e := range broken {
-		d.owners.controller.Refuse(e)
+		d.owners.controller.RefuseAt(e, "", true)
 	}
-	d.owners.controller.Start(ctx, guests.Trust(found))
-	d.fetchGuests(ctx)
-	return nil
+	d.owners.controller.Offer(ctx, guests.Trust(found), auto)
+	if auto {
+		d.fetchGuests(ctx)
+	}
+	return err
 }
 
 // fetchGuests takes guests from the web and NFS servers that the kernel command line names, each on its own and for as
@@ -99,8 +99,8 @@ func (d *dom0) runStore(ctx context.Context, store webstore.Store) {
 	}
 }
 
-// startFetched returns what starts the guest in a directory and says whether it runs. A store is trusted when
-// its list is pinned: then nobody on the way, and nobody at the server, can change what its guests are.
+// startFetched returns what starts the guest in a directory and says whether its files are needed. A store is trusted
+// when its list is pinned: then nobody on the way, and nobody at the server, can change what its guests are.
 func startFetched(controller *control.Controller, trusted bool) func(context.Context, string) bool {
 	return func(ctx context.Context, dir string) bool {
 		guest, err := guests.Load(dir)
@@ -110,7 +110,7 @@ func startFetched(controller *control.Controller, trusted bool) func(context.Con
 			return false
 		}
 		guest.Trusted = trusted
-		return controller.Start(ctx, []*guests.Guest{guest}) > 0
+		return controller.Offer(ctx, []*guests.Guest{guest}, true) > 0
 	}
 }
 

@@ -44,7 +44,9 @@ func keeper([]string) int {
 	go s.gatherEntropy()
 	s.startState(ctx, left.Host.Version)
 	s.state.Tell(host.ResumedHost{Host: left.Host})
-	o, err := s.startOwners(ctx, func() guests.Machine { return guests.Machine{} })
+	o, err := s.startOwners(ctx, func() guests.Machine {
+		return guests.Machine{Bridge: s.bridgeName(), Seed: machineSeed()} // for what is attached
+	})
 	if err != nil {
 		return fail(err)
 	}

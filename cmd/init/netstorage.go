@@ -65,7 +65,7 @@ func (d *dom0) mountExports(ctx context.Context, exports []nfs.Source) {
 		store := nfs.Store{
 			Source: export, Kernel: nfs.Linux{}, Dir: boot.MediaDir, Refuse: d.owners.controller.Refuse,
 			Start: func(ctx context.Context, g *guests.Guest) {
-				d.owners.controller.Start(ctx, []*guests.Guest{g})
+				d.owners.controller.Offer(ctx, []*guests.Guest{g}, true)
 			},
 			Uses: func(dir string) []string { return d.usersOf(dir, "") },
 			Tell: func(r host.Remote) { d.state.Tell(r) },

@@ -8,15 +8,17 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/control"
+	"github.com/zerodisc/zerodisc/internal/guestconsole"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/imageserver"
 	"github.com/zerodisc/zerodisc/internal/memory"
+	"github.com/zerodisc/zerodisc/internal/vt"
 	"github.com/zerodisc/zerodisc/internal/xen"
 	"github.com/zerodisc/zerodisc/internal/xenstore"
 )
 
 // owners are those that own what becomes of guests, besides the state: the observer of xenstore, the ledger of
-// memory and the controller.
+// memory, the controller, and who reads their consoles.
 type owners struct {
 	*system
 	store      *xenstore.Client
@@ -24,6 +26,7 @@ type owners struct {
 	ledger     *memory.Ledger
 	controller *control.Controller
 	images     *imageserver.Servers
+	consoles   *guestconsole.Hub
 }
 
 // startOwners starts the owners, which run until ctx ends. machine is what guests are resolved for.
@@ -33,10 +36,15 @@ func (s *system) startOwners(ctx context.Context, machine func() guests.Machine)
 		return nil, err
 	}
 	toolstack := xen.NewToolstack(xen.Exec, store)
+	consoles, err := guestconsole.New(ctx, store, s.state, s.log)
+	if err != nil {
+		return nil, err
+	}
 	ledger := newLedger(toolstack, s.state)
 	images := imageserver.New(boot.InitProgram, boot.GuestRunDir, s.log)
 	o := &owners{
 		system: s, store: store, toolstack: toolstack, ledger: ledger, images: images,
+		consoles: consoles,
 		controller: control.New(control.Config{
 			Xen: toolstack, State: s.state, Ledger: ledger, Disks: s.newDisks(ledger, images),
 			Machine: machine, Dir: boot.GuestRunDir, Log: s.log,
@@ -44,6 +52,7 @@ func (s *system) startOwners(ctx context.Context, machine func() guests.Machine)
 	}
 	go o.controller.Run(ctx)
 	go o.observe(ctx)
+	go vt.Run(ctx, s.state, consoles, s.log)
 	return o, nil
 }
 
@@ -80,7 +89,8 @@ func newLedger(toolstack *xen.Toolstack, state *host.State) *memory.Ledger {
 func (o *owners) observe(ctx context.Context) {
 	observer := xen.Observer{
 		Store: o.store, Tell: o.state.Tell, Changed: o.controller.Changed, Log: o.log,
-		Came: func(domid int, uuid string) { go o.giveSeed(ctx, domid, uuid) },
+		Came:    func(domid int, uuid string) { go o.giveSeed(ctx, domid, uuid) },
+		Console: o.consoles.Console,
 	}
 	if err := observer.Run(ctx); ctx.Err() == nil {
 		o.log.Error("guests", "err", err, "remedy", "what becomes of guests is not seen any more; reboot the host")

@@ -94,6 +94,7 @@ func newSystem(cmdline boot.Cmdline, start time.Time) *system {
 		level = slog.LevelDebug
 	}
 	out.Add(boundedlog.Open(logFile, logLimit))
+	showLog(out, s.terminals)
 	s.log = console.Logger(out, level)
 	s.daemonLog = boundedlog.Open(daemonLogFile, daemonLogLimit)
 	s.startState(context.Background(), version)

@@ -74,14 +74,15 @@ func (d *dom0) findState(ctx context.Context) error {
 
 // startLate starts the guests of a state volume that has come after the others were started.
 func (d *dom0) startLate(ctx context.Context) {
-	if auto, err := d.cmdline.Bool(boot.KeyAutostart, true); err != nil || !auto || d.owners == nil {
+	if d.owners == nil {
 		return
 	}
+	auto, err := d.cmdline.Bool(boot.KeyAutostart, true)
 	found, broken := guests.Scan(boot.StateGuests)
 	for _, e := range broken {
-		d.owners.controller.Refuse(e)
+		d.owners.controller.RefuseAt(e, "", true)
 	}
-	d.owners.controller.Start(ctx, guests.Trust(found))
+	d.owners.controller.Offer(ctx, guests.Trust(found), auto && err == nil)
 }
 
 // scanGuests reads the guests of the medium and the initrd, and of the state volume if it is there.

@@ -62,11 +62,10 @@ func (d *dom0) followStorage(ctx context.Context, autostart bool, turn <-chan st
 		StartAll: which == storesAll, Turn: turn,
 		Start: func(ctx context.Context, found []*guests.Guest) {
 			<-turn
-			if autostart {
-				d.owners.controller.Start(ctx, found)
-			}
+			d.owners.controller.Offer(ctx, found, autostart)
 		},
-		Refuse: d.owners.controller.Refuse, Uses: d.usersOf, Tell: d.state.Tell, Log: d.log,
+		Found: d.owners.controller.Found, Refuse: d.owners.controller.RefuseAt,
+		Uses: d.usersOf, Tell: d.state.Tell, Log: d.log,
 	})
 	go func() {
 		for e := range devices {

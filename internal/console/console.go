@@ -33,9 +33,7 @@ type Consoles struct {
 func Open(names []string) *Consoles {
 	c := &Consoles{}
 	for _, name := range names {
-		if f, err := openDevice(name); err == nil {
-			c.outs = append(c.outs, &output{w: f, device: name})
-		}
+		c.AddDevice(name)
 	}
 	return c
 }
@@ -58,6 +56,15 @@ func (c *Consoles) Add(w io.Writer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.outs = append(c.outs, &output{w: w})
+}
+
+// AddDevice adds one more console device, if it can be opened.
+func (c *Consoles) AddDevice(name string) {
+	if f, err := openDevice(name); err == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.outs = append(c.outs, &output{w: f, device: name})
+	}
 }
 
 // Write writes p, whole lines, to every console. It never fails: a report has no better place to

@@ -5,11 +5,11 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
-	"path/filepath"
-	"runtime"
+	"slices"
 	"time"
 
 	"github.com/zerodisc/zerodisc/guests"
@@ -19,7 +19,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/xen"
 )
 
-// Config is what a Controller works with. All fields are to be set.
+// Config is what a Controller works with. All fields but Override are to be set.
 type Config struct {
 	Xen    *xen.Toolstack
 	State  *host.State
@@ -27,6 +27,8 @@ type Config struct {
 	Disks  *guestdisk.Manager
 	// Machine says what guests are resolved for.
 	Machine func() guests.Machine
+	// Override says what the host's owner wants of the guest with that name; nil where there is nothing.
+	Override func(name string) guests.Override
 	// Dir is where the configurations that xl gets are written, NAME.cfg.
 	Dir string
 	Log *slog.Logger // for debugging
@@ -35,13 +37,24 @@ type Config struct {
 // Controller orders guests' lives. Its methods may be called from any goroutine.
 type Controller struct {
 	Config
-	changed   chan struct{} // one element: a domain may have shut down
-	admitting chan struct{} // one element: held while names and memory are given out
+	changed   chan struct{}              // one element: a domain may have shut down
+	admitting chan struct{}              // one element: held while names and memory are given out
+	ordering  chan struct{}              // one element: held while somebody takes a guest for an order
+	looked    chan time.Time             // one element: when Xen was asked last; taken while it is being asked
+	begin     chan func(context.Context) // what is to be done in Run's context
 }
 
-// New returns a Controller. Run has to run for it to notice how domains end.
+// New returns a Controller. Run has to run for it to notice how domains end, and to start guests by order.
 func New(config Config) *Controller {
-	return &Controller{Config: config, changed: make(chan struct{}, 1), admitting: make(chan struct{}, 1)}
+	if config.Override == nil {
+		config.Override = func(string) guests.Override { return guests.Override{} }
+	}
+	c := &Controller{
+		Config: config, changed: make(chan struct{}, 1), admitting: make(chan struct{}, 1),
+		ordering: make(chan struct{}, 1), looked: make(chan time.Time, 1), begin: make(chan func(context.Context)),
+	}
+	c.looked <- time.Time{}
+	return c
 }
 
 // lookPause is the longest time between two looks at Xen's list of domains. Xenstore says when a domain
@@ -56,11 +69,13 @@ func (c *Controller) Changed() {
 	}
 }
 
-// Run keeps the state in step with the hypervisor, and follows guests that were made by hand, until ctx ends.
+// Run keeps the state in step with the hypervisor, follows guests that were made by hand, and lives the lives of guests
+// that are started by order, until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
 	go c.followOthers(ctx)
+	go c.beginLives(ctx)
 	for {
-		c.look(ctx)
+		_ = c.look(ctx, 0) // there is another one
 		select {
 		case <-c.changed:
 		case <-time.After(lookPause):
@@ -70,23 +85,83 @@ func (c *Controller) Run(ctx context.Context) {
 	}
 }
 
-// look tells the state Xen's own list of domains.
-func (c *Controller) look(ctx context.Context) {
+// beginLives does in its context what orders begin: it outlasts whoever gave the order.
+func (c *Controller) beginLives(ctx context.Context) {
+	for {
+		select {
+		case do := <-c.begin:
+			go do(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Look sees to it that what the state says of domains is no older than a second.
+func (c *Controller) Look(ctx context.Context) error { return c.look(ctx, time.Second) }
+
+// look tells the state Xen's own list of domains, unless that was done less than rest ago.
+func (c *Controller) look(ctx context.Context, rest time.Duration) error {
+	var last time.Time
+	select {
+	case last = <-c.looked:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { c.looked <- last }()
+	if time.Since(last) < rest {
+		return nil
+	}
 	asked := c.State.Snapshot().Number
 	domains, err := c.Xen.List(ctx)
 	if err != nil {
 		c.Log.Debug("list domains", "err", err)
-		return
+		return err
 	}
 	c.State.Tell(host.Listed{Asked: asked, Domains: domains})
+	last = time.Now()
+	return nil
+}
+
+// Offer starts those of the guests that start by themselves, as autostart says unless the owner wants something else of
+// a guest, and makes the others known. It returns how many were not refused.
+func (c *Controller) Offer(ctx context.Context, found []*guests.Guest, autostart bool) (kept int) {
+	var start, leave []*guests.Guest
+	for _, g := range found {
+		auto := autostart
+		if wanted := c.Override(g.Name).Autostart; wanted != nil {
+			auto = *wanted
+		}
+		if auto {
+			start = append(start, g)
+		} else {
+			leave = append(leave, g)
+		}
+	}
+	c.Found(leave)
+	return len(leave) + c.Start(ctx, start)
+}
+
+// Found makes guests known that are not started.
+func (c *Controller) Found(found []*guests.Guest) {
+	for _, g := range found {
+		c.State.Tell(host.Found{Name: g.Name, Origin: g.File, Source: g.Source()})
+	}
 }
 
 // Start admits guests, makes the domains of those that fit, in their order, and returns how many were not refused once
-// each runs or was refused. One that waits for a disk that is not there is left behind after diskPatience, and starts
-// when the disk comes.
+// each runs or was refused. Guests that the owner gave a lower order come first. One that waits for a disk that is not
+// there is left behind after diskPatience, and starts when the disk comes.
 func (c *Controller) Start(ctx context.Context, found []*guests.Guest) (started int) {
-	results := make(chan bool)
-	lives := c.admit(ctx, found)
+	var all []applicant
+	for _, g := range found {
+		all = append(all, applicant{guest: g})
+	}
+	slices.SortStableFunc(all, func(a, b applicant) int {
+		return cmp.Compare(c.Override(a.guest.Name).Order, c.Override(b.guest.Name).Order)
+	})
+	lives, _ := c.admit(ctx, all)
+	results := make(chan error, len(lives))
 	turn := make(chan struct{})
 	close(turn)
 	for _, l := range lives {
@@ -95,7 +170,7 @@ func (c *Controller) Start(ctx context.Context, found []*guests.Guest) (started 
 		turn = next
 	}
 	for range lives {
-		if <-results {
+		if err := <-results; err == nil || errors.Is(err, ErrWaits) {
 			started++
 		}
 	}
@@ -103,8 +178,16 @@ func (c *Controller) Start(ctx context.Context, found []*guests.Guest) (started 
 }
 
 // Refuse tells of a guest that cannot be started at all.
-func (c *Controller) Refuse(err *guests.Error) {
-	c.State.Tell(host.GuestRefused{Name: err.Guest, Origin: err.File, Err: err})
+func (c *Controller) Refuse(err *guests.Error) { c.refuse(err, guests.Source{}) }
+
+// RefuseAt is Refuse for a guest whose directory stays where it is: once a person has mended it, it can be started by
+// order. root and trusted are as guests.Guest has them.
+func (c *Controller) RefuseAt(err *guests.Error, root string, trusted bool) {
+	c.refuse(err, err.At(root, trusted))
+}
+
+func (c *Controller) refuse(err *guests.Error, from guests.Source) {
+	c.State.Tell(host.GuestRefused{Name: err.Guest, Origin: err.File, Source: from, Err: err})
 }
 
 // End ends all guests with the machine: they have until the deadline, or until ctx ends, to shut down.
@@ -114,125 +197,3 @@ func End(ctx context.Context, toolstack *xen.Toolstack, deadline time.Duration, 
 		tell(host.Ended{Domid: e.Domain.Domid, Name: e.Domain.Name, Forced: e.Forced, Err: e.Err})
 	})
 }
-
-// admit resolves guests for this machine, reserves their memory, and refuses those that cannot be started.
-func (c *Controller) admit(ctx context.Context, found []*guests.Guest) []*life {
-	select {
-	case c.admitting <- struct{}{}:
-		defer func() { <-c.admitting }()
-	case <-ctx.Done():
-		return nil
-	}
-	resolved := c.resolve(found)
-	wants := make([]memory.Want, len(resolved))
-	for i, l := range resolved {
-		wants[i] = memory.Want{Owner: l.spec.Name, NeedKiB: l.spec.NeedKiB()}
-	}
-	answers, err := c.Ledger.Admit(ctx, wants)
-	if ctx.Err() != nil {
-		return nil
-	}
-	var admitted []*life
-	for i, l := range resolved {
-		if err == nil && answers[i].Err == nil {
-			l.memory = answers[i].Guest
-			c.State.Tell(host.Planned{Spec: l.spec})
-			admitted = append(admitted, l)
-			continue
-		}
-		why := err
-		if why == nil {
-			why = tooBig(l.spec, answers[i].Err)
-		}
-		c.State.Tell(host.GuestRefused{Name: l.spec.Name, Origin: l.spec.File, Err: why})
-	}
-	return admitted
-}
-
-// tooBig explains in the guest's own terms why there is no memory for it.
-func tooBig(spec *guests.Resolved, err error) error {
-	var full *memory.NoRoom
-	if errors.As(err, &full) {
-		return spec.TooBig(full.FreeKiB)
-	}
-	return err
-}
-
-// resolve completes guests for this machine and refuses those that it cannot run.
-func (c *Controller) resolve(found []*guests.Guest) []*life {
-	machine := c.Machine()
-	var lives []*life
-	for _, g := range found {
-		spec, err := g.Resolve(machine)
-		if err == nil {
-			err = c.taken(spec, lives)
-		}
-		var p policy
-		if err == nil {
-			p, err = readPolicy(spec)
-		}
-		if err != nil {
-			c.State.Tell(host.GuestRefused{Name: g.Name, Origin: g.File, Err: err})
-			continue
-		}
-		lives = append(lives, &life{
-			Controller: c, spec: spec, policy: p, file: filepath.Join(c.Dir, spec.Name+".cfg"),
-		})
-	}
-	return lives
-}
-
-// taken is an error where another guest has the guest's name or UUID: one that is there, or one of those that
-// come with it.
-func (c *Controller) taken(spec *guests.Resolved, others []*life) error {
-	now := c.State.Snapshot()
-	fault := &guests.Error{Guest: spec.Name, File: spec.File}
-	switch {
-	case now.Live(spec.Name) != nil:
-		fault.Problem = "a guest with the name " + quote(spec.Name) + " runs already"
-		if now.Live(spec.Name).Phase == host.Waiting {
-			fault.Problem = "a guest with the name " + quote(spec.Name) + " waits to be started already"
-		}
-		fault.Remedy = "give one of them another name"
-		return fault
-	case startedAs(now, spec.Name) != nil:
-		fault.Problem = "the guest " + quote(startedAs(now, spec.Name).Name) +
-			" was started as " + quote(spec.Name) + " and runs"
-		fault.Remedy = "give this one another name"
-		return fault
-	case hasUUID(now, spec.UUID):
-		fault.Problem = "a guest with the UUID " + spec.UUID + " runs already"
-		fault.Remedy = "give one of them another UUID, or remove the line: each guest gets one of its own"
-		return fault
-	}
-	for _, other := range others {
-		if other.spec.UUID == spec.UUID {
-			fault.Problem = "the guest " + quote(other.spec.Name) + " has the same UUID " + spec.UUID
-			fault.Remedy = "give one of them another UUID, or remove the line: each guest gets one of its own"
-			return fault
-		}
-	}
-	return nil
-}
-
-func quote(name string) string { return `"` + name + `"` }
-
-// startedAs returns the guest that the controller started under that name and that has another one since, nil where
-// there is none: its configuration and its memory are booked under its first name.
-func startedAs(now *host.Snapshot, name string) *host.Guest {
-	for i := range now.Guests {
-		if g := &now.Guests[i]; g.Managed && g.Phase.Live() && g.Spec.Name == name {
-			return g
-		}
-	}
-	return nil
-}
-
-// hasUUID says whether a guest that is there, or that a life has not let go of, has that UUID.
-func hasUUID(now *host.Snapshot, uuid string) bool {
-	g := now.ByUUID(uuid)
-	return g != nil && (g.Phase.Live() || g.Domid != 0 || g.Managed)
-}
-
-// creations is how many domains are made at a time, as far as dom0's memory allows.
-func creations() int { return runtime.NumCPU() }

@@ -25,12 +25,14 @@ import (
 	"github.com/zerodisc/zerodisc/internal/xenstore/xenstoretest"
 )
 
-const mib = 1 << 10 // KiB
-
 // domain is one of the fake hypervisor's.
 type domain struct {
 	name, uuid, state string
 	kib               int64
+	vcpus             int    // 0 is 1
+	deaf              bool   // it does not do what it is asked for
+	undriven          bool   // it has no Xen drivers
+	devices           string // that were attached while it ran, a line each
 }
 
 // world is a fake Xen with its xl and its store, and the controller on top of them.
@@ -135,7 +137,11 @@ func (w *world) run(ctx context.Context, _ string, args ...string) ([]byte, []by
 		w.destroy(domid)
 	case "shutdown":
 		domid, _ := strconv.Atoi(args[2])
-		w.ends(domid, "---s--")
+		if !w.at(domid).deaf {
+			w.ends(domid, "---s--")
+		}
+	default:
+		return w.obey(args)
 	}
 	return nil, nil, nil
 }
@@ -152,7 +158,9 @@ func (w *world) make(ctx context.Context, file string) error {
 	}
 	name, _, _ := config.Text("name")
 	uuid, _, _ := config.Text("uuid")
-	d := &domain{name: name.Text, uuid: uuid.Text, state: "--p---", kib: 96 * mib}
+	memory, _ := config.Int("memory", 0, 0, 1<<20)
+	vcpus, _ := config.Int("vcpus", 1, 0, 100)
+	d := &domain{name: name.Text, uuid: uuid.Text, state: "--p---", kib: memory * mib, vcpus: int(vcpus)}
 	if w.has(d.name) {
 		return errors.New("exit status 1") // libxl: Domain with name "a" already exists.
 	}
@@ -233,7 +241,7 @@ func (w *world) list() []byte {
 	defer w.mu.Unlock()
 	out := "heading\n" + fmt.Sprintf(listLine, "Domain-0", 0, 256, 1, "r-----", 1.0, "0", "-", "-") + w.dead
 	for domid, d := range w.domains {
-		out += fmt.Sprintf(listLine, d.name, domid, d.kib>>10, 1, d.state, 1.0, d.uuid, "-", "-")
+		out += fmt.Sprintf(listLine, d.name, domid, d.kib>>10, max(1, d.vcpus), d.state, 1.0, d.uuid, "-", "-")
 	}
 	return []byte(out)
 }
@@ -260,6 +268,7 @@ func (w *world) settle(limit time.Duration) {
 // is checks a guest's phase and domain, and who has memory.
 func (w *world) is(name string, phase host.Phase, domid int, owners ...string) *host.Guest {
 	w.t.Helper()
+	synctest.Wait()
 	for _, g := range w.State.Snapshot().Guests {
 		if g.Name != name {
 			continue

@@ -1,7 +1,9 @@
 package control
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/zerodisc/zerodisc/guests"
@@ -57,5 +59,24 @@ func readPolicy(spec *guests.Resolved) (policy, error) {
 			}
 		}
 	}
-	return p, nil
+	return p, p.override(spec)
+}
+
+// overrides are the policies that the host's owner may want in place of a guest's own.
+var overrides = map[guests.Restart]policy{
+	guests.AsConfigured: {},
+	guests.Always:       {host.PowerOff: restart, host.Reboot: restart, host.Watchdog: restart, host.Crash: restart},
+	guests.OnFailure:    {host.PowerOff: destroy, host.Reboot: restart, host.Watchdog: restart, host.Crash: restart},
+	guests.Never:        {host.PowerOff: destroy, host.Reboot: destroy, host.Watchdog: destroy, host.Crash: destroy},
+}
+
+// override puts what the host's owner wants in place of what the guest's configuration asks for.
+func (p policy) override(spec *guests.Resolved) error {
+	wanted, known := overrides[cmp.Or(spec.Override.Restart, guests.AsConfigured)]
+	if !known {
+		return spec.Problem(guests.Pos{}, "write as-configured, always, on-failure or never",
+			fmt.Errorf("there is no restart policy %q", spec.Override.Restart))
+	}
+	maps.Copy(p, wanted)
+	return nil
 }

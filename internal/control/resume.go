@@ -1,10 +1,12 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/host"
@@ -16,11 +18,16 @@ var errNotBegun = errors.New("it was still waiting when init crashed; reboot the
 // knows them again, and leads on the lives of those that were managed.
 func (c *Controller) Resume(ctx context.Context, left *host.Snapshot) {
 	for _, g := range left.Guests {
+		if !g.Phase.Live() && g.Domid == 0 {
+			g.Managed, g.Wanted = false, ""
+			c.State.Tell(host.Resumed{Guest: g}) // it can be started
+			continue
+		}
 		if !g.Phase.Live() || g.UUID == "" || !g.Managed && g.Domid == 0 {
 			continue // also one that its own xl is about to make anew: it is seen when it comes
 		}
 		if g.Phase == host.Waiting && g.Domid == 0 { // xl has not got its configuration, which is gone
-			c.State.Tell(host.GuestRefused{Name: g.Name, Origin: g.Origin, Err: errNotBegun})
+			c.State.Tell(host.GuestRefused{Name: g.Name, Origin: g.Origin, Source: g.Source, Err: errNotBegun})
 			continue
 		}
 		l, err := c.restore(&g)
@@ -29,11 +36,11 @@ func (c *Controller) Resume(ctx context.Context, left *host.Snapshot) {
 			g.Managed = false
 		}
 		if l != nil {
-			g.Spec = l.spec
+			g.Spec, g.Life = l.spec, l
 		}
 		c.State.Tell(host.Resumed{Guest: g})
 		if l != nil {
-			go l.resume(ctx, g.Domid != 0 && g.Phase != host.Creating)
+			go l.resume(ctx, g)
 		}
 	}
 }
@@ -43,46 +50,81 @@ func (c *Controller) restore(g *host.Guest) (*life, error) {
 	if !g.Managed {
 		return nil, nil
 	}
-	// A guest that was renamed since has its configuration under the name that it was created with.
+	spec, err := c.readBack(g.UUID)
+	if err != nil {
+		return nil, err
+	}
+	spec.Dir, spec.Root, spec.Trusted = g.Source.Dir, g.Source.Root, g.Source.Trusted
+	spec.Override = c.Override(cmp.Or(g.Source.Name, g.Name))
+	p, err := readPolicy(spec)
+	if err != nil {
+		return nil, err
+	}
+	l := c.newLife(spec, p, g.Source)
+	l.file = spec.File
+	if l.disks, err = c.Disks.Resume(spec, g); err != nil {
+		c.Log.Warn("guest disks", "guest", g.Name, "err", err, "remedy", "their memory is not given back")
+	}
+	l.memory = c.Ledger.Adopt(g.Name, g.NeedKiB)
+	return l, nil
+}
+
+// readBack reads the configuration that xl got for a guest. One that was renamed since has it under the name that it
+// was created with; of several, which lives before have left, the newest counts.
+func (c *Controller) readBack(uuid string) (found *guests.Resolved, err error) {
 	files, err := filepath.Glob(filepath.Join(c.Dir, "*.cfg"))
 	if err != nil {
 		return nil, err
 	}
+	var newest time.Time
 	for _, file := range files {
+		info, err := os.Stat(file)
+		if err != nil {
+			return nil, err
+		}
 		text, err := os.ReadFile(file)
 		if err != nil {
 			return nil, err
 		}
 		spec, err := guests.Restore(file, text)
-		if err != nil || spec.UUID != g.UUID {
-			continue
+		if err == nil && spec.UUID == uuid && (found == nil || info.ModTime().After(newest)) {
+			found, newest = spec, info.ModTime()
 		}
-		p, err := readPolicy(spec)
-		if err != nil {
-			return nil, err
-		}
-		disks, err := c.Disks.Resume(spec, g)
-		if err != nil {
-			c.Log.Warn("guest disks", "guest", g.Name, "err", err, "remedy", "their memory is not given back")
-		}
-		return &life{
-			Controller: c, spec: spec, policy: p, file: file, disks: disks, memory: c.Ledger.Adopt(g.Name, g.NeedKiB),
-		}, nil
 	}
-	return nil, os.ErrNotExist
+	if found == nil {
+		return nil, os.ErrNotExist
+	}
+	return found, nil
 }
 
 // resume leads on a life: that of a guest whose domain was made, or of one whose domain is to be made.
-func (l *life) resume(ctx context.Context, made bool) {
-	defer l.State.Tell(host.Unmanaged{UUID: l.spec.UUID})
-	if made {
+func (l *life) resume(ctx context.Context, left host.Guest) {
+	defer l.finish()
+	if left.Domid != 0 && left.Phase != host.Creating {
+		l.askAgain(ctx, left)
 		l.Changed()
 		l.goOn(ctx)
 		return
 	}
 	_ = l.destroyLeft(ctx) // of a creation that nobody finished
 	l.memory.Vacate()
+	if l.unwanted() {
+		l.release()
+		l.phase(host.Stopped, "")
+		return
+	}
 	if l.createAgain(ctx) {
 		l.goOn(ctx)
+	}
+}
+
+// askAgain asks for what was being ordered: whoever did so may not have come to it. A guest that was asked twice does
+// it once.
+func (l *life) askAgain(ctx context.Context, left host.Guest) {
+	if left.Order == "" || left.Wanted == "" || left.Shutdown != "" {
+		return
+	}
+	if err := l.ask(ctx, &left, left.Wanted); err != nil {
+		l.Log.Warn("guest", "guest", left.Name, "err", err, "remedy", left.Order+" it once more")
 	}
 }

@@ -3,8 +3,8 @@ package memory
 import "context"
 
 // Resize changes what is reserved for the guest of Xen's memory. A *NoRoom says that there is not as much. What is
-// added counts as not taken until Settle; what is given up is free for others at once, so that the guest must not have it
-// any more.
+// added counts as not taken until Settle; what is given up is free for others at once, so that the guest must not have
+// it any more.
 func (g *Guest) Resize(ctx context.Context, kib int64) error {
 	l, a := g.ledger, g.account
 	l.mu.Lock()

@@ -32,11 +32,12 @@ func Text(s *host.Snapshot) string {
 		fmt.Fprintf(&b, "  storage %s: %s\n", r.URL, remote(r))
 	}
 	volumes(&b, s)
-	if len(s.Guests) == 0 {
+	shown := slices.DeleteFunc(slices.Clone(s.Guests), func(g host.Guest) bool { return g.IsFound() && onVolume(s, g) })
+	if len(shown) == 0 {
 		b.WriteString("  no guests\n")
 	}
-	for i := range s.Guests {
-		fmt.Fprintf(&b, "  guest %-12s %s%s\n", s.Guests[i].Name, guest(&s.Guests[i]), changes(s.Guests[i].Changes))
+	for i := range shown {
+		fmt.Fprintf(&b, "  guest %-12s %s%s\n", shown[i].Name, guest(&shown[i]), changes(shown[i].Changes))
 	}
 	for _, problem := range s.Host.Problems {
 		fmt.Fprintf(&b, "  ! %s\n", problem)
@@ -44,7 +45,7 @@ func Text(s *host.Snapshot) string {
 	if s.Host.Ending != "" {
 		fmt.Fprintf(&b, "  ! the machine is ending: %s\n", s.Host.Ending)
 	}
-	if len(s.Guests) > 0 {
+	if len(shown) > 0 {
 		b.WriteString("  xl list | xl console NAME (leave with Ctrl-]) | xl shutdown NAME | status | poweroff\n")
 	} else {
 		b.WriteString("  xl list | xl create FILE.cfg | status | poweroff\n")
@@ -64,8 +65,8 @@ func volumes(b *strings.Builder, s *host.Snapshot) {
 		if more := len(v.Guests) - maxListed; more > 0 {
 			list += fmt.Sprintf(" and %d more", more)
 		}
-		isKnown := func(g host.Guest) bool { return slices.Contains(v.Guests, g.Name) }
-		if !v.Trusted && !slices.ContainsFunc(s.Guests, isKnown) {
+		isStarted := func(g host.Guest) bool { return slices.Contains(v.Guests, g.Name) && !g.IsFound() }
+		if !v.Trusted && !slices.ContainsFunc(s.Guests, isStarted) {
 			list += " (not started: see zerodisc.stores)"
 		}
 		fmt.Fprintf(b, "  guests on %s: %s\n", strings.TrimSpace(v.Device+" "+v.Label), list)
@@ -73,6 +74,13 @@ func volumes(b *strings.Builder, s *host.Snapshot) {
 	if more := len(found) - maxListed; more > 0 {
 		fmt.Fprintf(b, "  guests on %d more disks: see the console's log\n", more)
 	}
+}
+
+// onVolume says whether a guest was found on a disk, whose line has its name.
+func onVolume(s *host.Snapshot, g host.Guest) bool {
+	return slices.ContainsFunc(s.Host.Volumes, func(v host.Volume) bool {
+		return v.Mount != "" && strings.HasPrefix(g.Source.Dir, v.Mount+"/")
+	})
 }
 
 func network(n host.Network) string {
@@ -165,6 +173,8 @@ func changes(c host.Changes) string {
 // guest says how a guest is.
 func guest(g *host.Guest) string {
 	switch {
+	case g.IsFound():
+		return "not started"
 	case g.Paused:
 		return "paused"
 	case g.Shutdown == host.Suspend:

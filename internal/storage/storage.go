@@ -66,9 +66,11 @@ type Config struct {
 	// Turn is closed when file systems may be mounted; before that disks are only asked what they hold. A boot is
 	// faster when it has the processors for itself.
 	Turn <-chan struct{}
-	// Start starts guests. Other guests than those of labelled volumes are started where StartAll is set.
+	// Start starts guests. Other guests than those of labelled volumes are started where StartAll is set; else they are
+	// only Found. Of those that could not be read Refuse tells, with the root and the trust of guests.Guest.
 	Start    func(ctx context.Context, found []*guests.Guest)
-	Refuse   func(*guests.Error)
+	Found    func(found []*guests.Guest)
+	Refuse   func(fault *guests.Error, root string, trusted bool)
 	StartAll bool
 	// Uses lists the guests that use a file below dir or a block device.
 	Uses func(dir, device string) []string
@@ -189,7 +191,7 @@ func (m *Manager) gone(v *volume) {
 	v.gone = true
 	m.Assembler.Gone(v.Device)
 	if v.isTold() {
-		m.Tell(host.VolumeGone{Device: v.Device, Guests: m.Uses(v.Mount, v.Device)})
+		m.Tell(host.VolumeGone{Device: v.Device, Mount: v.Mount, Guests: m.Uses(v.Mount, v.Device)})
 	}
 	if v.Mount != "" {
 		m.leave(v)
@@ -385,10 +387,11 @@ func (m *Manager) isTurn() bool {
 // offer hands a volume's guests to whoever starts them.
 func (m *Manager) offer(ctx context.Context, v *volume, f found) {
 	if !v.Trusted && !m.StartAll {
+		m.Found(f.guests)
 		return
 	}
 	for _, err := range f.faults {
-		m.Refuse(err)
+		m.Refuse(err, v.Mount, v.Trusted)
 	}
 	if v.Trusted {
 		guests.Trust(f.guests)

@@ -47,6 +47,7 @@ type world struct {
 	facts   []string
 	started []string
 	refused []string
+	found   []string
 	mounted map[string]string
 	parts   []string // what the assembler was told
 }
@@ -74,7 +75,14 @@ func newEarlyWorld(t *testing.T) *world {
 				w.started = append(w.started, fmt.Sprint(g.Name, " ", g.Trusted))
 			}
 		},
-		Refuse: func(err *guests.Error) {
+		Found: func(found []*guests.Guest) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, g := range found {
+				w.found = append(w.found, fmt.Sprint(g.Name, " ", g.Trusted))
+			}
+		},
+		Refuse: func(err *guests.Error, _ string, _ bool) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.refused = append(w.refused, err.Guest+": "+err.Problem)

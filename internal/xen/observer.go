@@ -29,6 +29,9 @@ type Observer struct {
 	Tell func(host.Fact)
 	// Came is called for each domain that has appeared, after it was told.
 	Came func(domid int, uuid string)
+	// Console is called for each pseudo-terminal that xenstore names for a console of a domain; node is the key
+	// below the domain's directory, one of consoles. Its path is empty once the domain is gone.
+	Console func(domid int, uuid, node, path string)
 	// Changed is called when a domain may have shut down, which only the hypervisor knows.
 	Changed func()
 	Log     *slog.Logger // for debugging
@@ -40,7 +43,9 @@ type Observer struct {
 
 // observed is what was told of a domain.
 type observed struct {
+	uuid    string
 	name    string
+	ttys    [len(consoles)]string
 	said    string
 	macs    []string
 	watches []string
@@ -93,7 +98,9 @@ func (o *Observer) handle(ctx context.Context, event xenstore.Event) error {
 		return err
 	}
 	for domid, domain := range o.domains {
-		for i, look := range []func(context.Context, int, *observed) error{o.lookName, o.lookAddress, o.lookVIFs} {
+		for i, look := range []func(context.Context, int, *observed) error{
+			o.lookName, o.lookAddress, o.lookVIFs, o.lookConsoles, o.lookConsoles,
+		} {
 			if domain.watches[i] == event.Watch && o.worthALook(event) {
 				return look(ctx, domid, domain)
 			}
@@ -115,6 +122,8 @@ func paths(domid int) []string {
 		home(domid) + "/name",
 		home(domid) + "/" + boot.XenstoreAddress,
 		"/local/domain/0/backend/vif/" + strconv.Itoa(domid),
+		home(domid) + "/" + consoles[0],
+		home(domid) + "/" + consoles[1],
 	}
 }
 
@@ -131,6 +140,7 @@ func (o *Observer) follow(ctx context.Context) error {
 		}
 		delete(o.domains, domid)
 		o.Tell(host.Gone{Domid: domid})
+		o.tellConsoles(domid, domain, [len(consoles)]string{})
 		for _, watched := range domain.watches {
 			failures = append(failures, o.watcher.Remove(ctx, watched))
 		}
@@ -154,7 +164,7 @@ func (o *Observer) begin(ctx context.Context, domid int) error {
 	if err != nil || !found {
 		return err
 	}
-	domain := &observed{name: name, watches: paths(domid)}
+	domain := &observed{uuid: uuid, name: name, watches: paths(domid)}
 	o.domains[domid] = domain
 	o.Tell(host.Came{Domid: domid, UUID: uuid, Name: name})
 	o.Came(domid, uuid)
@@ -256,6 +266,37 @@ func (o *Observer) lookVIFs(ctx context.Context, domid int, domain *observed) er
 	domain.macs = macs
 	o.Tell(host.Plugged{Domid: domid, MACs: macs})
 	return nil
+}
+
+// consoles are the keys that name the pseudo-terminals of a domain's consoles: xenconsoled's, and QEMU's for the
+// serial port of an HVM guest. Only dom0 can write them (libxl_device.c, libxl__device_generic_add; libxl_create.c,
+// libxl__domain_make).
+var consoles = [...]string{"console/tty", "serial/0/tty"}
+
+// lookConsoles reads where a domain's consoles are. libxl makes the key with an empty value.
+func (o *Observer) lookConsoles(ctx context.Context, domid int, domain *observed) error {
+	now := domain.ttys
+	for i, node := range consoles {
+		path, found, err := o.read(ctx, home(domid)+"/"+node)
+		if err != nil {
+			return err
+		}
+		if found && path != "" {
+			now[i] = path
+		}
+	}
+	o.tellConsoles(domid, domain, now)
+	return nil
+}
+
+// tellConsoles tells what has changed.
+func (o *Observer) tellConsoles(domid int, domain *observed, now [len(consoles)]string) {
+	for i, path := range now {
+		if path != domain.ttys[i] {
+			o.Console(domid, domain.uuid, consoles[i], path)
+		}
+	}
+	domain.ttys = now
 }
 
 // GiveSeed writes random bytes, hexadecimal, where a zerodisc guest looks for them; other guests leave them

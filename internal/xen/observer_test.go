@@ -30,6 +30,9 @@ func observe(t *testing.T, names ...string) *observation {
 		Store: o.x.server.Client(t),
 		Tell:  func(f host.Fact) { o.add(fmt.Sprintf("%T %+v", f, f)) },
 		Came:  func(domid int, uuid string) { o.add(fmt.Sprintf("seed %d %s", domid, uuid)) },
+		Console: func(domid int, uuid, node, path string) {
+			o.add(fmt.Sprintf("%s %d %s %s", node, domid, uuid, path))
+		},
 		Changed: func() {
 			o.mu.Lock()
 			defer o.mu.Unlock()
@@ -114,12 +117,12 @@ func TestObserver(t *testing.T) {
 	server.Fire("@releaseDomain")
 	o.await(append([]string{"Gone {Domid:1}"}, came(4, "tty2")...)...)
 	for range 500 {
-		if server.Watches() == 5 { // two special ones and three of domain 4
+		if server.Watches() == 7 { // two special ones and five of domain 4
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	if n := server.Watches(); n != 5 {
+	if n := server.Watches(); n != 7 {
 		t.Errorf("%d watches after domains went", n)
 	}
 	o.mu.Lock()
@@ -141,6 +144,21 @@ func TestObserverTakesMACsFromTheBackends(t *testing.T) {
 	o.await("Plugged {Domid:1 MACs:[00:16:3e:00:00:66 00:16:3e:00:00:67]}")
 	o.x.server.Remove("/local/domain/0/backend/vif/1/0")
 	o.await("Plugged {Domid:1 MACs:[00:16:3e:00:00:67]}")
+}
+
+func TestObserverTellsConsoles(t *testing.T) {
+	o := observe(t, "tty1")
+	o.await(came(1, "tty1")...)
+	server, uuid := o.x.server, uuidOf(1)
+	server.Set(home(1)+"/console/tty", "") // libxl
+	server.Set(home(1)+"/console/tty", "/dev/pts/3")
+	o.await("console/tty 1 " + uuid + " /dev/pts/3")
+	server.Set(home(1)+"/serial/0/tty", "/dev/pts/4")
+	o.await("serial/0/tty 1 " + uuid + " /dev/pts/4")
+	server.Set(home(1)+"/console/tty", "/dev/pts/5")
+	o.await("console/tty 1 " + uuid + " /dev/pts/5")
+	server.Remove(home(1))
+	o.await("Gone {Domid:1}", "console/tty 1 "+uuid+" ", "serial/0/tty 1 "+uuid+" ")
 }
 
 // A domain that changes its address all the time is looked at now and then, and its last address counts.

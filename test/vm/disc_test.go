@@ -3,6 +3,7 @@
 package vm
 
 import (
+	"fmt"
 	"regexp"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ func TestBIOSDisc(t *testing.T) {
 		m.Run("script", (*VM).checkScript)
 		m.Run("guest console", func(m *VM) { m.checkGuestConsole(addresses[0]) })
 		m.Run("xenconsoled killed", (*VM).checkXenconsoled)
+		m.Run("screens", (*VM).checkScreens)
 		m.Run("guest by hand", (*VM).checkByHand)
 		m.Run("power off with guests", func(m *VM) { m.checkPowerOff(typePowerOff, guests...) })
 	})
@@ -86,6 +88,37 @@ func (m *VM) checkXenconsoled() {
 	m.Until("another xenconsoled runs", soon, func() bool {
 		after := m.Shell("pidof xenconsoled")
 		return regexp.MustCompile(`^\d+$`).MatchString(after) && after != before
+	})
+}
+
+// screens are what the machine's screens must show at the least. `xl console` has read the first guest's words too.
+var screens = []struct {
+	number int
+	text   string
+}{{2, "This is " + guests[0]}, {3, "This is " + guests[1]}, {4, "no guest"}, {12, "msg=ready"}}
+
+// checkScreens looks at screens, which the kernel shows as /dev/vcsN, and types on the first guest's, which works
+// through the xenconsoled that took another's place.
+func (m *VM) checkScreens() {
+	for _, screen := range screens {
+		m.untilScreen(screen.number, regexp.QuoteMeta(screen.text))
+	}
+	for _, keys := range [][]string{{"alt", "f2"}, {"u"}, {"n"}, {"a"}, {"m"}, {"e"}, {"ret"}} {
+		if err := m.Press(keys...); err != nil {
+			m.Errorf("press %v: %v", keys, err)
+		}
+	}
+	m.untilScreen(2, `uname +Linux`)
+	if err := m.Press("alt", "f1"); err != nil {
+		m.Errorf("press alt-f1: %v", err)
+	}
+}
+
+// untilScreen waits until a screen shows text, which is a regular expression.
+func (m *VM) untilScreen(number int, text string) {
+	right := regexp.MustCompile(text)
+	m.Until(fmt.Sprintf("screen %d shows %q", number, text), addressLimit, func() bool {
+		return right.MatchString(m.Shell(fmt.Sprintf("cat /dev/vcs%d; echo", number)))
 	})
 }
 
