@@ -63,6 +63,7 @@ const (
 	GuestsInRAM   = "/guests"               // a store inside the initrd (netboot)
 	KernelInRAM   = "/boot/vmlinuz"         // the kernel that guests share, inside the initrd (netboot)
 	RunDir        = "/run/zerodisc"
+	APISocket     = RunDir + "/api.sock"   // of the local API
 	GuestRunDir   = "/run/zerodisc/guests" // rendered configurations, NAME.cfg
 	GuestDisksDir = "/run/zerodisc/disks"  // memory file systems for changes to guests' disks, each at its UUID
 	WebStoresDir  = "/run/zerodisc/stores" // a tmpfs; 1, 2, ... are the stores of KeyGuests in their order

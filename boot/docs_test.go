@@ -107,15 +107,16 @@ var (
 		"internal/sourcedate", "internal/toolchain",
 	}
 	runSide = []string{
-		"internal/boundedlog", "internal/checksum", "internal/console", "internal/control",
-		"internal/devmapper", "internal/diskimage", "internal/disksave", "internal/dmsnap",
-		"internal/guestconsole", "internal/guestdisk", "internal/host", "internal/hotplug", "internal/imageserver",
-		"internal/iouring", "internal/iscsi", "internal/loopdev", "internal/lvm", "internal/md",
-		"internal/media", "internal/memory", "internal/namespace", "internal/netcfg", "internal/nfs",
-		"internal/oom", "internal/pid1", "internal/power", "internal/readonly", "internal/report",
-		"internal/stage", "internal/stateadm", "internal/statefile", "internal/statevolume",
-		"internal/storage", "internal/supervise", "internal/sysfs", "internal/toram", "internal/ublk", "internal/udev",
-		"internal/udevadm", "internal/uevent", "internal/volumes", "internal/vt", "internal/webstore", "internal/xen",
+		"internal/api", "internal/boundedlog", "internal/checksum", "internal/client", "internal/console",
+		"internal/control", "internal/devmapper", "internal/diskimage", "internal/disksave", "internal/dmsnap",
+		"internal/guestcmd", "internal/guestconsole", "internal/guestdisk", "internal/host",
+		"internal/hotplug", "internal/imageserver", "internal/iouring", "internal/iscsi", "internal/loopdev",
+		"internal/lvm", "internal/md", "internal/media", "internal/memory", "internal/meter",
+		"internal/namespace", "internal/netcfg", "internal/nfs", "internal/oom", "internal/pid1",
+		"internal/power", "internal/readonly", "internal/report", "internal/stage", "internal/stateadm",
+		"internal/statefile", "internal/statevolume", "internal/storage", "internal/supervise",
+		"internal/sysfs", "internal/toram", "internal/ublk", "internal/udev", "internal/udevadm",
+		"internal/uevent", "internal/volumes", "internal/vt", "internal/webstore", "internal/xen",
 		"internal/xenstore",
 	}
 )

@@ -8,7 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/client"
 	"github.com/zerodisc/zerodisc/internal/disksave"
+	"github.com/zerodisc/zerodisc/internal/guestcmd"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/hotplug"
 	"github.com/zerodisc/zerodisc/internal/imageserver"
@@ -67,16 +69,23 @@ func stateApplet(args []string) int {
 	})
 }
 
-// diskApplet is disk.
-func diskApplet(args []string) int {
-	return disksave.Main(args, disksave.Config{
-		Out: os.Stdout, Err: os.Stderr, State: readState, Kernel: disksave.Linux{},
-		Disks: boot.GuestDisksDir, Guests: boot.StateGuests, Lock: boot.RunDir + "/disk-save.lock",
-		Freeze: disksave.Freezer(boot.InitProgram),
+// guestApplet is guest.
+func guestApplet(args []string) int {
+	return guestcmd.Main(args, guestcmd.Config{
+		Client: client.New(boot.APISocket), In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 	})
 }
 
-// thaw is the process that has a guest go on when disk has ended.
+// diskSave is the process that saves a guest or one of its disks.
+func diskSave(args []string) int {
+	return disksave.Main(args, disksave.Config{
+		State: readState, Kernel: disksave.Linux{},
+		Disks: boot.GuestDisksDir, Guests: boot.StateGuests, Lock: boot.RunDir + "/disk-save.lock",
+		Freeze: disksave.Freezer(boot.InitProgram),
+	}, os.Stdout, os.Stderr)
+}
+
+// thaw is the process that has a guest go on when diskSave has ended.
 func thaw(args []string) int { return disksave.Thaw(args, os.Stdin, os.Stderr) }
 
 func readState() (*host.Snapshot, error) { return report.Read(stateFile) }

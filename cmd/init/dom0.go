@@ -119,6 +119,7 @@ func (d *dom0) startXen(ctx context.Context) error {
 		Xen: d.xen.Version, CPUs: d.xen.CPUs, TotalKiB: d.xen.TotalKiB, GuestType: string(guestType(d.xen)),
 	})
 	d.owners = owners
+	owners.serveAPI(ctx)
 	go d.preferDom0(ctx)
 	return nil
 }

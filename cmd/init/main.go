@@ -13,7 +13,7 @@
 //	status                   prints the boot report again
 //	imageserver              serves parts of a guest's disk image that the kernel cannot read itself
 //	zerodisc-state           makes and shows the state volume
-//	disk                     saves guests and their disks
+//	guest                    shows guests, orders what is to become of them, opens their consoles
 //	udevadm                  shows, follows and triggers devices, as systemd's udevadm(8)
 //
 // The kernel command line is described in docs/kernel-parameters.md, the lines on the console in
@@ -49,9 +49,10 @@ var roles = map[string]func(args []string) int{
 	"block":      hotplugScript("block"),
 	"status":     status,
 	"udevadm":    udevadmApplet,
-	"disk":       diskApplet,
+	"guest":      guestApplet,
 
 	"zerodisc-state":  stateApplet,
+	disksave.Role:     diskSave,
 	disksave.ThawRole: thaw,
 
 	imageserver.Role: imageServer,

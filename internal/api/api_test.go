@@ -85,7 +85,7 @@ func TestOrders(t *testing.T) {
 		{"PUT", "web/state", `{"action":"start"}`, "start web"},
 		{"PUT", "web/state", `{"action":"stop"}`, "stop web 1m0s false"},
 		{"PUT", "web/state", `{"action":"stop","timeout":5,"force":true}`, "stop web 5s true"},
-		{"PUT", "web/state", `{"action":"restart","timeout":0}`, "restart web 0s false"},
+		{"PUT", "web/state", `{"action":"restart","timeout":1}`, "restart web 1s false"},
 		{"PUT", "web/state", `{"action":"pause"}`, "pause web"},
 		{"PUT", "web/state", `{"action":"resume"}`, "resume web"},
 		{"PUT", "web/state", `{"action":"destroy"}`, "destroy web"},

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/zerodisc/zerodisc/internal/host"
@@ -85,17 +84,13 @@ func (s *server) getNICs(_ http.ResponseWriter, r *http.Request) answer {
 	return result{nics}
 }
 
-// guest returns the guest that a request's path names. Of two with that name it is the one that has it now.
+// guest returns the guest that a request's path names.
 func (s *server) guest(r *http.Request) (*host.Guest, error) {
-	now, name := s.State.Snapshot(), r.PathValue("name")
-	if g := now.Live(name); g != nil {
+	name := r.PathValue("name")
+	if g := s.State.Snapshot().ByName(name); g != nil {
 		return g, nil
 	}
-	i := slices.IndexFunc(now.Guests, func(g host.Guest) bool { return g.Name == name })
-	if i < 0 {
-		return nil, notFound("guest", name)
-	}
-	return &now.Guests[i], nil
+	return nil, notFound("guest", name)
 }
 
 // Status is a guest's phase as people know it.

@@ -32,8 +32,8 @@ func (s *server) putGuestState(_ http.ResponseWriter, r *http.Request) answer {
 		return badRequest("field \"action\": there is no action %q; there are %s",
 			put.Action, strings.Join(slices.Sorted(maps.Keys(actions)), ", "))
 	}
-	if t := put.Timeout; t != nil && (*t < 0 || *t > maxTimeout) {
-		return badRequest("field \"timeout\": want 0 to %d seconds, not %d", maxTimeout, *t)
+	if t := put.Timeout; t != nil && (*t < 1 || *t > maxTimeout) {
+		return badRequest("field \"timeout\": want 1 to %d seconds, not %d", maxTimeout, *t)
 	}
 	return s.order(action.does, name, func(ctx context.Context, _ func(func(*OperationMetadata))) error {
 		return action.order(ctx, s.Orders, name, put)

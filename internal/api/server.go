@@ -40,7 +40,7 @@ type Orders interface {
 type Consoles interface {
 	// Log returns what is kept of what a guest has said, and the offset of its first byte in all that it ever said.
 	Log(uuid string) (text []byte, start int64)
-	// Open returns a session that reads from an offset on.
+	// Open returns a session that reads from an offset on; -1 is what the guest says from now on.
 	Open(uuid string, from int64) (Session, error)
 }
 
