@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,6 +20,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/netcfg"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/report"
+	"github.com/zerodisc/zerodisc/internal/shell"
 	"github.com/zerodisc/zerodisc/internal/stateadm"
 	"github.com/zerodisc/zerodisc/internal/udevadm"
 	"github.com/zerodisc/zerodisc/internal/xen"
@@ -73,6 +76,24 @@ func stateApplet(args []string) int {
 func guestApplet(args []string) int {
 	return guestcmd.Main(args, guestcmd.Config{
 		Client: client.New(boot.APISocket), In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+	})
+}
+
+// completePatience is how long a completion waits for the names of guests: a person has a finger on the key.
+const completePatience = 2 * time.Second
+
+// shellApplet is sh.
+func shellApplet(args []string) int {
+	return shell.Main(args, shell.Config{
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+		Complete: func(command string, words []string) []string {
+			if command != "guest" {
+				return nil
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), completePatience)
+			defer cancel()
+			return guestcmd.Complete(ctx, words, client.New(boot.APISocket))
+		},
 	})
 }
 

@@ -13,6 +13,7 @@
 //	status                   prints the boot report again
 //	imageserver              serves parts of a guest's disk image that the kernel cannot read itself
 //	zerodisc-state           makes and shows the state volume
+//	sh                       the shell of the consoles
 //	guest                    shows guests, orders what is to become of them, opens their consoles
 //	udevadm                  shows, follows and triggers devices, as systemd's udevadm(8)
 //
@@ -50,6 +51,7 @@ var roles = map[string]func(args []string) int{
 	"status":     status,
 	"udevadm":    udevadmApplet,
 	"guest":      guestApplet,
+	"sh":         shellApplet,
 
 	"zerodisc-state":  stateApplet,
 	disksave.Role:     diskSave,
@@ -67,9 +69,6 @@ func main() {
 	name, args := filepath.Base(os.Args[0]), os.Args[1:]
 	if name == "init" && len(args) > 0 {
 		name, args = args[0], args[1:]
-	}
-	if name == "sh" {
-		name = "gosh" // the link is for scripts and programs that start a shell by its usual name
 	}
 	if run, ok := roles[name]; ok {
 		os.Exit(run(args))

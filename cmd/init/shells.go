@@ -12,7 +12,7 @@ import (
 )
 
 // shell is the interactive program on the consoles.
-const shell = "/usr/bin/gosh"
+const shellProgram = "/usr/bin/sh"
 
 // activeConsoles names the terminals that get the report and a shell.
 func activeConsoles() []string {
@@ -48,7 +48,7 @@ func keepShells(ctx context.Context, log *slog.Logger, terminals []string, text 
 // runShell runs a shell on the terminal with text above it until it exits, and reports whether the
 // terminal could be opened.
 func runShell(terminal, text string) (opened bool, err error) {
-	cmd, tty, err := console.Shell(terminal, shell)
+	cmd, tty, err := console.Shell(terminal, shellProgram)
 	if err != nil {
 		return false, err
 	}

@@ -13,7 +13,8 @@ func TestExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	call := regexp.MustCompile(`(?m)^    curl --unix-socket /run/zerodisc/api.sock (?:-X (\w+) )?(?:-d '([^']*)' )?http://host(\S+)$`)
+	call := regexp.MustCompile(
+		`(?m)^    curl --unix-socket /run/zerodisc/api.sock (?:-X (\w+) )?(?:-d '([^']*)' )?http://host(\S+)$`)
 	calls := call.FindAllStringSubmatch(string(page), -1)
 	if want := strings.Count(string(page), "\n    curl "); len(calls) != want || want < 5 {
 		t.Errorf("%d of %d examples are understood", len(calls), want)

@@ -7,8 +7,8 @@ import (
 	"github.com/zerodisc/zerodisc/internal/host"
 )
 
-// lifecycleOf is an event of the host's state as the API shows it. What happens to the host itself is called by the name
-// of its fact: "host-stage", "host-network".
+// lifecycleOf is an event of the host's state as the API shows it. What happens to the host itself is called by the
+// name of its fact: "host-stage", "host-network".
 func lifecycleOf(e host.Event) Lifecycle {
 	guest := func(action, name string) Lifecycle {
 		return Lifecycle{Action: "guest-" + action, Source: guestPath(name), Name: name, Context: e}

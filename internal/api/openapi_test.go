@@ -100,10 +100,10 @@ func TestDescriptionHasEveryField(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, v := range []any{
-		Server{}, Guest{}, Disk{}, Changes{}, NIC{}, GuestState{}, CPUState{}, MemoryState{}, Traffic{}, Host{}, Network{},
-		Medium{}, StateVolume{}, Daemon{}, Store{}, HostState{}, Dom0Memory{}, Reservation{}, StatePut{}, GuestPatch{},
-		GuestPost{}, DevicePost{}, SavePost{}, ConsolePost{}, ConsoleCommand{}, Operation{}, OperationMetadata{},
-		Progress{}, Event{}, Lifecycle{}, LogLine{},
+		Server{}, Guest{}, Disk{}, Changes{}, NIC{}, GuestState{}, CPUState{}, MemoryState{}, Traffic{}, Host{},
+		Network{}, Medium{}, StateVolume{}, Daemon{}, Store{}, HostState{}, Dom0Memory{}, Reservation{},
+		StatePut{}, GuestPatch{}, GuestPost{}, DevicePost{}, SavePost{}, ConsolePost{}, ConsoleCommand{},
+		Operation{}, OperationMetadata{}, Progress{}, Event{}, Lifecycle{}, LogLine{},
 	} {
 		of := reflect.TypeOf(v)
 		schema := doc.Components.Schemas[of.Name()]

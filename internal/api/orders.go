@@ -88,22 +88,23 @@ func (s *server) postGuest(_ http.ResponseWriter, r *http.Request) answer {
 }
 
 func (s *server) postDisk(_ http.ResponseWriter, r *http.Request) answer {
-	return s.attach(r, "attaching a disk to", func(ctx context.Context, name, spec string, m *OperationMetadata) (err error) {
-		m.Vdev, err = s.Orders.AttachDisk(ctx, name, spec)
-		return err
+	return s.attach(r, "attaching a disk to", func(ctx context.Context, name, spec string) (OperationMetadata, error) {
+		vdev, err := s.Orders.AttachDisk(ctx, name, spec)
+		return OperationMetadata{Vdev: vdev}, err
 	})
 }
 
 func (s *server) postNIC(_ http.ResponseWriter, r *http.Request) answer {
-	return s.attach(r, "attaching a NIC to", func(ctx context.Context, name, spec string, m *OperationMetadata) (err error) {
-		m.MAC, err = s.Orders.AttachNIC(ctx, name, spec)
-		return err
+	return s.attach(r, "attaching a NIC to", func(ctx context.Context, name, spec string) (OperationMetadata, error) {
+		mac, err := s.Orders.AttachNIC(ctx, name, spec)
+		return OperationMetadata{MAC: mac}, err
 	})
 }
 
-// attach begins to attach a device. plug says in the metadata what has become of it.
-func (s *server) attach(r *http.Request, does string,
-	plug func(ctx context.Context, name, spec string, m *OperationMetadata) error) answer {
+// attach begins to attach a device. plug returns what it is called.
+func (s *server) attach(
+	r *http.Request, does string, plug func(ctx context.Context, name, spec string) (OperationMetadata, error),
+) answer {
 	var post DevicePost
 	name, err := s.ordered(r, &post)
 	if err != nil {
@@ -113,8 +114,8 @@ func (s *server) attach(r *http.Request, does string,
 		return badRequest("field \"spec\": describe the device as in xl.cfg(5)")
 	}
 	return s.order(does, name, func(ctx context.Context, tell func(func(*OperationMetadata))) error {
-		var said OperationMetadata
-		if err := plug(ctx, name, post.Spec, &said); err != nil {
+		said, err := plug(ctx, name, post.Spec)
+		if err != nil {
 			return err
 		}
 		tell(func(m *OperationMetadata) { m.Vdev, m.MAC = said.Vdev, said.MAC })

@@ -236,7 +236,7 @@ type ConsolePost struct {
 	Type     string `json:"type,omitempty"` // "console", which is the only one
 	Width    int    `json:"width,omitempty"`
 	Height   int    `json:"height,omitempty"`
-	From     *int64 `json:"from,omitempty"`      // offset in all that the guest has said; else only what it says from now on
+	From     *int64 `json:"from,omitempty"`      // offset in all that it has said; else from now on
 	ReadOnly bool   `json:"read_only,omitempty"` // what is typed is dropped
 }
 

@@ -1,10 +1,10 @@
-// Package disksave is what guest disk save does: it copies guests' disks, with all that was written to them since, to where they
-// outlast the machine's end.
+// Package disksave is what guest disk save does: it copies guests' disks, with all that was written to them since,
+// to where they outlast the machine's end.
 //
-// What a disk with copy-on-write was made of never changes, so that it is copied while the guest runs. Then the guest's
-// disks take no requests for a moment, all of them at once, and what has changed is copied: the copy is what a power
-// cut at that moment would have left. Everything is written next to where it is to be and renamed in the end, so that a
-// power cut leaves the old or the new one.
+// What a disk with copy-on-write was made of never changes, so that it is copied while the guest runs. Then the
+// guest's disks take no requests for a moment, all of them at once, and what has changed is copied: the copy is what
+// a power cut at that moment would have left. Everything is written next to where it is to be and renamed in the
+// end, so that a power cut leaves the old or the new one.
 package disksave
 
 import (
@@ -145,7 +145,7 @@ func (t *tool) saveGuest(ctx context.Context, now *host.Snapshot, g *host.Guest)
 		t.progress.Note(guest.Name + " is on the state volume already, and what it writes stays")
 		return nil
 	case isThere && guest.Dir != target && !t.replace:
-		return fmt.Errorf("%s was saved before; guest disk save -replace replaces that by the guest as it is now", target)
+		return fmt.Errorf("%s was saved before; guest disk save -replace replaces it", target)
 	}
 	kept, err := guest.Keep(j.vdevs())
 	if err != nil {
@@ -184,8 +184,8 @@ func isUsable(v host.StateVolume) error {
 	return nil
 }
 
-// plan finds out which disks become raw images: those of which a block device was made, and files that the guest writes
-// to itself and that are not on the state volume.
+// plan finds out which disks become raw images: those of which a block device was made, and files that the guest
+// writes to itself and that are not on the state volume.
 func (t *tool) plan(g *host.Guest, guest *guests.Guest) job {
 	j := job{guest: g}
 	for _, d := range g.Disks {

@@ -200,7 +200,7 @@ func (w *world) saveAgain(data string) {
 	w.t.Helper()
 	w.write(data, "other")
 	err := w.run(w.t.Context(), Want{Guest: "web"})
-	if err == nil || !strings.Contains(err.Error(), "-replace replaces") {
+	if err == nil || !strings.Contains(err.Error(), "-replace replaces it") {
 		w.t.Errorf("a second time: %v", err)
 	}
 	w.want("state/guests/web/data.img", "data")
@@ -339,6 +339,30 @@ func TestOneAtATime(t *testing.T) {
 	unlock()
 	w.write("medium/web/k", "")
 	if err := w.run(t.Context(), Want{Guest: "web"}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSave has a program tell how far it is, and why it failed.
+func TestSave(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "init")
+	script := "#!/bin/sh\n" + `echo '{"Step":"copying","Done":1,"Total":9}'; echo '{"Step":"copying","Done":2,"Total":9}'
+echo nonsense; echo '{"Note":"saved \u001b[2J"}'
+[ "$1" = disk-save ] && [ "$2" = '{"Guest":"web","Disk":"","File":"","Replace":true}' ] && exit 0
+echo no luck >&2; exit 1
+`
+	if err := os.WriteFile(program, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var told []Told
+	tell := func(what Told) { told = append(told, what) }
+	if err := Save(t.Context(), program, Want{Guest: "web", Replace: true}, tell); err != nil {
+		t.Error(err)
+	}
+	if want := []Told{{Step: "copying", Done: 1, Total: 9}, {Note: `saved \x1b[2J`}}; !slices.Equal(told, want) {
+		t.Errorf("%+v, want %+v", told, want)
+	}
+	if err := Save(t.Context(), program, Want{}, tell); err == nil || err.Error() != "no luck" {
 		t.Error(err)
 	}
 }

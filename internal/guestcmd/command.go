@@ -1,5 +1,5 @@
-// Package guestcmd is the command guest: it shows guests, orders what is to become of them, and opens their consoles. All
-// it does goes through the host's API (package client).
+// Package guestcmd is the command guest: it shows guests, orders what is to become of them, and opens their
+// consoles. All it does goes through the host's API (package client).
 package guestcmd
 
 import (

@@ -28,7 +28,8 @@ func TestList(t *testing.T) {
 		}
 	}
 	var list []api.Guest
-	if status, out, _ := w.guest("list -o json"); status != 0 || json.Unmarshal([]byte(out), &list) != nil || len(list) != 3 {
+	status, out, _ = w.guest("list -o json")
+	if err := json.Unmarshal([]byte(out), &list); status != 0 || err != nil || len(list) != 3 {
 		t.Errorf("%d %s", status, out)
 	}
 }
@@ -50,7 +51,8 @@ func TestShow(t *testing.T) {
 	if status, out, _ := w.guest("show web"); status != 0 || !strings.Contains(out, "config:    /g/web.cfg") {
 		t.Errorf("%d\n%s", status, out)
 	}
-	if status, _, said := w.guest("show nobody"); status != exitNoGuest || !strings.Contains(said, `no guest "nobody"`) {
+	status, _, said := w.guest("show nobody")
+	if status != exitNoGuest || !strings.Contains(said, `no guest "nobody"`) {
 		t.Errorf("%d %s", status, said)
 	}
 }
@@ -120,7 +122,8 @@ func TestExitStatus(t *testing.T) {
 		}
 	}
 	w.orders.hang = true
-	if status, _, said := w.guest("pause web -timeout 0"); status != exitTimeout || !strings.Contains(said, "longer than 0s") {
+	status, _, said := w.guest("pause web -timeout 0")
+	if status != exitTimeout || !strings.Contains(said, "longer than 0s") {
 		t.Errorf("%d %s", status, said)
 	}
 	w.config.Client = client.New(w.socket + "x")

@@ -118,7 +118,8 @@ func newWorld(t *testing.T) *world {
 		uuid := fmt.Sprintf("00000000-0000-0000-0000-%012d", i)
 		spec := &guests.Resolved{
 			Guest: &guests.Guest{Name: name, File: "/g/" + name + ".cfg"}, UUID: uuid, Type: guests.PVH,
-			MACs: []string{fmt.Sprintf("00:16:3e:00:00:%02d", i)}, Memory: guests.Memory{RAM: 96 << 10, VCPUs: 1, Shadow: -1},
+			MACs:   []string{fmt.Sprintf("00:16:3e:00:00:%02d", i)},
+			Memory: guests.Memory{RAM: 96 << 10, VCPUs: 1, Shadow: -1},
 		}
 		for _, fact := range []host.Fact{
 			host.Planned{Spec: spec}, host.GuestPhase{UUID: uuid, Phase: host.Creating},
@@ -144,8 +145,10 @@ func (w *world) serve(state *host.State) {
 		_ = api.Serve(w.t.Context(), listener, api.Control, api.Config{
 			State: state, Orders: w.orders, Consoles: hub{}, Logs: hub{}, Look: func() {},
 			Meter: meter.New(fstest.MapFS{}), Log: slog.New(slog.DiscardHandler),
-			Save: func(_ context.Context, guest string, what api.SavePost, tell func(api.Progress), note func(string)) error {
-				w.save(what)
+			Save: func(
+				_ context.Context, guest string, p api.SavePost, tell func(api.Progress), note func(string),
+			) error {
+				w.save(p)
 				tell(api.Progress{Step: "copying", Done: 1, Total: 2})
 				note("saved " + guest)
 				return nil

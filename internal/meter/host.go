@@ -38,7 +38,8 @@ func ReadHost(proc fs.FS) (h Host, err error) {
 		return h, err
 	}
 	fields := map[string]*int64{
-		"MemTotal": &h.TotalKiB, "MemAvailable": &h.AvailableKiB, "SwapTotal": &h.SwapTotalKiB, "SwapFree": &h.SwapFreeKiB,
+		"MemTotal": &h.TotalKiB, "MemAvailable": &h.AvailableKiB,
+		"SwapTotal": &h.SwapTotalKiB, "SwapFree": &h.SwapFreeKiB,
 	}
 	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
 		name, value, _ := strings.Cut(lines.Text(), ":")

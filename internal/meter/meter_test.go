@@ -54,7 +54,10 @@ func TestTraffic(t *testing.T) {
 		"bus/xen-backend/devices/vbd-10-51712/statistics/mode/ignore": file(""),
 	})
 	want := map[int]Traffic{
-		5: {Network: map[string]Count{"vif0": {In: 20, Out: 10}}, Disk: map[string]Count{"xvda": {In: 1024, Out: 2048}}},
+		5: {
+			Network: map[string]Count{"vif0": {In: 20, Out: 10}},
+			Disk:    map[string]Count{"xvda": {In: 1024, Out: 2048}},
+		},
 		7: {Network: map[string]Count{}, Disk: map[string]Count{"xvdq": {In: 0, Out: 512}}},
 	}
 	if got := m.Traffic(); !reflect.DeepEqual(got, want) {

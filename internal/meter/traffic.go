@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// Traffic is what a domain has sent and received since its devices were connected, by the device's name: "vif0", "xvda".
+// Traffic is what a domain has sent and received since its devices were connected, by the device's name: "vif0",
+// "xvda".
 type Traffic struct {
 	Network map[string]Count
 	Disk    map[string]Count
