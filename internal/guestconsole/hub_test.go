@@ -299,6 +299,12 @@ func TestRestart(t *testing.T) {
 	next := w.start(2, "web")
 	next.say("boot again")
 	expect(t, s, "last wordsboot again")
+	xl, err := openSlave(next.tty())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer xl.Close()
+	expect(t, xl, "boot again") // it is about the domain
 	if got, want := fmt.Sprint(w.hub.Domains(g.uuid)), "[{1 0} {2 16}]"; got != want {
 		t.Errorf("domains %s, want %s", got, want)
 	}

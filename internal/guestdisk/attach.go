@@ -59,7 +59,8 @@ func (s *Set) attachPlanned(ctx context.Context, plans []plan) error {
 }
 
 // Detach takes a disk's devices away, once the guest has let go of it. spec is the guest without that disk. What the
-// guest has written to it is lost; the memory that it took is free for changes to the other disks.
+// guest has written to it is lost; the memory that it took is free for changes to the other disks. With the last disk
+// that has any, their memory is given back.
 func (s *Set) Detach(spec *guests.Resolved, vdev string) {
 	s.unwatch()
 	s.spec = spec
@@ -68,12 +69,17 @@ func (s *Set) Detach(spec *guests.Resolved, vdev string) {
 	s.watch()
 }
 
-// forget takes back what was made for a disk.
+// forget takes back what was made for a disk, and the budget if no other disk needs it.
 func (s *Set) forget(vdev string) {
-	if err := s.takeBack(func(u undo) bool { return u.vdev == vdev }); err != nil {
+	err := s.takeBack(func(u undo) bool { return u.vdev == vdev })
+	s.budget.gates = slices.DeleteFunc(s.budget.gates, func(g gate) bool { return g.vdev == vdev })
+	if len(s.budget.gates) == 0 {
+		err = errors.Join(err, s.takeBack(func(u undo) bool { return u.vdev == "" }))
+		s.budget = budget{}
+	}
+	if err != nil {
 		s.manager.Log.Debug("guest disk", "guest", s.spec.Name, "disk", vdev, "err", err)
 	}
-	s.budget.gates = slices.DeleteFunc(s.budget.gates, func(g gate) bool { return g.vdev == vdev })
 	delete(s.devices, vdev)
 	delete(s.damage, vdev)
 	delete(s.nodes, vdev)

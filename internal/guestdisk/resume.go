@@ -57,16 +57,15 @@ func (s *Set) resumeDisk(d host.Disk, names []string) {
 		return
 	}
 	s.did(func() error { return os.Remove(filepath.Join(s.dir, d.Vdev)) })
-	if s.budget.closed {
-		return
-	}
 	snapshot, err := k.Path(s.name(d.Vdev, copyOnWritePart))
 	if err == nil {
 		var bytes int64
 		if bytes, err = k.Bytes(snapshot); err == nil {
 			g := gate{name: s.name(d.Vdev, ""), vdev: d.Vdev, snapshot: snapshot, sectors: uint64(bytes / sectorBytes)}
 			s.budget.gates = append(s.budget.gates, g)
-			err = k.Replace(g.name, g.open()) // it may have been left shut, see revive
+			if !s.budget.closed {
+				err = k.Replace(g.name, g.open()) // it may have been left shut, see revive
+			}
 		}
 		if err == nil {
 			return

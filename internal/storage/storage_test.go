@@ -222,6 +222,9 @@ func TestStores(t *testing.T) {
 			"guests/web/web.cfg": config, "guests/readme.txt": "", "guests/bad/none": "",
 		}))
 		w.want("a stranger's stick", []string{"/dev/sdb1 ext4 /backup false web"}, nil, nil)
+		if !slices.Equal(w.found, []string{"web false"}) {
+			t.Errorf("found %q", w.found)
+		}
 		w.plug("/dev/sdc1", fileSystem("vfat", "ZERODISC-A", map[string]string{
 			"zerodisc/guests/one/one.cfg": config, "guests/two/two.cfg": config, "three/three.cfg": config,
 			"guests/bad/none": "", "photos/one.jpg": "", ".hidden/x.cfg": config,

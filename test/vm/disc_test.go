@@ -101,7 +101,7 @@ var screens = []struct {
 // through the xenconsoled that took another's place.
 func (m *VM) checkScreens() {
 	for _, screen := range screens {
-		m.untilScreen(screen.number, regexp.QuoteMeta(screen.text))
+		m.untilScreen(screen.number, screen.text)
 	}
 	for _, keys := range [][]string{{"alt", "f2"}, {"u"}, {"n"}, {"a"}, {"m"}, {"e"}, {"ret"}} {
 		if err := m.Press(keys...); err != nil {
@@ -114,11 +114,12 @@ func (m *VM) checkScreens() {
 	}
 }
 
-// untilScreen waits until a screen shows text, which is a regular expression.
+// untilScreen waits until a screen shows text, which is a regular expression. What looks like a line of init's own
+// would not come back from Shell.
 func (m *VM) untilScreen(number int, text string) {
-	right := regexp.MustCompile(text)
+	look := fmt.Sprintf("cat /dev/vcs%d | grep -q '%s' && echo seen", number, text)
 	m.Until(fmt.Sprintf("screen %d shows %q", number, text), addressLimit, func() bool {
-		return right.MatchString(m.Shell(fmt.Sprintf("cat /dev/vcs%d; echo", number)))
+		return m.Shell(look) == "seen"
 	})
 }
 
