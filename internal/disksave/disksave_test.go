@@ -346,7 +346,8 @@ func TestOneAtATime(t *testing.T) {
 // TestSave has a program tell how far it is, and why it failed.
 func TestSave(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "init")
-	script := "#!/bin/sh\n" + `echo '{"Step":"copying","Done":1,"Total":9}'; echo '{"Step":"copying","Done":2,"Total":9}'
+	script := "#!/bin/sh\n" + `echo '{"Step":"copying","Done":1,"Total":9}'
+echo '{"Step":"copying","Done":2,"Total":9}'
 echo nonsense; echo '{"Note":"saved \u001b[2J"}'
 [ "$1" = disk-save ] && [ "$2" = '{"Guest":"web","Disk":"","File":"","Replace":true}' ] && exit 0
 echo no luck >&2; exit 1

@@ -126,10 +126,21 @@ func (c Config) interactive() error {
 			continue
 		}
 		_ = cooked.ApplyMode() // programs want a terminal that echoes
-		status = runner.Run(context.Background(), program)
+		status = c.run(runner, program)
 		_ = editing.ApplyMode()
+	}
+	return status
+}
+
+// run runs the statements of a program. Run as a whole, it would be the end of the runner.
+func (c Config) run(runner *interp.Runner, program *syntax.File) (status error) {
+	for _, statement := range program.Stmts {
+		status = runner.Run(context.Background(), statement)
 		if _, isStatus := interp.IsExitStatus(status); status != nil && !isStatus {
 			fmt.Fprintln(c.Err, "sh:", status)
+		}
+		if runner.Exited() {
+			break
 		}
 	}
 	return status
@@ -142,7 +153,6 @@ func (c Config) read(editor *liner.State, h history) (*syntax.File, error) {
 		line, err := editor.Prompt(ask)
 		switch {
 		case errors.Is(err, liner.ErrPromptAborted):
-			fmt.Fprintln(c.Out, "^C")
 			return &syntax.File{}, nil
 		case err == io.EOF && text == "":
 			return nil, io.EOF

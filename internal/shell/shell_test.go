@@ -26,7 +26,7 @@ func sh(t *testing.T, input string, args ...string) (status int, out string) {
 	return status, b.String()
 }
 
-func TestMain(t *testing.T) {
+func TestScripts(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "script")
 	if err := os.WriteFile(file, []byte("echo $1\nexit 3\n"), 0o600); err != nil {
 		t.Fatal(err)
