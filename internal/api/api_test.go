@@ -19,7 +19,7 @@ import (
 )
 
 // metadata reads the metadata of an answer.
-func metadata[T any](t *testing.T, text string) (value T) {
+func metadata[T any](t testing.TB, text string) (value T) {
 	t.Helper()
 	var e Envelope
 	if err := json.Unmarshal([]byte(text), &e); err != nil {
@@ -498,4 +498,23 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%q: %v", body, err)
 		}
 	})
+}
+
+// BenchmarkGuests asks for 50 guests over the socket, as guest list does.
+func BenchmarkGuests(b *testing.B) {
+	state := host.New(b.Context(), "test")
+	for i := range 50 {
+		uuid := fmt.Sprintf("00000000-0000-0000-0000-%012d", i)
+		state.Tell(host.Came{Domid: i + 1, UUID: uuid, Name: fmt.Sprint("guest", i)})
+	}
+	w := newWorldWith(b, Read, state)
+	b.ResetTimer()
+	for b.Loop() {
+		answer, err := w.client.Get("http://host/1.0/guests?recursion=1")
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, answer.Body)
+		answer.Body.Close()
+	}
 }

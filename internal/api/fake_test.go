@@ -114,7 +114,7 @@ const guestUUID = "00000000-0000-0000-0000-000000000001"
 
 // world is a server and what it works with.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	state  *host.State
 	orders *orders
 	hub    *hub
@@ -125,15 +125,22 @@ type world struct {
 }
 
 // newWorld starts a server with the guest web, which runs, and old, which was refused.
-func newWorld(t *testing.T, granted Access) *world {
+func newWorld(t testing.TB, granted Access) *world {
+	t.Helper()
+	w := newWorldWith(t, granted, host.New(t.Context(), "1.0 test"))
+	w.tell()
+	return w
+}
+
+func newWorldWith(t testing.TB, granted Access, state *host.State) *world {
+	t.Helper()
 	r, says := io.Pipe()
 	w := &world{
 		t: t, orders: &orders{got: make(chan string, 100)}, says: says,
 		hub: &hub{said: "hello\r\nworld", says: r, typed: make(chan string, 10)},
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	w.state = host.New(t.Context(), "1.0 test")
-	w.tell()
+	w.state = state
 	m := meter.New(fstest.MapFS{
 		"class/net/vif3.0/statistics/rx_bytes": &fstest.MapFile{Data: []byte("1\n")},
 		"class/net/vif3.0/statistics/tx_bytes": &fstest.MapFile{Data: []byte("2\n")},

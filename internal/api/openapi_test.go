@@ -38,7 +38,7 @@ var router = sync.OnceValues(func() (routers.Router, error) {
 })
 
 // described holds an answer to openapi.yaml, and the request too where it was taken.
-func described(t *testing.T, r *http.Request, answer *http.Response, body []byte) {
+func described(t testing.TB, r *http.Request, answer *http.Response, body []byte) {
 	t.Helper()
 	find, err := router()
 	if err != nil {
