@@ -129,10 +129,13 @@ func guestView(g *host.Guest, cpu meter.CPU) Guest {
 
 // memoryBytes is what a guest has of memory, or what it will have.
 func memoryBytes(g *host.Guest) int64 {
-	if g.Domid != 0 && g.MemoryKiB != 0 {
+	switch {
+	case g.Domid != 0 && g.MemoryKiB != 0:
 		return g.MemoryKiB << 10
+	case g.Spec != nil:
+		return g.Spec.Memory.RAM << 10
 	}
-	return g.NeedKiB << 10
+	return g.NeedKiB << 10 // with what Xen needs for it
 }
 
 func diskViews(g *host.Guest) []Disk {

@@ -20,7 +20,7 @@ func TestList(t *testing.T) {
 	w := newWorld(t)
 	status, out, _ := w.guest("list")
 	for _, want := range []string{
-		"NAME  STATE    ADDRESS   CPU  MEMORY  UPTIME  NOTE\n", `db    running  10.0.0.2         100M      `,
+		"NAME  STATE    ADDRESS   CPU  MEMORY  UPTIME  NOTE\n", `db    running  10.0.0.2          96M      `,
 		`old   refused  `, "not enough memory",
 	} {
 		if !strings.Contains(out, want) {
