@@ -73,6 +73,7 @@ const (
 	SSHDir        = "/run/zerodisc/ssh"       // files of the SSH server, which only root may read
 	StateSSH      = "zerodisc/ssh"            // below StateMount: the host key
 	Home          = "/root"                   // of root; a file system in memory
+	APISocket     = RunDir + "/api.sock"      // of the local API
 	DefaultBridge = "xenbr0"
 )
 

@@ -67,7 +67,7 @@ func (g *Guest) Keep(images []string) (*Kept, error) {
 		}
 		list[i] = Value{Kind: String, Text: d.String(), Pos: list[i].Pos}
 	}
-	note := fmt.Sprintf("# What disk save made of %q.\n", g.File)
+	note := fmt.Sprintf("# What guest disk save made of %q.\n", g.File)
 	k.kept.Config = append([]byte(note), config.Render()...)
 	return &k.kept, nil
 }

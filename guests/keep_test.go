@@ -36,7 +36,7 @@ something_new = [ 'a', 5 ]
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `# What disk save made of "` + file + `".
+	want := `# What guest disk save made of "` + file + `".
 kernel = "dom0"
 ramdisk = "initrd.img"
 device_tree = "tree"

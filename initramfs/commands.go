@@ -24,11 +24,6 @@ const uroot = "github.com/u-root/u-root/cmds/"
 // registry is the package with which a rewritten command registers itself.
 const registry = "github.com/u-root/gobusybox/src/pkg/bb/bbmain"
 
-// buildTags of the userland. goshliner: a shell that asks the terminal nothing. The default one
-// waits for the terminal's colours and cursor before its first prompt, which a plain serial line
-// never answers.
-var buildTags = []string{"goshliner"}
-
 // urootCommands lists the import paths of u-root's commands in go.mod, sorted: go list has them in another
 // order each time.
 func urootCommands(ctx context.Context, compiler *toolchain.Toolchain, source string) ([]string, error) {
@@ -53,7 +48,7 @@ func (in Inputs) rewriteCommands(ctx context.Context, commands []string) (string
 	if err != nil {
 		return "", err
 	}
-	key, err := rewriteKey(code, in.Go.Version, in.Source, commands, buildTags)
+	key, err := rewriteKey(code, in.Go.Version, in.Source, commands)
 	if err != nil {
 		return "", err
 	}
@@ -79,7 +74,7 @@ func (in Inputs) rewrite(ctx context.Context, dir string, commands []string) err
 // let its caller choose the environment of go list.
 func (in Inputs) loadPackages(ctx context.Context, commands []string) ([]*packages.Package, error) {
 	list, err := packages.Load(&packages.Config{
-		Context: ctx, Dir: in.Source, Env: in.Go.Env(), BuildFlags: []string{tagsFlag},
+		Context: ctx, Dir: in.Source, Env: in.Go.Env(),
 		Mode: packages.NeedName | packages.NeedImports | packages.NeedFiles | packages.NeedCompiledGoFiles |
 			packages.NeedEmbedFiles | packages.NeedModule | packages.NeedDeps | packages.NeedTypes |
 			packages.NeedTypesInfo | packages.NeedSyntax,
@@ -96,9 +91,9 @@ func (in Inputs) loadPackages(ctx context.Context, commands []string) ([]*packag
 }
 
 // rewriteKey names what rewriteCommands makes by what it depends on: the sources of the commands, as
-// the module's files pin them, which of these the tags select, and the code that rewrites them.
-func rewriteKey(code, compiler, source string, commands, tags []string) (string, error) {
-	parts := []string{code, compiler, registry, strings.Join(commands, " "), strings.Join(tags, " ")}
+// the module's files pin them, and the code that rewrites them.
+func rewriteKey(code, compiler, source string, commands []string) (string, error) {
+	parts := []string{code, compiler, registry, strings.Join(commands, " ")}
 	for _, name := range []string{"go.mod", "go.sum"} {
 		text, err := os.ReadFile(filepath.Join(source, name))
 		if err != nil {

@@ -16,9 +16,9 @@ func TestRewriteKey(t *testing.T) {
 		}
 	}
 	code, compiler := "this", "go1.26.8"
-	key := func(commands, tags []string) string {
+	key := func(commands []string) string {
 		t.Helper()
-		key, err := rewriteKey(code, compiler, source, commands, tags)
+		key, err := rewriteKey(code, compiler, source, commands)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,18 +34,17 @@ func TestRewriteKey(t *testing.T) {
 		}
 		seen[key] = what
 	}
-	fresh("the first", key([]string{"a", "b"}, []string{"t"}))
-	if again := key([]string{"a", "b"}, []string{"t"}); seen[again] == "" {
+	fresh("the first", key([]string{"a", "b"}))
+	if again := key([]string{"a", "b"}); seen[again] == "" {
 		t.Error("the same inputs, another key")
 	}
-	fresh("other tags", key([]string{"a", "b"}, nil))
-	fresh("another command", key([]string{"a"}, []string{"t"}))
+	fresh("another command", key([]string{"a"}))
 	write("go.mod", "module x\nreplace a => ./b\n")
-	fresh("another go.mod", key([]string{"a", "b"}, []string{"t"}))
+	fresh("another go.mod", key([]string{"a", "b"}))
 	write("go.sum", "a v1 h1:x\n")
-	fresh("another go.sum", key([]string{"a", "b"}, []string{"t"}))
+	fresh("another go.sum", key([]string{"a", "b"}))
 	compiler = "go1.26.9"
-	fresh("another Go", key([]string{"a", "b"}, []string{"t"}))
+	fresh("another Go", key([]string{"a", "b"}))
 	code = "another"
-	fresh("another mkiso", key([]string{"a", "b"}, []string{"t"}))
+	fresh("another mkiso", key([]string{"a", "b"}))
 }

@@ -19,9 +19,9 @@ const ModulePath = "github.com/zerodisc/zerodisc"
 // applets are the names by which cmd/init is called besides "init", and where.
 var applets = []string{
 	"/usr/sbin/poweroff", "/usr/sbin/reboot", "/usr/sbin/halt",
-	"/usr/sbin/modprobe", "/usr/bin/status", "/usr/bin/udevadm", "/usr/sbin/zerodisc-state", "/usr/bin/disk",
-	"/usr/bin/services", "/usr/bin/logs", "/usr/sbin/zerodisc-report",
-	"/usr/bin/ssh-password",
+	"/usr/sbin/modprobe", "/usr/bin/status", "/usr/bin/udevadm", "/usr/sbin/zerodisc-state",
+	"/usr/bin/guest", "/usr/bin/sh",
+	"/usr/bin/services", "/usr/bin/logs", "/usr/sbin/zerodisc-report", "/usr/bin/ssh-password",
 }
 
 // hotplugScripts are the names by which libxl calls cmd/init.
@@ -34,12 +34,9 @@ type programs struct {
 	commands []string // names of u-root's commands
 }
 
-// tagsFlag decides which files are compiled, and so which modules are needed.
-var tagsFlag = "-tags=" + strings.Join(buildTags, ",")
-
 // buildFlags make a small program that is the same wherever it is built: no symbols, no paths, no
 // build id, and no inlined functions (18.6 MB with, 16.8 MB without).
-var buildFlags = []string{"build", "-trimpath", "-ldflags=-s -w -buildid=", "-gcflags=all=-l", tagsFlag}
+var buildFlags = []string{"build", "-trimpath", "-ldflags=-s -w -buildid=", "-gcflags=all=-l"}
 
 // compile compiles the programs into dir, statically linked.
 func (in Inputs) compile(ctx context.Context, dir string) (p programs, err error) {
@@ -88,7 +85,7 @@ func UserlandModules(ctx context.Context, compiler *toolchain.Toolchain, source 
 		return nil, err
 	}
 	const format = `{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}`
-	list := append([]string{"list", tagsFlag, "-deps", "-f", format, "./cmd/init"}, commands...)
+	list := append([]string{"list", "-deps", "-f", format, "./cmd/init"}, commands...)
 	out, err := compiler.Run(ctx, source, list...)
 	if err != nil {
 		return nil, fmt.Errorf("list the userland's modules: %w", err)
@@ -133,7 +130,6 @@ func userlandImage(p programs) (*Archive, error) {
 	for _, name := range p.commands {
 		a.Link("bin/"+name, "init")
 	}
-	a.Link("bin/sh", "gosh")
 	for _, name := range applets {
 		a.Link(strings.TrimPrefix(name, "/usr/"), boot.InitProgram)
 	}

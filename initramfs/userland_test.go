@@ -76,7 +76,7 @@ func TestUserlandImage(t *testing.T) {
 			t.Errorf("%s is not where PATH leads", name)
 		}
 	}
-	want := slices.Concat(applets, []string{"/usr/bin/sh", "/usr/bin/ls"})
+	want := slices.Concat(applets, []string{"/usr/bin/ls"})
 	for _, name := range p.commands {
 		want = append(want, "/usr/bin/"+name)
 	}

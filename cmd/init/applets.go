@@ -1,14 +1,18 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/client"
 	"github.com/zerodisc/zerodisc/internal/disksave"
+	"github.com/zerodisc/zerodisc/internal/guestcmd"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/hotplug"
 	"github.com/zerodisc/zerodisc/internal/imageserver"
@@ -16,6 +20,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/netcfg"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/report"
+	"github.com/zerodisc/zerodisc/internal/shell"
 	"github.com/zerodisc/zerodisc/internal/stateadm"
 	"github.com/zerodisc/zerodisc/internal/udevadm"
 	"github.com/zerodisc/zerodisc/internal/xen"
@@ -67,16 +72,41 @@ func stateApplet(args []string) int {
 	})
 }
 
-// diskApplet is disk.
-func diskApplet(args []string) int {
-	return disksave.Main(args, disksave.Config{
-		Out: os.Stdout, Err: os.Stderr, State: readState, Kernel: disksave.Linux{},
-		Disks: boot.GuestDisksDir, Guests: boot.StateGuests, Lock: boot.RunDir + "/disk-save.lock",
-		Freeze: disksave.Freezer(boot.InitProgram),
+// guestApplet is guest.
+func guestApplet(args []string) int {
+	return guestcmd.Main(args, guestcmd.Config{
+		Client: client.New(boot.APISocket), In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 	})
 }
 
-// thaw is the process that has a guest go on when disk has ended.
+// completePatience is how long a completion waits for the names of guests: a person has a finger on the key.
+const completePatience = 2 * time.Second
+
+// shellApplet is sh.
+func shellApplet(args []string) int {
+	return shell.Main(args, shell.Config{
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+		Complete: func(command string, words []string) []string {
+			if command != "guest" {
+				return nil
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), completePatience)
+			defer cancel()
+			return guestcmd.Complete(ctx, words, client.New(boot.APISocket))
+		},
+	})
+}
+
+// diskSave is the process that saves a guest or one of its disks.
+func diskSave(args []string) int {
+	return disksave.Main(args, disksave.Config{
+		State: readState, Kernel: disksave.Linux{},
+		Disks: boot.GuestDisksDir, Guests: boot.StateGuests, Lock: boot.RunDir + "/disk-save.lock",
+		Freeze: disksave.Freezer(boot.InitProgram),
+	}, os.Stdout, os.Stderr)
+}
+
+// thaw is the process that has a guest go on when diskSave has ended.
 func thaw(args []string) int { return disksave.Thaw(args, os.Stdin, os.Stderr) }
 
 func readState() (*host.Snapshot, error) { return report.Read(stateFile) }

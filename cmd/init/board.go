@@ -49,7 +49,7 @@ func (d *dom0) showBoard() {
 			return err
 		},
 		Guard: d.guard, TTY: boardTerminal,
-		Shell: []string{shell}, Console: []string{"guest", "console"},
+		Shell: []string{shellProgram}, Console: []string{"guest", "console"},
 		GuestLog: d.guestLog,
 		Log: func() (string, error) {
 			text, err := os.ReadFile(logFile)

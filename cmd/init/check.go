@@ -170,7 +170,7 @@ func (c *discCheck) ask(ctx context.Context, terminal string) {
 			c.requests <- action
 			return
 		case answer == "s":
-			_, _ = runOn(terminal, []string{shell}, "\nexit leads back to the question.\n\n")
+			_, _ = runOn(terminal, []string{shellProgram}, "\nexit leads back to the question.\n\n")
 		}
 	}
 }

@@ -138,6 +138,7 @@ func (d *dom0) startXen(ctx context.Context) error {
 	})
 	d.owners = owners
 	close(d.owned)
+	owners.serveAPI(ctx)
 	go d.preferDom0(ctx)
 	return nil
 }

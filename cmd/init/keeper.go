@@ -20,9 +20,9 @@ import (
 	"github.com/zerodisc/zerodisc/internal/xen"
 )
 
-// keeper leads on the lives of guests after stage2 has crashed: those that reboot or crash are made anew, iSCSI targets
-// that come back are logged in to again, and `status` stays true. It is a process of its own, so that what stage2 died
-// of cannot cost the emergency shells.
+// keeper leads on the lives of guests after stage2 has crashed: those that reboot or crash are made anew, iSCSI
+// targets that come back are logged in to again, and `status` and `guest` stay true. It is a process of its own, so
+// that what stage2 died of cannot cost the emergency shells.
 func keeper([]string) int {
 	setEnvironment()
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
@@ -53,6 +53,7 @@ func keeper([]string) int {
 		return fail(err)
 	}
 	o.controller.Resume(ctx, left)
+	o.serveAPI(ctx)
 	(&dom0{machine: machine{system: s}, owners: o}).attachTargets(ctx)
 	<-ctx.Done()
 	return 0

@@ -16,7 +16,8 @@
 //	logs                     shows what the host has logged
 //	zerodisc-report          gathers what is known about a problem, without secrets
 //	zerodisc-state           makes and shows the state volume
-//	disk                     saves guests and their disks
+//	sh                       the shell of the consoles
+//	guest                    shows guests, orders what is to become of them, opens their consoles
 //	sshd                     the SSH server
 //	ssh-password             makes a password for one login by SSH
 //	udevadm                  shows, follows and triggers devices, as systemd's udevadm(8)
@@ -55,12 +56,14 @@ var roles = map[string]func(args []string) int{
 	"block":      hotplugScript("block"),
 	"status":     status,
 	"udevadm":    udevadmApplet,
-	"disk":       diskApplet,
+	"guest":      guestApplet,
+	"sh":         shellApplet,
 
 	"services":        servicesApplet,
 	"logs":            logsApplet,
 	"zerodisc-report": reportApplet,
 	"zerodisc-state":  stateApplet,
+	disksave.Role:     diskSave,
 	disksave.ThawRole: thaw,
 
 	imageserver.Role: imageServer,
@@ -78,9 +81,6 @@ func main() {
 	name, args := filepath.Base(os.Args[0]), os.Args[1:]
 	if name == "init" && len(args) > 0 {
 		name, args = args[0], args[1:]
-	}
-	if name == "sh" {
-		name = "gosh" // the link is for scripts and programs that start a shell by its usual name
 	}
 	if run, ok := roles[name]; ok {
 		os.Exit(run(args))

@@ -14,7 +14,7 @@ import (
 )
 
 // shell is the interactive program on the consoles.
-const shell = "/usr/bin/gosh"
+const shellProgram = "/usr/bin/sh"
 
 // activeConsoles names the terminals that get the report and a shell.
 func activeConsoles() []string {
@@ -35,7 +35,7 @@ func (s *system) keepShells(ctx context.Context, text func() string) {
 				if err := s.guard.Ask(ctx, name); err != nil {
 					s.log.Debug("password", "terminal", name, "err", err)
 				}
-				opened, err := runOn(name, []string{shell}, text())
+				opened, err := runOn(name, []string{shellProgram}, text())
 				if err != nil {
 					s.log.Debug("shell", "terminal", name, "err", err)
 				}

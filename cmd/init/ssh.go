@@ -22,7 +22,7 @@ import (
 // sshServer is the process of the SSH server.
 func sshServer([]string) int {
 	return sshd.Main(sshd.Config{
-		Dir: boot.SSHDir, Home: boot.Home, Shell: shell, Keys: filepath.Join(boot.Home, ".ssh/authorized_keys"),
+		Dir: boot.SSHDir, Home: boot.Home, Shell: shellProgram, Keys: filepath.Join(boot.Home, ".ssh/authorized_keys"),
 		Guests: readState, Greeting: greeting, Tell: sshd.Teller(os.Stdout),
 	})
 }

@@ -24,8 +24,8 @@ the demo by itself. The screen and the serial line (115200 8N1) show what happen
 shell:
 
   status              the boot report: this machine, its address, the guests
-  xl list             the guests that run
-  xl console NAME     a guest's console; leave it with Ctrl-]
+  guest list          the guests; guest help says what else there is
+  guest console NAME  a guest's console; leave it with Ctrl-]
   xl create FILE      start another guest, xl.cfg(5)
   poweroff, reboot    shut the guests down and end
 

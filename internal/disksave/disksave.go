@@ -1,20 +1,17 @@
-// Package disksave is the command disk: it copies guests' disks, with all that was written to them since, to where they
-// outlast the machine's end.
+// Package disksave is what guest disk save does: it copies guests' disks, with all that was written to them since,
+// to where they outlast the machine's end.
 //
-// What a disk with copy-on-write was made of never changes, so that it is copied while the guest runs. Then the guest's
-// disks take no requests for a moment, all of them at once, and what has changed is copied: the copy is what a power
-// cut at that moment would have left. Everything is written next to where it is to be and renamed in the end, so that a
-// power cut leaves the old or the new one.
+// What a disk with copy-on-write was made of never changes, so that it is copied while the guest runs. Then the
+// guest's disks take no requests for a moment, all of them at once, and what has changed is copied: the copy is what
+// a power cut at that moment would have left. Everything is written next to where it is to be and renamed in the
+// end, so that a power cut leaves the old or the new one.
 package disksave
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"time"
@@ -23,12 +20,10 @@ import (
 
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/host"
-	"github.com/zerodisc/zerodisc/internal/progress"
 )
 
-// Config is what the command works with. All fields are to be set.
+// Config is what a save works with. All fields are to be set.
 type Config struct {
-	Out, Err io.Writer
 	// State reads the host's state.
 	State  func() (*host.Snapshot, error)
 	Kernel Kernel
@@ -42,70 +37,38 @@ type Config struct {
 	Freeze func(f Frozen) (thaw func() error, err error)
 }
 
-// tool is one call of the command.
+// Want is what to save: a guest with its disks as they are now, on the state volume, where it is started from at the
+// next boot, or one of its disks as a raw image. The guest must run.
+type Want struct {
+	Guest      string
+	Disk, File string // its vdev and the absolute path of the image
+	Replace    bool   // what was saved before
+}
+
+// tool is one save.
 type tool struct {
 	Config
-	progress *progress.Progress
+	progress teller
 	replace  bool // what is there already
 }
 
-const usage = `usage: disk save [-f] GUEST            save a guest, with its disks as they are now, on the state volume;
-                                       it is started from there at the next boot
-       disk save [-f] GUEST VDEV FILE  save one disk as a raw image
-The guest must run. -f replaces what was saved before.
-`
-
-var errUsage = errors.New("disk -h says how")
-
-// Main runs the command and returns its exit status.
-func Main(args []string, c Config) int {
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
-	defer stop()
-	t := &tool{Config: c, progress: progress.New(c.Out)}
-	err := t.run(ctx, args)
-	t.progress.Done()
-	switch {
-	case err == nil:
-		return 0
-	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(c.Out, usage)
-		return 0
-	}
-	fmt.Fprintln(c.Err, "disk:", err)
-	return 1
-}
-
-func (t *tool) run(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("disk", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.BoolVar(&t.replace, "f", false, "")
-	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
-		return errors.Join(flags.Parse(args), flag.ErrHelp)
-	}
-	if args[0] != "save" {
-		return fmt.Errorf("there is no command %q: %w", args[0], errUsage)
-	}
-	if err := flags.Parse(args[1:]); err != nil {
-		return fmt.Errorf("%w: %w", err, errUsage)
-	}
-	if n := flags.NArg(); n != 1 && n != 3 {
-		return fmt.Errorf("name a guest, or a guest, its disk and a file: %w", errUsage)
-	}
+func (t *tool) run(ctx context.Context, want Want) error {
+	t.replace = want.Replace
 	now, err := t.State()
 	if err != nil {
 		return err
 	}
-	g := now.Live(flags.Arg(0))
+	g := now.Live(want.Guest)
 	if g == nil {
-		return fmt.Errorf("no guest %q runs; status lists those that do", flags.Arg(0))
+		return fmt.Errorf("no guest %q runs; guest list shows those that do", want.Guest)
 	}
 	unlock, err := t.lock()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if flags.NArg() == 3 {
-		return t.saveDisk(ctx, g, flags.Arg(1), flags.Arg(2))
+	if want.Disk != "" {
+		return t.saveDisk(ctx, g, want.Disk, want.File)
 	}
 	return t.saveGuest(ctx, now, g)
 }
@@ -118,19 +81,15 @@ func (t *tool) lock() (unlock func(), err error) {
 	}
 	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		file.Close()
-		return nil, errors.New("another disk save is under way; wait for it")
+		return nil, errors.New("another guest or disk is being saved; wait for it")
 	}
 	return func() { file.Close() }, nil
 }
 
 // saveDisk saves one disk of a guest as a raw image.
 func (t *tool) saveDisk(ctx context.Context, g *host.Guest, vdev, name string) (err error) {
-	name, err = filepath.Abs(name)
-	if err != nil {
-		return err
-	}
 	if _, err := os.Lstat(name); err == nil && !t.replace {
-		return fmt.Errorf("%s is there already; -f replaces it", name)
+		return fmt.Errorf("%s is there already; guest disk save -replace replaces it", name)
 	}
 	disk, err := diskOf(g, vdev)
 	if err != nil {
@@ -186,7 +145,7 @@ func (t *tool) saveGuest(ctx context.Context, now *host.Snapshot, g *host.Guest)
 		t.progress.Note(guest.Name + " is on the state volume already, and what it writes stays")
 		return nil
 	case isThere && guest.Dir != target && !t.replace:
-		return fmt.Errorf("%s was saved before; -f replaces that by the guest as it is now", target)
+		return fmt.Errorf("%s was saved before; guest disk save -replace replaces it", target)
 	}
 	kept, err := guest.Keep(j.vdevs())
 	if err != nil {
@@ -225,8 +184,8 @@ func isUsable(v host.StateVolume) error {
 	return nil
 }
 
-// plan finds out which disks become raw images: those of which a block device was made, and files that the guest writes
-// to itself and that are not on the state volume.
+// plan finds out which disks become raw images: those of which a block device was made, and files that the guest
+// writes to itself and that are not on the state volume.
 func (t *tool) plan(g *host.Guest, guest *guests.Guest) job {
 	j := job{guest: g}
 	for _, d := range g.Disks {

@@ -3,6 +3,7 @@ package disksave
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,7 +19,6 @@ import (
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/devmapper"
 	"github.com/zerodisc/zerodisc/internal/host"
-	"github.com/zerodisc/zerodisc/internal/progress"
 )
 
 const (
@@ -43,11 +43,11 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, dir: t.TempDir(), numbers: map[string]string{}, paths: map[string]string{}, tool: &tool{}}
 	w.Config = Config{
-		Out: &w.out, Err: &w.out, Kernel: w, Disks: filepath.Join(w.dir, "disks"),
+		Kernel: w, Disks: filepath.Join(w.dir, "disks"),
 		State:  func() (*host.Snapshot, error) { return &w.snapshot, nil },
 		Guests: filepath.Join(w.dir, "state/guests"), Lock: filepath.Join(w.dir, "lock"), Freeze: w.freeze,
 	}
-	w.progress = progress.New(&w.out)
+	w.progress = teller{json.NewEncoder(&w.out)}
 	w.snapshot.Host.State = host.StateVolume{Device: "/dev/sdb1", Mount: filepath.Join(w.dir, "state")}
 	if err := os.Mkdir(filepath.Join(w.dir, "state"), 0o755); err != nil {
 		t.Fatal(err)
@@ -159,7 +159,7 @@ func TestSaveGuest(t *testing.T) {
 	w.write("medium/web/boot/initrd.img", "initrd")
 	w.guest("medium/web", config, disk, host.Disk{Vdev: "xvdb", Target: data, Format: "raw"},
 		host.Disk{Vdev: "xvdc", Target: "/dev/sdz", Format: "raw", Writable: true})
-	if err := w.run(t.Context(), []string{"save", "web"}); err != nil {
+	if err := w.run(t.Context(), Want{Guest: "web"}); err != nil {
 		t.Fatal(err)
 	}
 	w.want("state/guests/web/xvda.img", blocks("aX.d.Y.h"))
@@ -199,12 +199,12 @@ func TestSaveGuest(t *testing.T) {
 func (w *world) saveAgain(data string) {
 	w.t.Helper()
 	w.write(data, "other")
-	err := w.run(w.t.Context(), []string{"save", "web"})
-	if err == nil || !strings.Contains(err.Error(), "-f replaces") {
+	err := w.run(w.t.Context(), Want{Guest: "web"})
+	if err == nil || !strings.Contains(err.Error(), "-replace replaces it") {
 		w.t.Errorf("a second time: %v", err)
 	}
 	w.want("state/guests/web/data.img", "data")
-	if err := w.run(w.t.Context(), []string{"save", "-f", "web"}); err != nil {
+	if err := w.run(w.t.Context(), Want{Guest: "web", Replace: true}); err != nil {
 		w.t.Fatal(err)
 	}
 	w.want("state/guests/web/data.img", "other")
@@ -222,7 +222,7 @@ func TestSaveFromState(t *testing.T) {
 	settings := "kernel = '" + kernel + "'\ndisk = [ 'own.img,raw,xvda,rw' ]\n"
 	disks := []host.Disk{{Vdev: "xvda", Target: own, Format: "raw", Writable: true}}
 	w.guest("state/guests/web", settings, disks...)
-	if err := w.run(t.Context(), []string{"save", "web"}); err != nil ||
+	if err := w.run(t.Context(), Want{Guest: "web"}); err != nil ||
 		!strings.Contains(w.out.String(), "already") {
 		t.Errorf("%v\n%s", err, w.out.String())
 	}
@@ -232,7 +232,7 @@ func TestSaveFromState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.run(t.Context(), []string{"save", "web"}); err != nil {
+	if err := w.run(t.Context(), Want{Guest: "web"}); err != nil {
 		t.Fatal(err)
 	}
 	w.want("state/guests/web/xvdb.img", blocks("abX"))
@@ -249,7 +249,7 @@ func TestSaveFromMemory(t *testing.T) {
 	w.guest("stores/1/web", "kernel = 'k'\ndisk = [ 'disk.img,raw,xvda,rw' ]\n",
 		host.Disk{Vdev: "xvda", Target: file, Format: "raw", Writable: true})
 	w.onFreeze = func() { w.write(file, blocks("aX")) }
-	if err := w.run(t.Context(), []string{"save", "web"}); err != nil {
+	if err := w.run(t.Context(), Want{Guest: "web"}); err != nil {
 		t.Fatal(err)
 	}
 	w.want("state/guests/web/xvda.img", blocks("aX"))
@@ -262,15 +262,15 @@ func TestSaveDisk(t *testing.T) {
 	w := newWorld(t)
 	w.guest("medium/web", "", w.cow("xvda", strings.Repeat("ab..", 200), strings.Repeat("ab..", 199)+"....", 796, 797))
 	file := filepath.Join(w.dir, "copy.img")
-	if err := w.run(t.Context(), []string{"save", "web", "xvda", file}); err != nil {
+	if err := w.run(t.Context(), Want{Guest: "web", Disk: "xvda", File: file}); err != nil {
 		t.Fatal(err)
 	}
 	w.want("copy.img", blocks(strings.Repeat("ab..", 199)+"...."))
-	err := w.run(t.Context(), []string{"save", "web", "xvda", file})
-	if err == nil || !strings.Contains(err.Error(), "-f replaces it") {
+	err := w.run(t.Context(), Want{Guest: "web", Disk: "xvda", File: file})
+	if err == nil || !strings.Contains(err.Error(), "-replace replaces it") {
 		t.Error(err)
 	}
-	if err := w.run(t.Context(), []string{"save", "-f", "web", "xvda", file}); err != nil {
+	if err := w.run(t.Context(), Want{Guest: "web", Disk: "xvda", File: file, Replace: true}); err != nil {
 		t.Error(err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(w.dir, ".*")); len(left) > 0 {
@@ -280,36 +280,32 @@ func TestSaveDisk(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for _, test := range []struct {
-		args    []string
+		save    Want
 		prepare func(*world)
 		want    string
 	}{
-		{args: []string{"load"}, want: `there is no command "load"`},
-		{args: []string{"save"}, want: "name a guest"},
-		{args: []string{"save", "web", "xvda"}, want: "name a guest"},
-		{args: []string{"save", "-x"}, want: "not defined"},
-		{args: []string{"save", "other"}, want: `no guest "other" runs`},
-		{args: []string{"save", "web"}, prepare: func(w *world) { w.snapshot.Guests[0].Phase = host.Stopped },
+		{save: Want{Guest: "other"}, want: `no guest "other" runs`},
+		{save: Want{Guest: "web"}, prepare: func(w *world) { w.snapshot.Guests[0].Phase = host.Stopped },
 			want: `no guest "web" runs`},
-		{args: []string{"save", "web", "xvdz", "/x"}, want: `guest web has no disk "xvdz"; it has xvda`},
-		{args: []string{"save", "web"}, prepare: func(w *world) { w.snapshot.Host.State = host.StateVolume{} },
+		{save: Want{Guest: "web", Disk: "xvdz", File: "/x"}, want: `guest web has no disk "xvdz"; it has xvda`},
+		{save: Want{Guest: "web"}, prepare: func(w *world) { w.snapshot.Host.State = host.StateVolume{} },
 			want: "there is no state volume; zerodisc-state create DEVICE"},
-		{args: []string{"save", "web"}, prepare: func(w *world) { w.snapshot.Host.State.ReadOnly = true },
+		{save: Want{Guest: "web"}, prepare: func(w *world) { w.snapshot.Host.State.ReadOnly = true },
 			want: "cannot be written to"},
-		{args: []string{"save", "web"}, prepare: func(w *world) {
+		{save: Want{Guest: "web"}, prepare: func(w *world) {
 			w.snapshot.Host.State = host.StateVolume{Device: "/dev/sdb1", Problem: "two of them", Remedy: "look"}
 		}, want: "two of them; look"},
-		{args: []string{"save", "web"}, prepare: func(w *world) { w.snapshot.Guests[0].Origin = "" },
+		{save: Want{Guest: "web"}, prepare: func(w *world) { w.snapshot.Guests[0].Origin = "" },
 			want: "made by hand"},
-		{args: []string{"save", "web"}, prepare: func(w *world) { w.write("disks/"+uuid+"/xvda", store(99)) },
+		{save: Want{Guest: "web"}, prepare: func(w *world) { w.write("disks/"+uuid+"/xvda", store(99)) },
 			want: "beyond the disk's end"},
-		{args: []string{"save", "web"}, prepare: func(w *world) {
+		{save: Want{Guest: "web"}, prepare: func(w *world) {
 			if err := os.Truncate(w.snapshot.Guests[0].Disks[0].Target, 1<<50); err != nil {
 				w.t.Skip(err)
 			}
 			w.snapshot.Guests[0].Changes.UsedKiB = 1 << 40
 		}, want: "not enough room"},
-		{args: []string{"save", "web"}, prepare: func(w *world) {
+		{save: Want{Guest: "web"}, prepare: func(w *world) {
 			w.Freeze = func(Frozen) (func() error, error) { return nil, errors.New("no luck") }
 		}, want: "no luck"},
 	} {
@@ -319,12 +315,12 @@ func TestRefused(t *testing.T) {
 		if test.prepare != nil {
 			test.prepare(w)
 		}
-		if err := w.run(t.Context(), test.args); err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%q: %v, want %q", test.args, err, test.want)
+		if err := w.run(t.Context(), test.save); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%+v: %v, want %q", test.save, err, test.want)
 		}
 		left, err := os.ReadDir(w.Guests)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) || len(left) > 0 {
-			t.Errorf("%q: left behind %v, %v", test.args, left, err)
+			t.Errorf("%+v: left behind %v, %v", test.save, left, err)
 		}
 	}
 }
@@ -337,12 +333,37 @@ func TestOneAtATime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.run(t.Context(), []string{"save", "web"}); err == nil || !strings.Contains(err.Error(), "under way") {
+	if err := w.run(t.Context(), Want{Guest: "web"}); err == nil || !strings.Contains(err.Error(), "is being saved") {
 		t.Error(err)
 	}
 	unlock()
 	w.write("medium/web/k", "")
-	if err := w.run(t.Context(), []string{"save", "web"}); err != nil {
+	if err := w.run(t.Context(), Want{Guest: "web"}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSave has a program tell how far it is, and why it failed.
+func TestSave(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "init")
+	script := "#!/bin/sh\n" + `echo '{"Step":"copying","Done":1,"Total":9}'
+echo '{"Step":"copying","Done":2,"Total":9}'
+echo nonsense; echo '{"Note":"saved \u001b[2J"}'
+[ "$1" = disk-save ] && [ "$2" = '{"Guest":"web","Disk":"","File":"","Replace":true}' ] && exit 0
+echo no luck >&2; exit 1
+`
+	if err := os.WriteFile(program, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var told []Told
+	tell := func(what Told) { told = append(told, what) }
+	if err := Save(t.Context(), program, Want{Guest: "web", Replace: true}, tell); err != nil {
+		t.Error(err)
+	}
+	if want := []Told{{Step: "copying", Done: 1, Total: 9}, {Note: `saved \x1b[2J`}}; !slices.Equal(told, want) {
+		t.Errorf("%+v, want %+v", told, want)
+	}
+	if err := Save(t.Context(), program, Want{}, tell); err == nil || err.Error() != "no luck" {
 		t.Error(err)
 	}
 }

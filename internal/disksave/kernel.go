@@ -154,7 +154,7 @@ func Thaw(args []string, stdin *os.File, stderr io.Writer) int {
 	case <-late:
 	}
 	if err := f.thaw(); err != nil {
-		fmt.Fprintln(stderr, "disk:", err)
+		fmt.Fprintln(stderr, "guest disk save:", err)
 		return 1
 	}
 	return 0

@@ -77,14 +77,14 @@ zerodisc 1.0
   guest suspended    suspended
   guest tty1         running  10.0.2.16
   ! no medium
-  xl list | xl console NAME (leave with Ctrl-]) | xl shutdown NAME | status | poweroff
+  guest list | guest console NAME (leave with Ctrl-]) | guest help | poweroff
 
 `
 	if got := Text(s); got != want {
 		t.Errorf("report:\n%s\nwant:\n%s", got, want)
 	}
 	want = "\nzerodisc 2\n  network: waiting for an address\n  no guests\n" +
-		"  xl list | xl create FILE.cfg | status | poweroff\n\n"
+		"  guest list | xl create FILE.cfg | guest help | poweroff\n\n"
 	if got := Text(&host.Snapshot{Host: host.Host{Version: "2"}}); got != want {
 		t.Errorf("report:\n%s\nwant:\n%s", got, want)
 	}

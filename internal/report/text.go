@@ -50,9 +50,9 @@ func Text(s *host.Snapshot) string {
 		fmt.Fprintf(&b, "  ! the machine is ending: %s\n", s.Host.Ending)
 	}
 	if len(shown) > 0 {
-		b.WriteString("  xl list | xl console NAME (leave with Ctrl-]) | xl shutdown NAME | status | poweroff\n")
+		b.WriteString("  guest list | guest console NAME (leave with Ctrl-]) | guest help | poweroff\n")
 	} else {
-		b.WriteString("  xl list | xl create FILE.cfg | status | poweroff\n")
+		b.WriteString("  guest list | xl create FILE.cfg | guest help | poweroff\n")
 	}
 	return b.String() + "\n"
 }

@@ -215,7 +215,8 @@ func (t *tool) await(device, file string) error {
 			v = now.Host.State
 		}
 		if v.Device == device && v.File == file && v.Mount != "" {
-			fmt.Fprintf(t.Out, "%s is the state volume, at %s. disk save GUEST keeps a guest there.\n", name, v.Mount)
+			fmt.Fprintf(t.Out, "%s is the state volume, at %s. guest disk save GUEST keeps a guest there.\n",
+				name, v.Mount)
 			return nil
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // agreeLimit is how long status may lag behind xl: a look at Xen's list comes every 10 s.
 const agreeLimit = time.Minute
 
-// checkAgree does to guests by hand what a person may do with xl, and checks after each that status says the
+// checkAgree does to guests by hand what a person may do with xl, and checks after each that status and guest say the
 // same as xl list.
 func (m *VM) checkAgree() {
 	first, second := guests[0], guests[1]
@@ -38,11 +38,44 @@ func (m *VM) checkAgree() {
 	m.agree("killed", map[string]string{first: "running"})
 }
 
-// agree waits until xl list and status both say that the guests are in these states.
+// checkOrders does the same with guest, which says how it went by its exit status. It leaves the guests as it found
+// them: the second is called web and does not run.
+func (m *VM) checkOrders() {
+	first, both := guests[0], map[string]string{guests[0]: "running", "web": "running"}
+	for _, step := range []struct {
+		command, says string
+		want          map[string]string
+	}{
+		{"guest start web", "web: started", both},
+		{"guest start web", `guest "web" is there already`, both},
+		{"guest pause web", "web: paused", map[string]string{first: "running", "web": "paused"}},
+		{"guest stop web", "is paused and cannot shut down", map[string]string{first: "running", "web": "paused"}},
+		{"guest resume web", "web: resumed", both},
+		{"guest restart web", "web: restarted", both},
+		{"guest rename web www", "web: is called www", map[string]string{first: "running", "www": "running"}},
+		{"guest rename www web", "www: is called web", both},
+		{"guest stop nobody", `there is no guest "nobody"`, both},
+		{"guest destroy web", "web: destroyed", map[string]string{first: "running"}},
+	} {
+		if said := m.Shell(step.command); !strings.Contains(said, step.says) {
+			m.Errorf("%s: %s", step.command, said)
+		}
+		m.agree("after "+step.command, step.want)
+	}
+	if status := m.Shell("guest stop nobody; echo status $?"); !strings.Contains(status, "status 3") {
+		m.Errorf("no such guest: %s", status)
+	}
+	if text := m.Shell("guest logs web"); !strings.Contains(text, "ending action=reboot") {
+		m.Errorf("the console of a guest that was restarted: %s", text)
+	}
+}
+
+// agree waits until xl list, status and guest list say that the guests are in these states.
 func (m *VM) agree(when string, want map[string]string) {
 	m.t.Helper()
-	m.Until("xl list and status agree "+when, agreeLimit, func() bool {
-		return maps.Equal(xlStates(m.Shell("xl list")), want) && maps.Equal(statusStates(m.Shell("status")), want)
+	m.Until("xl list, status and guest list agree "+when, agreeLimit, func() bool {
+		return maps.Equal(xlStates(m.Shell("xl list")), want) &&
+			maps.Equal(statusStates(m.Shell("status")), want) && maps.Equal(guestStates(m.Shell("guest list")), want)
 	})
 }
 
@@ -57,6 +90,15 @@ func xlStates(table string) map[string]string {
 		if line[1] != "Domain-0" {
 			states[line[1]] = state
 		}
+	}
+	return states
+}
+
+// guestStates are the guests that guest list shows as there.
+func guestStates(table string) map[string]string {
+	states := map[string]string{}
+	for _, line := range regexp.MustCompile(`(?m)^(\S+) +(running|paused) `).FindAllStringSubmatch(table, -1) {
+		states[line[1]] = line[2]
 	}
 	return states
 }

@@ -128,6 +128,7 @@ func TestUEFIDisc(t *testing.T) {
 		addresses := m.waitGuests()
 		m.Run("pages", func(m *VM) { m.checkPages(addresses) })
 		m.Run("status agrees with xl", (*VM).checkAgree)
+		m.Run("guest orders", (*VM).checkOrders)
 		m.Run("power button", func(m *VM) { m.checkPowerOff(pressPowerButton, guests[0]) })
 	})
 }

@@ -64,12 +64,12 @@ func TestPowerCuts(t *testing.T) {
 		m.Shell("xl destroy tty2") // it would only take the emulator's time
 		m.Wait(`msg="guest address" guest=keep`, addressLimit)
 		told = append(told, m.record(log, "dom0", dom0Record)...)
-		m.Shell("disk save tty1")
+		m.Shell("guest disk save tty1")
 		m.Enter("xl console keep")
 		m.Enter("")
 		told = append(told, m.record(log, "keep", guestRecord)...)
 		m.leaveConsole("keep")
-		m.Shell("disk save -f tty1")
+		m.Shell("guest disk save -replace tty1")
 	}) // and QEMU is killed
 	file, entries, err := writelog.Open(log)
 	if err != nil {

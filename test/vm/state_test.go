@@ -60,7 +60,7 @@ func TestState(t *testing.T) {
 		hostKey = m.Wait(`msg=`+boot.MsgSSH+` state=listening`, soon).Get("fingerprint")
 		m.Shell("xl destroy tty1; xl destroy tty2") // they would only take the emulator's time
 		m.Run("without a state volume", func(m *VM) {
-			if said := m.Shell("disk save keep"); !strings.Contains(said, "zerodisc-state create DEVICE") {
+			if said := m.Shell("guest disk save keep"); !strings.Contains(said, "zerodisc-state create DEVICE") {
 				m.Errorf("disk save: %s", said)
 			}
 			if said := m.Shell("zerodisc-state create -yes /dev/sr0"); !strings.Contains(said, "is no disk") {
@@ -77,13 +77,13 @@ func TestState(t *testing.T) {
 		m.Wait(`msg="guest address" guest=keep`, addressLimit)
 		m.Run("a guest is saved", func(m *VM) {
 			m.writeInGuest("keep", "first")
-			if said := m.Shell("disk save keep"); !strings.Contains(said, "saved guest keep") {
+			if said := m.Shell("guest disk save keep"); !strings.Contains(said, "saved guest keep") {
 				m.Errorf("disk save: %s", said)
 			}
 			m.writeInGuest("keep", "never")
-			said := m.Shell("disk save keep xvdb " + boot.StateMount + "/copy.img")
+			said := m.Shell("guest disk save keep xvdb " + boot.StateMount + "/copy.img")
 			if !strings.Contains(said, "saved") {
-				m.Errorf("disk save of one disk: %s", said)
+				m.Errorf("guest disk save of one disk: %s", said)
 			}
 		})
 		m.checkPowerOff(typePowerOff)

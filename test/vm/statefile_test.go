@@ -85,7 +85,7 @@ func TestStateFile(t *testing.T) {
 		partition := m.Wait(`msg="`+boot.MsgStorage+`" label=ZERODISC-A`, soon).Get("device")
 		m.createStateFile(partition)
 		m.writeInGuest("keep", "first")
-		if said := m.Shell("disk save keep"); !strings.Contains(said, "saved guest keep") {
+		if said := m.Shell("guest disk save keep"); !strings.Contains(said, "saved guest keep") {
 			m.Errorf("disk save: %s", said)
 		}
 		m.checkPowerOff(typePowerOff)

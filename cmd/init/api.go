@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/api"
+	"github.com/zerodisc/zerodisc/internal/control"
+	"github.com/zerodisc/zerodisc/internal/disksave"
+	"github.com/zerodisc/zerodisc/internal/guestconsole"
+	"github.com/zerodisc/zerodisc/internal/meter"
+)
+
+// serveAPI serves the local API until ctx ends.
+func (o *owners) serveAPI(ctx context.Context) {
+	listener, err := api.Listen(boot.APISocket)
+	if err != nil {
+		o.log.Error("api", "err", err, "remedy", "the command guest does not work; xl does")
+		return
+	}
+	usage := meter.New(os.DirFS(sysDir))
+	go usage.Run(ctx, o.state.Subscribe(ctx))
+	go func() {
+		err := api.Serve(ctx, listener, api.Control, api.Config{
+			State: o.state, Orders: o.controller, Consoles: consoles{o.consoles}, Logs: api.LogFile(logFile),
+			Meter: usage, Look: o.controller.Changed, Save: saveGuest, Status: orderStatus, Log: o.log,
+		})
+		if err != nil {
+			o.log.Error("api", "err", err, "remedy", "the command guest does not work; xl does")
+		}
+	}()
+}
+
+// orderStatus is the status code for an error of an order.
+func orderStatus(err error) int {
+	switch {
+	case errors.Is(err, control.ErrNoGuest):
+		return http.StatusNotFound
+	case errors.Is(err, control.ErrPhase), errors.Is(err, control.ErrWaits):
+		return http.StatusConflict
+	case errors.Is(err, control.ErrTimeout):
+		return http.StatusGatewayTimeout
+	}
+	return http.StatusInternalServerError
+}
+
+// consoles are guests' consoles as the API wants them.
+type consoles struct{ *guestconsole.Hub }
+
+func (c consoles) Open(uuid string, from int64) (api.Session, error) { return c.Hub.Open(uuid, from) }
+
+// saveGuest saves a guest, or one of its disks, in a process of its own.
+func saveGuest(ctx context.Context, guest string, what api.SavePost, tell func(api.Progress), note func(string)) error {
+	want := disksave.Want{Guest: guest, Disk: what.Disk, File: what.File, Replace: what.Replace}
+	return disksave.Save(ctx, boot.InitProgram, want, func(t disksave.Told) {
+		if t.Note != "" {
+			note(t.Note)
+			return
+		}
+		tell(api.Progress{Step: t.Step, Done: t.Done, Total: t.Total})
+	})
+}

@@ -1,0 +1,218 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/meter"
+)
+
+// getGuests answers with the paths of guests, with recursion=1 with guests, with recursion=2 with what they use, too.
+func (s *server) getGuests(_ http.ResponseWriter, r *http.Request) answer {
+	now := s.State.Snapshot()
+	depth, err := number(r, "recursion", 0, 0)
+	if err != nil {
+		return failed(err)
+	}
+	if depth == 0 {
+		paths := []string{}
+		for _, g := range now.Guests {
+			paths = append(paths, guestPath(g.Name))
+		}
+		return result{paths}
+	}
+	cpu, traffic := s.Meter.CPU(), map[int]meter.Traffic(nil)
+	if depth > 1 {
+		traffic = s.Meter.Traffic()
+		s.Look()
+	}
+	views := []Guest{}
+	for i := range now.Guests {
+		view := guestView(&now.Guests[i], cpu)
+		if depth > 1 {
+			state := stateView(&now.Guests[i], cpu, traffic)
+			view.State = &state
+		}
+		views = append(views, view)
+	}
+	return result{views}
+}
+
+func (s *server) getGuest(_ http.ResponseWriter, r *http.Request) answer {
+	g, err := s.guest(r)
+	if err != nil {
+		return failed(err)
+	}
+	return result{guestView(g, s.Meter.CPU())}
+}
+
+func (s *server) getGuestState(_ http.ResponseWriter, r *http.Request) answer {
+	g, err := s.guest(r)
+	if err != nil {
+		return failed(err)
+	}
+	return result{stateView(g, s.Meter.CPU(), s.Meter.Traffic())}
+}
+
+func (s *server) getGuestLogs(_ http.ResponseWriter, r *http.Request) answer {
+	g, err := s.guest(r)
+	if err != nil {
+		return failed(err)
+	}
+	return s.logs(r, g.Name)
+}
+
+func (s *server) getDisks(_ http.ResponseWriter, r *http.Request) answer {
+	g, err := s.guest(r)
+	if err != nil {
+		return failed(err)
+	}
+	return result{diskViews(g)}
+}
+
+func (s *server) getNICs(_ http.ResponseWriter, r *http.Request) answer {
+	g, err := s.guest(r)
+	if err != nil {
+		return failed(err)
+	}
+	nics := []NIC{}
+	for _, mac := range g.MACs {
+		nics = append(nics, NIC{MAC: mac})
+	}
+	return result{nics}
+}
+
+// guest returns the guest that a request's path names.
+func (s *server) guest(r *http.Request) (*host.Guest, error) {
+	name := r.PathValue("name")
+	if g := s.State.Snapshot().ByName(name); g != nil {
+		return g, nil
+	}
+	return nil, notFound("guest", name)
+}
+
+// Status is a guest's phase as people know it.
+func Status(g *host.Guest) string {
+	switch {
+	case g.Paused:
+		return "paused"
+	case g.Shutdown == host.Suspend:
+		return "suspended"
+	}
+	return string(g.Phase)
+}
+
+// guestView is a guest as the API shows it.
+func guestView(g *host.Guest, cpu meter.CPU) Guest {
+	view := Guest{
+		Name: g.Name, UUID: g.UUID, Status: Status(g), Type: g.Type, Config: g.Origin, Managed: g.Managed,
+		Domid: g.Domid, MACs: append([]string{}, g.MACs...), Memory: memoryBytes(g), VCPUs: g.VCPUs,
+		Disks: diskViews(g), Restarts: g.Restarts, Problem: g.Problem, CPU: percent(g, cpu), Order: g.Order,
+	}
+	if g.VCPUs == 0 && g.Spec != nil {
+		view.VCPUs = int(g.Spec.Memory.VCPUs)
+	}
+	if a := g.Address(); a.IsValid() {
+		view.Address = a.String()
+	}
+	if c := g.Changes; c.BudgetKiB != 0 {
+		view.Changes = &Changes{Budget: c.BudgetKiB << 10, Used: c.UsedKiB << 10, Full: c.Full}
+	}
+	if !g.Since.IsZero() {
+		since := g.Since.UTC().Truncate(time.Second)
+		view.Since, view.Seconds = &since, int64(time.Since(g.Since).Seconds())
+	}
+	return view
+}
+
+// memoryBytes is what a guest has of memory, or what it will have.
+func memoryBytes(g *host.Guest) int64 {
+	switch {
+	case g.Domid != 0 && g.MemoryKiB != 0:
+		return g.MemoryKiB << 10
+	case g.Spec != nil:
+		return g.Spec.Memory.RAM << 10
+	}
+	return g.NeedKiB << 10 // with what Xen needs for it
+}
+
+func diskViews(g *host.Guest) []Disk {
+	views := []Disk{}
+	for _, d := range g.Disks {
+		views = append(views, Disk{
+			Vdev: d.Vdev, Target: d.Target, Format: d.Format, Writable: d.Writable, CopyOnWrite: d.CopyOnWrite,
+			Problem: d.Problem,
+		})
+	}
+	return views
+}
+
+// stateView is what a guest uses.
+func stateView(g *host.Guest, cpu meter.CPU, traffic map[int]meter.Traffic) GuestState {
+	view := GuestState{
+		Status: Status(g), Domid: g.Domid, Network: map[string]Traffic{}, Disk: map[string]Traffic{},
+		CPU: CPUState{Seconds: cpu[g.Domid].Used.Seconds(), Percent: percent(g, cpu)},
+	}
+	if g.Domid == 0 {
+		return view
+	}
+	view.Memory.Usage = memoryBytes(g)
+	for name, count := range traffic[g.Domid].Network {
+		view.Network[name] = Traffic(count)
+	}
+	for name, count := range traffic[g.Domid].Disk {
+		view.Disk[name] = Traffic(count)
+	}
+	return view
+}
+
+// percent is a guest's share of one processor, nil while that is unknown.
+func percent(g *host.Guest, cpu meter.CPU) *float64 {
+	share, known := cpu[g.Domid]
+	if !known || !share.Known || g.Domid == 0 {
+		return nil
+	}
+	rounded := float64(int(share.Percent*10+0.5)) / 10
+	return &rounded
+}
+
+// actions are what PUT .../state orders, by the word for it.
+var actions = map[string]struct {
+	does  string
+	order func(ctx context.Context, to Orders, name string, p StatePut) error
+}{
+	"start": {"starting", func(ctx context.Context, to Orders, name string, _ StatePut) error {
+		return to.StartGuest(ctx, name)
+	}},
+	"stop": {"stopping", func(ctx context.Context, to Orders, name string, p StatePut) error {
+		return to.Stop(ctx, name, p.patience(), p.Force)
+	}},
+	"restart": {"restarting", func(ctx context.Context, to Orders, name string, p StatePut) error {
+		return to.Restart(ctx, name, p.patience(), p.Force)
+	}},
+	"pause": {"pausing", func(ctx context.Context, to Orders, name string, _ StatePut) error {
+		return to.Pause(ctx, name)
+	}},
+	"resume": {"resuming", func(ctx context.Context, to Orders, name string, _ StatePut) error {
+		return to.Unpause(ctx, name)
+	}},
+	"destroy": {"destroying", func(ctx context.Context, to Orders, name string, _ StatePut) error {
+		return to.Destroy(ctx, name)
+	}},
+}
+
+// How long a guest has to shut down, seconds.
+const (
+	DefaultTimeout = 60
+	maxTimeout     = 24 * 60 * 60
+)
+
+// patience is how long the guest has.
+func (p StatePut) patience() time.Duration {
+	if p.Timeout == nil {
+		return DefaultTimeout * time.Second
+	}
+	return time.Duration(*p.Timeout) * time.Second
+}

@@ -1,0 +1,86 @@
+// Package meter counts what guests use: processor time, bytes on the network and on disks. It is read where the kernel
+// counts, /sys, and where the hypervisor does, in the host's state; nothing is asked of guests.
+package meter
+
+import (
+	"context"
+	"io/fs"
+	"sync/atomic"
+	"time"
+
+	"github.com/zerodisc/zerodisc/internal/host"
+)
+
+// Share is what one domain has used of the processors.
+type Share struct {
+	Used    time.Duration // since its start
+	Percent float64       // of one processor, between the last two looks
+	Known   bool          // Percent is: there were two looks
+	at      time.Time     // of the last look
+}
+
+// CPU is the shares of domains, by domid. It is never changed.
+type CPU map[int]Share
+
+// Meter reads what guests use. Its methods may be called from any goroutine.
+type Meter struct {
+	sys fs.FS
+	cpu atomic.Pointer[CPU] // Run alone stores it
+}
+
+// New returns a meter that reads sys, which is /sys.
+func New(sys fs.FS) *Meter {
+	m := &Meter{sys: sys}
+	m.cpu.Store(&CPU{})
+	return m
+}
+
+// CPU returns the domains' shares of the processors as they were last.
+func (m *Meter) CPU() CPU { return *m.cpu.Load() }
+
+// shortestLook is the shortest time between two looks that make a share: the hypervisor's list has tenths of a second.
+const shortestLook = time.Second
+
+// Run follows what domains use of the processors until ctx ends. updates are the state's.
+func (m *Meter) Run(ctx context.Context, updates <-chan host.Update) {
+	for {
+		select {
+		case u := <-updates:
+			next := m.CPU().next(u.Host.Listed, usedBy(u.Snapshot))
+			m.cpu.Store(&next)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// usedBy is what domains had used of the processors when the hypervisor was asked last.
+func usedBy(s *host.Snapshot) map[int]time.Duration {
+	used := map[int]time.Duration{}
+	for i := range s.Guests {
+		if g := &s.Guests[i]; g.Domid != 0 {
+			used[g.Domid] = time.Duration(g.CPUSeconds * float64(time.Second))
+		}
+	}
+	return used
+}
+
+// next is the shares after a look at that time, at which domains had used so much.
+func (c CPU) next(at time.Time, used map[int]time.Duration) CPU {
+	next := CPU{}
+	for domid, so := range used {
+		last, seen := c[domid]
+		past := at.Sub(last.at)
+		switch {
+		case !seen || so < last.Used: // it is another domain
+			next[domid] = Share{Used: so, at: at}
+		case past < shortestLook:
+			next[domid] = last
+		default:
+			next[domid] = Share{
+				Used: so, at: at, Known: true, Percent: 100 * (so - last.Used).Seconds() / past.Seconds(),
+			}
+		}
+	}
+	return next
+}
