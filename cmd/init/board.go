@@ -5,16 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/board"
 	"github.com/zerodisc/zerodisc/internal/control"
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/meter"
 	"github.com/zerodisc/zerodisc/internal/pid1"
+	"github.com/zerodisc/zerodisc/internal/report"
+	"github.com/zerodisc/zerodisc/internal/sshd"
 )
 
 // boardTerminal is the terminal that shows the status board in place of lines, where the machine has it.
@@ -43,7 +45,7 @@ func (d *dom0) showBoard() {
 	err := board.Run(context.Background(), board.Config{
 		Terminal: board.NewTerminal("/dev/" + boardTerminal),
 		Snapshot: d.state.Snapshot, Changed: changed, Uptime: uptime,
-		Order: d.orderOnBoard, End: d.endOnBoard, Traffic: vifTraffic,
+		Order: d.orderOnBoard, End: d.endOnBoard, Traffic: vifTraffic, LogIn: logInLines,
 		Run: func(argv ...string) error {
 			_, err := runOn(boardTerminal, argv, "")
 			return err
@@ -118,14 +120,26 @@ func (d *dom0) endOnBoard(action string) error {
 	return fmt.Errorf("%q is no way to end", action)
 }
 
-// vifTraffic is how many bytes a domain's network interfaces have carried, both ways.
-func vifTraffic(domid int) (bytes uint64) {
-	dirs, _ := filepath.Glob("/sys/class/net/vif" + strconv.Itoa(domid) + ".*/statistics")
-	for _, dir := range dirs {
-		for _, name := range []string{"rx_bytes", "tx_bytes"} {
-			n, _ := strconv.ParseUint(readLine(filepath.Join(dir, name)), 10, 64)
-			bytes += n
+// vifTraffic is how many bytes domains' network interfaces have carried both ways, by the domain's number.
+func vifTraffic() map[int]int64 {
+	sums := map[int]int64{}
+	for domid, traffic := range meter.New(os.DirFS(sysDir)).Traffic() {
+		for _, count := range traffic.Network {
+			sums[domid] += count.In + count.Out
 		}
 	}
-	return bytes
+	return sums
+}
+
+// logInLines is how to log in to this host. The one-time password is for whoever stands at the machine.
+func logInLines(s *host.Snapshot) []string {
+	ssh := s.Host.SSH
+	if ssh.Port == 0 {
+		return []string{"press ! for a root shell"}
+	}
+	command := report.Login(s.Host)
+	if password := sshd.OneTimePassword(boot.SSHDir); password != "" {
+		command += "   password for one login: " + password
+	}
+	return []string{command, "host key " + strings.Join(ssh.Fingerprints, ", ")}
 }

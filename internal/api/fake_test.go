@@ -197,7 +197,8 @@ func (w *world) tell() {
 	}
 	for _, fact := range []host.Fact{
 		host.Machine{Xen: "4.20", CPUs: 2, TotalKiB: 1 << 20, GuestType: "pvh"},
-		host.Network{Kind: host.Lease, Interface: "xenbr0", NIC: "eth0", Address: netip.MustParsePrefix("10.0.0.9/24")},
+		host.Network{Kind: host.Lease, Interface: "xenbr0", NIC: "eth0", Primary: true,
+			Address: netip.MustParsePrefix("10.0.0.9/24")},
 		host.Daemon{Name: "xenstored", Phase: "running", PID: 7},
 		host.Volume{Device: "/dev/sda1", Trusted: true, Guests: []string{"web"}},
 		host.StateVolume{Device: "/dev/sdb1", Mount: "/state", Bytes: 10, Free: 5},

@@ -32,9 +32,11 @@ type Config struct {
 	// it cannot be done. End ends the machine: "poweroff" or "reboot".
 	Order func(ctx context.Context, order, name string) error
 	End   func(action string) error
-	// Traffic is how many bytes a domain's network interfaces have carried, both ways.
-	Traffic func(domid int) uint64
-	Uptime  func() time.Duration // of the machine
+	// Traffic is how many bytes domains' network interfaces have carried both ways, by the domain's number.
+	Traffic func() map[int]int64
+	// LogIn is how to log in to the host, a few lines.
+	LogIn  func(*host.Snapshot) []string
+	Uptime func() time.Duration // of the machine
 	// Run runs a program on the board's terminal until it ends: a shell, a guest's console, a log.
 	Run func(argv ...string) error
 	// Guard is asked before all that is more than to look; its password is given on the terminal /dev/TTY.
@@ -97,6 +99,7 @@ func Run(ctx context.Context, config Config) error {
 func (b *board) look() {
 	now, snapshot := time.Now(), b.Snapshot()
 	name, _ := os.Hostname()
+	b.view.LogIn = b.Config.LogIn(snapshot)
 	b.view.See(snapshot, b.meter.look(snapshot, now), name, now, b.Uptime())
 }
 

@@ -21,8 +21,7 @@ const (
 // The least size that is drawn for. On a smaller terminal the right and lower edges are missing.
 const minColumns, minRows = 80, 24
 
-// Lines of the screen besides those of the guests: above the list the title, the machine and a heading; below it the
-// chosen guest, problems, the message and the keys.
+// Lines of the screen below the list of guests: the chosen guest, problems, the message and the keys.
 const (
 	problemRows = 3
 	belowRows   = 2 + problemRows + 2
@@ -67,16 +66,19 @@ func (v *View) machine(columns int) []string {
 	if text := v.memory(); text != "" {
 		lines = append(lines, "Machine   "+text)
 	}
-	lines = append(lines, v.logIn()...)
+	for i, text := range v.LogIn {
+		label := "          "
+		if i == 0 {
+			label = "Log in    "
+		}
+		lines = append(lines, label+text)
+	}
 	lines = append(lines, "")
 	for i, line := range lines {
 		lines[i] = fit(line, columns)
 	}
 	return lines
 }
-
-// logIn is how to log in.
-func (v *View) logIn() []string { return []string{"Log in    press ! for a root shell"} }
 
 // address is dom0's own, or why there is none.
 func address(n host.Network) string {

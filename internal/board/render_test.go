@@ -44,7 +44,7 @@ func running() *host.Snapshot {
 
 // view is a view of a snapshot, 75 minutes later.
 func view(s *host.Snapshot) *View {
-	v := &View{}
+	v := &View{LogIn: []string{"ssh root@192.168.1.20", "host key SHA256:x"}}
 	usage := map[int]Usage{3: {CPU: 1.25, Traffic: 1_234_567}, 4: {}, 5: unknown}
 	v.See(s, usage, "rack7", start.Add(75*time.Minute), 26*time.Hour)
 	return v
@@ -171,14 +171,14 @@ func TestTheChosenGuestStaysChosen(t *testing.T) {
 }
 
 func TestRates(t *testing.T) {
-	counter := uint64(1000)
-	m := newMeter(func(int) uint64 { return counter })
+	counter := int64(1000)
+	m := newMeter(func() map[int]int64 { return map[int]int64{1: counter} })
 	s := &host.Snapshot{Host: host.Host{Listed: start}, Guests: []host.Guest{{Domid: 1, CPUSeconds: 1}}}
 	now := start
 	for i, step := range []struct {
 		after, listed time.Duration // since the step before
 		cpu           float64
-		bytes         uint64
+		bytes         int64
 		want          Usage
 	}{
 		{0, 0, 0, 0, unknown},

@@ -11,6 +11,7 @@ import (
 // View is what the board shows and what was chosen on it. It makes lines of a snapshot and has no effect on anything.
 type View struct {
 	Leave    bool      // q leaves the board
+	LogIn    []string  // how to log in
 	Help     bool      // the keys are shown in place of the guests
 	Message  string    // what became of the last key
 	Question *Question // waits for an answer
