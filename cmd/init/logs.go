@@ -81,7 +81,7 @@ func (s *system) tellDropped(ctx context.Context) error {
 func (s *system) keepKernelLog(ctx context.Context) error {
 	last := s.journal.Last(sourceKernel)
 	return kmsg.Follow(ctx, func(r kmsg.Record, lost uint64) {
-		if r.Up <= last {
+		if last > 0 && r.Up <= last { // the first ones have no time: the clock did not run yet
 			return
 		}
 		if lost > 0 {
