@@ -19,7 +19,7 @@ const ModulePath = "github.com/zerodisc/zerodisc"
 // applets are the names by which cmd/init is called besides "init", and where.
 var applets = []string{
 	"/usr/sbin/poweroff", "/usr/sbin/reboot", "/usr/sbin/halt",
-	"/usr/sbin/modprobe", "/usr/bin/status", "/usr/bin/udevadm", "/usr/sbin/zerodisc-state",
+	"/usr/sbin/modprobe", "/usr/bin/status", "/usr/bin/board", "/usr/bin/udevadm", "/usr/sbin/zerodisc-state",
 	"/usr/bin/guest", "/usr/bin/sh",
 	"/usr/bin/services", "/usr/bin/logs", "/usr/sbin/zerodisc-report", "/usr/bin/ssh-password",
 }

@@ -53,10 +53,7 @@ func (d *dom0) showBoard() {
 		Guard: d.guard, TTY: boardTerminal,
 		Shell: []string{shellProgram}, Console: []string{"guest", "console"},
 		GuestLog: d.guestLog,
-		Log: func() (string, error) {
-			text, err := os.ReadFile(logFile)
-			return string(text), err
-		},
+		Log:      readLogFile,
 	})
 	if err != nil {
 		d.log.Warn("status board", "err", err, "remedy", "use the serial console, or zerodisc.debug")
@@ -142,4 +139,10 @@ func logInLines(s *host.Snapshot) []string {
 		command += "   password for one login: " + password
 	}
 	return []string{command, "host key " + strings.Join(ssh.Fingerprints, ", ")}
+}
+
+// readLogFile is the host's messages.
+func readLogFile() (string, error) {
+	text, err := os.ReadFile(logFile)
+	return string(text), err
 }

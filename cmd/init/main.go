@@ -11,6 +11,7 @@
 //	modprobe                 loads modules for the kernel and for people
 //	vif-bridge, block        Xen's hotplug scripts (xl-network-configuration(5), block-scripts.txt)
 //	status                   prints the boot report again
+//	board                    the status board, on any terminal
 //	imageserver              serves parts of a guest's disk image that the kernel cannot read itself
 //	services                 lists services, and starts and stops them
 //	logs                     shows what the host has logged
@@ -55,6 +56,7 @@ var roles = map[string]func(args []string) int{
 	"vif-bridge": hotplugScript("vif-bridge"),
 	"block":      hotplugScript("block"),
 	"status":     status,
+	"board":      boardApplet,
 	"udevadm":    udevadmApplet,
 	"guest":      guestApplet,
 	"sh":         shellApplet,
