@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/internal/board"
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/oom"
 )
 
 // statePause is the time between two looks for a newer state.
@@ -40,8 +40,7 @@ func boardApplet([]string) int {
 		Traffic: vifTraffic, LogIn: logInLines, Run: runHere,
 		Shell: []string{shellProgram}, Console: []string{"guest", "console"},
 		GuestLog: func(g *host.Guest) (string, error) {
-			text, err := exec.CommandContext(ctx, "guest", "logs", "-raw", g.Name).Output()
-			return string(text), said(err)
+			return output(ctx, "guest", "logs", "-raw", g.Name)
 		},
 		Log: readLogFile,
 	})
@@ -79,25 +78,25 @@ func orderByCommand(ctx context.Context, order, name string) error {
 
 // runQuietly runs a program whose errors are what it prints.
 func runQuietly(ctx context.Context, argv ...string) error {
-	_, err := exec.CommandContext(ctx, argv[0], argv[1:]...).Output()
-	return said(err)
+	_, err := output(ctx, argv...)
+	return err
 }
 
-// said is what a program has said of its failure, if it has.
-func said(err error) error {
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && len(exit.Stderr) > 0 {
-		return errors.New(strings.TrimSpace(string(exit.Stderr)))
+// output is what a program prints. Its error is what it says of its failure, if it does.
+func output(ctx context.Context, argv ...string) (string, error) {
+	var out, said strings.Builder
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Stdout, cmd.Stderr = &out, &said
+	err := oom.Run(cmd)
+	if text := strings.TrimSpace(said.String()); err != nil && text != "" {
+		err = errors.New(text)
 	}
-	return err
+	return out.String(), err
 }
 
 // runHere runs a program on this process's terminal.
 func runHere(argv ...string) error {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w", argv[0], err)
-	}
-	return nil
+	return oom.Run(cmd)
 }
