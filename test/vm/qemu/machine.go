@@ -137,7 +137,9 @@ func (m Machine) args(f files) ([]string, error) {
 		"-smp", strconv.Itoa(m.CPUs),
 		"-vga", "std",
 	}
-	for _, part := range []func(files) ([]string, error){m.cpu, m.firmware, m.medium, m.disks, m.network, m.consoles, m.more} {
+	for _, part := range []func(files) ([]string, error){
+		m.cpu, m.firmware, m.medium, m.disks, m.network, m.consoles, m.more,
+	} {
 		more, err := part(f)
 		if err != nil {
 			return nil, err
