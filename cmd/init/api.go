@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"os"
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/api"
 	"github.com/zerodisc/zerodisc/internal/control"
 	"github.com/zerodisc/zerodisc/internal/disksave"
 	"github.com/zerodisc/zerodisc/internal/guestconsole"
-	"github.com/zerodisc/zerodisc/internal/meter"
 )
 
 // serveAPI serves the local API until ctx ends.
@@ -21,12 +19,10 @@ func (o *owners) serveAPI(ctx context.Context) {
 		o.log.Error("api", "err", err, "remedy", "the command guest does not work; xl does")
 		return
 	}
-	usage := meter.New(os.DirFS(sysDir))
-	go usage.Run(ctx, o.state.Subscribe(ctx))
 	go func() {
 		err := api.Serve(ctx, listener, api.Control, api.Config{
 			State: o.state, Orders: o.controller, Consoles: consoles{o.consoles}, Logs: api.LogFile(logFile),
-			Meter: usage, Look: o.controller.Changed, Save: saveGuest, Status: orderStatus, Log: o.log,
+			Meter: o.meter, Look: o.controller.Changed, Save: saveGuest, Status: orderStatus, Log: o.log,
 		})
 		if err != nil {
 			o.log.Error("api", "err", err, "remedy", "the command guest does not work; xl does")

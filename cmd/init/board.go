@@ -13,7 +13,6 @@ import (
 	"github.com/zerodisc/zerodisc/internal/board"
 	"github.com/zerodisc/zerodisc/internal/control"
 	"github.com/zerodisc/zerodisc/internal/host"
-	"github.com/zerodisc/zerodisc/internal/meter"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/report"
 	"github.com/zerodisc/zerodisc/internal/sshd"
@@ -45,7 +44,7 @@ func (d *dom0) showBoard() {
 	err := board.Run(context.Background(), board.Config{
 		Terminal: board.NewTerminal("/dev/" + boardTerminal),
 		Snapshot: d.state.Snapshot, Changed: changed, Uptime: uptime,
-		Order: d.orderOnBoard, End: d.endOnBoard, Traffic: vifTraffic, LogIn: logInLines,
+		Order: d.orderOnBoard, End: d.endOnBoard, Meter: d.meter, LogIn: logInLines,
 		Run: func(argv ...string) error {
 			_, err := runOn(boardTerminal, argv, "")
 			return err
@@ -115,17 +114,6 @@ func (d *dom0) endOnBoard(action string) error {
 		}
 	}
 	return fmt.Errorf("%q is no way to end", action)
-}
-
-// vifTraffic is how many bytes domains' network interfaces have carried both ways, by the domain's number.
-func vifTraffic() map[int]int64 {
-	sums := map[int]int64{}
-	for domid, traffic := range meter.New(os.DirFS(sysDir)).Traffic() {
-		for _, count := range traffic.Network {
-			sums[domid] += count.In + count.Out
-		}
-	}
-	return sums
 }
 
 // logInLines is how to log in to this host. The one-time password is for whoever stands at the machine.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/internal/board"
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/meter"
 	"github.com/zerodisc/zerodisc/internal/oom"
 )
 
@@ -37,7 +38,7 @@ func boardApplet([]string) int {
 		Terminal: board.NewTerminal("/dev/tty"), Leave: true,
 		Snapshot: newest.Load, Changed: changed, Uptime: uptime,
 		Order: orderByCommand, End: func(action string) error { return runQuietly(ctx, action) },
-		Traffic: vifTraffic, LogIn: logInLines, Run: runHere,
+		Meter: meter.New(os.DirFS(sysDir)), LogIn: logInLines, Run: runHere,
 		Shell: []string{shellProgram}, Console: []string{"guest", "console"},
 		GuestLog: func(g *host.Guest) (string, error) {
 			return output(ctx, "guest", "logs", "-raw", g.Name)

@@ -15,6 +15,7 @@ import (
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/meter"
 	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/report"
 	"github.com/zerodisc/zerodisc/internal/xen"
@@ -40,6 +41,7 @@ func keeper([]string) int {
 	}
 	s := &system{
 		log: console.Logger(os.Stdout, slog.LevelInfo), random: make(chan struct{}), gate: new(xen.Gate),
+		meter:   meter.New(os.DirFS(sysDir)),
 		cmdline: boot.ParseCmdline(string(text)),
 	}
 	s.guard = s.newGuard()

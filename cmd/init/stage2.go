@@ -22,6 +22,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/kmsg"
 	"github.com/zerodisc/zerodisc/internal/login"
 	"github.com/zerodisc/zerodisc/internal/logs"
+	"github.com/zerodisc/zerodisc/internal/meter"
 	"github.com/zerodisc/zerodisc/internal/namespace"
 	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/pid1"
@@ -43,6 +44,7 @@ type system struct {
 	daemonLog io.Writer // output of services, which is not for the console
 	cmdline   boot.Cmdline
 	terminals []string     // for lines and shells
+	meter     *meter.Meter // of what guests use
 	guard     *login.Guard // of the consoles; nil: they are open
 	board     bool         // one more terminal is for the status board
 	state     *host.State
@@ -101,7 +103,8 @@ func newSystem(cmdline boot.Cmdline, hasBoard bool, start time.Time) *system {
 	s := &system{
 		cmdline: cmdline, terminals: activeConsoles(),
 		requests: make(chan pid1.Action, 8), start: start, random: make(chan struct{}),
-		journal: openJournal(), services: supervise.NewTable(), online: make(chan struct{}, 1), gate: new(xen.Gate),
+		meter: meter.New(os.DirFS(sysDir)), journal: openJournal(),
+		services: supervise.NewTable(), online: make(chan struct{}, 1), gate: new(xen.Gate),
 	}
 	go s.gatherEntropy()
 	terminals := s.terminals

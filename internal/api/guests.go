@@ -23,7 +23,7 @@ func (s *server) getGuests(_ http.ResponseWriter, r *http.Request) answer {
 		}
 		return result{paths}
 	}
-	cpu, traffic := s.Meter.CPU(), map[int]meter.Traffic(nil)
+	cpu, traffic := s.Meter.CPU(now), map[int]meter.Traffic(nil)
 	if depth > 1 {
 		traffic = s.Meter.Traffic()
 		s.Look()
@@ -45,7 +45,7 @@ func (s *server) getGuest(_ http.ResponseWriter, r *http.Request) answer {
 	if err != nil {
 		return failed(err)
 	}
-	return result{guestView(g, s.Meter.CPU())}
+	return result{guestView(g, s.Meter.CPU(s.State.Snapshot()))}
 }
 
 func (s *server) getGuestState(_ http.ResponseWriter, r *http.Request) answer {
@@ -53,7 +53,7 @@ func (s *server) getGuestState(_ http.ResponseWriter, r *http.Request) answer {
 	if err != nil {
 		return failed(err)
 	}
-	return result{stateView(g, s.Meter.CPU(), s.Meter.Traffic())}
+	return result{stateView(g, s.Meter.CPU(s.State.Snapshot()), s.Meter.Traffic())}
 }
 
 func (s *server) getGuestLogs(_ http.ResponseWriter, r *http.Request) answer {

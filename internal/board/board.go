@@ -10,6 +10,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/login"
+	"github.com/zerodisc/zerodisc/internal/meter"
 )
 
 // Orders about a guest.
@@ -32,8 +33,8 @@ type Config struct {
 	// it cannot be done. End ends the machine: "poweroff" or "reboot".
 	Order func(ctx context.Context, order, name string) error
 	End   func(action string) error
-	// Traffic is how many bytes domains' network interfaces have carried both ways, by the domain's number.
-	Traffic func() map[int]int64
+	// Meter is what guests use.
+	Meter *meter.Meter
 	// LogIn is how to log in to the host, a few lines.
 	LogIn  func(*host.Snapshot) []string
 	Uptime func() time.Duration // of the machine
@@ -58,7 +59,7 @@ const refresh = 3 * time.Second
 type board struct {
 	Config
 	view  View
-	meter meter
+	rates rates
 	drawn []string    // what the terminal shows
 	done  chan string // how an order ended: why it failed, or ""
 	ctx   context.Context
@@ -69,7 +70,7 @@ type board struct {
 func Run(ctx context.Context, config Config) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	b := &board{Config: config, meter: newMeter(config.Traffic), done: make(chan string), ctx: ctx}
+	b := &board{Config: config, done: make(chan string), ctx: ctx}
 	b.view.Leave = config.Leave
 	if err := b.Terminal.take(ctx); err != nil {
 		return err
@@ -100,7 +101,12 @@ func (b *board) look() {
 	now, snapshot := time.Now(), b.Snapshot()
 	name, _ := os.Hostname()
 	b.view.LogIn = b.Config.LogIn(snapshot)
-	b.view.See(snapshot, b.meter.look(snapshot, now), name, now, b.Uptime())
+	b.view.See(snapshot, b.usage(snapshot, now), name, now, b.Uptime())
+}
+
+// usage is what each domain uses.
+func (b *board) usage(s *host.Snapshot, now time.Time) Usage {
+	return Usage{CPU: b.Meter.CPU(s), Traffic: b.rates.look(now, b.Meter.Traffic)}
 }
 
 // draw writes those lines that differ from what the terminal shows. Where it takes none, all of them are due.

@@ -3,66 +3,31 @@ package board
 import (
 	"time"
 
-	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/meter"
 )
 
-// meter makes rates of counters that only grow.
-type meter struct {
-	traffic func() map[int]int64 // bytes that domains' interfaces have carried, by number
-	counted map[int]int64        // of the last look
-	at      time.Time            // of that
-	domains map[int]reading
+// rates makes bytes a second of what domains' network interfaces have carried.
+type rates struct {
+	at      time.Time // of the last look at the counters
+	carried map[int]int64
+	rate    map[int]float64 // by domid; only of domains that were there at two looks
 }
 
-// reading is what the counters of a domain were at a time, and the rates since the one before.
-type reading struct {
-	at      time.Time
-	traffic int64
-	cpuAt   time.Time // when Xen was asked for the processor time
-	cpu     float64   // seconds
-	usage   Usage
-}
-
-func newMeter(traffic func() map[int]int64) meter {
-	return meter{traffic: traffic, domains: map[int]reading{}}
-}
-
-// look reads the counters of all domains and returns what each uses, by number. Between looks that are nearer than
-// refresh the rates stay, so that they do not jump with every event.
-func (m *meter) look(snapshot *host.Snapshot, now time.Time) map[int]Usage {
-	if now.Sub(m.at) >= refresh {
-		m.counted, m.at = m.traffic(), now
+// look takes counters, unless the last look was less than refresh ago: the rates would jump with every event.
+func (r *rates) look(now time.Time, read func() map[int]meter.Traffic) map[int]float64 {
+	past := now.Sub(r.at)
+	if past < refresh {
+		return r.rate
 	}
-	next, usage := map[int]reading{}, map[int]Usage{}
-	for i := range snapshot.Guests {
-		g := &snapshot.Guests[i]
-		if g.Domid == 0 {
-			continue
+	carried, rate := map[int]int64{}, map[int]float64{}
+	for domid, traffic := range read() {
+		for _, count := range traffic.Network {
+			carried[domid] += count.In + count.Out
 		}
-		r, known := m.domains[g.Domid]
-		if !known {
-			r = reading{
-				at: m.at, traffic: m.counted[g.Domid], cpuAt: snapshot.Host.Listed, cpu: g.CPUSeconds, usage: unknown,
-			}
+		if before, known := r.carried[domid]; known {
+			rate[domid] = float64(max(0, carried[domid]-before)) / past.Seconds()
 		}
-		if m.at.Sub(r.at) >= refresh {
-			r.countTraffic(m.counted[g.Domid], m.at)
-		}
-		if snapshot.Host.Listed.Sub(r.cpuAt) >= refresh {
-			r.countCPU(g.CPUSeconds, snapshot.Host.Listed)
-		}
-		next[g.Domid], usage[g.Domid] = r, r.usage
 	}
-	m.domains = next
-	return usage
-}
-
-func (r *reading) countTraffic(bytes int64, now time.Time) {
-	r.usage.Traffic = float64(max(0, bytes-r.traffic)) / now.Sub(r.at).Seconds()
-	r.at, r.traffic = now, bytes
-}
-
-func (r *reading) countCPU(seconds float64, listed time.Time) {
-	r.usage.CPU = max(0, seconds-r.cpu) / listed.Sub(r.cpuAt).Seconds()
-	r.cpuAt, r.cpu = listed, seconds
+	r.at, r.carried, r.rate = now, carried, rate
+	return rate
 }

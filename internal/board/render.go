@@ -155,8 +155,11 @@ func (v *View) guestLine(g *host.Guest) string {
 	if g.Problem != "" && g.Phase != host.Stopped {
 		mark = "!"
 	}
-	if usage, ok := v.usage[g.Domid]; ok && g.Domid != 0 {
-		cpu, traffic = percent(usage.CPU), rate(usage.Traffic)
+	if share := v.usage.CPU[g.Domid]; share.Known {
+		cpu = fmt.Sprintf("%.0f%%", share.Percent)
+	}
+	if bytes, known := v.usage.Traffic[g.Domid]; known {
+		traffic = bytesize.Text(int64(bytes)) + "/s"
 	}
 	if g.Domid != 0 && g.NeedKiB > 0 {
 		memory = mib(g.NeedKiB)
@@ -181,22 +184,6 @@ func state(g *host.Guest) string {
 		return "suspended"
 	}
 	return string(g.Phase)
-}
-
-// percent is a share of one processor.
-func percent(cpu float64) string {
-	if cpu < 0 {
-		return ""
-	}
-	return fmt.Sprintf("%.0f%%", cpu*100)
-}
-
-// rate is bytes a second.
-func rate(bytes float64) string {
-	if bytes < 0 {
-		return ""
-	}
-	return bytesize.Text(int64(bytes)) + "/s"
 }
 
 // elapsed is a time that has passed, "" for one that is not known.

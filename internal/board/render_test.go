@@ -12,6 +12,7 @@ import (
 	"github.com/mattn/go-runewidth"
 
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/meter"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -45,7 +46,10 @@ func running() *host.Snapshot {
 // view is a view of a snapshot, 75 minutes later.
 func view(s *host.Snapshot) *View {
 	v := &View{LogIn: []string{"ssh root@192.168.1.20", "host key SHA256:x"}}
-	usage := map[int]Usage{3: {CPU: 1.25, Traffic: 1_234_567}, 4: {}, 5: unknown}
+	usage := Usage{
+		CPU:     meter.CPU{3: {Known: true, Percent: 125}, 4: {Known: true}, 5: {}},
+		Traffic: map[int]float64{3: 1_234_567, 4: 0},
+	}
 	v.See(s, usage, "rack7", start.Add(75*time.Minute), 26*time.Hour)
 	return v
 }
@@ -153,17 +157,17 @@ func TestTheChosenGuestStaysChosen(t *testing.T) {
 	s := running()
 	s.Guests = append([]host.Guest{{Name: "aaa", UUID: "9"}}, s.Guests...)
 	s.Guests[4].Name = "renamed"
-	v.See(s, nil, "", start, 0)
+	v.See(s, Usage{}, "", start, 0)
 	if g := v.Chosen(); g.UUID != "3" {
 		t.Errorf("after another guest came: %q", g.Name)
 	}
-	v.See(many(2), nil, "", start, 0)
+	v.See(many(2), Usage{}, "", start, 0)
 	if g := v.Chosen(); g.Name != "guest00" {
 		t.Errorf("after it has gone: %q", g.Name)
 	}
 	v.Move(100)
 	v.Move(-100)
-	v.See(many(0), nil, "", start, 0)
+	v.See(many(0), Usage{}, "", start, 0)
 	v.Move(1)
 	if v.Chosen() != nil {
 		t.Error("a guest is chosen where there is none")
@@ -171,31 +175,32 @@ func TestTheChosenGuestStaysChosen(t *testing.T) {
 }
 
 func TestRates(t *testing.T) {
-	counter := int64(1000)
-	m := newMeter(func() map[int]int64 { return map[int]int64{1: counter} })
-	s := &host.Snapshot{Host: host.Host{Listed: start}, Guests: []host.Guest{{Domid: 1, CPUSeconds: 1}}}
-	now := start
-	for i, step := range []struct {
-		after, listed time.Duration // since the step before
-		cpu           float64
-		bytes         int64
-		want          Usage
-	}{
-		{0, 0, 0, 0, unknown},
-		{time.Second, time.Second, 2, 50, unknown}, // an event: too soon for a rate
-		{2 * time.Second, 0, 0, 50, Usage{CPU: -1, Traffic: 100. / 3}},
-		{time.Second, 3 * time.Second, 0, 0, Usage{CPU: 0.5, Traffic: 100. / 3}},
-		{10 * time.Second, 10 * time.Second, 0, 0, Usage{}},
-	} {
-		now, counter = now.Add(step.after), counter+step.bytes
-		s.Host.Listed = s.Host.Listed.Add(step.listed)
-		s.Guests[0].CPUSeconds += step.cpu
-		if got := m.look(s, now)[1]; got != step.want {
-			t.Errorf("step %d: %v, want %v", i, got, step.want)
-		}
+	now, carried := start, int64(1000)
+	read := func() map[int]meter.Traffic {
+		return map[int]meter.Traffic{1: {Network: map[string]meter.Count{
+			"vif0": {In: carried, Out: 7}, "vif1": {In: 5},
+		}}}
 	}
-	s.Guests[0].Domid = 0
-	if got := m.look(s, now); len(got) != 0 {
-		t.Errorf("a guest without a domain uses %v", got)
+	var r rates
+	for i, step := range []struct {
+		after time.Duration
+		bytes int64
+		want  float64 // -1: unknown
+	}{
+		{0, 0, -1},
+		{time.Second, 50, -1}, // an event: too soon
+		{2 * time.Second, 250, 100},
+		{time.Second, 1000, 100},
+		{3 * time.Second, 0, 250},
+		{3 * time.Second, -1300, 0}, // another domain has that number
+	} {
+		now, carried = now.Add(step.after), carried+step.bytes
+		got, known := r.look(now, read)[1]
+		if !known {
+			got = -1
+		}
+		if got != step.want {
+			t.Errorf("step %d: %v bytes a second, want %v", i, got, step.want)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/meter"
 )
 
 // View is what the board shows and what was chosen on it. It makes lines of a snapshot and has no effect on anything.
@@ -21,7 +22,7 @@ type View struct {
 	up       time.Duration // since the kernel's start
 	name     string        // of the machine
 	snapshot *host.Snapshot
-	usage    map[int]Usage
+	usage    Usage
 	chosen   string // identity of the chosen guest, "" for the first
 	first    int    // of the guests on the screen
 }
@@ -32,17 +33,14 @@ type Question struct {
 	Yes  func()
 }
 
-// Usage is what a domain uses.
+// Usage is what domains use, by number.
 type Usage struct {
-	CPU     float64 // processors, 0.5 is half of one; negative while it is not known
-	Traffic float64 // bytes a second, both ways; negative while it is not known
+	CPU     meter.CPU
+	Traffic map[int]float64 // bytes a second, both ways
 }
 
-// unknown is the usage of a domain that was seen once.
-var unknown = Usage{CPU: -1, Traffic: -1}
-
-// See gives the view a newer state, what each domain uses, by number, and how the machine is called.
-func (v *View) See(snapshot *host.Snapshot, usage map[int]Usage, name string, now time.Time, up time.Duration) {
+// See gives the view a newer state, what domains use, and how the machine is called.
+func (v *View) See(snapshot *host.Snapshot, usage Usage, name string, now time.Time, up time.Duration) {
 	v.snapshot, v.usage, v.name, v.now, v.up = snapshot, usage, name, now, up
 }
 

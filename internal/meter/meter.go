@@ -3,7 +3,6 @@
 package meter
 
 import (
-	"context"
 	"io/fs"
 	"sync/atomic"
 	"time"
@@ -25,7 +24,7 @@ type CPU map[int]Share
 // Meter reads what guests use. Its methods may be called from any goroutine.
 type Meter struct {
 	sys fs.FS
-	cpu atomic.Pointer[CPU] // Run alone stores it
+	cpu atomic.Pointer[CPU]
 }
 
 // New returns a meter that reads sys, which is /sys.
@@ -35,24 +34,20 @@ func New(sys fs.FS) *Meter {
 	return m
 }
 
-// CPU returns the domains' shares of the processors as they were last.
-func (m *Meter) CPU() CPU { return *m.cpu.Load() }
-
-// shortestLook is the shortest time between two looks that make a share: the hypervisor's list has tenths of a second.
-const shortestLook = time.Second
-
-// Run follows what domains use of the processors until ctx ends. updates are the state's.
-func (m *Meter) Run(ctx context.Context, updates <-chan host.Update) {
+// CPU returns the domains' shares of the processors: those between the look at the hypervisor's list that s has and
+// the one before that anybody has asked about.
+func (m *Meter) CPU(s *host.Snapshot) CPU {
 	for {
-		select {
-		case u := <-updates:
-			next := m.CPU().next(u.Host.Listed, usedBy(u.Snapshot))
-			m.cpu.Store(&next)
-		case <-ctx.Done():
-			return
+		last := m.cpu.Load()
+		next := last.next(s.Host.Listed, usedBy(s))
+		if m.cpu.CompareAndSwap(last, &next) {
+			return next
 		}
 	}
 }
+
+// shortestLook is the shortest time between two looks that make a share: the hypervisor's list has tenths of a second.
+const shortestLook = time.Second
 
 // usedBy is what domains had used of the processors when the hypervisor was asked last.
 func usedBy(s *host.Snapshot) map[int]time.Duration {
