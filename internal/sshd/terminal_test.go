@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestTerminal(t *testing.T) {
@@ -70,6 +73,7 @@ func (l locked) Write(p []byte) (int, error) {
 
 // When the client goes, what runs on its terminal is hung up.
 func TestHangUp(t *testing.T) {
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP) // under nohup children would ignore it
 	r := newRig(t, nil)
 	mark := filepath.Join(r.home, "mark")
 	cmd := r.client("ssh", "-tt", target, "trap 'echo hup > mark; exit' HUP; echo ready; while :; do sleep 0.1; done")
