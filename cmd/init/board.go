@@ -44,7 +44,8 @@ func (d *dom0) showBoard() {
 	err := board.Run(context.Background(), board.Config{
 		Terminal: board.NewTerminal("/dev/" + boardTerminal),
 		Snapshot: d.state.Snapshot, Changed: changed, Uptime: uptime,
-		Order: d.orderOnBoard, End: d.endOnBoard, Meter: d.meter, LogIn: logInLines,
+		Order: d.orderOnBoard, End: d.endOnBoard, Meter: d.meter,
+		LogIn: func(s *host.Snapshot) []string { return logInLines(s, d.guard.Open()) },
 		Run: func(argv ...string) error {
 			_, err := runOn(boardTerminal, argv, "")
 			return err
@@ -116,14 +117,15 @@ func (d *dom0) endOnBoard(action string) error {
 	return fmt.Errorf("%q is no way to end", action)
 }
 
-// logInLines is how to log in to this host. The one-time password is for whoever stands at the machine.
-func logInLines(s *host.Snapshot) []string {
+// logInLines is how to log in to this host. The one-time password is for whoever stands at the machine, if
+// the consoles are open.
+func logInLines(s *host.Snapshot, open bool) []string {
 	ssh := s.Host.SSH
 	if ssh.Port == 0 {
 		return []string{"press ! for a root shell"}
 	}
 	command := report.Login(s.Host)
-	if password := sshd.OneTimePassword(boot.SSHDir); password != "" {
+	if password := sshd.OneTimePassword(boot.SSHDir); open && password != "" {
 		command += "   password for one login: " + password
 	}
 	return []string{command, "host key " + strings.Join(ssh.Fingerprints, ", ")}

@@ -38,7 +38,8 @@ func boardApplet([]string) int {
 		Terminal: board.NewTerminal("/dev/tty"), Leave: true,
 		Snapshot: newest.Load, Changed: changed, Uptime: uptime,
 		Order: orderByCommand, End: func(action string) error { return runQuietly(ctx, action) },
-		Meter: meter.New(os.DirFS(sysDir)), LogIn: logInLines, Run: runHere,
+		Meter: meter.New(os.DirFS(sysDir)), LogIn: func(s *host.Snapshot) []string { return logInLines(s, true) },
+		Run:   runHere,
 		Shell: []string{shellProgram}, Console: []string{"guest", "console"},
 		GuestLog: func(g *host.Guest) (string, error) {
 			return output(ctx, "guest", "logs", "-raw", g.Name)

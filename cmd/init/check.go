@@ -169,7 +169,7 @@ func (c *discCheck) ask(ctx context.Context, terminal string) {
 		case ok:
 			c.requests <- action
 			return
-		case answer == "s":
+		case answer == "s" && c.guard.Ask(ctx, terminal) == nil:
 			_, _ = runOn(terminal, []string{shellProgram}, "\nexit leads back to the question.\n\n")
 		}
 	}

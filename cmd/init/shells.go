@@ -2,9 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/console"
@@ -32,8 +37,13 @@ func (s *system) keepShells(ctx context.Context, text func() string) {
 		go func() {
 			for ctx.Err() == nil {
 				started := time.Now()
-				if err := s.guard.Ask(ctx, name); err != nil {
+				if err := s.unlock(ctx, name); err != nil {
 					s.log.Debug("password", "terminal", name, "err", err)
+					if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENXIO) {
+						return
+					}
+					time.Sleep(time.Second)
+					continue
 				}
 				opened, err := runOn(name, []string{shellProgram}, text())
 				if err != nil {
@@ -48,6 +58,16 @@ func (s *system) keepShells(ctx context.Context, text func() string) {
 			}
 		}()
 	}
+}
+
+// unlock returns nil when a shell may start on the terminal. On a terminal of the screen the password opens guests'
+// screens, too.
+func (s *system) unlock(ctx context.Context, terminal string) error {
+	err := s.guard.Ask(ctx, terminal)
+	if err == nil && strings.HasPrefix(terminal, "tty") {
+		s.guard.Stay()
+	}
+	return err
 }
 
 // mayType says whether what is typed on a guest's screen reaches the guest, and takes it for a sign of life.

@@ -1,6 +1,9 @@
 package api
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // feedLength is how many items wait for a reader at most.
 const feedLength = 256
@@ -55,7 +58,7 @@ func (f *feed[T]) run() {
 	for {
 		select {
 		case r := <-f.readers:
-			readers = append(readers, r)
+			readers = append(slices.DeleteFunc(readers, (*reader[T]).gone), r)
 		case value := <-f.items:
 			kept := readers[:0]
 			for _, r := range readers {
@@ -71,13 +74,21 @@ func (f *feed[T]) run() {
 	}
 }
 
+// gone says whether nobody reads any more.
+func (r *reader[T]) gone() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // offer gives the reader an item, in the place of its oldest where it has too many. It says whether there is a reader
 // still.
 func (r *reader[T]) offer(value T) bool {
-	select {
-	case <-r.done:
+	if r.gone() {
 		return false
-	default:
 	}
 	for {
 		select {

@@ -55,6 +55,9 @@ type Config struct {
 // refresh is the time between two looks at the clock and at counters.
 const refresh = 3 * time.Second
 
+// lostPause is the time before a terminal that was hung up is opened anew.
+const lostPause = time.Second
+
 // board is a board while it is shown. One goroutine has it.
 type board struct {
 	Config
@@ -87,6 +90,12 @@ func Run(ctx context.Context, config Config) error {
 		case b.view.Message = <-b.done:
 		case <-b.Terminal.resized:
 			b.drawn = nil
+		case file := <-b.Terminal.lost:
+			if file == b.Terminal.file { // somebody's session on the same terminal has ended, and it was hung up
+				b.Terminal.give()
+				time.Sleep(lostPause)
+				b.takeBack()
+			}
 		case key := <-b.Terminal.keys:
 			b.press(key)
 		case <-ctx.Done():
@@ -121,6 +130,9 @@ func (b *board) draw() {
 // press does what a key asks for.
 func (b *board) press(key Key) {
 	b.view.Message = ""
+	if !b.Guard.Open() {
+		b.view.Question, b.view.page = nil, nil // the password was given long ago
+	}
 	switch a := actionOf(key); {
 	case b.view.Question != nil:
 		question := b.view.Question
@@ -156,10 +168,10 @@ func (b *board) mayOrder() bool {
 	return true
 }
 
-// takeBack takes the terminal after somebody else has had it.
+// takeBack takes the terminal after somebody else has had it, as soon as that can be done.
 func (b *board) takeBack() {
-	if err := b.Terminal.take(b.ctx); err != nil {
-		b.view.Message = err.Error()
+	for b.Terminal.take(b.ctx) != nil && b.ctx.Err() == nil {
+		time.Sleep(lostPause)
 	}
 	b.drawn = nil
 }

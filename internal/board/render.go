@@ -35,13 +35,13 @@ func (v *View) Lines(columns, rows int) []string {
 	}
 	lines := []string{v.title(columns)}
 	lines = append(lines, v.machine(columns)...)
-	room := rows - len(lines) - 1 - belowRows
 	if v.Help {
-		lines = append(lines, helpLines(columns, room+1)...)
-	} else {
-		lines = append(lines, bold+fit(heading, columns))
-		lines = append(lines, v.list(columns, room)...)
+		lines = append(lines, helpLines(columns, rows-len(lines)-1)...)
+		return append(lines, v.keys(columns))
 	}
+	room := rows - len(lines) - 1 - belowRows
+	lines = append(lines, bold+fit(heading, columns))
+	lines = append(lines, v.list(columns, room)...)
 	lines = append(lines, "", v.detail(columns))
 	lines = append(lines, v.problems(columns)...)
 	return append(lines, v.message(columns), v.keys(columns))
@@ -82,13 +82,15 @@ func (v *View) machine(columns int) []string {
 
 // address is dom0's own, or why there is none.
 func address(n host.Network) string {
-	switch n.Kind {
-	case "":
-		return "waiting for one"
-	case host.Lease:
-		return fmt.Sprintf("%s  (%s, %s)", n.Address.Addr(), n.Interface, n.NIC)
+	switch first := n.First(); {
+	case first.IsValid() && n.NIC != "":
+		return fmt.Sprintf("%s  (%s, %s)", first, n.Interface, n.NIC)
+	case first.IsValid():
+		return fmt.Sprintf("%s  (%s)", first, n.Interface)
+	case n.Problem != "":
+		return "none yet: " + n.Problem
 	}
-	return "none yet: " + n.Problem
+	return "waiting for one"
 }
 
 // memory is how much of the machine guests have.
@@ -135,7 +137,7 @@ func (v *View) list(columns, room int) []string {
 
 // scroll has the chosen guest on the screen.
 func (v *View) scroll(room int) {
-	place := v.place()
+	place := max(0, v.place())
 	v.first = min(v.first, place)
 	v.first = max(v.first, place-room+1)
 	v.first = max(0, min(v.first, len(v.snapshot.Guests)-room))
@@ -206,7 +208,7 @@ func elapsed(d time.Duration) string {
 // detail is what the table has no room for about the chosen guest.
 func (v *View) detail(columns int) string {
 	g := v.Chosen()
-	if g == nil || v.Help {
+	if g == nil {
 		return ""
 	}
 	parts := []string{g.Name + ": " + state(g)}

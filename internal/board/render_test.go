@@ -26,8 +26,11 @@ func running() *host.Snapshot {
 		Host: host.Host{
 			Version: "0.9 build 1234", Ready: true,
 			Machine: host.Machine{Xen: "4.20.2", CPUs: 4, TotalKiB: 16 << 20},
-			Network: host.Network{Kind: host.Lease, Interface: "xenbr0", NIC: "eth0",
-				Address: netip.MustParsePrefix("192.168.1.20/24")},
+			Network: host.Network{Kind: host.AddressSet, Interface: "xenbr0", NIC: "eth0",
+				Addresses: []host.NetworkAddress{
+					{Prefix: netip.MustParsePrefix("fe80::1/64")}, {Prefix: netip.MustParsePrefix("2001:db8::1/64")},
+					{Prefix: netip.MustParsePrefix("192.168.1.20/24")},
+				}},
 			Memory:   []host.Memory{{Owner: "db", XenKiB: 2 << 20}, {Owner: "web", XenKiB: 256 << 10}},
 			Problems: []string{"one", "xenconsoled was started again", "three", "guest mail: no room"},
 		},
@@ -119,6 +122,18 @@ func many(count int) *host.Snapshot {
 	return s
 }
 
+// All keys are on the smallest screen.
+func TestHelpFits(t *testing.T) {
+	v := view(running())
+	v.Help = true
+	screen := text(t, v, 80, 24)
+	for _, a := range actions {
+		if !strings.Contains(screen, a.help) {
+			t.Errorf("%q is not shown", a.help)
+		}
+	}
+}
+
 func TestPage(t *testing.T) {
 	p := newPage("log", strings.Repeat("x\n", 50))
 	p.lines(80, 25)
@@ -162,8 +177,19 @@ func TestTheChosenGuestStaysChosen(t *testing.T) {
 		t.Errorf("after another guest came: %q", g.Name)
 	}
 	v.See(many(2), Usage{}, "", start, 0)
-	if g := v.Chosen(); g.Name != "guest00" {
+	if g := v.Chosen(); g != nil {
 		t.Errorf("after it has gone: %q", g.Name)
+	}
+	v.Move(1)
+	if g := v.Chosen(); g == nil || g.Name != "guest00" {
+		t.Errorf("after a key: %v", g)
+	}
+	found := &host.Snapshot{Guests: []host.Guest{{Name: "first", UUID: "1"}, {Name: "guest00"}}}
+	v.See(found, Usage{}, "", start, 0)
+	found = &host.Snapshot{Guests: []host.Guest{{Name: "first", UUID: "1"}, {Name: "guest00", UUID: "8"}}}
+	v.See(found, Usage{}, "", start, 0) // it was started
+	if g := v.Chosen(); g == nil || g.UUID != "8" {
+		t.Errorf("after it got a UUID: %v", g)
 	}
 	v.Move(100)
 	v.Move(-100)

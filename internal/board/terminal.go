@@ -18,6 +18,7 @@ type Terminal struct {
 	file    *os.File // nil while a program has the terminal
 	before  unix.Termios
 	keys    chan Key
+	lost    chan *os.File // a file that cannot be read any more
 	resized chan os.Signal
 }
 
@@ -25,12 +26,15 @@ type Terminal struct {
 // on. It is opened anew each time it is taken, since the kernel hangs a terminal up for everybody when a session that
 // had it ends.
 func NewTerminal(device string) *Terminal {
-	return &Terminal{device: device, keys: make(chan Key, 16), resized: make(chan os.Signal, 1)}
+	return &Terminal{
+		device: device, keys: make(chan Key, 16), lost: make(chan *os.File), resized: make(chan os.Signal, 1),
+	}
 }
 
-// What a board's screen begins and ends with: the cursor is not shown, lines do not wrap, the screen is cleared.
+// What a board's screen begins and ends with: the cursor is not shown, lines do not wrap, the screen is cleared. What a
+// program before may have left is undone: a scrolling region, its origin, another character set.
 const (
-	beginScreen = "\x1b[?25l\x1b[?7l\x1b[m\x1b[2J"
+	beginScreen = "\x1b[?25l\x1b[?7l\x1b[r\x1b[?6l\x1b(B\x0f\x1b[m\x1b[2J"
 	endScreen   = "\x1b[?7h\x1b[?25h\x1b[m\x1b[2J\x1b[H"
 )
 
@@ -108,6 +112,10 @@ func (t *Terminal) read(ctx context.Context, file *os.File) {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			sent = nil
 		case err != nil:
+			select {
+			case t.lost <- file:
+			case <-ctx.Done():
+			}
 			return
 		}
 		sent = append(sent, part[:n]...)

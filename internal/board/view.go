@@ -1,7 +1,6 @@
 package board
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -23,8 +22,8 @@ type View struct {
 	name     string        // of the machine
 	snapshot *host.Snapshot
 	usage    Usage
-	chosen   string // identity of the chosen guest, "" for the first
-	first    int    // of the guests on the screen
+	chosen   choice
+	first    int // of the guests on the screen
 }
 
 // Question is asked before something that cannot be taken back.
@@ -42,30 +41,41 @@ type Usage struct {
 // See gives the view a newer state, what domains use, and how the machine is called.
 func (v *View) See(snapshot *host.Snapshot, usage Usage, name string, now time.Time, up time.Duration) {
 	v.snapshot, v.usage, v.name, v.now, v.up = snapshot, usage, name, now, up
+	if g := v.Chosen(); g != nil {
+		v.chosen = choose(g) // it may have another name, or its UUID, now
+	} else if v.chosen == (choice{}) {
+		v.Move(0)
+	}
 }
 
-// identity tells guests from one another: by UUID, over new names, and by name where there is none.
-func identity(g *host.Guest) string { return cmp.Or(g.UUID, g.Name) }
+// choice is what the chosen guest is known by: its UUID, over new names, and its name until it has one.
+type choice struct{ uuid, name string }
 
-// place is where the chosen guest is in the list, 0 where it has gone.
+func choose(g *host.Guest) choice { return choice{g.UUID, g.Name} }
+
+func (c choice) is(g *host.Guest) bool {
+	if c.uuid != "" && g.UUID != "" {
+		return c.uuid == g.UUID
+	}
+	return c.name == g.Name
+}
+
+// place is where the chosen guest is in the list, -1 where it has gone.
 func (v *View) place() int {
-	is := func(g host.Guest) bool { return identity(&g) == v.chosen }
-	return max(0, slices.IndexFunc(v.snapshot.Guests, is))
+	return slices.IndexFunc(v.snapshot.Guests, func(g host.Guest) bool { return v.chosen.is(&g) })
 }
 
 // Chosen is the guest that keys are about, nil where there is none.
 func (v *View) Chosen() *host.Guest {
-	if v.snapshot == nil || len(v.snapshot.Guests) == 0 {
-		return nil
+	if place := v.place(); place >= 0 {
+		return &v.snapshot.Guests[place]
 	}
-	return &v.snapshot.Guests[v.place()]
+	return nil
 }
 
 // Move chooses another guest, so many lines further down.
 func (v *View) Move(by int) {
-	if v.Chosen() == nil {
-		return
+	if count := len(v.snapshot.Guests); count > 0 {
+		v.chosen = choose(&v.snapshot.Guests[min(max(0, v.place()+by), count-1)])
 	}
-	to := min(max(0, v.place()+by), len(v.snapshot.Guests)-1)
-	v.chosen = identity(&v.snapshot.Guests[to])
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/api"
 	"github.com/zerodisc/zerodisc/internal/client"
 	"github.com/zerodisc/zerodisc/internal/printable"
+	"github.com/zerodisc/zerodisc/internal/vt"
 )
 
 // escape is what leaves a console, Ctrl-], as of telnet and xl.
@@ -47,21 +48,43 @@ func (k *call) console(ctx context.Context, args []string) error {
 		defer func() { _ = term.Restore(int(in.Fd()), old) }()
 		defer fmt.Fprint(k.Err, "\r\n")
 	}
-	if _, err := k.Out.Write(tail(text, height-2)); err != nil {
+	out := k.screen()
+	if _, err := out.Write(tail(text, height-2)); err != nil {
 		return err
 	}
-	return k.converse(c)
+	return k.converse(c, out)
+}
+
+// screen is where a guest's words go. Linux's own terminal obeys sequences that reach beyond it: they are left out.
+func (k *call) screen() io.Writer {
+	if os.Getenv("TERM") == "linux" {
+		return &filtered{to: k.Out}
+	}
+	return k.Out
+}
+
+// filtered passes on what a guest may do to a screen of the machine's.
+type filtered struct {
+	to     io.Writer
+	filter vt.Filter
+}
+
+func (f *filtered) Write(p []byte) (int, error) {
+	if _, err := f.to.Write(f.filter.Append(nil, p)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // converse copies between the terminal and a console until somebody leaves, or the console ends.
-func (k *call) converse(c *client.Console) error {
+func (k *call) converse(c *client.Console, out io.Writer) error {
 	resized := make(chan os.Signal, 1)
 	signal.Notify(resized, unix.SIGWINCH)
 	defer signal.Stop(resized)
 	left, ended := make(chan error, 1), make(chan error, 1)
 	go func() { left <- typed(c, k.In) }()
 	go func() {
-		_, err := io.Copy(k.Out, c)
+		_, err := io.Copy(out, c)
 		ended <- err
 	}()
 	for {

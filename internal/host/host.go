@@ -139,6 +139,25 @@ type Host struct {
 	Listed   time.Time     `json:",omitzero"`  // when Xen was asked for its domains last
 }
 
+// First is the address at which everybody reaches the interface, an IPv4 address where it has one; invalid where there
+// is none.
+func (n Network) First() netip.Addr {
+	var first netip.Addr
+	for _, a := range n.Addresses {
+		switch addr := a.Prefix.Addr(); {
+		case addr.IsLinkLocalUnicast():
+		case addr.Is4():
+			return addr
+		case !first.IsValid():
+			first = addr
+		}
+	}
+	if !first.IsValid() && n.Kind == Lease {
+		return n.Address.Addr()
+	}
+	return first
+}
+
 // Snapshot is the whole state at one moment. It is never changed.
 type Snapshot struct {
 	Number uint64 // counts changes; that guests use processor time is none

@@ -91,14 +91,14 @@ func (f Network) apply(m *model) {
 	default:
 		m.host.Networks = put(m.host.Networks, f.after(Network{}), name)
 	}
-	before := m.host.Network.Address
+	before := m.host.Network.First()
 	if f.Primary && f.Kind != InterfaceGone {
 		m.host.Network = f.after(m.host.Network)
 	}
 	if f.Kind != NetworkStatus {
 		m.tell(f)
 	}
-	if f.Kind == Lease && m.host.Network.Address != before && m.host.SSH.Port != 0 {
+	if now := m.host.Network.First(); now.IsValid() && now != before && m.host.SSH.Port != 0 {
 		m.tellSSH()
 	}
 }
@@ -237,9 +237,7 @@ func (f SSH) apply(m *model) {
 // tellSSH tells how to log in, with the address that dom0 has.
 func (m *model) tellSSH() {
 	f := m.host.SSH
-	if m.host.Network.Kind == Lease {
-		f.Address = m.host.Network.Address.Addr()
-	}
+	f.Address = m.host.Network.First()
 	m.tell(f)
 }
 

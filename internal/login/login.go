@@ -2,16 +2,15 @@
 package login
 
 import (
+	"bufio"
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
-	"golang.org/x/term"
 
 	"github.com/zerodisc/zerodisc/internal/passwd"
 )
@@ -46,7 +45,7 @@ func NewGuard(hash passwd.Hash, wrong func(terminal string)) *Guard {
 }
 
 // Ask asks on the terminal /dev/NAME until the password is right, ctx ends, or the terminal cannot be used, whose error
-// it returns. At the end of input it asks again.
+// it returns.
 func (g *Guard) Ask(ctx context.Context, terminal string) error {
 	for g != nil && ctx.Err() == nil {
 		right, err := g.AskOnce(ctx, terminal)
@@ -65,9 +64,9 @@ func (g *Guard) AskOnce(ctx context.Context, terminal string) (right bool, err e
 	}
 	defer tty.Close()
 	fmt.Fprint(tty, "\nzerodisc: password for root: ")
-	password, err := term.ReadPassword(int(tty.Fd()))
+	password, err := readPassword(tty)
 	fmt.Fprintln(tty)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil {
 		return false, fmt.Errorf("read password on %s: %w", terminal, err)
 	}
 	if g.right(ctx, password) {
@@ -78,6 +77,24 @@ func (g *Guard) AskOnce(ctx context.Context, terminal string) (right bool, err e
 		fmt.Fprintln(tty, "That is not the password.")
 	}
 	return false, nil
+}
+
+// readPassword reads a line that is not shown. Its end, by Ctrl-D or because the terminal was hung up, is an error.
+func readPassword(tty *os.File) ([]byte, error) {
+	fd := int(tty.Fd())
+	settings, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return nil, err
+	}
+	hidden := *settings
+	hidden.Lflag = hidden.Lflag&^unix.ECHO | unix.ICANON | unix.ISIG
+	hidden.Iflag |= unix.ICRNL
+	if err := unix.IoctlSetTermios(fd, unix.TCSETSF, &hidden); err != nil {
+		return nil, err
+	}
+	defer func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, settings) }()
+	line, err := bufio.NewReaderSize(tty, 4096).ReadSlice('\n') // no terminal has longer lines, N_TTY_BUF_SIZE
+	return bytes.Clone(bytes.TrimRight(line, "\r\n")), err
 }
 
 // right checks a password, one at a time, and waits after a wrong one.

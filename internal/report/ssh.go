@@ -74,8 +74,8 @@ func ssh(h host.Host) string {
 // Login is the command that logs in to this host.
 func Login(h host.Host) string {
 	address := "ADDRESS"
-	if h.Network.Kind == host.Lease {
-		address = h.Network.Address.Addr().String()
+	if first := h.Network.First(); first.IsValid() {
+		address = first.String()
 	}
 	command := "ssh root@" + address
 	if h.SSH.Port != 0 && h.SSH.Port != usualPort {

@@ -30,7 +30,9 @@ type Options struct {
 	Listen   []netip.Addr `json:",omitempty"` // none: all addresses, of IPv4 and IPv6
 	Keys     []string     `json:",omitempty"` // lines of authorized_keys(5) without options, or the base64 part alone
 	Password string       `json:",omitempty"` // hash, package passwd
-	HostKeys []string     `json:",omitempty"` // private keys in PEM; none: one is made
+	// NoOneTime says that no one-time password is made: somebody wanted a password of their own.
+	NoOneTime bool     `json:",omitempty"`
+	HostKeys  []string `json:",omitempty"` // private keys in PEM; none: one is made
 }
 
 // Check returns the options without what is wrong with them, and what that is. Everything else still applies.
@@ -45,7 +47,7 @@ func (o Options) Check() (Options, []error) {
 	if o.Password != "" {
 		if _, err := passwd.Parse(o.Password); err != nil {
 			errs = append(errs, err)
-			o.Password = ""
+			o.Password, o.NoOneTime = "", true
 		}
 	}
 	return o, errs

@@ -136,7 +136,7 @@ func (s *Service) end() error {
 // configuration, which may come from the network, has other means.
 func (s *Service) oneTime(o Options) error {
 	switch {
-	case !o.HasCredential() && !s.made:
+	case !o.HasCredential() && !o.NoOneTime && !s.made:
 		password, err := NewOneTime(s.Dir)
 		if err == nil {
 			s.made = true

@@ -92,7 +92,7 @@ func TestServiceOff(t *testing.T) {
 	}
 }
 
-// What is wrong in a configuration is named; the rest applies, and the person gets in.
+// What is wrong in a configuration is named, and the rest applies.
 func TestServiceBadOptions(t *testing.T) {
 	p := newPlace(t)
 	bad := Options{
@@ -110,7 +110,11 @@ func TestServiceBadOptions(t *testing.T) {
 	if strings.Contains(text, "OGyl6") {
 		t.Error("the hash is shown")
 	}
-	if len(p.shown) != 1 {
+	if len(p.shown) != 0 {
+		t.Error("a one-time password opens the host of somebody who wanted a password of their own")
+	}
+	bad.Password = ""
+	if p.apply(bad); len(p.shown) != 1 {
 		t.Error("there is no way to log in")
 	}
 }
