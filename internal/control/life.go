@@ -170,7 +170,7 @@ func (l *life) todo(reason host.Reason) action {
 	g := l.State.Snapshot().ByUUID(l.uuid)
 	switch {
 	case g == nil || g.Wanted == "":
-	case g.Wanted == host.WantStop && (g.Order != "" || reason != host.Reboot), g.Wanted == host.WantDestroy:
+	case g.Wanted == host.WantStop && (g.Order != "" || reason == host.PowerOff), g.Wanted == host.WantDestroy:
 		return destroy
 	case g.Wanted == host.WantRestart && (g.Order != "" || reason == host.Reboot):
 		return restart

@@ -51,8 +51,8 @@ func (t *Table) answer(ctx context.Context, client net.Conn) {
 		return
 	}
 	verb, name, _ := strings.Cut(strings.TrimSpace(line), " ")
-	answer := answerOK
-	if err := t.Order(ctx, verb, name); err != nil {
+	answer := answerOK // the order may be about the service that this is part of
+	if err := t.Order(context.WithoutCancel(ctx), verb, name); err != nil {
 		answer = printable.Line(err.Error())
 	}
 	_ = client.SetDeadline(time.Now().Add(requestLimit)) // the order may have taken longer
