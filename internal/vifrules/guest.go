@@ -96,6 +96,9 @@ func (b *builder) frame() {
 	b.drop(SpoofedMAC, payload(link, etherFrom, differ, b.mac))
 	b.drop(Control, masked(link, etherTo, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xf0}, equal,
 		[]byte{0x01, 0x80, 0xc2, 0, 0, 0}))
+	// IEEE 802.3 with a length in place of a type: what comes after that is another way to write ARP, a router
+	// advertisement or a switch's own protocols (RFC 1042), which the rules below do not see.
+	b.drop(Control, payload(link, etherType, below, big16(unix.ETH_P_802_3_MIN)))
 	for _, tag := range []uint16{unix.ETH_P_8021Q, unix.ETH_P_8021AD} {
 		b.drop(Tagged, payload(link, etherType, equal, big16(tag)))
 	}

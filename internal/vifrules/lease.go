@@ -3,6 +3,7 @@ package vifrules
 import (
 	"encoding/binary"
 	"hash/fnv"
+	"maps"
 	"net/netip"
 	"slices"
 )
@@ -16,15 +17,20 @@ func (c *Config) assign(vifs []Vif) {
 	if c.Leases == nil {
 		c.Leases = map[string]netip.Addr{}
 	}
-	taken := c.fixed()
+	taken, later := c.fixed(), []int(nil)
 	for i := range vifs {
-		p, ok := c.private(vifs[i].Bridge)
-		if !ok {
-			vifs[i].Lease = netip.Addr{}
-			continue
+		vifs[i].Lease = c.kept(vifs[i], taken)
+		if vifs[i].Lease.IsValid() {
+			taken[vifs[i].Lease] = true
+		} else {
+			later = append(later, i)
 		}
-		vifs[i].Lease = c.leaseFor(vifs[i], p, taken)
-		taken[vifs[i].Lease] = true
+	}
+	for _, i := range later { // none of them may take what another one has
+		if p, ok := c.private(vifs[i].Bridge); ok {
+			vifs[i].Lease = c.newLease(vifs[i], p, taken)
+			taken[vifs[i].Lease] = true
+		}
 	}
 	c.forgetLeases(vifs)
 }
@@ -40,20 +46,34 @@ func (c *Config) fixed() map[netip.Addr]bool {
 	return taken
 }
 
-// leaseFor returns an address for a vif; not valid: all are taken.
-func (c *Config) leaseFor(v Vif, p Private, taken map[netip.Addr]bool) netip.Addr {
+// kept returns the address that a vif has by its configuration or had before; not valid: none.
+func (c *Config) kept(v Vif, taken map[netip.Addr]bool) netip.Addr {
+	p, ok := c.private(v.Bridge)
+	if !ok {
+		return netip.Addr{}
+	}
 	for _, address := range c.Guests[v.UUID].Addresses {
 		if p.Prefix.Contains(address) {
 			return address
 		}
 	}
-	if old, ok := c.Leases[v.MAC]; ok && usable(p.Prefix, old) && !taken[old] {
+	if old := c.Leases[v.MAC]; usable(p.Prefix, old) && !taken[old] {
 		return old
 	}
-	for _, other := range c.Leases { // of guests that are switched off: they shall have it again
-		taken[other] = true
+	return netip.Addr{}
+}
+
+// newLease returns an address for a vif that had none; not valid: all are taken. Guests that are switched off shall
+// have theirs again, unless there is no other.
+func (c *Config) newLease(v Vif, p Private, taken map[netip.Addr]bool) netip.Addr {
+	reserved := maps.Clone(taken)
+	for _, other := range c.Leases {
+		reserved[other] = true
 	}
-	address := probe(p.Prefix, v.MAC, taken)
+	address := probe(p.Prefix, v.MAC, reserved)
+	if !address.IsValid() {
+		address = probe(p.Prefix, v.MAC, taken)
+	}
 	if address.IsValid() {
 		c.Leases[v.MAC] = address
 	}

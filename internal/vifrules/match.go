@@ -27,6 +27,7 @@ const (
 const (
 	equal  = expr.CmpOpEq
 	differ = expr.CmpOpNeq
+	below  = expr.CmpOpLt
 )
 
 func big16(n uint16) []byte { return binary.BigEndian.AppendUint16(nil, n) }

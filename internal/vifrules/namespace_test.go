@@ -223,6 +223,9 @@ func guestFrames() []struct {
 
 		{"spoofed MAC", arp(m2, m2, "10.9.0.5"), SpoofedMAC},
 		{"spanning tree", frame(mac("01:80:c2:00:00:00"), m1, 39, []byte{0x42, 0x42, 3}), Control},
+		{"Cisco's spanning tree", frame(mac("01:00:0c:cc:cc:cd"), m1, 50, []byte{0xaa, 0xaa, 3, 0, 0, 0xc, 1, 0xb}),
+			Control},
+		{"ARP in SNAP", frame(broadcast, m1, 36, []byte{0xaa, 0xaa, 3, 0, 0, 0, 8, 6}, arp(m1, m1, own)[14:]), Control},
 		{"VLAN tag", tagged(arp(m1, m1, "10.9.0.5"), 5), Tagged},
 		{"ARP with another MAC", arp(m1, m2, "10.9.0.5"), SpoofedARP},
 		{"ARP with dom0's address", arp(m1, m1, own), SpoofedARP},

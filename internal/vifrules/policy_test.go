@@ -3,6 +3,7 @@ package vifrules
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -83,6 +84,31 @@ func TestAddressesStay(t *testing.T) {
 	c.assign(all)
 	if all[20].Lease != before {
 		t.Errorf("%s after it was off, before %s", all[20].Lease, before)
+	}
+}
+
+// A new vif, wherever its name is in the list, leaves the others their addresses.
+func TestAnotherVifChangesNoAddress(t *testing.T) {
+	private := Private{Bridge: "b", Prefix: netip.MustParsePrefix("10.7.0.1/28"), Strict: true}
+	c := Config{Host: Host{Private: []Private{private}}}
+	before := map[string]netip.Addr{}
+	var vifs []Vif
+	for i := range 13 {
+		name := fmt.Sprintf("vif%d.0", i)
+		vifs = append(vifs, Vif{Name: name, Bridge: "b", MAC: fmt.Sprintf("00:16:3e:00:00:%02x", i*7)})
+		slices.SortFunc(vifs, func(a, b Vif) int { return strings.Compare(a.Name, b.Name) })
+		c.assign(vifs)
+		for _, v := range vifs {
+			if old, known := before[v.Name]; known && v.Lease != old || !v.Lease.IsValid() {
+				t.Errorf("with %d vifs %s has %s and had %s", i+1, v.Name, v.Lease, old)
+			}
+			before[v.Name] = v.Lease
+		}
+	}
+	// The subnet is full of addresses of guests that have gone.
+	gone := []Vif{{Name: "vif99.0", Bridge: "b", MAC: "00:16:3e:00:01:00"}}
+	if c.assign(gone); !gone[0].Lease.IsValid() {
+		t.Error("the only guest gets no address")
 	}
 }
 

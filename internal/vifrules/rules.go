@@ -42,7 +42,8 @@ func (r Rules) Configure(change func(*Config)) error {
 		if err := f.save(); err != nil {
 			return err
 		}
-		return errors.Join(t.setBase(f.config.Host), t.setHost(f.config.Host), t.setVifs(before, f), t.prune(f))
+		_ = t.prune(f)
+		return errors.Join(t.setBase(f.config.Host), t.setHost(f.config.Host), t.setVifs(before, f))
 	})
 }
 
@@ -107,17 +108,16 @@ func (r Rules) Plug(v Vif) error {
 		if err := f.save(); err != nil {
 			return err
 		}
-		if !exists {
-			if err := t.setBase(f.config.Host); err != nil {
-				return err
-			}
+		if !exists { // the first vif, or somebody has flushed the kernel's rules
+			return errors.Join(t.setBase(f.config.Host), t.setHost(f.config.Host), t.setVifs(&files{}, f))
 		}
 		for _, old := range f.gone {
 			if err := t.removeVif(old.Name); err != nil {
 				return err
 			}
 		}
-		return errors.Join(t.setVif(&f.config, f.vif(v.Name)), t.prune(f))
+		_ = t.prune(f) // a counter that is left over costs no guest its network
+		return t.setVif(&f.config, f.vif(v.Name))
 	})
 }
 
@@ -133,7 +133,8 @@ func (r Rules) Joined(name string) error {
 func (r Rules) Unplug(name string) error {
 	return r.locked(func(f *files, t *tables) error {
 		f.remove(name)
-		return errors.Join(f.save(), t.removeVif(name))
+		// In this order: a record without rules is mended, rules without a record are not.
+		return errors.Join(t.removeVif(name), f.save())
 	})
 }
 
