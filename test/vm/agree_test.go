@@ -42,7 +42,8 @@ func (m *VM) checkAgree() {
 // them: the second is called web and does not run.
 func (m *VM) checkOrders() {
 	first, both := guests[0], map[string]string{guests[0]: "running", "web": "running"}
-	for _, step := range []struct {
+	m.FromNow()
+	for i, step := range []struct {
 		command, says string
 		want          map[string]string
 	}{
@@ -61,6 +62,9 @@ func (m *VM) checkOrders() {
 			m.Errorf("%s: %s", step.command, said)
 		}
 		m.agree("after "+step.command, step.want)
+		if i == 0 { // a guest that has not booted yet is not there to say that it restarts
+			m.Wait(fmt.Sprintf(`msg=%q guest=web`, boot.MsgGuestAddress), addressLimit)
+		}
 	}
 	if status := m.Shell("guest stop nobody; echo status $?"); !strings.Contains(status, "status 3") {
 		m.Errorf("no such guest: %s", status)
