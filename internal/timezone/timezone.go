@@ -1,6 +1,7 @@
 // Package timezone has the rules of all time zones in five kilobytes of the disc, where the time zone database takes
 // 450: for each name only the rule that holds today. Times of the past are shown by today's rules, which is right for
-// logs of a machine that has just started.
+// logs of a machine that has just started. Where the clock follows Ramadan (Morocco, Western Sahara, Palestine) no rule
+// says when.
 package timezone
 
 import (
@@ -54,13 +55,15 @@ func File(name string) ([]byte, error) {
 		return nil, fmt.Errorf("time zone %s: %w", name, err)
 	}
 	var b bytes.Buffer
-	for range 2 { // the part for old readers, and the one for 64 bits
+	for _, width := range []int{4, 8} { // bytes of a time: in the part for old readers, and in the other one
 		b.WriteString("TZif2")
 		b.Write(make([]byte, 15))
 		// UT indicators, standard indicators, leap seconds, transitions, kinds of time, letters
-		for _, count := range []uint32{0, 0, 0, 0, 1, uint32(len(abbreviation) + 1)} {
+		for _, count := range []uint32{0, 0, 0, 1, 1, uint32(len(abbreviation) + 1)} {
 			_ = binary.Write(&b, binary.BigEndian, count) // a Buffer takes everything
 		}
+		// The C library heeds the rule only after a transition: there is one to the same time in 1970.
+		b.Write(make([]byte, width+1))
 		_ = binary.Write(&b, binary.BigEndian, int32(offset/time.Second))
 		b.Write([]byte{0, 0}) // no daylight saving time; the abbreviation is the first
 		b.WriteString(abbreviation + "\x00")
