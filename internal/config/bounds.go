@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -41,7 +42,9 @@ func (p *problems) checkText(text []byte) bool {
 		p.add(0, 0, "", "it has zero bytes: it is no text")
 	case !utf8.Valid(text):
 		p.add(0, 0, "", "it is not in UTF-8; save it as UTF-8")
-	case strings.HasPrefix(start, "<!doctype") || strings.HasPrefix(start, "<html") || strings.HasPrefix(start, "<?xml"):
+	case slices.ContainsFunc([]string{"<!doctype", "<html", "<?xml"}, func(s string) bool {
+		return strings.HasPrefix(start, s)
+	}):
 		p.add(1, 1, "", "it is a web page (HTML or XML), not a configuration; "+
 			"does the address lead to a page of errors, or to a login?")
 	default:

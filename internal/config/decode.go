@@ -18,6 +18,8 @@ type decoder struct {
 	problems
 	places map[string]place
 	into   any
+	// ignored collects keys that are not known, where that is no mistake; nil where it is one.
+	ignored *[]string
 }
 
 // bad tells what is wrong with the value of a key.
@@ -63,6 +65,10 @@ func (d *decoder) structure(n ast.Node, v reflect.Value, key string) {
 	for _, pair := range pairs {
 		name := pair.Key.GetToken().Value
 		f, known := find(fields, name)
+		if !known && d.ignored != nil {
+			*d.ignored = append(*d.ignored, join(key, name))
+			continue
+		}
 		if !known {
 			d.bad(pair.Key, join(key, name), "there is no such key%s", suggest(name, names(fields)))
 			continue

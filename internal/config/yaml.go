@@ -1,9 +1,9 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"reflect"
-	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -23,20 +23,22 @@ type place struct{ line, column int }
 
 // Parse reads a zerodisc.yaml. source names it in problems. What has a problem is left out of the Config.
 func Parse(source string, text []byte) File {
-	d := parseInto(source, text, &Config{})
-	return File{Config: *d.into.(*Config), Problems: d.list, source: source, places: d.places}
+	var c Config
+	d := &decoder{problems: problems{source: source}, into: &c}
+	d.run(text)
+	return File{Config: c, Problems: d.list, source: source, places: d.places}
 }
 
-// parseInto reads a YAML file into a structure with the tags of this package's types.
-func parseInto(source string, text []byte, into any) *decoder {
-	d := &decoder{problems: problems{source: source}, places: map[string]place{}, into: into}
-	text = []byte(strings.TrimPrefix(string(text), "\uFEFF"))
-	if d.checkText(text) {
-		if root := d.parse(string(text)); root != nil {
-			d.structure(root, reflect.ValueOf(into).Elem(), "")
-		}
+// run reads a YAML file into a structure with the tags of this package's types.
+func (d *decoder) run(text []byte) {
+	d.places = map[string]place{}
+	text = bytes.TrimPrefix(text, []byte("\uFEFF"))
+	if !d.checkText(text) {
+		return
 	}
-	return d
+	if root := d.parse(string(text)); root != nil {
+		d.structure(root, reflect.ValueOf(d.into).Elem(), "")
+	}
 }
 
 // parse returns the one mapping that a file is, nil where there is none. The parser has had panics.
