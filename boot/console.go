@@ -30,4 +30,5 @@ const (
 	MsgDaemon        = "daemon"          // name= state= pid= err=
 	MsgEnding        = "ending"          // action=
 	MsgCrashed       = "init crashed"    // remedy=
+	MsgConfig        = "config"          // source= keys= or line= column= key= err= remedy=
 )

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -32,6 +31,8 @@ type dom0 struct {
 	xen    xen.Host
 	owners *owners // nil where Xen's daemons do not run
 	saved  bool    // the state volume was there before the guests
+	// fetched is closed when the configuration at a URL has come, or cannot; nil where there is none.
+	fetched chan struct{}
 }
 
 // dom0Modules have no device that asks for them: Xen's drivers without alias, and the bridge that
@@ -43,25 +44,10 @@ var dom0Modules = []string{
 
 // runDom0 boots dom0, keeps it going until somebody asks for its end, and returns how it ends.
 func runDom0(s *system) int {
-	d := &dom0{machine: machine{system: s, modules: dom0Modules, idle: make(chan struct{})}, bridge: s.bridgeName()}
+	d := &dom0{machine: machine{system: s, modules: dom0Modules, idle: make(chan struct{})}, bridge: s.config().Network.Default()}
 	action := s.untilAsked(d.boot)
 	s.shutdownGuests()
 	return int(action)
-}
-
-// bridgeName is the bridge that the kernel command line asks for, or the usual one.
-func (s *system) bridgeName() string {
-	name := s.cmdline[boot.KeyBridge]
-	switch {
-	case name == "":
-		return boot.DefaultBridge
-	case len(name) >= unix.IFNAMSIZ || strings.ContainsAny(name, "/ :"):
-		s.log.Warn("kernel parameter", "key", boot.KeyBridge,
-			"err", fmt.Sprintf("%q is no name of an interface (1 to %d characters)", name, unix.IFNAMSIZ-1),
-			"remedy", "the bridge is called "+boot.DefaultBridge)
-		return boot.DefaultBridge
-	}
-	return name
 }
 
 // boot is the boot from first to last.
@@ -73,12 +59,13 @@ func (d *dom0) boot(ctx context.Context) {
 		{Name: "devices", Run: d.findDevices, Remedy: "devices that came late are still taken; see dmesg"},
 		{Name: "swap", Run: makeSwap, Remedy: "dom0 cannot spare as much memory for guests as it should; see dmesg"},
 		{Name: "xen", Run: d.startXen, Remedy: "boot an entry of the menu that starts Xen; see xl dmesg"},
-		{Name: "network", Run: d.startNetwork, Remedy: "guests with a vif are refused; see ip link"},
 		{
 			Name: "media", Run: d.findMedium,
 			Remedy: "put the boot medium back in and reboot, or xl create a guest from another disk",
 		},
-		{Name: "state", Run: d.findState, Remedy: "what guests write is lost when the machine ends; see dmesg"},
+		{Name: "config", Run: d.readConfig, Remedy: "what was read of the configuration is used"},
+		{Name: "state", Run: d.takeState, Remedy: "what guests write is lost when the machine ends; see dmesg"},
+		{Name: "network", Run: d.startNetwork, Remedy: "guests with a vif are refused; see ip link"},
 		{Name: "guests", Run: d.startGuests, Remedy: "xl create FILE.cfg starts a guest by hand"},
 	})
 	if ctx.Err() != nil {
@@ -152,8 +139,8 @@ func (d *dom0) startDaemons(ctx context.Context) error {
 func (d *dom0) startNetwork(ctx context.Context) error {
 	manager, err := netcfg.NewManager(netcfg.Options{
 		Bridge: d.bridge, BootIF: d.bootIF(), Hostname: d.setHostname(),
-		SetHostname: !d.cmdline.Has(boot.KeyHostname),
-		ResolvConf:  "/etc/resolv.conf", TimeServers: boot.RunDir + "/ntp",
+		SetHostname: d.config().Hostname == "",
+		ResolvConf:  d.leaseResolvers(), TimeServers: boot.RunDir + "/ntp",
 		Report: d.reportNetwork,
 	})
 	if err != nil {
@@ -166,6 +153,7 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 		d.log.Warn("xl.conf", "err", err, "remedy", "name the bridge in the vif of guests that you create by hand")
 	}
 	go d.watchNeighbours(ctx)
+	d.fetchConfig(ctx)
 	go func() {
 		<-d.random
 		if err := manager.Run(ctx); err != nil && ctx.Err() == nil {

@@ -39,8 +39,9 @@ func keeper([]string) int {
 	}
 	s := &system{
 		log: console.Logger(os.Stdout, slog.LevelInfo), random: make(chan struct{}),
-		cmdline: boot.ParseCmdline(string(text)),
+		cmdline: boot.ParseCmdline(string(text)), conf: newConfiguration(string(text)),
 	}
+	s.conf.restore(configFile)
 	go s.gatherEntropy()
 	s.startState(ctx, left.Host.Version)
 	s.state.Tell(host.ResumedHost{Host: left.Host})

@@ -13,6 +13,7 @@
 //	status                   prints the boot report again
 //	imageserver              serves parts of a guest's disk image that the kernel cannot read itself
 //	zerodisc-state           makes and shows the state volume
+//	zerodisc-config          shows the configuration and where each value came from
 //	disk                     saves guests and their disks
 //	udevadm                  shows, follows and triggers devices, as systemd's udevadm(8)
 //
@@ -52,6 +53,7 @@ var roles = map[string]func(args []string) int{
 	"disk":       diskApplet,
 
 	"zerodisc-state":  stateApplet,
+	"zerodisc-config": configApplet,
 	disksave.ThawRole: thaw,
 
 	imageserver.Role: imageServer,

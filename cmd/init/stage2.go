@@ -43,6 +43,7 @@ type system struct {
 	insisted  chan struct{}    // made with the first request, closed by a second
 	start     time.Time
 	random    chan struct{} // closed when the kernel has random numbers to give
+	conf      *configuration
 }
 
 // stage2 is the inner process. It boots what the kernel command line asks for and then waits for
@@ -60,11 +61,13 @@ func stage2([]string) int {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	s := newSystem(boot.ParseCmdline(string(text)), start)
+	s.conf = newConfiguration(string(text))
 	s.log.Info(boot.MsgInit, "version", boot.Version, "uptime_ms", uptime().Milliseconds())
 	if startErr != nil {
 		s.log.Error("start", "err", startErr)
 	}
 	s.warnOfUnknownKeys()
+	s.reportParameters()
 	mode := chooseMode(s.cmdline, whereAmI(os.DirFS("/sys")))
 	s.log.Debug("mode", "name", mode.name)
 	return pid1.Leave(pid1.Action(mode.run(s)))

@@ -71,3 +71,10 @@ func parseTolerant(source string, text []byte, into any, ignored *[]string) *dec
 	d.run(text)
 	return d
 }
+
+// NoCloudFile is meta-data and user-data of a nocloud source together. user-data counts more.
+func NoCloudFile(url string, metaData, userData []byte) File {
+	meta, user := ParseMetaData(url+"meta-data", metaData), ParseUserData(url+"user-data", userData)
+	merged := Merge(Layer{Config: user.Config}, Layer{Config: meta.Config})
+	return File{Config: merged.Config, Problems: append(meta.Problems, user.Problems...), source: url}
+}

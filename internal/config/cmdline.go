@@ -188,7 +188,8 @@ func (c *commandLine) budgets(values []string) {
 		}
 		colon := strings.LastIndexByte(word, ':')
 		var size Size
-		if err := size.UnmarshalText([]byte(word[colon+1:])); err != nil {
+		_, f := lookup(reflect.ValueOf(&c.Config).Elem(), "stores.budget")
+		if err := set(reflect.ValueOf(&size).Elem(), f, word[colon+1:]); err != nil {
 			c.fault(boot.KeyBudget, "%q: %v", shorten(word), err)
 			continue
 		}

@@ -119,7 +119,7 @@ func (f field) shown(text string) string {
 	if f.secret() {
 		return ""
 	}
-	return strconv.Quote(shorten(text)) + ": "
+	return strconv.Quote(shorten(withoutPasswords(text))) + ": "
 }
 
 // mapping reads a mapping with names that a person chose.

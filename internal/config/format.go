@@ -184,8 +184,8 @@ func checkScheme(schemes ...string) func(string) error {
 	return func(text string) error {
 		u, err := url.Parse(text)
 		switch {
-		case strings.ContainsAny(text, " \t\r\n"):
-			return errors.New("an URL has no spaces")
+		case strings.ContainsAny(text, " \t\r\n,"):
+			return errors.New("a URL has no spaces, and commas as %2C")
 		case err != nil || u.Host == "":
 			return fmt.Errorf("want a URL such as %s://server.example.org/path", schemes[0])
 		case !slices.Contains(schemes, u.Scheme):

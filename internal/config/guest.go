@@ -11,7 +11,7 @@ type Guest struct {
 	VCPUs     int          `yaml:"vcpus" min:"1" max:"512"`
 	Network   GuestNetwork `yaml:"network"`
 	Restart   string       `yaml:"restart" enum:"never,on-crash,always"`
-	Budget    Size         `yaml:"budget"`
+	Budget    Size         `yaml:"budget" min:"1M"`
 }
 
 // GuestNetwork is a guest's first network card.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/zerodisc/zerodisc/internal/printable"
@@ -30,6 +31,11 @@ type Setting struct {
 
 // masked is shown in place of a secret.
 const masked = "(secret)"
+
+// userInfo is the user name and the password in a URL.
+var userInfo = regexp.MustCompile(`//[^/@\s]*@`)
+
+func withoutPasswords(text string) string { return userInfo.ReplaceAllString(text, "//"+masked+"@") }
 
 // Merge puts sources together, the one that counts most first. It goes by keys: bridges, bonds and guests of the same
 // name are put together, a list takes the place of another list as a whole. The settings are in the order of the types.
@@ -100,7 +106,7 @@ func (f field) text(v reflect.Value) string {
 	if f.secret() {
 		return masked
 	}
-	return printable.Line(show(v))
+	return printable.Line(withoutPasswords(show(v)))
 }
 
 func show(v reflect.Value) string {
@@ -129,4 +135,16 @@ func show(v reflect.Value) string {
 		return "{" + strings.Join(list, ", ") + "}"
 	}
 	return fmt.Sprint(v.Interface())
+}
+
+// DropEarly takes out what has to be known before there is a network, and returns the keys.
+func (c *Config) DropEarly() []string {
+	var keys []string
+	if !reflect.ValueOf(c.Network).IsZero() {
+		keys, c.Network = append(keys, "network"), Network{}
+	}
+	if c.Stores.State != "" {
+		keys, c.Stores.State = append(keys, "stores.state"), ""
+	}
+	return keys
 }

@@ -49,7 +49,7 @@ type Stores struct {
 	Disks  string   `yaml:"disks" enum:"labelled,all,none"`
 	URLs   []Store  `yaml:"urls"`
 	Write  []string `yaml:"write" format:"device"`
-	Budget Size     `yaml:"budget"`
+	Budget Size     `yaml:"budget" min:"1M"`
 	State  string   `yaml:"state" format:"state"`
 	ToRAM  string   `yaml:"toram" format:"toram"`
 	ISCSI  ISCSI    `yaml:"iscsi"`

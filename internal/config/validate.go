@@ -13,6 +13,10 @@ func Validate(c *Config) []Problem {
 		c: c, used: map[string]string{}, vlans: map[string]string{}, hosts: map[netip.Addr]string{},
 		macs: map[MAC]string{},
 	}
+	if len(c.DNS.Search) > 0 && len(c.DNS.Servers) == 0 {
+		v.fault("dns.search", "there are no servers; write them, too: the network's are not used together with it")
+		c.DNS.Search = nil
+	}
 	for _, name := range sorted(c.Network.Bonds) {
 		v.bond(name)
 	}

@@ -81,3 +81,6 @@ func (d *decoder) syntax(err error) {
 	p := at.GetToken().Position
 	d.add(p.Line, p.Column, "", "it is no YAML: %s; nothing of the file is used", at.GetMessage())
 }
+
+// Source is how problems and settings name the file.
+func (f File) Source() string { return f.source }
