@@ -200,8 +200,9 @@ func configApplet([]string) int {
 func (d *dom0) machineIdentity() config.Machine {
 	name, _ := os.Hostname()
 	return config.Machine{
-		MAC:  readLine(filepath.Join("/sys/class/net", d.bridge, "address")),
-		UUID: strings.ToLower(readLine("/sys/class/dmi/id/product_uuid")), Serial: readLine("/sys/class/dmi/id/product_serial"),
+		MAC:      readLine(filepath.Join("/sys/class/net", d.bridge, "address")),
+		UUID:     strings.ToLower(readLine("/sys/class/dmi/id/product_uuid")),
+		Serial:   readLine("/sys/class/dmi/id/product_serial"),
 		Hostname: name,
 	}
 }

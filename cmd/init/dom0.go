@@ -44,7 +44,10 @@ var dom0Modules = []string{
 
 // runDom0 boots dom0, keeps it going until somebody asks for its end, and returns how it ends.
 func runDom0(s *system) int {
-	d := &dom0{machine: machine{system: s, modules: dom0Modules, idle: make(chan struct{})}, bridge: s.config().Network.Default()}
+	d := &dom0{
+		machine: machine{system: s, modules: dom0Modules, idle: make(chan struct{})},
+		bridge:  s.config().Network.Default(),
+	}
 	action := s.untilAsked(d.boot)
 	s.shutdownGuests()
 	return int(action)

@@ -10,7 +10,9 @@ import (
 
 func TestParseStores(t *testing.T) {
 	sum := strings.Repeat("0", 64)
-	got, err := parseStores([]config.Store{{URL: "http://a/"}, {URL: "nfs://nas/guests"}, {URL: "http://b/", SHA256: sum}})
+	got, err := parseStores([]config.Store{
+		{URL: "http://a/"}, {URL: "nfs://nas/guests"}, {URL: "http://b/", SHA256: sum},
+	})
 	if err != nil || len(got.web) != 2 || len(got.exports) != 1 || got.web[0].Pin != nil || got.web[1].Pin == nil {
 		t.Errorf("%+v, %v", got, err)
 	}

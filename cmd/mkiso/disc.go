@@ -18,8 +18,8 @@ import (
 const eraseHelp = "let -o name a whole disk (/dev/sdX): everything on it is lost"
 
 // configHelp describes the flag -config.
-const configHelp = "give the disc the settings in `FILE` (docs/booting.md), or with .yaml at its end the configuration " +
-	"(docs/configuration.md); it may be given for both"
+const configHelp = "give the disc the settings in `FILE` (docs/booting.md), or with .yaml at its end " +
+	"the configuration (docs/configuration.md); it may be given for both"
 
 // oneOf is the value of -config: what ends with .yaml is a configuration.
 func oneOf(settings, config *string) func(string) error {

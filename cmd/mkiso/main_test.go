@@ -56,7 +56,8 @@ func TestRun(t *testing.T) {
 			"^mkiso: there is 1 problem; what it is about will not be used\n$"},
 		{"check -schema", 0, []string{"draft/2020-12/schema"}, "^$"},
 		{"check", 2, nil, `0 arguments \[\], want 1; mkiso check -h`},
-		{"add DIR/in.iso -o DIR/out.iso -config CONF/bad.yaml -config CONF/bad.yaml", 2, nil, "bad.yaml was given already"},
+		{"add DIR/in.iso -o DIR/out.iso -config CONF/bad.yaml -config CONF/bad.yaml", 2, nil,
+			"bad.yaml was given already"},
 		{"-o DIR/out.iso -config CONF/bad.yaml", 1, nil, "bad.yaml:1:1: hostnam: there is no such key"},
 		{"inspect DIR/in.iso", 1, nil, "^mkiso: open DIR/in.iso: no such file"},
 		{"-o DIR", 1, nil, "^mkiso: -o DIR: it is a directory; name a file\n$"},
@@ -69,7 +70,8 @@ func TestRun(t *testing.T) {
 		{"-o DIR/out.iso -with windows", 1, nil, "-with windows: there is no such option"},
 	} {
 		var out, errOut bytes.Buffer
-		code := run(t.Context(), strings.Fields(strings.NewReplacer("DIR", dir, "CONF", configs).Replace(test.args)), &out, &errOut)
+		args := strings.NewReplacer("DIR", dir, "CONF", configs).Replace(test.args)
+		code := run(t.Context(), strings.Fields(args), &out, &errOut)
 		if code != test.code {
 			t.Errorf("mkiso %s: exit code %d, want %d", test.args, code, test.code)
 		}

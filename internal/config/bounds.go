@@ -19,11 +19,11 @@ const (
 	maxDashes = 4         // - - - in one line
 )
 
-// refused are parts of YAML that no configuration needs, by the type of their token. Anchors and aliases are how a small
-// file becomes a large one.
+// refused are parts of YAML that no configuration needs, by the type of their token. Anchors and aliases are how a
+// small file becomes a large one.
 var refused = map[token.Type]string{
 	token.AnchorType:     "anchors (&name) are not supported; write the value in each place",
-	token.AliasType:      "aliases (*name) are not supported; put quotes around a value that begins with *",
+	token.AliasType:      "aliases (*name) are not supported; a value that begins with * needs quotes",
 	token.MergeKeyType:   "merge keys (<<) are not supported; write the keys in each place",
 	token.TagType:        "tags (!name) are not supported; put quotes around a value that begins with !",
 	token.DirectiveType:  "directives (%YAML) are not supported; leave the line out",

@@ -147,8 +147,8 @@ func (d *decoder) mapping(n ast.Node, v reflect.Value, f field, key string) {
 	}
 }
 
-// sequence reads a list. An entry with something wrong is left out as a whole: half a rule for packets may allow more than
-// the whole one.
+// sequence reads a list. An entry with something wrong is left out as a whole: half a rule for packets may allow more
+// than the whole one.
 func (d *decoder) sequence(n ast.Node, v reflect.Value, f field, key string) {
 	list := reflect.MakeSlice(v.Type(), 0, 0)
 	entries, ok := n.(*ast.SequenceNode)

@@ -5,7 +5,7 @@
 // about and nothing else. Both sides use it: dom0 reads configurations, mkiso checks them and puts them on discs.
 //
 // The types in types.go, network.go and guest.go are the one description of what can be configured. Tags of their
-// fields say how a value is checked (format, enum, min, max; format.go) and whether it is a secret; fields.txt says what
-// each means, and what holds without it. The decoder, the JSON Schema, the table in docs/configuration.md, the merge and
-// the list of what came from where all follow from them: a new key is a field and a line.
+// fields say how a value is checked (format, enum, min, max; format.go) and whether it is a secret; fields.txt says
+// what each means, and what holds without it. The decoder, the JSON Schema, the table in docs/configuration.md, the
+// merge and the list of what came from where all follow from them: a new key is a field and a line.
 package config

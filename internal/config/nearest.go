@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// suggest is a hint at the name that was meant: ", did you mean NAME?", or the list where there are few and none is near.
+// suggest is a hint at the name that was meant: "; did you mean NAME?", or the list where there are few and none is
+// near.
 func suggest(given string, names []string) string {
 	best, distance := "", 1+len(given)/3
 	for _, name := range names {

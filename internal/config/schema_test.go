@@ -82,7 +82,7 @@ func TestDocumentedExamples(t *testing.T) {
 	}
 	files := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(page, -1)
 	lines := regexp.MustCompile("(?s)```cmdline\n(.*?)```").FindAllSubmatch(page, -1)
-	if len(files) < 5 || len(lines) < 3 {
+	if len(files) < 4 || len(lines) < 2 {
 		t.Errorf("%d files and %d command lines", len(files), len(lines))
 	}
 	for _, file := range files {

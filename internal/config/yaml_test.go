@@ -119,7 +119,8 @@ func TestProblems(t *testing.T) {
 	for text, want := range map[string]string{
 		"hostnam: x": "f:1:1: hostnam: there is no such key; did you mean hostname?",
 		"a:\n  b: c": "f:1:1: a: there is no such key",
-		"network:\n  bridges:\n    lan: {vlna: 5}": "f:3:11: network.bridges.lan.vlna: there is no such key; did you mean vlan?",
+		"network:\n  bridges:\n    lan: {vlna: 5}": "f:3:11: network.bridges.lan.vlna: there is no such key; " +
+			"did you mean vlan?",
 		"hostname: [a]":                  "f:1:11: hostname: want one value",
 		"hostname: a b":                  `f:1:11: hostname: "a b": want letters, digits and hyphens, at most 63`,
 		"hostname: a\nhostname: b":       "f:2:1: hostname: it is given in line 1 already; keep one",
@@ -147,8 +148,8 @@ func TestProblems(t *testing.T) {
 		"dns: {servers: 192.0.2.1}":      "dns.servers: want a list, each entry as - VALUE",
 		"dns: {servers: [192.0.2.256]}":  `f:1:17: dns.servers[0]: "192.0.2.256": want an IP address`,
 		"network: {bridges: {a/b: {}}}":  `network.bridges: "a/b": want the name of an interface`,
-		"network: {bridges: {b: {ipv4: {addresses: [192.0.2.0/24]}}}}": "it is the address of the network; want that of " +
-			"a host in it, such as 192.0.2.1/24",
+		"network: {bridges: {b: {ipv4: {addresses: [192.0.2.0/24]}}}}": "it is the address of the network; want " +
+			"that of a host in it, such as 192.0.2.1/24",
 		"network: {bridges: {b: {ipv4: {addresses: [\"2001:db8::1/64\"]}}}}": "want an IPv4 address here",
 		"network: {bridges: {b: {vlan: 4095}}}":                              "want a number from 1 to 4094",
 		"network: {bridges: {b: {routes: [{to: 192.0.2.1/24, via: 192.0.2.1}]}}}": "the address of a host; the " +
@@ -210,7 +211,8 @@ func TestEmpty(t *testing.T) {
 func TestHostileFiles(t *testing.T) {
 	for name, unit := range map[string]string{
 		"pairs": "a: b\n", "dashes": "- a\n", "flow": "[a, b], ", "braces": "{a: b},", "quotes": `"a" `, "open": "\"",
-		"colons": ": ", "hashes": "# a\n", "bars": "a: |\n b\n", "folded": ">\n", "indent": "a:\n  b:\n", "question": "? a\n",
+		"colons": ": ", "hashes": "# a\n", "bars": "a: |\n b\n", "folded": ">\n", "indent": "a:\n  b:\n",
+		"question": "? a\n",
 		"brackets": "[]", "spaces": " \n", "documents": "---\n", "percent": "%a\n", "escapes": `"\x41" `, "word": "a",
 	} {
 		for _, prefix := range []string{"", "hostname: ", "guests: {", "dns: ["} {

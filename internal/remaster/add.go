@@ -68,7 +68,8 @@ func Add(ctx context.Context, opts AddOptions) error {
 		return err
 	}
 	for _, step := range []func(context.Context) error{
-		a.readSums, a.readSettings, a.takeGuests, a.readConfig, a.keepFiles, a.hashAdded, a.addMade, a.makeBootable, a.write,
+		a.readSums, a.readSettings, a.takeGuests, a.readConfig, a.keepFiles, a.hashAdded, a.addMade, a.makeBootable,
+		a.write,
 	} {
 		if err := step(ctx); err != nil {
 			return err

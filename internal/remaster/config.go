@@ -12,8 +12,8 @@ import (
 	"github.com/zerodisc/zerodisc/internal/iso9660"
 )
 
-// CheckConfig tells a person on out what is wrong with a configuration: a zerodisc.yaml, or that of a disc (an ISO image
-// or a device). It is an error if anything is.
+// CheckConfig tells a person on out what is wrong with a configuration: a zerodisc.yaml, or that of a disc (an ISO
+// image or a device). It is an error if anything is.
 func CheckConfig(out io.Writer, name string) error {
 	isDisc, err := isImage(name)
 	if err != nil {
