@@ -82,58 +82,71 @@ func (d *dom0) awaitAddress(ctx context.Context) bool {
 }
 
 // errGone is an answer that will not get better.
-var errGone = errors.New("it is not there")
+var errGone = errors.New("there is nothing")
 
-// fetchLayer fetches a source, and tries again until it is there or the server says that it is not. Each new reason is
-// told once.
+// fetchLayer fetches a source and takes what it says.
 func (d *dom0) fetchLayer(
 	ctx context.Context, layer int, url string, fetch func(context.Context, string) (config.File, error),
 ) {
+	if f, ok := d.fetchFile(ctx, url, fetch); ok {
+		d.addLayer(layer, d.withoutEarly(f))
+		d.apply()
+		d.reportSources(layer)
+	}
+}
+
+// fetchFile fetches a source, and tries again until it is there or the server says that it is not. Each new reason is
+// told once.
+func (d *dom0) fetchFile(
+	ctx context.Context, url string, fetch func(context.Context, string) (config.File, error),
+) (f config.File, ok bool) {
+	url, err := config.Expand(url, d.machineIdentity())
 	said := ""
 	for pause := fetchPause; ctx.Err() == nil; pause = min(2*pause, fetchLongest) {
-		expanded, err := config.Expand(url, d.machineIdentity())
-		var f config.File
 		if err == nil {
-			f, err = fetch(ctx, expanded)
+			f, err = fetch(ctx, url)
 		} else {
 			err = fmt.Errorf("%w: %w", errGone, err)
 		}
 		if err == nil {
-			d.addLate(layer, f)
-			return
+			return f, true
 		}
-		final := errors.Is(err, errGone)
 		if text := err.Error(); text != said {
+			d.reportFetch(url, err)
 			said = text
-			remedy := "it is tried again"
-			if final {
-				remedy = "nothing of it is used"
-			}
-			d.log.Error(boot.MsgConfig, "source", expanded, "err", text, "remedy", remedy)
-			d.state.Tell(host.Problem{Text: expanded + ": " + text})
 		}
-		if final {
-			return
+		if errors.Is(err, errGone) {
+			return f, false
 		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
 		}
+		err = nil
 	}
+	return f, false
 }
 
-// addLate takes what a source says that was fetched by the network: it cannot say how the network is, nor where the
+// reportFetch tells why a source has not come.
+func (d *dom0) reportFetch(url string, err error) {
+	remedy := "it is tried again"
+	if errors.Is(err, errGone) {
+		remedy = "nothing of it is used"
+	}
+	d.log.Error(boot.MsgConfig, "source", url, "err", err, "remedy", remedy)
+	d.state.Tell(host.Problem{Text: url + ": " + err.Error()})
+}
+
+// withoutEarly leaves out what a source cannot say that was fetched by the network: how the network is, and where the
 // state volume is.
-func (d *dom0) addLate(layer int, f config.File) {
+func (d *dom0) withoutEarly(f config.File) config.File {
 	for _, key := range f.Config.DropEarly() {
 		f.Problems = append(f.Problems, config.Problem{
 			Source: f.Source(), Key: key, Text: "it comes too late for this; " +
 				"put it on the command line, a labelled volume, the state volume or the disc",
 		})
 	}
-	d.addLayer(layer, f)
-	d.apply()
-	d.reportSources(layer)
+	return f
 }
 
 // download fetches a file, or as much of it as shows that it is too long.

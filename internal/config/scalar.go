@@ -11,11 +11,18 @@ import (
 	"github.com/zerodisc/zerodisc/internal/bytesize"
 )
 
+// The values of this file are written in JSON as in YAML, so that one process can hand a Config on to another; one that
+// is not given is an empty text.
+
 // Size is a number of bytes, written as 256M or 1G.
 type Size int64
 
 // UnmarshalText reads a size.
 func (s *Size) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*s = 0
+		return nil
+	}
 	n, err := bytesize.Parse(string(text))
 	*s = Size(n)
 	return err
@@ -31,11 +38,17 @@ func (s Size) String() string {
 	return strconv.FormatInt(int64(s), 10)
 }
 
+// MarshalText writes a size.
+func (s Size) MarshalText() ([]byte, error) { return textOf(s) }
+
 // Duration is a time span, written as 20s or 5m.
 type Duration time.Duration
 
 // UnmarshalText reads a time span.
 func (d *Duration) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		text = []byte("0s")
+	}
 	n, err := time.ParseDuration(string(text))
 	if err != nil || n < 0 {
 		return errors.New("want a time such as 20s or 5m")
@@ -44,6 +57,9 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// MarshalText writes a time span.
+func (d Duration) MarshalText() ([]byte, error) { return textOf(d) }
+
 func (d Duration) String() string { return time.Duration(d).String() }
 
 // MAC is a MAC address of one station, in lower case with colons; "" for none.
@@ -51,6 +67,10 @@ type MAC string
 
 // UnmarshalText reads a MAC address.
 func (m *MAC) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*m = ""
+		return nil
+	}
 	address, err := net.ParseMAC(string(text))
 	switch {
 	case err != nil || len(address) != 6:
@@ -78,6 +98,10 @@ var rateUnits = []struct {
 
 // UnmarshalText reads a rate, of at most 1 Tbit/s.
 func (r *Rate) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*r = 0
+		return nil
+	}
 	for _, u := range rateUnits {
 		number, ok := cutSuffixFold(string(text), u.name)
 		if !ok {
@@ -91,6 +115,20 @@ func (r *Rate) UnmarshalText(text []byte) error {
 		return nil
 	}
 	return errors.New("want a rate such as 100Mbit/s or 10MB/s")
+}
+
+// MarshalText writes a rate.
+func (r Rate) MarshalText() ([]byte, error) { return textOf(r) }
+
+// textOf is a value's text, empty of one that is not given.
+func textOf[T interface {
+	~int64
+	String() string
+}](value T) ([]byte, error) {
+	if value == 0 {
+		return nil, nil
+	}
+	return []byte(value.String()), nil
 }
 
 // cutSuffixFold takes a suffix away. A capital B means bytes, so that only the letter before it may have any case.
