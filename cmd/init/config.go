@@ -138,7 +138,7 @@ func (d *dom0) reportSources(which ...int) {
 				keys = append(keys, s.Key)
 			}
 		}
-		if d.conf.layers[i].Source != "" {
+		if isRead := d.conf.layers[i].Source != "" && i != commandLineLayer; isRead || len(keys) > 0 {
 			d.log.Info(boot.MsgConfig, "source", d.conf.layers[i].Source, "keys", strings.Join(keys, ","))
 		}
 	}

@@ -61,7 +61,8 @@ func TestLayers(t *testing.T) {
 func TestSavedConfiguration(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "config.json")
 	const text = "stores: {iscsi: {targets: [\"a:b@192.0.2.9::::iqn.2026-01.x:y\"]}}\n" +
-		"network: {bridges: {lan: {private: {address: 10.0.0.1/24}}}}\nguests: {web: {order: 0, network: {inbound: []}}}\n"
+		"network: {bridges: {lan: {private: {address: 10.0.0.1/24}}}}\n" +
+		"guests: {web: {order: 0, network: {inbound: []}}}\n"
 	c := newConfiguration("")
 	c.layers[discLayer] = config.Layer{Config: config.Parse("f", []byte(text)).Config}
 	c.merge()
@@ -137,8 +138,9 @@ func TestFetch(t *testing.T) {
 		says  []string
 		name  string
 	}{
-		{"/slow.yaml", fetch, []string{"503", "it is tried again", "key=network err=\"it comes too late", "stores.state"},
-			"late"},
+		{"/slow.yaml", fetch, []string{
+			"503", "it is tried again", "key=network err=\"it comes too late", "stores.state",
+		}, "late"},
 		{"/login.yaml", fetch, []string{"it is a web page (HTML or XML)"}, ""},
 		{"/none.yaml", fetch, []string{"404", "nothing of it is used"}, ""},
 		{"/{mca}.yaml", fetch, []string{"there is no {mca}", "nothing of it is used"}, ""},
