@@ -37,4 +37,5 @@ const (
 	MsgTime          = "time"              // state= and what the state has
 	MsgSyslog        = "syslog"            // url= state= [lost= err=]
 	MsgWatchdog      = "watchdog"          // device= name= timeout= [err=]
+	MsgConfig        = "config"            // source= keys= or line= column= key= err= remedy=
 )

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/config"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/logs"
 	"github.com/zerodisc/zerodisc/internal/syslog"
@@ -20,28 +21,26 @@ const timeServersFile = boot.RunDir + "/ntp"
 // publicTimeServers are asked where neither the user nor the DHCP server names any.
 var publicTimeServers = []string{"2.debian.pool.ntp.org"}
 
-// startClock starts what keeps the clock right, unless the kernel command line says no.
+// startClock starts what keeps the clock right, unless the configuration says no.
 func (s *system) startClock() {
-	asked := s.cmdline[boot.KeyNTP]
-	if asked == "no" {
+	if !config.Is(s.config().NTP.Enabled, true) {
 		return
 	}
 	client := timesync.New(timesync.Options{
 		Servers: func() []string {
 			text, _ := os.ReadFile(timeServersFile) // there is none before the first lease
-			return timeServers(asked, string(text))
+			return timeServers(s.config().NTP.Servers, string(text))
 		},
 		Wake: s.online, Clock: hostClock{s}, Ask: timesync.Ask, Resolve: timesync.Resolve, Report: s.reportClock,
 	})
 	s.service("ntp", client.Run)
 }
 
-// timeServers chooses the time servers: those that the user asks for, or the DHCP server's, or the public ones.
-func timeServers(asked, leased string) []string {
-	separate := func(r rune) bool { return r == ',' || r == '\n' || r == ' ' }
-	for _, list := range []string{asked, leased} {
-		if names := strings.FieldsFunc(list, separate); len(names) > 0 {
-			return names
+// timeServers chooses the time servers: those of the configuration, or the DHCP server's, or the public ones.
+func timeServers(configured []string, leased string) []string {
+	for _, list := range [][]string{configured, strings.Fields(leased)} {
+		if len(list) > 0 {
+			return list
 		}
 	}
 	return publicTimeServers
@@ -83,9 +82,9 @@ func (s *system) reportClock(e timesync.Event) {
 
 // startSyslog starts a sender for each server that gets the log.
 func (s *system) startSyslog() {
-	targets, err := syslog.ParseTargets(s.cmdline[boot.KeySyslog])
+	targets, err := syslog.ParseTargets(strings.Join(s.config().Logs.Targets, ","))
 	if err != nil {
-		s.log.Error("kernel parameter", "key", boot.KeySyslog, "err", err, "remedy", "the log is sent nowhere")
+		s.log.Error(boot.MsgConfig, "key", "logs.targets", "err", err, "remedy", "the log is sent nowhere")
 	}
 	for _, target := range targets {
 		sender := syslog.New(syslog.Options{

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -33,6 +32,8 @@ type dom0 struct {
 	owners  *owners       // nil where Xen's daemons do not run
 	owned   chan struct{} // closed once owners is set
 	saved   bool          // the state volume was there before the guests
+	// fetched is closed when the configuration at a URL has come, or cannot; nil where there is none.
+	fetched chan struct{}
 }
 
 // dom0Modules have no device that asks for them: Xen's drivers without alias, and the bridge that
@@ -47,9 +48,8 @@ var dom0Modules = []string{
 func runDom0(s *system) int {
 	d := &dom0{
 		machine: machine{system: s, modules: dom0Modules, idle: make(chan struct{})},
-		network: netcfg.DefaultNetwork(s.bridgeName()), owned: make(chan struct{}),
+		bridge:  s.config().Network.Default(), owned: make(chan struct{}),
 	}
-	d.bridge = d.network.Bridges()[0]
 	s.startLogServices()
 	if s.board {
 		go d.showBoard()
@@ -60,36 +60,25 @@ func runDom0(s *system) int {
 	return int(action)
 }
 
-// bridgeName is the bridge that the kernel command line asks for, or the usual one.
-func (s *system) bridgeName() string {
-	name := s.cmdline[boot.KeyBridge]
-	switch {
-	case name == "":
-		return boot.DefaultBridge
-	case len(name) >= unix.IFNAMSIZ || strings.ContainsAny(name, "/ :"):
-		s.log.Warn("kernel parameter", "key", boot.KeyBridge,
-			"err", fmt.Sprintf("%q is no name of an interface (1 to %d characters)", name, unix.IFNAMSIZ-1),
-			"remedy", "the bridge is called "+boot.DefaultBridge)
-		return boot.DefaultBridge
-	}
-	return name
-}
-
 // boot is the boot from first to last.
 func (d *dom0) boot(ctx context.Context) {
-	shells := sync.OnceFunc(func() { d.keepShells(ctx, d.reportText) })
+	shells := sync.OnceFunc(func() {
+		d.decidePassword() // what was to be read may hang
+		d.keepShells(ctx, d.reportText)
+	})
 	defer time.AfterFunc(shellsAtLast, shells).Stop()
 	stage.Run(ctx, d.stageEnded, []stage.Stage{
 		{Name: "tools", Run: mountTools, Remedy: "the initrd is damaged: check the disc"},
 		{Name: "devices", Run: d.findDevices, Remedy: "devices that came late are still taken; see dmesg"},
 		{Name: "swap", Run: makeSwap, Remedy: "dom0 cannot spare as much memory for guests as it should; see dmesg"},
 		{Name: "xen", Run: d.startXen, Remedy: "boot an entry of the menu that starts Xen; see xl dmesg"},
-		{Name: "network", Run: d.startNetwork, Remedy: "guests with a vif are refused; see ip link"},
 		{
 			Name: "media", Run: d.findMedium,
 			Remedy: "put the boot medium back in and reboot, or xl create a guest from another disk",
 		},
-		{Name: "state", Run: d.findState, Remedy: "what guests write is lost when the machine ends; see dmesg"},
+		{Name: "config", Run: d.readConfig, Remedy: "what was read of the configuration is used"},
+		{Name: "state", Run: d.takeState, Remedy: "what guests write is lost when the machine ends; see dmesg"},
+		{Name: "network", Run: d.startNetwork, Remedy: "guests with a vif are refused; see ip link"},
 		{Name: "guests", Run: d.startGuests, Remedy: "xl create FILE.cfg starts a guest by hand"},
 	})
 	if ctx.Err() != nil {
@@ -166,8 +155,8 @@ func (d *dom0) startDaemons(ctx context.Context) error {
 func (d *dom0) startNetwork(ctx context.Context) error {
 	manager, err := netcfg.NewManager(netcfg.Options{
 		Network: d.network, BootIF: d.bootIF(), Hostname: d.setHostname(),
-		SetHostname: !d.cmdline.Has(boot.KeyHostname),
-		ResolvConf:  "/etc/resolv.conf", TimeServers: boot.RunDir + "/ntp",
+		SetHostname: d.config().Hostname == "",
+		ResolvConf:  resolvConf, TimeServers: boot.RunDir + "/ntp",
 		Report: d.reportNetwork,
 	})
 	if err != nil {
@@ -180,6 +169,7 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 	if err := setDefaultBridge(d.bridge); err != nil {
 		d.log.Warn("xl.conf", "err", err, "remedy", "name the bridge in the vif of guests that you create by hand")
 	}
+	d.fetchConfig(ctx)
 	for _, bridge := range d.network.Bridges() {
 		d.service("neighbours of "+bridge, func(ctx context.Context) error { return d.watchNeighbours(ctx, bridge) })
 	}

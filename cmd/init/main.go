@@ -16,6 +16,7 @@
 //	logs                     shows what the host has logged
 //	zerodisc-report          gathers what is known about a problem, without secrets
 //	zerodisc-state           makes and shows the state volume
+//	zerodisc-config          shows the configuration and where each value came from
 //	disk                     saves guests and their disks
 //	udevadm                  shows, follows and triggers devices, as systemd's udevadm(8)
 //
@@ -58,6 +59,7 @@ var roles = map[string]func(args []string) int{
 	"logs":            logsApplet,
 	"zerodisc-report": reportApplet,
 	"zerodisc-state":  stateApplet,
+	"zerodisc-config": configApplet,
 	disksave.ThawRole: thaw,
 
 	imageserver.Role: imageServer,

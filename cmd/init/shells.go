@@ -59,19 +59,24 @@ func (s *system) mayType() bool {
 	return open
 }
 
-// newGuard guards the consoles by the password whose hash the kernel command line has. With a hash that cannot be used
-// nobody gets in: whoever set one does not want open consoles.
+// newGuard returns the guard of the consoles.
 func (s *system) newGuard() *login.Guard {
-	text, given := s.cmdline[boot.KeyPassword]
-	if !given {
-		return nil
+	return login.NewGuard(func(terminal string) { s.log.Warn(boot.MsgWrongPassword, "terminal", terminal) })
+}
+
+// decidePassword opens the consoles, or has them ask for the password, by what the configuration says now. With a hash
+// that cannot be used nobody gets in.
+func (s *system) decidePassword() {
+	if s.config().PasswordHash == "" {
+		s.guard.Waive()
+		return
 	}
-	hash, err := passwd.Parse(text)
+	hash, err := passwd.Parse(s.config().PasswordHash)
 	if err != nil {
-		s.log.Error("kernel parameter", "key", boot.KeyPassword, "err", err,
-			"remedy", "the consoles stay closed; reboot, and correct the hash in the menu")
+		s.log.Error(boot.MsgConfig, "key", "password-hash", "err", err,
+			"remedy", "the consoles stay shut; correct the hash, and reboot")
 	}
-	return login.NewGuard(hash, func(terminal string) { s.log.Warn(boot.MsgWrongPassword, "terminal", terminal) })
+	s.guard.Require(hash)
 }
 
 // runOn runs a program on the terminal with text above it until it exits, and reports whether the

@@ -53,6 +53,7 @@ type system struct {
 	random    chan struct{} // closed when the kernel has random numbers to give
 	online    chan struct{} // has an element when there is a new lease
 	gate      *xen.Gate     // xl runs through it
+	conf      *configuration
 }
 
 // stage2 is the inner process. It boots what the kernel command line asks for and then waits for
@@ -71,12 +72,13 @@ func stage2([]string) int {
 	}
 	cmdline := boot.ParseCmdline(string(text))
 	mode := chooseMode(cmdline, whereAmI(os.DirFS("/sys")))
-	s := newSystem(cmdline, mode.board, start)
+	s := newSystem(cmdline, newConfiguration(string(text)), mode.board, start)
 	s.log.Info(boot.MsgInit, "version", boot.Version, "uptime_ms", uptime().Milliseconds())
 	if startErr != nil {
 		s.log.Error("start", "err", startErr)
 	}
 	s.warnOfUnknownKeys()
+	s.reportParameters()
 	s.log.Debug("mode", "name", mode.name)
 	return pid1.Leave(pid1.Action(mode.run(s)))
 }
@@ -93,17 +95,18 @@ func setEnvironment() {
 
 // newSystem makes a system. Where it has a status board, one of the terminals is for that, and all others are for lines
 // and shells.
-func newSystem(cmdline boot.Cmdline, hasBoard bool, start time.Time) *system {
+func newSystem(cmdline boot.Cmdline, conf *configuration, hasBoard bool, start time.Time) *system {
 	version := boot.Version
 	if id := cmdline[boot.KeyMediumID]; id != "" { // what was started from the network has none
 		version += " build " + id
 	}
 	s := &system{
-		cmdline: cmdline, terminals: activeConsoles(),
+		cmdline: cmdline, conf: conf, terminals: activeConsoles(),
 		requests: make(chan pid1.Action, 8), start: start, random: make(chan struct{}),
 		journal: openJournal(), services: supervise.NewTable(), online: make(chan struct{}, 1), gate: new(xen.Gate),
 	}
 	go s.gatherEntropy()
+	terminals := s.terminals
 	if hasBoard {
 		s.terminals, s.board = takeBoardTerminal(cmdline, s.terminals)
 	}
@@ -114,10 +117,13 @@ func newSystem(cmdline boot.Cmdline, hasBoard bool, start time.Time) *system {
 		level = slog.LevelDebug
 	}
 	out.Add(boundedlog.Open(logFile, logLimit))
-	showLog(out, s.terminals)
+	showLog(out, terminals)
 	out.Add(s.journal.Writer(sourceInit))
 	s.log = console.Logger(out, level)
 	s.guard = s.newGuard()
+	if !hasBoard || s.config().PasswordHash != "" { // else another source may have one
+		s.decidePassword()
+	}
 	s.daemonLog = serviceOutput(s.journal)
 	s.startState(context.Background(), version)
 	go relayKernel(cmdline, s.screen, s.log)

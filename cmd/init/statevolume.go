@@ -11,19 +11,27 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/config"
 	"github.com/zerodisc/zerodisc/internal/statevolume"
 	"github.com/zerodisc/zerodisc/internal/udev"
 )
 
-// Values of boot.KeyState; any other one is a UUID.
+// Values of stores.state in the configuration; any other one is a UUID.
 const (
 	stateAuto = "auto"
 	stateNone = "no"
 )
 
+// takeState mounts the state volume, and adds the configuration that is on it.
+func (d *dom0) takeState(ctx context.Context) error {
+	err := d.findState(ctx)
+	d.readStateConfig()
+	return err
+}
+
 // findState mounts the state volume if there is one, and follows devices for one that comes later.
 func (d *dom0) findState(ctx context.Context) error {
-	uuid := d.cmdline[boot.KeyState]
+	uuid := d.config().Stores.State
 	switch uuid {
 	case stateNone:
 		return nil

@@ -1,0 +1,274 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+)
+
+// Validate checks what only several keys together say. It takes out of c what has a problem, so that the rest can be
+// applied. Names are gone through in their order: of two that clash the second is left out.
+func Validate(c *Config) []Problem {
+	v := &validator{
+		c: c, used: map[string]string{}, vlans: map[string]string{}, hosts: map[netip.Addr]string{},
+		macs: map[MAC]string{},
+	}
+	if len(c.DNS.Search) > 0 && len(c.DNS.Servers) == 0 {
+		v.fault("dns.search", "there are no servers; write them, too: the network's are not used together with it")
+		c.DNS.Search = nil
+	}
+	for _, name := range sorted(c.Network.Bonds) {
+		v.bond(name)
+	}
+	for _, name := range sorted(c.Network.Bridges) {
+		b, ok := v.bridge(name, c.Network.Bridges[name])
+		if !ok {
+			delete(c.Network.Bridges, name)
+			continue
+		}
+		c.Network.Bridges[name] = b
+	}
+	for _, name := range sorted(c.Guests) {
+		c.Guests[name] = v.guest(name, c.Guests[name])
+	}
+	return v.list
+}
+
+// validator remembers what is taken, and the key that took it.
+type validator struct {
+	c *Config
+	problems
+	used    map[string]string // network cards and bonds
+	vlans   map[string]string // the same with a VLAN
+	hosts   map[netip.Addr]string
+	macs    map[MAC]string
+	nets    []taken  // of private networks
+	gateway []string // keys of the gateways so far
+}
+
+type taken struct {
+	network netip.Prefix
+	key     string
+}
+
+func (v *validator) fault(key, format string, args ...any) { v.add(0, 0, key, format, args...) }
+
+// take claims something for a key; false, with the problem told, where another key has it.
+func take[K comparable](v *validator, m map[K]string, what K, key, format string, args ...any) bool {
+	if other, clash := m[what]; clash {
+		v.fault(key, format+" (in %s already)", append(args, other)...)
+		return false
+	}
+	m[what] = key
+	return true
+}
+
+func (v *validator) bond(name string) {
+	key := join("network.bonds", name)
+	bond := v.c.Network.Bonds[name]
+	if _, clash := v.c.Network.Bridges[name]; clash {
+		v.fault(key, "a bridge has the same name; the bond is left out")
+		delete(v.c.Network.Bonds, name)
+		return
+	}
+	bond.NICs = slices.DeleteFunc(slices.Clone(bond.NICs), func(nic string) bool {
+		return !take(v, v.used, nic, key+".nics", "%s is in two places; it is left out here", nic)
+	})
+	if len(bond.NICs) == 0 {
+		v.fault(key, "it has no network card; name some in nics")
+		delete(v.c.Network.Bonds, name)
+		return
+	}
+	v.c.Network.Bonds[name] = bond
+}
+
+// bridge returns a bridge without what is wrong with it, and false where it cannot be made.
+func (v *validator) bridge(name string, b Bridge) (Bridge, bool) {
+	key := join("network.bridges", name)
+	if !v.port(key, name, b) {
+		return b, false
+	}
+	b = v.private(key, b)
+	b.IPv4.Method, b.IPv4.Addresses = v.method(key+".ipv4", b.IPv4.Method, b.IPv4.Addresses)
+	b.IPv6.Method, b.IPv6.Addresses = v.method(key+".ipv6", b.IPv6.Method, b.IPv6.Addresses)
+	b.IPv4.Gateway = v.checkGateway(key+".ipv4.gateway", b.IPv4.Gateway, b.IPv4.Addresses)
+	b.IPv6.Gateway = v.checkGateway(key+".ipv6.gateway", b.IPv6.Gateway, b.IPv6.Addresses)
+	return b, true
+}
+
+// port checks what is attached to a bridge.
+func (v *validator) port(key, name string, b Bridge) bool {
+	switch {
+	case b.NIC == "" && b.VLAN != 0 && name != v.c.Network.Default():
+		v.fault(key+".vlan", "there is no nic for the VLAN; name one; the bridge is left out")
+		return false
+	case b.NIC == "":
+		return true
+	case b.NIC == name:
+		v.fault(key+".nic", "the bridge has the same name as its network card; the bridge is left out")
+		return false
+	case b.VLAN != 0:
+		if owner, ok := v.used[b.NIC]; ok && v.isBonded(b.NIC) {
+			v.fault(key+".nic", "%s belongs to a bond (in %s); the bridge is left out", b.NIC, owner)
+			return false
+		}
+		return take(v, v.vlans, b.NIC+"."+strconv.Itoa(b.VLAN), key+".vlan",
+			"VLAN %d of %s is on two bridges; this one is left out", b.VLAN, b.NIC)
+	}
+	return take(v, v.used, b.NIC, key+".nic", "%s is in two places; the bridge is left out", b.NIC)
+}
+
+func (v *validator) isBonded(nic string) bool {
+	for _, bond := range v.c.Network.Bonds {
+		if slices.Contains(bond.NICs, nic) {
+			return true
+		}
+	}
+	return false
+}
+
+// private checks a private network. One that cannot be is left out.
+func (v *validator) private(key string, b Bridge) Bridge {
+	p := b.Private
+	key += ".private"
+	first, last, err := Range(p.Range)
+	switch {
+	case p == PrivateNetwork{}:
+		return b
+	case !p.Address.IsValid():
+		v.fault(key, "address is missing; there is no private network")
+	case b.NIC != "":
+		v.fault(key, "the bridge has a nic: addresses would be given to machines outside; remove one of the two")
+	case p.Address.Bits() > 30:
+		v.fault(key+".address", "%s has no room for guests; take a network of /30 or more", p.Address)
+	case len(b.IPv4.Addresses) > 0 || b.IPv4.Method == "dhcp":
+		v.fault(key, "the bridge has ipv4 addresses of its own, too; remove them or private")
+	case p.Range != "" && (err != nil || !p.Address.Contains(first) || !p.Address.Contains(last)):
+		v.fault(key+".range", "%s is not within %s", p.Range, p.Address.Masked())
+	case v.overlaps(key, p.Address) || !v.host(key+".address", p.Address.Addr()):
+	default:
+		return b
+	}
+	b.Private = PrivateNetwork{}
+	return b
+}
+
+func (v *validator) overlaps(key string, address netip.Prefix) bool {
+	for _, other := range v.nets {
+		if other.network.Overlaps(address) {
+			v.fault(key+".address", "%s overlaps with %s (in %s already)", address, other.network, other.key)
+			return true
+		}
+	}
+	v.nets = append(v.nets, taken{address.Masked(), key})
+	return false
+}
+
+// host claims an address.
+func (v *validator) host(key string, a netip.Addr) bool {
+	return take(v, v.hosts, a, key, "%s is given twice; it is left out here", a)
+}
+
+// method checks that a method and addresses fit together.
+func (v *validator) method(key, method string, addresses []netip.Prefix) (string, []netip.Prefix) {
+	switch {
+	case method == "static" && len(addresses) == 0:
+		v.fault(key, "the method is static, and there are no addresses; method is left out")
+		return "", nil
+	case method != "" && method != "static" && len(addresses) > 0:
+		v.fault(key+".addresses", "the method is %s; addresses are left out (write method: static)", method)
+		return method, nil
+	}
+	return method, slices.DeleteFunc(slices.Clone(addresses), func(p netip.Prefix) bool {
+		return !v.host(key+".addresses", p.Addr())
+	})
+}
+
+// checkGateway wants a gateway that can be reached, and one for each family.
+func (v *validator) checkGateway(key string, gateway netip.Addr, addresses []netip.Prefix) netip.Addr {
+	isOn := func(p netip.Prefix) bool { return p.Contains(gateway) }
+	same := func(other string) bool { return family(other) == family(key) }
+	switch {
+	case !gateway.IsValid():
+		return gateway
+	case len(addresses) == 0:
+		v.fault(key, "there are no addresses for it; it is left out")
+	case !gateway.IsLinkLocalUnicast() && !slices.ContainsFunc(addresses, isOn):
+		v.fault(key, "%s is in no network of addresses; it is left out", gateway)
+	case slices.ContainsFunc(v.gateway, same):
+		v.fault(key, "there is another gateway (%s); it is left out, write routes for other networks",
+			v.gateway[slices.IndexFunc(v.gateway, same)])
+	default:
+		v.gateway = append(v.gateway, key)
+		return gateway
+	}
+	return netip.Addr{}
+}
+
+// family is the end of a gateway's key: "4.gateway" or "6.gateway".
+func family(key string) string { return key[len(key)-len("4.gateway"):] }
+
+// guest returns a guest without what is wrong with it.
+func (v *validator) guest(name string, g Guest) Guest {
+	key := join("guests", name) + ".network"
+	n := &g.Network
+	_, known := v.c.Network.Bridges[n.Bridge]
+	if n.Bridge != "" && !known && n.Bridge != v.c.Network.Default() {
+		bridges := append(sorted(v.c.Network.Bridges), v.c.Network.Default())
+		v.fault(key+".bridge", "there is no bridge %q%s", n.Bridge, suggest(n.Bridge, bridges))
+		n.Bridge = ""
+	}
+	if n.MAC != "" && !take(v, v.macs, n.MAC, key+".mac", "%s is given twice; it is left out here", n.MAC) {
+		n.MAC = ""
+	}
+	if n.Address.IsValid() {
+		private := v.c.Network.Bridges[n.Bridge].Private.Address
+		if private.IsValid() && !private.Contains(n.Address) {
+			v.fault(key+".address", "%s is not in the network of bridge %s, %s", n.Address, n.Bridge, private.Masked())
+			n.Address = netip.Addr{}
+		} else if !v.host(key+".address", n.Address) {
+			n.Address = netip.Addr{}
+		}
+	}
+	n.Inbound = v.inbound(key+".inbound", n.Inbound)
+	return g
+}
+
+// inbound leaves out rules that make no sense. An empty list is one that allows nothing.
+func (v *validator) inbound(key string, rules []Inbound) []Inbound {
+	return slices.DeleteFunc(slices.Clone(rules), func(r Inbound) bool {
+		bad := r.Ports != "" && r.Protocol != "tcp" && r.Protocol != "udp"
+		if bad {
+			v.fault(key, "%s has no ports; the rule is left out", r.Protocol)
+		}
+		return bad
+	})
+}
+
+// Check is everything that is wrong with a file, in the order of its lines.
+func (f File) Check() []Problem {
+	c := Merge(Layer{Config: f.Config}).Config // Validate takes parts away
+	list := slices.Clone(f.Problems)
+	for _, p := range Validate(&c) {
+		at := f.nearest(p.Key)
+		p.Line, p.Column, p.Source = at.line, at.column, f.source
+		list = append(list, p)
+	}
+	slices.SortStableFunc(list, func(a, b Problem) int { return a.Line - b.Line })
+	return list
+}
+
+// nearest is the place of a key, or of what it is in.
+func (f File) nearest(key string) place {
+	for key != "" {
+		if at, ok := f.places[key]; ok {
+			return at
+		}
+		end := len(key) - 1
+		for end > 0 && key[end] != '.' {
+			end--
+		}
+		key = key[:end]
+	}
+	return place{}
+}
