@@ -285,3 +285,41 @@ func TestXLResolve(t *testing.T) {
 		}
 	}
 }
+
+// TestXLAttach compares with xl how disks and network interfaces are read that are attached to a guest that runs: xl
+// network-attach takes each parameter as an argument, where an element of vif has commas between them.
+func TestXLAttach(t *testing.T) {
+	x := findXL(t)
+	d, m := resolved(t, "vif = [ '' ]\n")
+	d, mac, err := d.WithVIF(m, "rate=10Mb/s,mtu=1400,ip=10.0.0.1 10.0.0.2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, vdev, err := d.WithDisk(m, "disk.img,raw,xvdb,r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	created, err := x.read(t, string(d.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk, _ := d.DiskText(vdev)
+	for _, test := range []struct {
+		args []string
+		want map[string]any
+	}{
+		{append([]string{"network-attach", "3"}, d.VIFWords(mac)...), created.Nics[1]},
+		{[]string{"block-attach", "3", disk}, created.Disks[0]},
+	} {
+		args := append(slices.Clone(x.command[1:]), "-N")
+		out, err := exec.Command(x.command[0], append(args, test.args...)...).Output()
+		_, text, _ := bytes.Cut(out, []byte(": "))
+		var got map[string]any
+		if err == nil {
+			err = json.Unmarshal(text, &got)
+		}
+		if err != nil || !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%q: %v, %v, at the guest's creation %v", test.args, err, got, test.want)
+		}
+	}
+}

@@ -56,7 +56,8 @@ func parseStores(stores []config.Store) (s guestStores, err error) {
 func (d *dom0) mountExports(ctx context.Context, exports []nfs.Source) {
 	for _, export := range exports {
 		store := nfs.Store{
-			Source: export, Kernel: nfs.Linux{}, Dir: boot.MediaDir, Refuse: d.owners.controller.Refuse,
+			Source: export, Kernel: nfs.Linux{}, Dir: boot.MediaDir,
+			Refuse: func(e *guests.Error, root string) { d.owners.controller.RefuseAt(e, root, false) },
 			Start: func(ctx context.Context, g *guests.Guest) {
 				d.owners.controller.Offer(ctx, []*guests.Guest{g}, true)
 			},

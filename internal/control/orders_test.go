@@ -168,6 +168,23 @@ func TestLateAfterAStop(t *testing.T) {
 	}
 }
 
+// Neither does one come back that powers off long after a restart that nobody waits for any more.
+func TestLateAfterARestart(t *testing.T) {
+	for state, want := range map[string]host.Phase{"---s--": host.Stopped, "---sr-": host.Running} {
+		live(t, func(w *world) {
+			w.started(w.guest("a", "on_reboot = 'destroy'\n"))
+			w.at(1).deaf = true
+			w.fails(w.Restart(w.t.Context(), "a", time.Second, false), ErrTimeout, "wait longer")
+			w.settle(time.Hour)
+			w.ends(1, state)
+			w.settle(time.Minute)
+			if g := w.State.Snapshot().ByName("a"); g.Phase != want || g.Wanted != "" {
+				t.Errorf("%s: %+v", state, g)
+			}
+		})
+	}
+}
+
 func TestStopByForce(t *testing.T) {
 	live(t, func(w *world) {
 		w.started(w.guest("a", ""), w.guest("b", ""))
@@ -296,6 +313,21 @@ func TestTwoOrders(t *testing.T) {
 		w.works(w.Destroy(w.t.Context(), "a"))
 		w.works(<-stopped)
 		w.is("a", host.Stopped, 0)
+	})
+}
+
+// So it is with a guest that was made by hand.
+func TestDestroyWhileAStopWaitsByHand(t *testing.T) {
+	live(t, func(w *world) {
+		w.add(&domain{name: "hand", uuid: "u", state: "-b----", kib: 96 * mib, deaf: true})
+		w.settle(time.Second)
+		stopped := make(chan error, 1)
+		go func() { stopped <- w.Stop(w.t.Context(), "hand", time.Hour, false) }()
+		w.settle(time.Second)
+		w.fails(w.Pause(w.t.Context(), "hand"), ErrPhase, "has an order already (stop)")
+		w.works(w.Destroy(w.t.Context(), "hand"))
+		w.works(<-stopped)
+		w.is("hand", host.Stopped, 0)
 	})
 }
 

@@ -20,9 +20,10 @@ type Store struct {
 	Kernel Kernel
 	// Dir gets a directory for the mount.
 	Dir string
-	// Start starts a guest of the store's, which nobody vouches for: NFS does not say who answers.
+	// Start starts a guest of the store's, which nobody vouches for: NFS does not say who answers. Refuse tells of one
+	// that cannot be read, and where the export is mounted.
 	Start  func(context.Context, *guests.Guest)
-	Refuse func(*guests.Error)
+	Refuse func(fault *guests.Error, root string)
 	// Uses lists the guests that use a file below dir. It must not touch files.
 	Uses   func(dir string) []string
 	Tell   func(host.Remote)
@@ -96,7 +97,7 @@ func (r *run) offer(ctx context.Context) {
 	for _, fault := range r.faults {
 		if !r.known[fault.Guest] {
 			r.known[fault.Guest] = true
-			r.Refuse(fault)
+			r.Refuse(fault, r.dir)
 		}
 	}
 	for _, g := range r.guests {

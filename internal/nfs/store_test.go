@@ -91,7 +91,7 @@ func follow(t *testing.T, s *server, url string) *client {
 		refused: make(chan *guests.Error, 10),
 	}
 	store := Store{
-		Source: source, Kernel: s, Dir: c.dir, Refuse: func(e *guests.Error) { c.refused <- e },
+		Source: source, Kernel: s, Dir: c.dir, Refuse: func(e *guests.Error, _ string) { c.refused <- e },
 		Start: func(_ context.Context, g *guests.Guest) {
 			if g.Trusted {
 				t.Errorf("%s is trusted", g.Name)
