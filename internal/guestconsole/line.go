@@ -78,7 +78,7 @@ func (l *line) follow(ctx context.Context, path string) error {
 		return nil
 	}
 	if l.outlet == nil {
-		outlet, err := newOutlet(l.hub.openings)
+		outlet, err := newOutlet(l.domid, l.hub.openings)
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 
 // outlet is the pseudo-terminal for `xl console`. While nobody has it open nothing is written to it.
 type outlet struct {
+	domid  int
 	master *os.File
 	path   string // of the slave
 	opened <-chan struct{}
@@ -16,7 +17,7 @@ type outlet struct {
 	ended  chan struct{} // closed when serve has returned
 }
 
-func newOutlet(o *openings) (*outlet, error) {
+func newOutlet(domid int, o *openings) (*outlet, error) {
 	master, path, err := openPTY()
 	if err != nil {
 		return nil, err
@@ -27,7 +28,7 @@ func newOutlet(o *openings) (*outlet, error) {
 		return nil, err
 	}
 	return &outlet{
-		master: master, path: path, opened: opened, forget: forget,
+		domid: domid, master: master, path: path, opened: opened, forget: forget,
 		done: make(chan struct{}), ended: make(chan struct{}),
 	}, nil
 }
@@ -47,9 +48,10 @@ func (o *outlet) serve(r *record) {
 	}
 }
 
-// attend shows the last screenful and all that follows, and types what is typed, until nobody has the slave open.
+// attend shows the last screenful of the domain and all that follows, and types what is typed, until nobody has the
+// slave open.
 func (o *outlet) attend(r *record) {
-	session := newSession(r, r.lastScreen())
+	session := newSession(r, r.lastScreen(o.domid))
 	shown := make(chan struct{})
 	go func() {
 		defer close(shown)

@@ -92,15 +92,21 @@ func (r *record) end() int64 {
 // screenful is about what a terminal of 80 by 25 shows, bytes.
 const screenful = 2000
 
-// lastScreen is the number of the byte at which the last screenful begins, which is the beginning of a line where
-// there is one.
-func (r *record) lastScreen() int64 {
+// lastScreen is the number of the byte at which the last screenful of a domain begins, which is the beginning of a line
+// where there is one.
+func (r *record) lastScreen(domid int) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	first := int64(0)
+	for _, d := range r.domains {
+		if d.Domid == domid {
+			first = d.Offset
+		}
+	}
 	p := make([]byte, screenful)
 	n, at := r.ring.read(p, r.ring.total-screenful)
-	if at == 0 {
-		return 0
+	if at <= first {
+		return first
 	}
 	return at + int64(bytes.IndexByte(p[:n], '\n')+1)
 }

@@ -95,31 +95,26 @@ func (m *VM) checkXenconsoled() {
 	})
 }
 
-// screens are what the machine's screens must show at the least. `xl console` has read the first guest's words too.
-var screens = []struct {
-	number int
-	text   string
-}{{2, "This is " + guests[0]}, {3, "This is " + guests[1]}, {4, "no guest"}, {12, "msg=ready"}}
-
 // checkScreens looks at screens, which the kernel shows as /dev/vcsN, and types on the first guest's, which works
-// through the xenconsoled that took another's place.
+// through the xenconsoled that took another's place. The second guest's has its first words on it; what was typed at
+// the first one may have moved those off the screen.
 func (m *VM) checkScreens() {
-	for _, screen := range screens {
-		m.untilScreen(screen.number, screen.text)
-	}
+	m.untilScreen("[23]", "This is "+guests[1])
+	m.untilScreen("4", "no guest")
+	m.untilScreen("12", "msg=")
 	m.press("alt", "f2")
 	for _, key := range []string{"u", "n", "a", "m", "e", "ret"} {
 		m.press(key)
 	}
-	m.untilScreen(2, `uname +Linux`)
+	m.untilScreen("2", "uname +Linux")
 	m.press("alt", "f1")
 }
 
-// untilScreen waits until a screen shows text, which is a regular expression. What looks like a line of init's own
-// would not come back from Shell.
-func (m *VM) untilScreen(number int, text string) {
-	look := fmt.Sprintf("cat /dev/vcs%d | grep -q '%s' && echo seen", number, text)
-	m.Until(fmt.Sprintf("screen %d shows %q", number, text), addressLimit, func() bool {
+// untilScreen waits until one of some screens shows text, which is a regular expression. What looks like a line of
+// init's own would not come back from Shell.
+func (m *VM) untilScreen(numbers, text string) {
+	look := fmt.Sprintf("cat /dev/vcs%s | grep -q '%s' && echo seen", numbers, text)
+	m.Until(fmt.Sprintf("screen %s shows %q", numbers, text), addressLimit, func() bool {
 		return m.Shell(look) == "seen"
 	})
 }
