@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -27,7 +28,7 @@ func (u *uplink) mayAsk() bool {
 // ask asks, as long as the NIC in use has brought no lease, for servers behind all others that have a carrier: on a
 // machine with 40 NICs one after the other would take minutes.
 func (u *uplink) ask(ctx context.Context, nics []NIC) {
-	if !u.mayAsk() || u.held.inForce() {
+	if !u.mayAsk() || u.isSettledOn(nics) {
 		u.stopAsking()
 		return
 	}
@@ -52,6 +53,15 @@ func (u *uplink) ask(ctx context.Context, nics []NIC) {
 			delete(u.answered, nic.Index)
 		}
 	}
+}
+
+// isSettledOn says whether no answer behind another NIC would change anything.
+func (u *uplink) isSettledOn(nics []NIC) bool {
+	boot := u.bootMAC(nics)
+	isBoot := func(n NIC) bool { return boot != nil && slices.Equal(n.MAC, boot) }
+	static := u.want.IPv4.Method == Static || u.want.IPv6.Method == Static
+	served := u.held.inForce() || u.want.IPv4.Method == None && len(u.told) > 0
+	return served || static || slices.ContainsFunc(nics, isBoot)
 }
 
 // stopAsking ends all questions and forgets their answers.

@@ -10,11 +10,14 @@ import (
 
 // keepBonds makes the bonds that are wanted, and puts the members in that have come.
 func (m *Manager) keepBonds() {
-	if len(m.wanted.Bonds) == 0 {
+	if len(m.wanted.Bonds) == 0 || !m.isOver(m.unbonded.Add(m.timing.Floor)) {
 		return
 	}
 	for _, bond := range m.wanted.Bonds {
 		err := m.keepBond(bond)
+		if err != nil {
+			m.unbonded = m.looked
+		}
 		if what := "bond " + bond.Name; m.isNews(what, err) {
 			m.problem(fmt.Errorf("%s: %w", what, err))
 		}
@@ -44,7 +47,7 @@ func (m *Manager) keepBond(b Bond) error {
 		}
 		problems = append(problems, enslave(link, bond))
 	}
-	problems = append(problems, setPrimary(b, m.links), raisePort(bond))
+	problems = append(problems, setPrimary(b, bond, m.links), raisePort(bond))
 	return errors.Join(problems...)
 }
 
@@ -71,21 +74,22 @@ func enslave(link, bond netlink.Link) error {
 	return raise(link)
 }
 
-// setPrimary names the member that is used whenever it can be.
-func setPrimary(b Bond, links []netlink.Link) error {
+// setPrimary names the member that is used whenever it can be, unless the bond has it already: a change of a link is a
+// reason to look again.
+func setPrimary(b Bond, bond netlink.Link, links []netlink.Link) error {
 	for option, value := range b.options() {
 		if option != "primary" {
 			continue
 		}
-		for _, link := range links {
-			if names(value, link, true) {
-				change := netlink.NewLinkBond(netlink.LinkAttrs{Name: b.Name, Index: indexOf(links, b.Name)})
-				change.Primary = link.Attrs().Index
-				if change.Index < 0 {
-					return nil // made just now: the next look sets it
-				}
-				return netlink.LinkModify(change)
-			}
+		i := slices.IndexFunc(links, func(link netlink.Link) bool { return names(value, link, true) })
+		now, ok := bond.(*netlink.Bond)
+		if i < 0 || !ok || now.Primary == links[i].Attrs().Index {
+			return nil
+		}
+		change := netlink.NewLinkBond(netlink.LinkAttrs{Name: b.Name, Index: bond.Attrs().Index})
+		change.Primary = links[i].Attrs().Index
+		if err := netlink.LinkModify(change); err != nil {
+			return fmt.Errorf("set primary %s: %w", value, err)
 		}
 	}
 	return nil

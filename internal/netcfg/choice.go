@@ -144,6 +144,10 @@ func (u *uplink) follow(nics []NIC) {
 		return
 	}
 	before := u.nic
+	if !slices.Equal(before.MAC, nics[i].MAC) { // a bond has that of its first member, as soon as it has one
+		u.abandon(errNICChanged)
+		return
+	}
 	u.nic.NIC = nics[i]
 	switch {
 	case !u.nic.Carrier && before.Carrier:
@@ -205,7 +209,7 @@ func (u *uplink) choose(ctx context.Context, nics []NIC) {
 		u.event(Event{Kind: EventNoLease, Tried: u.m.looked.Sub(u.patience.since), Err: u.whyNoLease()})
 		u.extendPatience(want)
 	}
-	if ok && want.Index != u.nic.Index {
+	if ok && want.Index != u.nic.Index && u.m.isOver(u.mayPlug()) {
 		u.switchTo(want)
 	}
 }

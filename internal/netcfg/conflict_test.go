@@ -49,7 +49,9 @@ func TestAddressInUseIsDeclined(t *testing.T) {
 		check(t, l.handle.AddrAdd(l.port, must(netlink.ParseAddr("192.0.2.50/24"))(t)))
 		s := l.serve(policy{address: "192.0.2.50", seconds: 3600})
 		e := manage(t, Options{Network: DefaultNetwork(bridgeName), Sys: wired("eth0")})
-		e.await(EventNIC)
+		if got := e.await(EventConflict, EventNIC).Address.String(); got != "192.0.2.50/32" {
+			t.Errorf("conflict over %s", got)
+		}
 		decline := s.await(t, "a DECLINE", isDecline)
 		if !decline.RequestedIPAddress().Equal(net.IPv4(192, 0, 2, 50)) ||
 			!decline.ServerIdentifier().Equal(net.ParseIP(serverAddress)) || !decline.ClientIPAddr.IsUnspecified() {
@@ -93,6 +95,7 @@ func TestAddressIsDefendedOnce(t *testing.T) {
 		}
 		s.set(func(p *policy) { p.address = "192.0.2.51" })
 		claims(t, tap, "192.0.2.50")
+		e.await(EventConflict)
 		lost := e.await(EventLost)
 		if want := "with MAC " + testMAC.String(); !strings.Contains(lost.Err.Error(), want) {
 			t.Errorf("lost because of %v", lost.Err)

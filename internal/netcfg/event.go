@@ -1,6 +1,7 @@
 package netcfg
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -165,6 +166,20 @@ func (u *uplink) reportAlone() {
 	case !u.alone.told && u.m.isOver(u.alone.due(u.m.timing)):
 		u.alone.told = true
 		u.event(Event{Kind: EventNoAddress, Tried: u.m.looked.Sub(u.alone.since)})
+	}
+}
+
+// reportDuplicate says once for each address and host that another host has it.
+func (u *uplink) reportDuplicate(d Duplicate) {
+	if u.m.isNews(u.want.key()+": "+d.Address.String(), d.Err) {
+		u.event(Event{Kind: EventConflict, Address: netip.PrefixFrom(d.Address, d.Address.BitLen()), Err: d.Err})
+	}
+}
+
+// reportConflict is reportDuplicate for the DHCPv4 client's reasons, as far as they are such.
+func (u *uplink) reportConflict(err error) {
+	if conflict, ok := errors.AsType[*conflictError](err); ok {
+		u.reportDuplicate(Duplicate{conflict.lease.Address.Addr(), conflict})
 	}
 }
 

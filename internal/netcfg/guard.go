@@ -75,7 +75,7 @@ func (w *watch) watch4(ctx context.Context, lease *Lease) {
 		conflict, contended := errors.AsType[*conflictError](err)
 		if contended {
 			w.report(Duplicate{lease.Address.Addr(), conflict})
-			rest(ctx, w.timing.DefendInterval) // one report, however often it is said
+			rest(ctx, w.timing.DefendInterval)
 		} else if err != nil {
 			rest(ctx, resubscribePause) // the NIC is down, or has gone
 		}

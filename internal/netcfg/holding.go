@@ -25,9 +25,11 @@ func (u *uplink) onState(from *session, state State) {
 	case Bound:
 		u.applyLease(s.Lease)
 	case Lost:
+		u.reportConflict(s.Err)
 		u.dropLease(s.Err)
 		u.patience.searchFrom(time.Now())
 	case NoServer:
+		u.reportConflict(s.Err)
 		u.patience.failure = s.Err
 	case Rivals:
 		u.reportRivals(s)
@@ -42,7 +44,7 @@ func (u *uplink) onState(from *session, state State) {
 		u.lease6 = nil
 		u.install(s.Err)
 	case Duplicate:
-		u.event(Event{Kind: EventConflict, Address: netip.PrefixFrom(s.Address, s.Address.BitLen()), Err: s.Err})
+		u.reportDuplicate(s)
 	case Answered:
 		u.answered[s.Index] = u.answered[s.Index] || s.DHCP
 	}

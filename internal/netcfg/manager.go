@@ -33,12 +33,13 @@ type Manager struct {
 	reports chan report
 
 	// From here on everything belongs to Run's goroutine.
-	wanted  Network
-	uplinks []*uplink
-	links   []netlink.Link    // those that there were when reconcile last looked
-	looked  time.Time         // when that was
-	files   files             // those that were written
-	said    map[string]string // problems that are reported already, by what they are about
+	wanted   Network
+	uplinks  []*uplink
+	links    []netlink.Link    // those that there were when reconcile last looked
+	looked   time.Time         // when that was
+	unbonded time.Time         // when setting up a bond last failed: each try changes links
+	files    files             // those that were written
+	said     map[string]string // problems that are reported already, by what they are about
 }
 
 // order is another network that is wanted from now on.

@@ -13,6 +13,7 @@ func (u *uplink) switchTo(nic NIC) {
 	port, err := u.plug(nic)
 	u.reportOnce("plug in "+nic.Name, err)
 	if err != nil {
+		u.unplugged = u.m.looked
 		return
 	}
 	u.nic = nicInUse{NIC: nic, port: port}
@@ -23,6 +24,9 @@ func (u *uplink) switchTo(nic NIC) {
 	u.patience.searchFrom(time.Now())
 	u.install(errNICChanged)
 }
+
+// mayPlug is when the next NIC may be plugged in: each try changes links, and a change is a reason to look again.
+func (u *uplink) mayPlug() time.Time { return u.unplugged.Add(u.m.timing.Floor) }
 
 // plug makes the NIC, or the VLAN on it, the only one in the bridge; or what has the addresses itself. It returns
 // the index of the link that frames come in by.

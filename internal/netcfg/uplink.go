@@ -14,11 +14,12 @@ type uplink struct {
 	metric int    // added to those of routes
 	ifname string // that has the addresses; empty: there is none yet
 
-	nics     nicList          // those that may be used
-	nic      nicInUse         // leads to the servers
-	answered map[int]bool     // NICs, by index, behind which a DHCP server was heard, or (false) a router alone
-	asking   map[int]*session // the other NICs' servers for whether there are any
-	patience patience         // with the NIC in use
+	nics      nicList          // those that may be used
+	nic       nicInUse         // leads to the servers
+	unplugged time.Time        // when plugging one in last failed
+	answered  map[int]bool     // NICs, by index, behind which a DHCP server was heard, or (false) a router alone
+	asking    map[int]*session // the other NICs' servers for whether there are any
+	patience  patience         // with the NIC in use
 
 	dhcp, routers, dhcp6, guard *session // nil: not running
 	asked6                      asks6    // what dhcp6 was started for
@@ -66,7 +67,7 @@ func (u *uplink) reconcile(ctx context.Context) {
 }
 
 func (u *uplink) deadlines() []time.Time {
-	deadlines := []time.Time{u.settled(), u.adverts.next(u.m.looked), u.alone.due(u.m.timing)}
+	deadlines := []time.Time{u.settled(), u.adverts.next(u.m.looked), u.alone.due(u.m.timing), u.mayPlug()}
 	if u.isSearching() {
 		deadlines = append(deadlines, u.patience.due, u.patience.since.Add(u.m.timing.AnswerGrace))
 	}
@@ -181,6 +182,7 @@ func (u *uplink) becomes(want Interface, metric int) {
 
 // leave undoes what was set up for an interface that is wanted no more. Its bridge stays while guests are in it.
 func (u *uplink) leave() {
+	u.hangUp()
 	u.abandon(errNotWanted)
 	u.want.IPv4, u.want.IPv6 = IPv4{}, IPv6{}
 	u.install(errNotWanted)
