@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -14,9 +15,9 @@ import (
 	"github.com/zerodisc/zerodisc/internal/vifrules"
 )
 
-// Follow keeps the rules in step with dom0's own addresses and gateways, which no guest may claim, and says whether
-// dom0 has an address on a bridge that does not come from a private network, at first and when that changes. It
-// returns when ctx ends.
+// Follow keeps the rules in step with dom0's own addresses and gateways, which no guest may claim, has a bridge's NIC
+// carry the guests' VLANs whichever NIC that is, and says whether dom0 has an address on the bridge that does not come
+// from a private network, at first and when that changes. It returns when ctx ends.
 func Follow(ctx context.Context, rules vifrules.Rules, bridge string, addressed chan<- bool, report func(Event)) {
 	changed := watch(ctx)
 	var before *facts
@@ -24,6 +25,9 @@ func Follow(ctx context.Context, rules vifrules.Rules, bridge string, addressed 
 		now, err := look(rules, bridge)
 		if err == nil && (before == nil || !slices.Equal(before.own, now.own)) {
 			err = rules.Configure(func(c *vifrules.Config) { c.Host.Protected = now.own })
+		}
+		if err == nil && (before == nil || !slices.Equal(before.ports, now.ports)) {
+			err = rules.Carry(bridge)
 		}
 		if err != nil {
 			report(Event{Kind: EventProblem, Bridge: bridge, Err: err})
@@ -53,6 +57,7 @@ const followGap = 100 * time.Millisecond
 type facts struct {
 	own       []netip.Addr // addresses and gateways, sorted
 	addressed bool
+	ports     []int // of the bridge, but for vifs: the indexes of its NICs
 }
 
 func look(rules vifrules.Rules, bridge string) (facts, error) {
@@ -72,7 +77,10 @@ func look(rules vifrules.Rules, bridge string) (facts, error) {
 	if err != nil {
 		return facts{}, err
 	}
-	var f facts
+	f := facts{}
+	if f.ports, err = nics(link.Attrs().Index); err != nil {
+		return facts{}, err
+	}
 	for _, a := range addresses {
 		address, ok := netip.AddrFromSlice(a.IP)
 		if address = address.Unmap(); !ok || address.IsLoopback() {
@@ -94,8 +102,24 @@ func look(rules vifrules.Rules, bridge string) (facts, error) {
 	return f, nil
 }
 
+// nics lists the ports of a bridge that are no vifs.
+func nics(bridge int) ([]int, error) {
+	all, err := netlink.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
+	}
+	var ports []int
+	for _, link := range all {
+		if a := link.Attrs(); a.MasterIndex == bridge && !strings.HasPrefix(a.Name, "vif") {
+			ports = append(ports, a.Index)
+		}
+	}
+	return ports, nil
+}
+
 // watched are the netlink groups whose messages mean that a look is due.
 var watched = []uint{
+	unix.RTNLGRP_LINK,
 	unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
 }
 

@@ -411,7 +411,7 @@ func (d *dom0) fallbackOn() (outside, guest *machine, addressed chan bool) {
 	guest = d.guest("web", "vif1.0", "br0")
 	f := NewFallback(d.options("br0", ""))
 	f.patience = 100 * time.Millisecond
-	f.time = leaseTime{3 * time.Second, time.Second, 2 * time.Second}
+	f.time = leaseTime{8 * time.Second, 2 * time.Second, 4 * time.Second}
 	ctx, cancel := context.WithCancel(context.Background())
 	addressed, ended := make(chan bool), make(chan struct{})
 	go func() { f.Run(ctx, addressed); close(ended) }()
@@ -433,7 +433,7 @@ func TestFallback(t *testing.T) {
 		if !netip.MustParsePrefix("10.77.0.0/24").Contains(netip.AddrFrom4([4]byte(address.To4()))) {
 			t.Errorf("leased %s", address)
 		}
-		if lease.ACK.IPAddressLeaseTime(0) != 3*time.Second {
+		if lease.ACK.IPAddressLeaseTime(0) != 8*time.Second {
 			t.Errorf("leased for %s", lease.ACK.IPAddressLeaseTime(0))
 		}
 		must(client.Renew(ctx, lease))(t)

@@ -79,6 +79,8 @@ func inputRules(h Host) []rule {
 		rules = append(rules, privateServices(p)...)
 	}
 	rules = append(rules,
+		// Guests' search for the LAN's DHCP server comes here too, and is nothing to be counted.
+		when(udp(etherIPv4, portTo, portDHCPServer), verdict(expr.VerdictDrop)),
 		when(icmp6(icmp6Solicit), accept()),
 		when(icmp6(icmp6Advertise), accept()),
 		when(marked(equal, markNoHost), dropped(counterInputGuest)),

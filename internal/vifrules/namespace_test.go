@@ -3,6 +3,7 @@ package vifrules
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"runtime"
@@ -388,6 +389,29 @@ func TestRate(t *testing.T) {
 		dropped := b.traffic(uuid1).Dropped[OverRate].Packets
 		if passed == 0 || dropped == 0 || uint64(passed)+dropped != 200 {
 			t.Errorf("%d passed, %d dropped", passed, dropped)
+		}
+	})
+}
+
+// A guest in a VLAN reaches the NIC and no guest outside it, until it leaves.
+func TestVLAN(t *testing.T) {
+	onBench(t, func(b *bench) {
+		b.guests()
+		err := b.rules.Configure(func(c *Config) { c.Guests = map[string]Guest{uuid1: {VLAN: 100}} })
+		if errors.Is(err, unix.EOPNOTSUPP) {
+			t.Skip("this kernel's bridges have no VLANs")
+		}
+		check(t, err)
+		hello := arp(mac(mac1), mac(mac1), "10.9.0.5")
+		if !b.arrives("vif1.0", "nic0", hello) || b.arrives("vif1.0", "vif2.0", hello) {
+			t.Error("the guest is not in its VLAN")
+		}
+		if !b.arrives("vif2.0", "nic0", arp(mac(mac2), mac(mac2), "10.9.0.6")) {
+			t.Error("other guests do not reach the NIC")
+		}
+		b.set(uuid1, Guest{})
+		if !b.arrives("vif1.0", "vif2.0", hello) {
+			t.Error("the guest is still in its VLAN")
 		}
 	})
 }

@@ -1,18 +1,19 @@
 package vifrules
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/vishvananda/netlink"
 )
 
-// tag puts a vif into a VLAN of its bridge: untagged at the vif, tagged at every port that is no vif. A vif without
-// one is left as it is: in the VLAN that every port begins with.
+// firstVLAN is the one that every port of a bridge begins with.
+const firstVLAN = 1
+
+// tag puts a vif into a VLAN of its bridge: untagged at the vif, tagged at every port that is no vif. 0 is none: on a
+// bridge that does not filter by VLAN nothing is done then, on others the vif is in the one that ports begin with.
 func tag(vlan int, v Vif) error {
-	if vlan == 0 {
-		return nil
-	}
 	if err := tagPort(uint16(vlan), v); err != nil {
 		return fmt.Errorf("VLAN %d of %s: %w", vlan, v.Name, err)
 	}
@@ -31,21 +32,62 @@ func tagPort(vlan uint16, v Vif) error {
 	if port.Attrs().MasterIndex != bridge.Attrs().Index {
 		return nil // it has yet to join
 	}
-	if err := netlink.BridgeSetVlanFiltering(bridge, true); err != nil {
+	if vlan == 0 {
+		return untag(bridge, port)
+	}
+	if err := filterByVLAN(bridge); err != nil {
 		return err
 	}
 	if err := onlyVLAN(port, vlan); err != nil {
 		return err
 	}
+	return carry(bridge, vlan)
+}
+
+func untag(bridge, port netlink.Link) error {
+	if b, ok := bridge.(*netlink.Bridge); !ok || b.VlanFiltering == nil || !*b.VlanFiltering {
+		return nil
+	}
+	return onlyVLAN(port, firstVLAN)
+}
+
+// filterByVLAN names nothing but the bridge: package netlink would set everything else that it has read too, and the
+// kernel refuses some of that (EINVAL).
+func filterByVLAN(bridge netlink.Link) error {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.Index = bridge.Attrs().Name, bridge.Attrs().Index
+	if err := netlink.BridgeSetVlanFiltering(&netlink.Bridge{LinkAttrs: attrs}, true); err != nil {
+		return fmt.Errorf("have %s filter by VLAN: %w", attrs.Name, err)
+	}
+	return nil
+}
+
+// Carry has ports of a bridge that came after the guests carry the guests' VLANs.
+func (r Rules) Carry(bridge string) error {
+	return r.locked(func(f *files, _ *tables) error {
+		var errs []error
+		for _, v := range f.vifs {
+			if vlan := f.config.Guests[v.UUID].VLAN; vlan != 0 && v.Bridge == bridge {
+				errs = append(errs, tag(vlan, v))
+			}
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// carry makes a VLAN a tagged one of every port that is no vif.
+func carry(bridge netlink.Link, vlan uint16) error {
 	all, err := netlink.LinkList()
 	if err != nil {
-		return err
+		return fmt.Errorf("list links: %w", err)
 	}
-	for _, other := range all {
-		if other.Attrs().MasterIndex == bridge.Attrs().Index && !strings.HasPrefix(other.Attrs().Name, "vif") {
-			if err := netlink.BridgeVlanAdd(other, vlan, false, false, false, true); err != nil {
-				return err
-			}
+	for _, port := range all {
+		name := port.Attrs().Name
+		if port.Attrs().MasterIndex != bridge.Attrs().Index || strings.HasPrefix(name, "vif") {
+			continue
+		}
+		if err := netlink.BridgeVlanAdd(port, vlan, false, false, false, true); err != nil {
+			return fmt.Errorf("carry it on %s: %w", name, err)
 		}
 	}
 	return nil
@@ -55,14 +97,17 @@ func tagPort(vlan uint16, v Vif) error {
 func onlyVLAN(port netlink.Link, vlan uint16) error {
 	present, err := netlink.BridgeVlanList()
 	if err != nil {
-		return err
+		return fmt.Errorf("list VLANs: %w", err)
 	}
 	for _, info := range present[int32(port.Attrs().Index)] {
 		if info.Vid != vlan {
 			if err := netlink.BridgeVlanDel(port, info.Vid, false, false, false, true); err != nil {
-				return err
+				return fmt.Errorf("leave %d: %w", info.Vid, err)
 			}
 		}
 	}
-	return netlink.BridgeVlanAdd(port, vlan, true, true, false, true)
+	if err := netlink.BridgeVlanAdd(port, vlan, true, true, false, true); err != nil {
+		return fmt.Errorf("join: %w", err)
+	}
+	return nil
 }
