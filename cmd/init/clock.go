@@ -31,7 +31,8 @@ func (s *system) startClock() {
 			text, _ := os.ReadFile(timeServersFile) // there is none before the first lease
 			return timeServers(s.config().NTP.Servers, string(text))
 		},
-		Wake: s.online, Clock: hostClock{s}, Ask: timesync.Ask, Resolve: timesync.Resolve, Report: s.reportClock,
+		Wake: s.online, Clock: hostClock{s}, Ask: timesync.Ask, Resolve: timesync.Resolve,
+		Report: s.reportClock, Grace: networkGrace,
 	})
 	s.service("ntp", client.Run)
 }
@@ -45,6 +46,10 @@ func timeServers(configured []string, leased string) []string {
 	}
 	return publicTimeServers
 }
+
+// networkGrace is how long a network takes to come up, at most, before its silence is worth a line: with DHCP, and a
+// switch that looks for loops first.
+const networkGrace = 30 * time.Second
 
 // wakeClock has the time servers asked at once.
 func (s *system) wakeClock() {
@@ -90,7 +95,7 @@ func (s *system) startSyslog() {
 		sender := syslog.New(syslog.Options{
 			Target: target, Dir: boot.LogsDir, Clock: s.syslogClock, Roots: webstore.PublicRoots,
 			Hostname: func() string { name, _ := os.Hostname(); return name }, // "" is written as unknown
-			Report:   s.reportSyslog(target),
+			Report:   s.reportSyslog(target), Grace: networkGrace,
 		})
 		s.service("syslog-"+target.Protocol+"-"+target.Host, sender.Run)
 	}

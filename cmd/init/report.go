@@ -45,7 +45,7 @@ var reportPieces = []bundle.Piece{
 	{Name: "network", Files: "/proc/net/dev"},
 	{Name: "network", Files: "/proc/net/tcp*"},
 	{Name: "network", Files: "/proc/net/udp*"},
-	{Name: "processes.txt", Program: []string{"ps", "-aux"}},
+	{Name: "processes.txt", Program: []string{"ps", "aux"}},
 }
 
 // statusText is the boot report.

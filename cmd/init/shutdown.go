@@ -75,7 +75,8 @@ func (s *system) shutdownGuests() {
 	defer cancel()
 	store, err := xenstore.Dial(dialing, xenstore.Socket)
 	if err != nil {
-		s.log.Warn("guests are not shut down", "err", err, "remedy", "those that run are cut off with the machine")
+		s.log.Warn("guests are not shut down", "err", err,
+			"remedy", "those that still run are cut off with the machine")
 		return
 	}
 	ctx, force := context.WithCancel(context.Background())

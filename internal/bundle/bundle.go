@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -45,6 +46,7 @@ type writer struct {
 	tar      *tar.Writer
 	dir      string // that all files of the bundle are in
 	now      time.Time
+	made     map[string]bool // directories
 	left     int64
 	problems []string
 }
@@ -58,7 +60,10 @@ const maxProblems = 64 << 10
 // Write writes a gzipped tar file with the pieces, in a directory called name, to out.
 func Write(ctx context.Context, out io.Writer, name string, now time.Time, pieces []Piece, limits Limits) error {
 	compressed := gzip.NewWriter(out)
-	w := &writer{limits: limits, tar: tar.NewWriter(compressed), dir: name, now: now, left: limits.Total}
+	w := &writer{
+		limits: limits, left: limits.Total, tar: tar.NewWriter(compressed), dir: name, now: now,
+		made: map[string]bool{},
+	}
 	for _, p := range pieces {
 		if err := w.add(ctx, p); err != nil {
 			return fmt.Errorf("write the report: %w", err)
@@ -204,12 +209,28 @@ func (w *writer) file(name string, text []byte) error {
 		text = text[int64(len(text))-limit:]
 	}
 	w.left -= int64(len(text))
+	name = w.dir + "/" + name
+	if err := w.directory(path.Dir(name)); err != nil {
+		return err
+	}
 	header := tar.Header{
-		Name: w.dir + "/" + name, Mode: 0o600, Size: int64(len(text)), ModTime: w.now, Format: tar.FormatPAX,
+		Name: name, Mode: 0o600, Size: int64(len(text)), ModTime: w.now, Format: tar.FormatPAX,
 	}
 	if err := w.tar.WriteHeader(&header); err != nil {
 		return err
 	}
 	_, err := w.tar.Write(text)
 	return err
+}
+
+// directory adds a directory, which some programs do not make by themselves.
+func (w *writer) directory(name string) error {
+	if name == "." || w.made[name] {
+		return nil
+	}
+	w.made[name] = true
+	if err := w.directory(path.Dir(name)); err != nil {
+		return err
+	}
+	return w.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o700, ModTime: w.now})
 }

@@ -87,7 +87,11 @@ func unpack(t *testing.T, archive []byte) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		files[header.Name] = string(text)
+		if header.Typeflag == tar.TypeReg {
+			files[header.Name] = string(text)
+		} else if header.Typeflag != tar.TypeDir {
+			t.Errorf("%s is a %c", header.Name, header.Typeflag)
+		}
 	}
 }
 

@@ -216,7 +216,12 @@ func (d *Daemon) run() error {
 	d.publish(Starting, p.pid(), nil)
 	ctx, cancel := context.WithTimeout(context.Background(), d.spec.ReadyTimeout)
 	defer cancel()
-	ready := d.probe(ctx)
+	var ready <-chan error
+	if d.spec.Ready == nil {
+		d.publish(Running, p.pid(), nil) // whoever waits for it need not, even if it ends at once
+	} else {
+		ready = d.probe(ctx)
+	}
 	for {
 		select {
 		case err := <-p.exit():

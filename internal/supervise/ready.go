@@ -18,9 +18,6 @@ func (d *Daemon) probe(ctx context.Context) <-chan error {
 }
 
 func poll(ctx context.Context, ready func(context.Context) error) error {
-	if ready == nil {
-		return nil
-	}
 	var last error
 	for {
 		err := ready(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -82,6 +83,20 @@ func (l *log) firstError() error {
 		}
 	}
 	return nil
+}
+
+// TestNobodyWaitsForAFailure has a function that fails at once: what starts it goes on.
+func TestNobodyWaitsForAFailure(t *testing.T) {
+	var l log
+	table := NewTable()
+	for i := range 20 {
+		spec := service(&l, "f"+strconv.Itoa(i), func(context.Context) error { return errors.New("no device") })
+		spec.MinBackoff, spec.MaxBackoff = time.Hour, time.Hour
+		if err := table.Add(t.Context(), spec); err != nil {
+			t.Error(err)
+		}
+	}
+	table.StopAll()
 }
 
 func TestFunctionThatReturns(t *testing.T) {

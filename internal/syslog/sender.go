@@ -26,6 +26,10 @@ type Options struct {
 	// memory.
 	Roots func() *x509.CertPool
 
+	// Grace is how long a server may be out of reach at first before that is worth a word, and how long lines wait for
+	// the clock to be known, so that they have a time.
+	Grace time.Duration
+
 	Every       time.Duration // between two looks at the log; 1 s
 	DialTimeout time.Duration // 10 s
 	SendTimeout time.Duration // for a batch; 20 s
@@ -47,6 +51,8 @@ type Sender struct {
 	waiting []logs.Entry // read, and not sent yet
 	lost    uint64       // since the last report
 	pause   time.Duration
+	began   time.Time
+	reached bool // the server was reached once
 }
 
 // New returns a Sender that begins with the first line which the log still has.
@@ -71,13 +77,15 @@ func New(o Options) *Sender {
 // Run sends until ctx ends. It returns ctx's error.
 func (s *Sender) Run(ctx context.Context) error {
 	defer s.reader.Close()
+	s.began = time.Now()
 	var told string
 	for ctx.Err() == nil {
 		err := s.connected(ctx, &told)
 		if ctx.Err() != nil {
 			break
 		}
-		if text := err.Error(); text != told { // each reason once
+		early := !s.reached && time.Since(s.began) < s.options.Grace
+		if text := err.Error(); text != told && !early { // each reason once
 			told = text
 			s.options.Report(State{Err: err})
 		}
@@ -110,6 +118,7 @@ func (s *Sender) connected(ctx context.Context, told *string) error {
 		}
 		if first || s.lost > 0 {
 			s.options.Report(State{Connected: true, Lost: s.lost})
+			s.reached = true
 			*told, first, s.lost, s.pause = "", false, 0, s.options.MinPause
 		}
 		select {
@@ -185,6 +194,9 @@ func (s *Sender) send(conn net.Conn) error {
 		return err
 	}
 	hostname, clock, protocol := s.options.Hostname(), s.options.Clock(), s.options.Target.Protocol
+	if !clock.Known && time.Since(s.began) < s.options.Grace {
+		return nil
+	}
 	refused := false
 	for len(s.waiting) > 0 {
 		_, err := conn.Write(frame(protocol, Format(s.waiting[0], hostname, clock)))

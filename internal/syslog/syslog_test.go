@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -338,6 +339,22 @@ func selfSigned(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	roots := x509.NewCertPool()
 	roots.AddCert(parsed)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
+}
+
+// TestClockThatIsNotSetYet has lines wait for the clock, and get the right time.
+func TestClockThatIsNotSetYet(t *testing.T) {
+	w := newWorld(t, nil)
+	w.store.Add("init", logs.Info, "early")
+	server := listen(t)
+	var asked atomic.Int32
+	w.send(t, "tcp://"+server.Addr().String(), func(o *Options) {
+		o.Grace = time.Hour
+		o.Clock = func() Clock { return Clock{Now: instant, Up: logs.Uptime(), Known: asked.Add(1) > 5} }
+	})
+	_, r := accept(t, server)
+	if message, err := counted(r); err != nil || !strings.HasPrefix(message, "<30>1 2026-11-27T0") {
+		t.Errorf("%q, %v", message, err)
+	}
 }
 
 // TestStuckServer has a server that never reads: nothing but its own sender waits for it.

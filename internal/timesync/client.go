@@ -17,6 +17,9 @@ type Options struct {
 	Ask     Asker       // NTP, outside tests
 	Resolve Resolver    // the system's, outside tests
 	Report  func(Event) // must not block
+
+	// Grace is how long servers may be silent before that is worth a word: a network takes a moment to come up.
+	Grace time.Duration
 }
 
 // Clock is this machine's clock.
@@ -53,6 +56,7 @@ type Client struct {
 	discipline discipline
 	pace       pace
 	reported   State
+	silent     time.Time            // since when no server answers; zero: one does
 	barred     map[string]time.Time // servers that want to be left alone, until when; zero: for good
 }
 
@@ -87,15 +91,26 @@ func (c *Client) once(ctx context.Context) time.Duration {
 		return 0
 	}
 	if len(samples) == 0 {
-		c.report(Event{State: Unreachable, Err: err})
+		c.noAnswer(err)
 		return c.pace.silent()
 	}
+	c.silent = time.Time{}
 	best, err := Choose(samples)
 	if err != nil {
 		c.report(Event{State: Disagree, Err: err})
 		return c.pace.silent()
 	}
 	return c.apply(ctx, best)
+}
+
+// noAnswer reports that no server answers, once that lasts.
+func (c *Client) noAnswer(err error) {
+	if c.silent.IsZero() {
+		c.silent = time.Now()
+	}
+	if time.Since(c.silent) >= c.options.Grace {
+		c.report(Event{State: Unreachable, Err: err})
+	}
 }
 
 // apply brings the clock nearer to what the best server says.

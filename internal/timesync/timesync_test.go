@@ -199,6 +199,22 @@ func TestServersGoAndComeBack(t *testing.T) {
 		"disagree: time servers disagree: a says 0s, b says 1h0m0s", "set")
 }
 
+func TestNetworkThatIsNotUpYet(t *testing.T) {
+	h := newHost(years, "a")
+	h.fail["a"] = errors.New("network is unreachable")
+	c := h.client()
+	c.options.Grace = time.Minute
+	c.once(t.Context())
+	h.fail["a"] = nil
+	c.once(t.Context())
+	h.fail["a"] = errors.New("no answer")
+	c.once(t.Context())
+	h.said(t, "stepped")
+	c.silent = c.silent.Add(-2 * time.Minute)
+	c.once(t.Context())
+	h.said(t, "stepped", "unreachable: no answer")
+}
+
 func TestClockThatCannotBeSet(t *testing.T) {
 	h := newHost(years, "a")
 	h.failure = errors.New("not permitted")

@@ -50,8 +50,9 @@ func (m *VM) checkLogs() {
 
 // checkReport has a report written, and looks for what must be in it and what must not.
 func (m *VM) checkReport() {
-	m.Shell("mkdir -p /tmp/report; echo password=sosecret > /var/log/xen/test.log; zerodisc-report -o /tmp/report.tgz")
-	files := m.Shell("cd /tmp/report; gzip -d -c ../report.tgz | tar x -f -; find . -type f")
+	m.Shell("mkdir -p /tmp/report; echo password=sosecret > /var/log/xen/test.log")
+	m.Shell("zerodisc-report > /tmp/report.tar.gz; gzip -d -c /tmp/report.tar.gz > /tmp/report.tar")
+	files := m.Shell("tar -x -f /tmp/report.tar /tmp/report; find /tmp/report -type f")
 	for _, name := range []string{
 		"/status.txt", "/state/state.json", "/log/sources/kernel", "/log/xen/test.log", "/xen/dmesg.txt",
 		"/xen/list.txt",
@@ -65,5 +66,5 @@ func (m *VM) checkReport() {
 	if said := m.Shell("grep -r sosecret /tmp/report"); said != "" {
 		m.Errorf("the report has a password: %s", said)
 	}
-	m.Shell("rm -rf /tmp/report /tmp/report.tgz /var/log/xen/test.log")
+	m.Shell("rm -rf /tmp/report /tmp/report.tar /tmp/report.tar.gz /var/log/xen/test.log")
 }
