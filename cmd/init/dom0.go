@@ -29,8 +29,8 @@ type dom0 struct {
 	bridge string
 	kernel string // the Linux kernel that guests may share, "" when it is not at hand
 	xen    xen.Host
-	owners *owners // nil where Xen's daemons do not run
-	saved  bool    // the state volume was there before the guests
+	owners *owners    // nil where Xen's daemons do not run
+	saved  bool       // the state volume was there before the guests
 	medium chan error // how the search for the medium has ended
 	// fetched is closed when the configuration at a URL has come, or cannot; nil where there is none.
 	fetched chan struct{}
@@ -208,8 +208,8 @@ func setDefaultBridge(bridge string) error {
 	return writeAtomic(conf, strings.ReplaceAll(string(text), boot.DefaultBridge, bridge))
 }
 
-// startDevices finds devices, and has the medium searched for while the next stages run: the configuration that may be on
-// it has to be known before the network.
+// startDevices finds devices, and has the medium searched for while the next stages run: the configuration that may be
+// on it has to be known before the network.
 func (d *dom0) startDevices(ctx context.Context) error {
 	err := d.findDevices(ctx)
 	d.medium = make(chan error, 1)
