@@ -19,7 +19,8 @@ const ModulePath = "github.com/zerodisc/zerodisc"
 // applets are the names by which cmd/init is called besides "init", and where.
 var applets = []string{
 	"/usr/sbin/poweroff", "/usr/sbin/reboot", "/usr/sbin/halt",
-	"/usr/sbin/modprobe", "/usr/bin/status", "/usr/bin/udevadm", "/usr/sbin/zerodisc-state", "/usr/bin/disk",
+	"/usr/sbin/modprobe", "/usr/bin/status", "/usr/bin/udevadm", "/usr/sbin/zerodisc-state",
+	"/usr/sbin/zerodisc-config", "/usr/bin/disk",
 }
 
 // hotplugScripts are the names by which libxl calls cmd/init.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -34,21 +35,25 @@ type configuration struct {
 	line   config.CommandLine
 	layers [layerCount]config.Layer
 	merged atomic.Pointer[config.Config]
+	told   map[string]bool // what was said to be wrong with several sources together
 }
 
 // newConfiguration returns what a kernel command line says.
 func newConfiguration(cmdline string) *configuration {
-	c := &configuration{line: config.ParseCommandLine(cmdline)}
+	c := &configuration{line: config.ParseCommandLine(cmdline), told: map[string]bool{}}
 	c.layers[commandLineLayer] = config.Layer{Source: config.CommandLineSource, Config: c.line.Config}
 	c.merge()
 	return c
 }
 
-// merge puts the sources together anew.
+// merge puts the sources together anew. It returns what holds now, and what is wrong that has not been told yet.
 func (c *configuration) merge() ([]config.Setting, []config.Problem) {
-	m := config.Merge(c.layers[:]...)
-	problems := config.Validate(&m.Config)
+	m, problems := config.MergeValid(c.layers[:]...)
 	c.merged.Store(&m.Config)
+	problems = slices.DeleteFunc(problems, func(p config.Problem) bool { return c.told[p.Error()] })
+	for _, p := range problems {
+		c.told[p.Error()] = true
+	}
 	return m.Settings, problems
 }
 
