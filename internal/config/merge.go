@@ -58,7 +58,7 @@ func MergeValid(layers ...Layer) (Merged, []Problem) {
 	m.Settings = Merge(Layer{Config: m.Config}).Settings
 	for i, s := range m.Settings {
 		// Of a bridge of which nothing but the name is left, what was below it says who has named it.
-		at := slices.IndexFunc(said, func(o Setting) bool { return o.Key == s.Key || strings.HasPrefix(o.Key, s.Key+".") })
+		at := slices.IndexFunc(said, func(o Setting) bool { return strings.HasPrefix(o.Key+".", s.Key+".") })
 		m.Settings[i].Source = said[at].Source
 	}
 	return m, problems
