@@ -20,7 +20,7 @@ const ModulePath = "github.com/zerodisc/zerodisc"
 var applets = []string{
 	"/usr/sbin/poweroff", "/usr/sbin/reboot", "/usr/sbin/halt",
 	"/usr/sbin/modprobe", "/usr/bin/status", "/usr/bin/udevadm", "/usr/sbin/zerodisc-state", "/usr/bin/disk",
-	"/usr/bin/services", "/usr/bin/logs", "/usr/sbin/zerodisc-report",
+	"/usr/bin/services", "/usr/bin/logs", "/usr/sbin/zerodisc-report", "/usr/sbin/zerodisc-config",
 }
 
 // hotplugScripts are the names by which libxl calls cmd/init.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -34,12 +35,13 @@ type configuration struct {
 	line   config.CommandLine
 	layers [layerCount]config.Layer
 	merged atomic.Pointer[config.Config]
-	shut   bool // a source has a password's hash that cannot be used
+	shut   bool            // a source has a password's hash that cannot be used
+	told   map[string]bool // what was said to be wrong with several sources together
 }
 
 // newConfiguration returns what a kernel command line says.
 func newConfiguration(cmdline string) *configuration {
-	c := &configuration{line: config.ParseCommandLine(cmdline)}
+	c := &configuration{line: config.ParseCommandLine(cmdline), told: map[string]bool{}}
 	c.layers[commandLineLayer] = config.Layer{Source: config.CommandLineSource, Config: c.line.Config}
 	c.merge()
 	return c
@@ -48,14 +50,17 @@ func newConfiguration(cmdline string) *configuration {
 // unusableHash is in place of a hash that was refused: whoever set one does not want open consoles.
 const unusableHash = "!"
 
-// merge puts the sources together anew.
+// merge puts the sources together anew. It returns what holds now, and what is wrong that has not been told yet.
 func (c *configuration) merge() ([]config.Setting, []config.Problem) {
-	m := config.Merge(c.layers[:]...)
+	m, problems := config.MergeValid(c.layers[:]...)
 	if c.shut && m.Config.PasswordHash == "" {
 		m.Config.PasswordHash = unusableHash
 	}
-	problems := config.Validate(&m.Config)
 	c.merged.Store(&m.Config)
+	problems = slices.DeleteFunc(problems, func(p config.Problem) bool { return c.told[p.Error()] })
+	for _, p := range problems {
+		c.told[p.Error()] = true
+	}
 	return m.Settings, problems
 }
 

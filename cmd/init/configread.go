@@ -31,7 +31,7 @@ const configDir = boot.RunDir + "/config"
 const volumeLimit = 5 * time.Second
 
 // readConfig reads the sources that the state volume and the network depend on: a labelled volume and the boot medium.
-// It takes what is there now, and waits for nothing.
+// It takes what is there now, and waits only for sticks that the kernel has just seen.
 func (d *dom0) readConfig(ctx context.Context) error {
 	err := d.readVolumes(ctx)
 	d.readLayer(discLayer, d.discConfig())
@@ -101,6 +101,7 @@ func (d *dom0) readVolumes(ctx context.Context) error {
 	if d.devices == nil {
 		return errors.New("devices are not followed")
 	}
+	d.awaitSticks(ctx)
 	there, err := statevolume.Known(udev.RunDir, sysDir, isStorageName)
 	if err != nil {
 		return err

@@ -32,6 +32,7 @@ type dom0 struct {
 	owners  *owners       // nil where Xen's daemons do not run
 	owned   chan struct{} // closed once owners is set
 	saved   bool          // the state volume was there before the guests
+	medium  chan error    // how the search for the medium has ended
 	// fetched is closed when the configuration at a URL has come, or cannot; nil where there is none.
 	fetched chan struct{}
 }
@@ -69,11 +70,11 @@ func (d *dom0) boot(ctx context.Context) {
 	defer time.AfterFunc(shellsAtLast, shells).Stop()
 	stage.Run(ctx, d.stageEnded, []stage.Stage{
 		{Name: "tools", Run: mountTools, Remedy: "the initrd is damaged: check the disc"},
-		{Name: "devices", Run: d.findDevices, Remedy: "devices that came late are still taken; see dmesg"},
+		{Name: "devices", Run: d.startDevices, Remedy: "devices that came late are still taken; see dmesg"},
 		{Name: "swap", Run: makeSwap, Remedy: "dom0 cannot spare as much memory for guests as it should; see dmesg"},
 		{Name: "xen", Run: d.startXen, Remedy: "boot an entry of the menu that starts Xen; see xl dmesg"},
 		{
-			Name: "media", Run: d.findMedium,
+			Name: "media", Run: d.awaitMedium,
 			Remedy: "put the boot medium back in and reboot, or xl create a guest from another disk",
 		},
 		{Name: "config", Run: d.readConfig, Remedy: "what was read of the configuration is used"},
@@ -230,6 +231,18 @@ func setDefaultBridge(bridge string) error {
 	}
 	return writeAtomic(conf, strings.ReplaceAll(string(text), boot.DefaultBridge, bridge))
 }
+
+// startDevices finds devices, and has the medium searched for while the next stages run: the configuration that may be
+// on it has to be known before the network.
+func (d *dom0) startDevices(ctx context.Context) error {
+	err := d.findDevices(ctx)
+	d.medium = make(chan error, 1)
+	go func() { d.medium <- d.findMedium(ctx) }()
+	return err
+}
+
+// awaitMedium waits until the medium is mounted.
+func (d *dom0) awaitMedium(context.Context) error { return <-d.medium }
 
 // findMedium mounts the medium that GRUB was started from. Without a build id on the command line
 // the machine was booted from the network and everything is in the initrd.

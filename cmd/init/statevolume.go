@@ -85,12 +85,11 @@ func (d *dom0) startLate(ctx context.Context) {
 	if d.owners == nil {
 		return
 	}
-	auto, err := d.cmdline.Bool(boot.KeyAutostart, true)
 	found, broken := guests.Scan(boot.StateGuests)
 	for _, e := range broken {
 		d.owners.controller.RefuseAt(e, "", true)
 	}
-	d.owners.controller.Offer(ctx, guests.Trust(found), auto && err == nil)
+	d.owners.controller.Offer(ctx, guests.Trust(found), config.Is(d.config().Autostart, true))
 }
 
 // scanGuests reads the guests of the medium and the initrd, and of the state volume if it is there.

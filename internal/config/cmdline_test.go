@@ -86,6 +86,16 @@ func TestCommandLine(t *testing.T) {
 		{"zerodisc.guests=http://a/b,nfs://c/d", "stores.urls=[{url: http://a/b}, {url: nfs://c/d}]"},
 		{"zerodisc.iscsi=a:b@192.0.2.9::::iqn.2026-01.x:y", "stores.iscsi.targets=(secret)"},
 		{"ds=nocloud;s=http://a/;h=rack9", "hostname=rack9"},
+		{"zerodisc.ntp=a,b:123,[2001:db8::1]:1123", "ntp.servers=[a, b:123, [2001:db8::1]:1123]"},
+		{"zerodisc.ntp=no", "ntp.enabled=no"},
+		{"zerodisc.ntp", ""},
+		{"zerodisc.ntp=,", ""},
+		{"zerodisc.syslog=udp://a,tls://b:99", "logs.targets=[udp://a, tls://b:99]"},
+		{"zerodisc.watchdog", "watchdog.enabled=yes"},
+		{"zerodisc.watchdog=no", "watchdog.enabled=no"},
+		{"zerodisc.watchdog=0", "watchdog.enabled=no"},
+		{"zerodisc.watchdog=1", "watchdog.enabled=yes"},
+		{"zerodisc.watchdog=60", "watchdog.timeout=1m0s"},
 	} {
 		text, want := test.text, test.want
 		c := ParseCommandLine(text)
@@ -149,7 +159,7 @@ func TestCommandLineProblems(t *testing.T) {
 		{"rd.route=10.0.0.1/8:10.0.0.2", "the network is 10.0.0.0/8"},
 		{"nameserver=dns", `nameserver: "dns": want an IP address`},
 		{"zerodisc.ssh=never", `zerodisc.ssh: "never": want yes or no`},
-		{"zerodisc.password=abc", "zerodisc.password: it is no hash of a password"},
+		{"zerodisc.password=abc", "zerodisc.password: this is no hash of a password"},
 		{"zerodisc.stores=al", "did you mean all?"},
 		{"zerodisc.guests=http://a zerodisc.guests-sha256=a,b", "there are 2 sums, and zerodisc.guests has 1 URLs"},
 		{"zerodisc.guests-sha256=a", "there is no zerodisc.guests"},
@@ -160,6 +170,10 @@ func TestCommandLineProblems(t *testing.T) {
 		{"zerodisc.config=http://a/$1", "a $ stands for nothing"},
 		{"ds=ec2", `"ec2" is not supported; want nocloud;s=URL`},
 		{"ds=nocloud", "s=URL is missing"},
+		{"zerodisc.watchdog=soon", `zerodisc.watchdog: "soon": want yes or no`},
+		{"zerodisc.watchdog=2", "want at least 20s"},
+		{"zerodisc.ntp=a:b", `zerodisc.ntp: "a:b": want the name or the address`},
+		{"zerodisc.syslog=udp://a,ftp://b", `zerodisc.syslog: "ftp://b": want a URL that begins with udp://`},
 	} {
 		text, want := test.text, test.want
 		c := ParseCommandLine(text)

@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -43,7 +44,7 @@ var formats = map[string]format{
 	"guest":       {matches(guestPattern, "want a guest's name"), guestPattern},
 	"timezone":    {checkTimezone, ""},
 	"hash":        {checkHash, `^\$(y|6|5|2[aby])\$`},
-	"host":        {checkHost, ""},
+	"time-server": {checkTimeServer, ""},
 	"address":     {checkAddress, ""},
 	"ssh-key":     {checkSSHKey, ""},
 	"private-key": {checkPrivateKey, "^-----BEGIN "},
@@ -52,7 +53,7 @@ var formats = map[string]format{
 	"toram":       {checkToRAM, ""},
 	"store-url":   {checkScheme("http", "https", "nfs"), "^(https?|nfs)://"},
 	"config-url":  {checkScheme("http", "https"), "^https?://"},
-	"log-url":     {checkScheme("udp", "tcp", "tls"), "^(udp|tcp|tls)://"},
+	"log-url":     {checkLogURL, "^(udp|tcp|tls)://"},
 	"sha256":      {matches(sha256Pattern, "want the 64 hexadecimal digits of a SHA-256 sum"), sha256Pattern},
 	"iscsi-target": {matches(`^[^\s,]+:[^\s,]*$`,
 		"want [USER:PASSWORD@]SERVER:[PROTOCOL]:[PORT]:[LUN]:NAME"), ""},
@@ -127,6 +128,19 @@ func checkHost(text string) error {
 	return nil
 }
 
+// checkTimeServer takes a host, with or without a port.
+func checkTimeServer(text string) error {
+	if host, port, err := net.SplitHostPort(text); err == nil && isPort(port) {
+		text = host
+	}
+	return checkHost(text)
+}
+
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0
+}
+
 func checkAddress(text string) error {
 	if _, err := netip.ParseAddr(text); err != nil {
 		return errors.New("want an IP address such as 192.0.2.1 or 2001:db8::1")
@@ -198,6 +212,23 @@ func checkScheme(schemes ...string) func(string) error {
 		}
 		return nil
 	}
+}
+
+// checkLogURL takes a protocol, a host and a port.
+func checkLogURL(text string) error {
+	if err := checkScheme("udp", "tcp", "tls")(text); err != nil {
+		return err
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return errors.New("want no more than a host and a port: udp://192.0.2.9:514")
+	case u.Hostname() == "":
+		return errors.New("want a host: udp://192.0.2.9:514")
+	case u.Port() != "" && !isPort(u.Port()):
+		return errors.New("want a port from 1 to 65535")
+	}
+	return nil
 }
 
 // Range is the first and the last of a range of addresses: FIRST-LAST.

@@ -10,7 +10,7 @@ type Guest struct {
 	Memory    Size         `yaml:"memory" min:"4M"`
 	VCPUs     int          `yaml:"vcpus" min:"1" max:"512"`
 	Network   GuestNetwork `yaml:"network"`
-	Restart   string       `yaml:"restart" enum:"never,on-crash,always"`
+	Restart   string       `yaml:"restart" enum:"never,on-failure,always"`
 	Budget    Size         `yaml:"budget" min:"1M"`
 }
 

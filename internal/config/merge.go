@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/zerodisc/zerodisc/internal/printable"
@@ -47,6 +48,20 @@ func Merge(layers ...Layer) Merged {
 	}
 	m.merge(reflect.ValueOf(&m.Config).Elem(), values, field{}, "")
 	return m
+}
+
+// MergeValid puts sources together and leaves out what does not fit together.
+func MergeValid(layers ...Layer) (Merged, []Problem) {
+	m := Merge(layers...)
+	problems := Validate(&m.Config)
+	said := m.Settings
+	m.Settings = Merge(Layer{Config: m.Config}).Settings
+	for i, s := range m.Settings {
+		// Of a bridge of which nothing but the name is left, what was below it says who has named it.
+		at := slices.IndexFunc(said, func(o Setting) bool { return strings.HasPrefix(o.Key+".", s.Key+".") })
+		m.Settings[i].Source = said[at].Source
+	}
+	return m, problems
 }
 
 // source is what a source says about a key.

@@ -56,6 +56,17 @@ guests.web.network.inbound=[{protocol: tcp, ports: 22}] (disc)`
 	}
 }
 
+// TestMergeValid leaves out of the settings what is not used.
+func TestMergeValid(t *testing.T) {
+	m, problems := MergeValid(
+		Layer{"a", config(t, "network: {bridges: {bad: {vlan: 5}, lan: {mtu: 1400}, x: {private: {nat: no}}}}")},
+		Layer{"b", config(t, "hostname: h")})
+	want := "[{hostname h b} {network.bridges.lan.mtu 1400 a} {network.bridges.x  a}]"
+	if got := fmt.Sprint(m.Settings); got != want || len(problems) != 2 {
+		t.Errorf("%s, %v\nwant %s", got, problems, want)
+	}
+}
+
 // TestValidate checks what people are told of keys that do not fit together, and that it is taken out.
 func TestValidate(t *testing.T) {
 	for _, test := range []struct{ text, want string }{

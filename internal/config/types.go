@@ -21,7 +21,7 @@ type Config struct {
 // NTP is how the clock is set.
 type NTP struct {
 	Enabled *bool    `yaml:"enabled"`
-	Servers []string `yaml:"servers" format:"host"`
+	Servers []string `yaml:"servers" format:"time-server"`
 }
 
 // DNS is how names are resolved.
