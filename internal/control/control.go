@@ -19,7 +19,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/xen"
 )
 
-// Config is what a Controller works with. All fields but Override are to be set.
+// Config is what a Controller works with. All fields but Override and Rules are to be set.
 type Config struct {
 	Xen    *xen.Toolstack
 	State  *host.State
@@ -29,6 +29,9 @@ type Config struct {
 	Machine func() guests.Machine
 	// Override says what the host's owner wants of the guest with that name; nil where there is nothing.
 	Override func(name string) guests.Override
+	// Rules puts in force what is to hold for a guest's network, before each of its domains is made and when it gets
+	// another name. own is the name that its configuration gives it, name the one that it has; nil where there is nothing.
+	Rules func(own, name, uuid string) error
 	// Dir is where the configurations that xl gets are written, NAME.cfg.
 	Dir string
 	Log *slog.Logger // for debugging
@@ -48,6 +51,9 @@ type Controller struct {
 func New(config Config) *Controller {
 	if config.Override == nil {
 		config.Override = func(string) guests.Override { return guests.Override{} }
+	}
+	if config.Rules == nil {
+		config.Rules = func(string, string, string) error { return nil }
 	}
 	c := &Controller{
 		Config: config, changed: make(chan struct{}, 1), admitting: make(chan struct{}, 1),

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -203,6 +204,9 @@ func (l *life) make(ctx context.Context) error {
 	if err := l.write(); err != nil {
 		return err
 	}
+	if err := l.rules(l.spec.Name); err != nil {
+		return err
+	}
 	ctx, wanted := l.unless(ctx, host.WantDestroy)
 	defer wanted()
 	limit, cancel := context.WithTimeout(ctx, createTimeout+readTime(l.spec))
@@ -213,6 +217,14 @@ func (l *life) make(ctx context.Context) error {
 	}
 	if err != nil {
 		return fmt.Errorf("%w; its configuration as Xen got it is %s", err, l.file)
+	}
+	return nil
+}
+
+// rules has the guest's network rules in force, under a name.
+func (l *life) rules(name string) error {
+	if err := l.Rules(cmp.Or(l.source.Name, name), name, l.uuid); err != nil {
+		return fmt.Errorf("its network rules: %w", err)
 	}
 	return nil
 }

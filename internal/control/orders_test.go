@@ -415,6 +415,32 @@ func TestRename(t *testing.T) {
 	})
 }
 
+// A guest's network rules are in force before its domain is made, under the name that it has, and go by its own. One
+// that has none because they fail is not made.
+func TestRules(t *testing.T) {
+	live(t, func(w *world) {
+		var set []string
+		var fault error
+		w.Rules = func(own, name, uuid string) error {
+			if domain := w.State.Snapshot().ByUUID(uuid); domain.Domid != 0 {
+				name += " (runs)"
+			}
+			set = append(set, own+" "+name)
+			return fault
+		}
+		w.started(w.guest("a", ""))
+		w.works(w.Rename(w.t.Context(), "a", "web"))
+		w.works(w.Stop(w.t.Context(), "web", 0, false))
+		w.works(w.StartGuest(w.t.Context(), "web"))
+		if want := []string{"a a", "a web (runs)", "a web"}; !slices.Equal(set, want) {
+			t.Errorf("%q, want %q", set, want)
+		}
+		w.works(w.Stop(w.t.Context(), "web", 0, false))
+		fault = errors.New("no tables")
+		w.fails(w.StartGuest(w.t.Context(), "web"), nil, "its network rules: no tables")
+	})
+}
+
 func TestSetMemory(t *testing.T) {
 	live(t, func(w *world) {
 		w.free = 300 * mib
