@@ -1,7 +1,6 @@
 package boot
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -100,20 +99,4 @@ func SplitWords(text string) []string {
 func (c Cmdline) Has(key string) bool {
 	_, ok := c[key]
 	return ok
-}
-
-// Bool reads key as a switch: a missing key is missing, an empty value, "yes", "1", "on" and
-// "true" are true, "no", "0", "off" and "false" are false.
-func (c Cmdline) Bool(key string, missing bool) (bool, error) {
-	value, ok := c[key]
-	if !ok {
-		return missing, nil
-	}
-	switch strings.ToLower(value) {
-	case "", "yes", "1", "on", "true":
-		return true, nil
-	case "no", "0", "off", "false":
-		return false, nil
-	}
-	return missing, fmt.Errorf("kernel parameter %s=%s: want yes or no", key, value)
 }

@@ -26,7 +26,6 @@ type Override struct {
 	MemoryMiB int64
 	VCPUs     int64
 	Restart   Restart
-	Budget    int64  // bytes: of the changes to its disks with copy-on-write
 	Bridge    string // that its first network interface is attached to
 	MAC       string // of its first network interface, as parseMAC takes it
 }

@@ -115,11 +115,14 @@ func (s *system) reportProblems(problems []config.Problem) {
 	}
 }
 
+// allSources is in place of a source where several together have a problem.
+const allSources = "all sources"
+
 // apply puts the sources together, tells where each value came from, and sets what holds for the machine as a whole.
 func (d *dom0) apply() {
 	settings, problems := d.conf.merge()
 	for i := range problems {
-		problems[i].Source = "all sources"
+		problems[i].Source = allSources
 	}
 	d.reportProblems(problems)
 	told := make(host.Configured, 0, len(settings))
@@ -134,10 +137,8 @@ func (d *dom0) apply() {
 	if c.Hostname != "" {
 		d.setHostname()
 	}
-	for _, err := range []error{setTimezone(c.Timezone), setResolvers(c.DNS)} {
-		if err != nil {
-			d.log.Warn(boot.MsgConfig, "err", err)
-		}
+	if err := setTimezone(c.Timezone); err != nil {
+		d.log.Warn(boot.MsgConfig, "key", "timezone", "err", err)
 	}
 }
 
@@ -174,31 +175,8 @@ func setTimezone(name string) error {
 	return writeAtomic("/etc/localtime", string(text))
 }
 
-// resolvConf is resolv.conf(5).
+// resolvConf is resolv.conf(5), which netcfg writes.
 const resolvConf = "/etc/resolv.conf"
-
-// setResolvers writes the name servers of the configuration. Without any they are those of a lease.
-func setResolvers(dns config.DNS) error {
-	if len(dns.Servers) == 0 {
-		return nil
-	}
-	var b strings.Builder
-	for _, server := range dns.Servers {
-		b.WriteString("nameserver " + server + "\n")
-	}
-	if len(dns.Search) > 0 {
-		b.WriteString("search " + strings.Join(dns.Search, " ") + "\n")
-	}
-	return writeAtomic(resolvConf, b.String())
-}
-
-// leaseResolvers is the file for the name servers of a lease; none where the configuration has some.
-func (d *dom0) leaseResolvers() string {
-	if len(d.config().DNS.Servers) > 0 {
-		return ""
-	}
-	return resolvConf
-}
 
 // configApplet is zerodisc-config.
 func configApplet([]string) int {

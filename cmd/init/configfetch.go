@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
@@ -74,11 +75,18 @@ func (d *dom0) awaitAddress(ctx context.Context) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for u := range d.state.Subscribe(ctx) {
-		if n := u.Host.Network; n.Kind == host.Lease && n.Address.IsValid() {
+		if slices.ContainsFunc(u.Host.Networks, isReachable) {
 			return true
 		}
 	}
 	return false
+}
+
+// isReachable says whether an interface leads somewhere: it has an address for more than its own link.
+func isReachable(n host.Network) bool {
+	return n.NIC != "" && slices.ContainsFunc(n.Addresses, func(a host.NetworkAddress) bool {
+		return !a.Prefix.Addr().IsLinkLocalUnicast()
+	})
 }
 
 // errGone is an answer that will not get better.
@@ -89,10 +97,27 @@ func (d *dom0) fetchLayer(
 	ctx context.Context, layer int, url string, fetch func(context.Context, string) (config.File, error),
 ) {
 	if f, ok := d.fetchFile(ctx, url, fetch); ok {
+		before := d.config()
 		d.addLayer(layer, d.withoutEarly(f))
 		d.apply()
 		d.decidePassword()
 		d.reportSources(layer)
+		d.adaptServices(before)
+	}
+}
+
+// adaptServices has the services run that run already as the configuration says now. before is what it said when they
+// were started.
+func (d *dom0) adaptServices(before *config.Config) {
+	d.startSyslog()
+	d.startClock()
+	if !d.state.Snapshot().Host.Ready {
+		return // the watchdog's time is yet to come
+	}
+	d.startWatchdog(d.state.Answers)
+	now := d.config().Watchdog
+	if now.Timeout != before.Watchdog.Timeout && config.Is(now.Enabled, true) {
+		d.orderService("restart", watchdogService)
 	}
 }
 

@@ -48,14 +48,20 @@ func (d *dom0) discConfig() string {
 	return filepath.Join(boot.MediaMount, boot.ConfigName)
 }
 
-// readStateConfig adds the configuration on the state volume, and tells of all that was read.
-func (d *dom0) readStateConfig() {
+// readStateConfig adds the configuration on the state volume, tells of all that was read, and does what has waited for
+// that.
+func (d *dom0) readStateConfig(ctx context.Context) {
 	if d.saved && d.readLayer(stateLayer, filepath.Join(boot.StateMount, boot.ConfigName)) {
 		d.apply()
 		d.bridge = d.config().Network.Default()
 	}
 	d.decidePassword()
 	d.reportSources(commandLineLayer, volumeLayer, stateLayer, discLayer)
+	d.startSyslog()
+	if d.board && !config.Is(d.config().Services.Board, true) {
+		d.endBoard()
+		d.takeOver(ctx)
+	}
 }
 
 // readLayer reads a file that may be missing, and says whether there is one.

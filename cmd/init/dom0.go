@@ -32,7 +32,10 @@ type dom0 struct {
 	owners  *owners       // nil where Xen's daemons do not run
 	owned   chan struct{} // closed once owners is set
 	saved   bool          // the state volume was there before the guests
-	medium  chan error    // how the search for the medium has ended
+	// endBoard takes the status board away; set where there is one.
+	endBoard func()
+	shells   chan struct{} // closed when the consoles get their shells
+	medium   chan error    // how the search for the medium has ended
 	// fetched is closed when the configuration at a URL has come, or cannot; nil where there is none.
 	fetched chan struct{}
 }
@@ -49,11 +52,11 @@ var dom0Modules = []string{
 func runDom0(s *system) int {
 	d := &dom0{
 		machine: machine{system: s, modules: dom0Modules, idle: make(chan struct{})},
-		bridge:  s.config().Network.Default(), owned: make(chan struct{}),
+		bridge:  s.config().Network.Default(), owned: make(chan struct{}), shells: make(chan struct{}),
 	}
 	s.startLogServices()
 	if s.board {
-		go d.showBoard()
+		d.startBoard()
 	}
 	action := s.untilAsked(d.boot)
 	s.shutdownGuests()
@@ -65,6 +68,7 @@ func runDom0(s *system) int {
 func (d *dom0) boot(ctx context.Context) {
 	shells := sync.OnceFunc(func() {
 		d.decidePassword() // what was to be read may hang
+		close(d.shells)
 		d.keepShells(ctx, d.reportText)
 	})
 	defer time.AfterFunc(shellsAtLast, shells).Stop()
@@ -85,8 +89,8 @@ func (d *dom0) boot(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	d.tell(host.Ready{Took: time.Since(d.start)})
 	d.startWatchdog(d.state.Answers)
+	d.tell(host.Ready{Took: time.Since(d.start)})
 	close(d.idle)
 	d.followMedium(ctx)
 	shells()
@@ -154,6 +158,9 @@ func (d *dom0) startDaemons(ctx context.Context) error {
 // startNetwork makes the bridges that guests are attached to; NICs, addresses and what is heard on the bridges follow
 // in the background.
 func (d *dom0) startNetwork(ctx context.Context) error {
+	network, problems := networkOf(d.config())
+	d.network = network
+	d.reportProblems(problems)
 	manager, err := netcfg.NewManager(netcfg.Options{
 		Network: d.network, BootIF: d.bootIF(), Hostname: d.setHostname(),
 		SetHostname: d.config().Hostname == "",

@@ -29,24 +29,26 @@ func activeConsoles() []string {
 // one was set. A terminal that cannot be opened (a serial port that is not there) is given up.
 func (s *system) keepShells(ctx context.Context, text func() string) {
 	for _, name := range s.terminals {
-		go func() {
-			for ctx.Err() == nil {
-				started := time.Now()
-				if err := s.guard.Ask(ctx, name); err != nil {
-					s.log.Debug("password", "terminal", name, "err", err)
-				}
-				opened, err := runOn(name, []string{shell}, text())
-				if err != nil {
-					s.log.Debug("shell", "terminal", name, "err", err)
-				}
-				if !opened {
-					return
-				}
-				if time.Since(started) < time.Second { // it cannot start, or has nothing to read from
-					time.Sleep(time.Second)
-				}
-			}
-		}()
+		go s.keepShell(ctx, name, text)
+	}
+}
+
+func (s *system) keepShell(ctx context.Context, name string, text func() string) {
+	for ctx.Err() == nil {
+		started := time.Now()
+		if err := s.guard.Ask(ctx, name); err != nil {
+			s.log.Debug("password", "terminal", name, "err", err)
+		}
+		opened, err := runOn(name, []string{shell}, text())
+		if err != nil {
+			s.log.Debug("shell", "terminal", name, "err", err)
+		}
+		if !opened {
+			return
+		}
+		if time.Since(started) < time.Second { // it cannot start, or has nothing to read from
+			time.Sleep(time.Second)
+		}
 	}
 }
 

@@ -36,6 +36,7 @@ import (
 // to end. One is shared by everything in the process, so that it is passed by pointer; newSystem sets its fields, which
 // do not change afterwards, but for insisted.
 type system struct {
+	ttys      *console.Consoles // the terminals that get lines
 	screen    *screen
 	log       *slog.Logger
 	journal   *logs.Store
@@ -110,7 +111,8 @@ func newSystem(cmdline boot.Cmdline, conf *configuration, hasBoard bool, start t
 	if hasBoard {
 		s.terminals, s.board = takeBoardTerminal(cmdline, s.terminals)
 	}
-	s.screen = &screen{out: console.Open(s.terminals)}
+	s.ttys = console.Open(s.terminals)
+	s.screen = &screen{out: s.ttys}
 	out := console.New(s.screen)
 	level := slog.LevelInfo
 	if cmdline.Has(boot.KeyDebug) {

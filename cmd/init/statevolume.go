@@ -25,7 +25,7 @@ const (
 // takeState mounts the state volume, and adds the configuration that is on it.
 func (d *dom0) takeState(ctx context.Context) error {
 	err := d.findState(ctx)
-	d.readStateConfig()
+	d.readStateConfig(ctx)
 	return err
 }
 

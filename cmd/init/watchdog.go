@@ -15,15 +15,11 @@ import (
 // watchdogService is the watchdog's name among the services.
 const watchdogService = "watchdog"
 
-// startWatchdog has the machine reset when nothing on it runs any more, unless the configuration says no. answers
+// startWatchdog has the machine reset when nothing on it runs any more, or not, as the configuration says. answers
 // says whether the host does; nil: nobody asks.
 func (s *system) startWatchdog(answers func(context.Context) bool) {
-	wanted := s.config().Watchdog
-	if !config.Is(wanted.Enabled, true) {
-		return
-	}
-	timeout := cmp.Or(time.Duration(wanted.Timeout), defaultWatchdogTimeout)
-	s.service(watchdogService, func(ctx context.Context) error {
+	s.switchService(watchdogService, config.Is(s.config().Watchdog.Enabled, true), func(ctx context.Context) error {
+		timeout := cmp.Or(s.config().Watchdog.Timeout.Time(), defaultWatchdogTimeout)
 		return watchdog.Run(ctx, watchdog.Options{
 			Kernel: watchdog.Linux{}, Timeout: timeout, Patience: timeout / 2,
 			Answers: answers, Hung: crash, Report: s.reportWatchdog,

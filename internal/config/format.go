@@ -57,17 +57,31 @@ var formats = map[string]format{
 	"sha256":      {matches(sha256Pattern, "want the 64 hexadecimal digits of a SHA-256 sum"), sha256Pattern},
 	"iscsi-target": {matches(`^[^\s,]+:[^\s,]*$`,
 		"want [USER:PASSWORD@]SERVER:[PROTOCOL]:[PORT]:[LUN]:NAME"), ""},
-	"iscsi-name": {matches(iscsiPattern, "want a name such as iqn.2026-01.org.example:host"), iscsiPattern},
-	"prefix4":    {nil, `^[0-9.]+/[0-9]+$`},
-	"prefix6":    {nil, `^[0-9A-Fa-f:.]+/[0-9]+$`},
-	"network":    {nil, `^[0-9A-Fa-f:.]+/[0-9]+$`},
-	"address4":   {nil, `^[0-9.]+$`},
-	"address6":   {nil, `^[0-9A-Fa-f:.]+$`},
-	"range":      {checkRange, `^[0-9.]+-[0-9.]+$`},
-	"ports":      {checkPorts, `^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$`},
-	"bond-option": {matches(`^[a-z0-9_]{1,32}$`, "want the name of an option of the bonding driver: miimon"),
-		`^[a-z0-9_]{1,32}$`},
-	"bond-value": {matches(`^[0-9A-Za-z_.:+,-]{1,64}$`, "want a value of the bonding driver's"), ""},
+	"iscsi-name":  {matches(iscsiPattern, "want a name such as iqn.2026-01.org.example:host"), iscsiPattern},
+	"prefix4":     {nil, `^[0-9.]+/[0-9]+$`},
+	"prefix6":     {nil, `^[0-9A-Fa-f:.]+/[0-9]+$`},
+	"network":     {nil, `^[0-9A-Fa-f:.]+/[0-9]+$`},
+	"address4":    {nil, `^[0-9.]+$`},
+	"address6":    {nil, `^[0-9A-Fa-f:.]+$`},
+	"range":       {checkRange, `^[0-9.]+-[0-9.]+$`},
+	"ports":       {checkPorts, `^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$`},
+	"bond-option": {checkBondOption, `^[a-z0-9_]{1,32}$`},
+	"bond-value":  {matches(`^[0-9A-Za-z_.:+,-]{1,64}$`, "want a value of the bonding driver's"), ""},
+}
+
+// bondOptions are those of the bonding driver that a bond can have besides its mode and its network cards.
+var bondOptions = []string{
+	"ad_actor_sys_prio", "ad_select", "ad_user_port_key", "all_slaves_active", "arp_all_targets", "arp_interval",
+	"arp_ip_target", "arp_validate", "downdelay", "fail_over_mac", "lacp_rate", "lp_interval", "miimon", "min_links",
+	"num_grat_arp", "num_unsol_na", "packets_per_slave", "primary", "primary_reselect", "resend_igmp",
+	"tlb_dynamic_lb", "updelay", "use_carrier", "xmit_hash_policy",
+}
+
+func checkBondOption(text string) error {
+	if !slices.Contains(bondOptions, text) {
+		return fmt.Errorf("there is no such option of the bonding driver%s", suggest(text, bondOptions))
+	}
+	return nil
 }
 
 func checkHash(text string) error {
@@ -97,14 +111,17 @@ func checkDomain(text string) error {
 var isInterface = matches(interfacePattern, "want the name of an interface: 1 to 15 letters, digits, _, - and dots")
 
 func checkInterface(text string) error {
-	if text == "all" || text == "default" || text == "lo" {
-		return fmt.Errorf("%s has a meaning of its own in the kernel; take another name", text)
+	if slices.Contains([]string{"all", "default", "lo", AutoNIC, NoNIC}, text) {
+		return fmt.Errorf("%s has a meaning of its own; take another name", text)
 	}
 	return isInterface(text)
 }
 
-// checkNIC takes a name or a MAC address.
+// checkNIC takes a name, a MAC address, AutoNIC or NoNIC.
 func checkNIC(text string) error {
+	if text == AutoNIC || text == NoNIC {
+		return nil
+	}
 	if strings.Contains(text, ":") {
 		return new(MAC).UnmarshalText([]byte(text))
 	}

@@ -158,6 +158,9 @@ func (c *Config) DropEarly() []string {
 	if !reflect.ValueOf(c.Network).IsZero() {
 		keys, c.Network = append(keys, "network"), Network{}
 	}
+	if c.Services.Board != nil {
+		keys, c.Services.Board = append(keys, "services.board"), nil
+	}
 	if c.Stores.State != "" {
 		keys, c.Stores.State = append(keys, "stores.state"), ""
 	}

@@ -127,6 +127,22 @@ func TestValidate(t *testing.T) {
 			"192.0.2.7 is not in the network of bridge a, 10.0.0.0/24",
 		},
 		{"guests: {w: {network: {inbound: [{protocol: icmp, ports: 5}]}}}", "icmp has no ports"},
+		{
+			"guests: {w: {network: {bridge: a, vlan: 5}}}\nnetwork: {bridges: {a: {private: {address: 10.0.0.1/24}}}}",
+			"bridge a is private, and has no VLANs",
+		},
+		{"network: {bridges: {a: {ipv4: {method: dhcp}}}}", "f:1:32: network.bridges.a.ipv4.method: there is no nic"},
+		{"network: {bridges: {xenbr0: {nic: none, vlan: 5}}}", "there is no nic for the VLAN"},
+		{"network: {bridges: {xenbr0: {mtu: 1000}}}", "IPv6 needs 1280"},
+		{"network: {bridges: {a: {private: {address: 10.0.0.1/7}}}}", "or too much"},
+		{
+			"network: {bridges: {a: {nic: e, routes: [{to: 10.0.0.0/8, via: \"2001:db8::1\"}]}}}",
+			"2001:db8::1 cannot be the gateway to 10.0.0.0/8",
+		},
+		{
+			"stores: {urls: [{url: \"nfs://a/b\", sha256: " + strings.Repeat("0", 64) + "}]}",
+			"nfs://a/b has no SHA256SUMS",
+		},
 	} {
 		text, want := test.text, test.want
 		f := Parse("f", []byte(text))

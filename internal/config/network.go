@@ -65,12 +65,12 @@ type PrivateNetwork struct {
 
 // MethodOf4 is how a bridge gets its IPv4 addresses: "dhcp", "static" or "none".
 func (b Bridge) MethodOf4(isDefault bool) string {
-	return methodOf(b.IPv4.Method, len(b.IPv4.Addresses), isDefault && !b.IsPrivate(), "dhcp")
+	return methodOf(b.IPv4.Method, len(b.IPv4.Addresses), isDefault && b.Port(true) != NoNIC, "dhcp")
 }
 
 // MethodOf6 is how a bridge gets its IPv6 addresses: "auto", "static" or "none".
 func (b Bridge) MethodOf6(isDefault bool) string {
-	return methodOf(b.IPv6.Method, len(b.IPv6.Addresses), isDefault && !b.IsPrivate(), "auto")
+	return methodOf(b.IPv6.Method, len(b.IPv6.Addresses), isDefault && b.Port(true) != NoNIC, "auto")
 }
 
 func methodOf(given string, addresses int, isDefault bool, usual string) string {
@@ -83,6 +83,23 @@ func methodOf(given string, addresses int, isDefault bool, usual string) string 
 		return usual
 	}
 	return "none"
+}
+
+// The values of Bridge.NIC that name no network card.
+const (
+	AutoNIC = "auto"
+	NoNIC   = "none"
+)
+
+// Port is what a bridge lies over: AutoNIC, NoNIC, or a network card or bond.
+func (b Bridge) Port(isDefault bool) string {
+	switch {
+	case b.NIC != "":
+		return b.NIC
+	case isDefault && !b.IsPrivate():
+		return AutoNIC
+	}
+	return NoNIC
 }
 
 // IsPrivate says whether dom0 gives addresses away on the bridge.

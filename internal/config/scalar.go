@@ -60,6 +60,9 @@ func (d *Duration) UnmarshalText(text []byte) error {
 // MarshalText writes a time span.
 func (d Duration) MarshalText() ([]byte, error) { return textOf(d) }
 
+// Time is the time span as package time has it.
+func (d Duration) Time() time.Duration { return time.Duration(d) }
+
 func (d Duration) String() string { return time.Duration(d).String() }
 
 // MAC is a MAC address of one station, in lower case with colons; "" for none.

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Validate checks what only several keys together say. It takes out of c what has a problem, so that the rest can be
@@ -13,10 +14,7 @@ func Validate(c *Config) []Problem {
 		c: c, used: map[string]string{}, vlans: map[string]string{}, hosts: map[netip.Addr]string{},
 		macs: map[MAC]string{},
 	}
-	if len(c.DNS.Search) > 0 && len(c.DNS.Servers) == 0 {
-		v.fault("dns.search", "there are no servers; write them, too: the network's are not used together with it")
-		c.DNS.Search = nil
-	}
+	c.Stores.URLs = v.stores(c.Stores.URLs)
 	for _, name := range sorted(c.Network.Bonds) {
 		v.bond(name)
 	}
@@ -49,6 +47,17 @@ type validator struct {
 type taken struct {
 	network netip.Prefix
 	key     string
+}
+
+// stores leaves out stores that have a sum which nothing could be compared with.
+func (v *validator) stores(stores []Store) []Store {
+	return slices.DeleteFunc(slices.Clone(stores), func(s Store) bool {
+		bad := s.SHA256 != "" && strings.HasPrefix(s.URL, "nfs:")
+		if bad {
+			v.fault("stores.urls", "%s has no SHA256SUMS that sha256 could be of; it is left out", s.URL)
+		}
+		return bad
+	})
 }
 
 func (v *validator) fault(key, format string, args ...any) { v.add(0, 0, key, format, args...) }
@@ -89,20 +98,40 @@ func (v *validator) bridge(name string, b Bridge) (Bridge, bool) {
 		return b, false
 	}
 	b = v.private(key, b)
-	b.IPv4.Method, b.IPv4.Addresses = v.method(key+".ipv4", b.IPv4.Method, b.IPv4.Addresses)
-	b.IPv6.Method, b.IPv6.Addresses = v.method(key+".ipv6", b.IPv6.Method, b.IPv6.Addresses)
+	alone := b.Port(name == v.c.Network.Default()) == NoNIC
+	b.IPv4.Method, b.IPv4.Addresses = v.method(key+".ipv4", b.IPv4.Method, b.IPv4.Addresses, alone)
+	b.IPv6.Method, b.IPv6.Addresses = v.method(key+".ipv6", b.IPv6.Method, b.IPv6.Addresses, alone)
+	b.Routes = v.routes(key+".routes", b.Routes)
+	if b.MTU != 0 && b.MTU < minMTU6 && b.MethodOf6(name == v.c.Network.Default()) != "none" {
+		v.fault(key+".mtu", "IPv6 needs %d; it is left out (write ipv6: {method: none})", minMTU6)
+		b.MTU = 0
+	}
 	b.IPv4.Gateway = v.checkGateway(key+".ipv4.gateway", b.IPv4.Gateway, b.IPv4.Addresses)
 	b.IPv6.Gateway = v.checkGateway(key+".ipv6.gateway", b.IPv6.Gateway, b.IPv6.Addresses)
 	return b, true
 }
 
+// minMTU6 is that of a link with IPv6 (RFC 8200, section 5).
+const minMTU6 = 1280
+
+// routes leaves out those whose gateway is of another family than the network.
+func (v *validator) routes(key string, routes []Route) []Route {
+	return slices.DeleteFunc(slices.Clone(routes), func(r Route) bool {
+		bad := r.To.Addr().Is4() != r.Via.Is4()
+		if bad {
+			v.fault(key, "%s cannot be the gateway to %s; the route is left out", r.Via, r.To)
+		}
+		return bad
+	})
+}
+
 // port checks what is attached to a bridge.
 func (v *validator) port(key, name string, b Bridge) bool {
-	switch {
-	case b.NIC == "" && b.VLAN != 0 && name != v.c.Network.Default():
+	switch nic := b.Port(name == v.c.Network.Default()); {
+	case nic == NoNIC && b.VLAN != 0:
 		v.fault(key+".vlan", "there is no nic for the VLAN; name one; the bridge is left out")
 		return false
-	case b.NIC == "":
+	case nic == NoNIC || nic == AutoNIC:
 		return true
 	case b.NIC == name:
 		v.fault(key+".nic", "the bridge has the same name as its network card; the bridge is left out")
@@ -137,10 +166,10 @@ func (v *validator) private(key string, b Bridge) Bridge {
 		return b
 	case !p.Address.IsValid():
 		v.fault(key, "address is missing; there is no private network")
-	case b.NIC != "":
+	case b.NIC != "" && b.NIC != NoNIC:
 		v.fault(key, "the bridge has a nic: addresses would be given to machines outside; remove one of the two")
-	case p.Address.Bits() > 30:
-		v.fault(key+".address", "%s has no room for guests; take a network of /30 or more", p.Address)
+	case p.Address.Bits() > 30 || p.Address.Bits() < 8:
+		v.fault(key+".address", "%s has no room for guests, or too much; take a network of /8 to /30", p.Address)
 	case len(b.IPv4.Addresses) > 0 || b.IPv4.Method == "dhcp":
 		v.fault(key, "the bridge has ipv4 addresses of its own, too; remove them or private")
 	case p.Range != "" && (err != nil || !p.Address.Contains(first) || !p.Address.Contains(last)):
@@ -170,8 +199,13 @@ func (v *validator) host(key string, a netip.Addr) bool {
 }
 
 // method checks that a method and addresses fit together.
-func (v *validator) method(key, method string, addresses []netip.Prefix) (string, []netip.Prefix) {
+func (v *validator) method(
+	key, method string, addresses []netip.Prefix, alone bool,
+) (string, []netip.Prefix) {
 	switch {
+	case alone && (method == "dhcp" || method == "auto"):
+		v.fault(key+".method", "there is no nic, so that nobody gives addresses; it is left out")
+		method = ""
 	case method == "static" && len(addresses) == 0:
 		v.fault(key, "the method is static, and there are no addresses; method is left out")
 		return "", nil
@@ -218,11 +252,15 @@ func (v *validator) guest(name string, g Guest) Guest {
 		v.fault(key+".bridge", "there is no bridge %q%s", n.Bridge, suggest(n.Bridge, bridges))
 		n.Bridge = ""
 	}
+	private := v.c.Network.Bridges[n.Bridge].Private.Address
+	if n.VLAN != 0 && private.IsValid() {
+		v.fault(key+".vlan", "bridge %s is private, and has no VLANs; it is left out", n.Bridge)
+		n.VLAN = 0
+	}
 	if n.MAC != "" && !take(v, v.macs, n.MAC, key+".mac", "%s is given twice; it is left out here", n.MAC) {
 		n.MAC = ""
 	}
 	if n.Address.IsValid() {
-		private := v.c.Network.Bridges[n.Bridge].Private.Address
 		if private.IsValid() && !private.Contains(n.Address) {
 			v.fault(key+".address", "%s is not in the network of bridge %s, %s", n.Address, n.Bridge, private.Masked())
 			n.Address = netip.Addr{}

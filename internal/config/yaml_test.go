@@ -70,6 +70,8 @@ guests:
       address: 10.11.0.10
       rate: 100Mbit/s
       isolated: yes
+      host: no
+      trust: [dhcp, ra]
       inbound:
       - {protocol: tcp, ports: "80,443", from: [192.0.2.0/24]}
       - {protocol: icmp}

@@ -30,7 +30,8 @@ type Config struct {
 	// Override says what the host's owner wants of the guest with that name; nil where there is nothing.
 	Override func(name string) guests.Override
 	// Rules puts in force what is to hold for a guest's network, before each of its domains is made and when it gets
-	// another name. own is the name that its configuration gives it, name the one that it has; nil where there is nothing.
+	// another name. own is the name that its configuration gives it, name the one that it has. Nil where there is
+	// nothing.
 	Rules func(own, name, uuid string) error
 	// Dir is where the configurations that xl gets are written, NAME.cfg.
 	Dir string

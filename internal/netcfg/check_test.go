@@ -65,9 +65,11 @@ func TestCheck(t *testing.T) {
 		"route of two families": {with(func(i *Interface) {
 			i.Routes = []Route{{Destination: prefixes("2001:db8::/64")[0], Gateway: router1}}
 		}), "cannot be its gateway"},
-		"MAC of a group":   {with(func(i *Interface) { i.MAC = net.HardwareAddr{1, 2, 3, 4, 5, 6} }), "one machine"},
-		"MAC of no bridge": {with(func(i *Interface) { i.Bridge, i.MAC = "", net.HardwareAddr{2, 2, 3, 4, 5, 6} }), "for a bridge"},
-		"own gateway":      {fixed(prefixes("192.0.2.5/24"), "192.0.2.5"), "own address"},
+		"MAC of a group": {with(func(i *Interface) { i.MAC = net.HardwareAddr{1, 2, 3, 4, 5, 6} }), "one machine"},
+		"MAC of no bridge": {with(func(i *Interface) {
+			i.Bridge, i.MAC = "", net.HardwareAddr{2, 2, 3, 4, 5, 6}
+		}), "for a bridge"},
+		"own gateway": {fixed(prefixes("192.0.2.5/24"), "192.0.2.5"), "own address"},
 		"address of DHCP": {with(func(i *Interface) { i.IPv4.Addresses = prefixes("192.0.2.5/24") }),
 			"belong to the method static"},
 		"bridge twice": {two(Interface{Bridge: "a", NIC: "eth0"}, Interface{Bridge: "a", NIC: "eth1"}),
