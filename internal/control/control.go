@@ -171,7 +171,8 @@ func (c *Controller) Start(ctx context.Context, found []*guests.Guest) (started 
 	results := make(chan error, len(lives))
 	turn := make(chan struct{})
 	close(turn)
-	for _, l := range lives {
+	for i, l := range lives {
+		l.leads = i+1 < len(lives) && l.comesBefore(lives[i+1])
 		next := make(chan struct{})
 		go l.run(ctx, turn, next, results)
 		turn = next
@@ -182,6 +183,12 @@ func (c *Controller) Start(ctx context.Context, found []*guests.Guest) (started 
 		}
 	}
 	return started
+}
+
+// comesBefore says whether the next guest has to wait until this one's domain is made: guests that the owner gave no
+// order among themselves are made side by side.
+func (l *life) comesBefore(next *life) bool {
+	return l.spec.Override.Order != next.spec.Override.Order || next.delay > 0
 }
 
 // Refuse tells of a guest that cannot be started at all.

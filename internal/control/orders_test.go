@@ -680,6 +680,25 @@ func TestOverride(t *testing.T) {
 	})
 }
 
+// A guest is made once those with a lower order are, whatever their names; others are made side by side.
+func TestOrder(t *testing.T) {
+	live(t, func(w *world) {
+		w.Override = func(name string) guests.Override {
+			return guests.Override{Order: map[string]int{"a": 3, "b": 2, "c": 1, "d": 0, "e": -1}[name]}
+		}
+		var found []*guests.Guest
+		for _, name := range []string{"a", "b", "c", "d", "e"} {
+			found = append(found, w.guest(name, ""))
+		}
+		w.started(found...)
+		for i, name := range []string{"e", "d", "c", "b", "a"} {
+			if domid := w.domid(name); domid != i+1 {
+				t.Errorf("%s has domid %d", name, domid)
+			}
+		}
+	})
+}
+
 func TestLook(t *testing.T) {
 	live(t, func(w *world) {
 		w.settle(time.Second)

@@ -31,7 +31,7 @@ type Interface struct {
 	VLAN   int              // 1 to 4094: tagged on the NIC; 0: untagged
 	MTU    int              // in bytes; 0: what a DHCP server says, else Ethernet's
 	MAC    net.HardwareAddr // of the bridge; nil: its NIC's
-	Metric int              // added to that of each route, the lowest wins; 0: one that follows from its place in the list
+	Metric int              // added to that of each route, the lowest wins; 0: it follows from the place in the list
 	IPv4   IPv4
 	IPv6   IPv6
 	Routes []Route // beyond the default routes, while their gateways can be reached; Destination and Gateway
