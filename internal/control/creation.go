@@ -20,9 +20,9 @@ const (
 	slowMedium    = 512 << 10 // bytes a second
 )
 
-// first makes the guest's disks and its first domain. The next guest may begin when this one's domain is being made, or,
-// where this one leads, when it is. Where a disk is late, only this guest waits for it; waits is called if that takes
-// longer than others would want to.
+// first makes the guest's disks and its first domain. The next guest may begin when this one's domain is being made,
+// or, where this one leads, when it is. Where a disk is late, only this guest waits for it; waits is called if that
+// takes longer than others would want to.
 func (l *life) first(ctx context.Context, next chan<- struct{}, waits func(error)) error {
 	pass := sync.OnceFunc(func() { close(next) })
 	defer pass()
