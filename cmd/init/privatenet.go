@@ -9,11 +9,20 @@ import (
 	"github.com/zerodisc/zerodisc/internal/vifrules"
 )
 
+// natModules are the parts of the packet filter that private networks use. The kernel would ask for one after the other,
+// by a program that it has to start.
+var natModules = []string{"nft_chain_nat", "nft_masq", "nft_connlimit"}
+
 // guardNetwork has the rules of dom0 and of all bridges in force, and keeps them in step with dom0's addresses. It
 // starts the private networks; guests on the default bridge get one while dom0 has no address.
 func (d *dom0) guardNetwork(ctx context.Context) error {
 	rules := vifrules.Rules{Dir: vifrules.Dir}
 	private := privateNetworksOf(d.config())
+	if len(private) > 0 {
+		if err := loadModules(ctx, natModules...); err != nil {
+			d.log.Debug("private network", "err", err) // the kernel asks again for what is missing
+		}
+	}
 	if err := rules.Configure(func(c *vifrules.Config) {
 		c.Host.Private = nil
 		for _, p := range private { // guests may come before the networks are there

@@ -17,13 +17,26 @@ import (
 
 // Configurations of a disc, a labelled volume and a web server. The volume's has two faults.
 const (
-	discConfig = "hostname: from-disc\ntimezone: Europe/Berlin\nstores: {budget: 64M}\ndns: {servers: [10.0.2.3]}\n"
+	discConfig = `hostname: from-disc
+timezone: Europe/Berlin
+stores: {budget: 64M}
+dns: {servers: [10.0.2.3]}
+services: {board: no}
+network:
+  bridges:
+    dmz: {nic: eth0, vlan: 20, ipv4: {addresses: [192.0.2.5/24]}}
+    lan: {private: {address: 10.11.0.1/24, range: 10.11.0.100-10.11.0.200}}
+guests:
+  tty1: {order: 2, memory: 112M, network: {bridge: lan, address: 10.11.0.10}}
+  tty2: {order: 1, network: {bridge: lan, inbound: [{protocol: tcp, ports: "80"}]}}
+`
 
 	volumeConfig = `hostname: from-volume
 netwrok: {}
 network:
   default-bridge: lan0
 ssh: {port: 70000}
+guests: {tty1: {memory: 104M}}
 `
 
 	webConfig = "hostname: from-web\ntimezone: Asia/Tokyo\nnetwork: {fallback: no}\n"
@@ -62,6 +75,27 @@ func serveConfig(t *testing.T, text string) int {
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
+// checkConfiguredNetwork has a look at a VLAN's bridge, and at a private network: its guests have the addresses, the
+// order and the memory that are configured, and one reaches the other by its name.
+func (m *VM) checkConfiguredNetwork() {
+	m.Wait(`msg="private network" bridge=lan state=started`, bootLimit)
+	m.Wait(`msg="host address" interface=dmz address=192.0.2.5/24`, bootLimit)
+	for i, guest := range []string{"tty2", "tty1"} {
+		m.Wait(fmt.Sprintf(`msg="guest running" guest=%s domid=%d`, guest, i+1), bootLimit)
+	}
+	m.Wait(`msg="guest address" guest=tty1 address=10.11.0.10`, addressLimit)
+	m.Wait(`msg="guest address" guest=tty2`, addressLimit)
+	if got := m.Shell("xl list tty1 | grep -c ' 104 '"); got != "1" {
+		m.Errorf("tty1's memory is another one: %s", m.Shell("xl list"))
+	}
+	m.FromNow().Enter("xl console tty1")
+	m.FromNow().Until("tty1 reads tty2's page by its name", consoleLimit, func() bool {
+		m.Enter("wget -O - http://tty2/")
+		return m.Said(`<title>tty2</title>`)
+	})
+	m.leaveConsole("tty1")
+}
+
 // TestConfiguration boots a disc with a configuration next to a volume with another one, and with a third on a web
 // server. Each counts as it should, and what is wrong is named.
 func TestConfiguration(t *testing.T) {
@@ -86,10 +120,11 @@ func TestConfiguration(t *testing.T) {
 		}
 		m.Wait(`msg=config key=network`, bootLimit) // of the web server: too late
 		m.Wait(`msg=ready guests=2`, bootLimit)
+		m.checkConfiguredNetwork()
 		m.Enter("zerodisc-config")
 		for _, want := range []string{
 			`^hostname +from-volume +/dev/`, `^timezone +Asia/Tokyo +http://10.0.2.2`,
-			`^network.default-bridge +lan0 +/dev/`, `^stores.budget +64M +/media/boot/zerodisc.yaml`,
+			`^network.default-bridge +lan0 +/dev/`, `^guests.tty1.memory +104M +/dev/`, `^stores.budget +64M +/media/boot/zerodisc.yaml`,
 		} {
 			m.WaitText(want, soon)
 		}
