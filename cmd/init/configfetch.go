@@ -12,6 +12,7 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/config"
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/netcfg"
 	"github.com/zerodisc/zerodisc/internal/webstore"
 )
 
@@ -65,7 +66,8 @@ func (d *dom0) awaitConfig(ctx context.Context) {
 	}
 }
 
-// awaitAddress waits until dom0 has an address; false if ctx ended before.
+// awaitAddress waits until dom0 has an address: on the default bridge if that is to have one, whose MAC address may be
+// in the URL and is then known. It returns false if ctx ended before.
 func (d *dom0) awaitAddress(ctx context.Context) bool {
 	select {
 	case <-d.random:
@@ -75,11 +77,20 @@ func (d *dom0) awaitAddress(ctx context.Context) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for u := range d.state.Subscribe(ctx) {
-		if slices.ContainsFunc(u.Host.Networks, isReachable) {
+		if slices.ContainsFunc(u.Host.Networks, func(n host.Network) bool {
+			return isReachable(n) && (n.Interface == d.bridge || !d.isAddressed())
+		}) {
 			return true
 		}
 	}
 	return false
+}
+
+// isAddressed says whether the default bridge is to have an address.
+func (d *dom0) isAddressed() bool {
+	return slices.ContainsFunc(d.network.Interfaces, func(i netcfg.Interface) bool {
+		return i.Bridge == d.bridge && (i.IPv4.Method != netcfg.None || i.IPv6.Method != netcfg.None)
+	})
 }
 
 // isReachable says whether an interface leads somewhere: it has an address for more than its own link.
@@ -126,11 +137,11 @@ func (d *dom0) adaptServices(before *config.Config) {
 func (d *dom0) fetchFile(
 	ctx context.Context, url string, fetch func(context.Context, string) (config.File, error),
 ) (f config.File, ok bool) {
-	url, err := config.Expand(url, d.machineIdentity())
 	said := ""
 	for pause := fetchPause; ctx.Err() == nil; pause = min(2*pause, fetchLongest) {
+		whole, err := config.Expand(url, d.machineIdentity())
 		if err == nil {
-			f, err = fetch(ctx, url)
+			f, err = fetch(ctx, whole)
 		} else {
 			err = fmt.Errorf("%w: %w", errGone, err)
 		}
@@ -138,7 +149,7 @@ func (d *dom0) fetchFile(
 			return f, true
 		}
 		if text := err.Error(); text != said {
-			d.reportFetch(url, err)
+			d.reportFetch(whole, err)
 			said = text
 		}
 		if errors.Is(err, errGone) {
@@ -148,7 +159,6 @@ func (d *dom0) fetchFile(
 		case <-time.After(pause):
 		case <-ctx.Done():
 		}
-		err = nil
 	}
 	return f, false
 }

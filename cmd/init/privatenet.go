@@ -9,8 +9,8 @@ import (
 	"github.com/zerodisc/zerodisc/internal/vifrules"
 )
 
-// natModules are the parts of the packet filter that private networks use. The kernel would ask for one after the other,
-// by a program that it has to start.
+// natModules are the parts of the packet filter that private networks use. The kernel would ask for one after the
+// other, by a program that it has to start.
 var natModules = []string{"nft_chain_nat", "nft_masq", "nft_connlimit"}
 
 // guardNetwork has the rules of dom0 and of all bridges in force, and keeps them in step with dom0's addresses. It

@@ -124,7 +124,8 @@ func TestConfiguration(t *testing.T) {
 		m.Enter("zerodisc-config")
 		for _, want := range []string{
 			`^hostname +from-volume +/dev/`, `^timezone +Asia/Tokyo +http://10.0.2.2`,
-			`^network.default-bridge +lan0 +/dev/`, `^guests.tty1.memory +104M +/dev/`, `^stores.budget +64M +/media/boot/zerodisc.yaml`,
+			`^network.default-bridge +lan0 +/dev/`, `^guests.tty1.memory +104M +/dev/`,
+			`^stores.budget +64M +/media/boot/zerodisc.yaml`,
 		} {
 			m.WaitText(want, soon)
 		}
