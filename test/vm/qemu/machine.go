@@ -137,13 +137,9 @@ func (m Machine) args(f files) ([]string, error) {
 		"-smp", strconv.Itoa(m.CPUs),
 		"-vga", "std",
 	}
-	if m.Clock != "" {
-		args = append(args, "-rtc", "base="+m.Clock)
-	}
-	for _, device := range m.Devices {
-		args = append(args, "-device", device)
-	}
-	for _, part := range []func(files) ([]string, error){m.cpu, m.firmware, m.medium, m.disks, m.network, m.consoles} {
+	for _, part := range []func(files) ([]string, error){
+		m.cpu, m.firmware, m.medium, m.disks, m.network, m.consoles, m.more,
+	} {
 		more, err := part(f)
 		if err != nil {
 			return nil, err
@@ -346,4 +342,15 @@ func Quote(argv []string) string {
 		words[i] = word
 	}
 	return strings.Join(words, " ")
+}
+
+// more is a clock of its own, and further devices.
+func (m Machine) more(files) (args []string, err error) {
+	if m.Clock != "" {
+		args = append(args, "-rtc", "base="+m.Clock)
+	}
+	for _, device := range m.Devices {
+		args = append(args, "-device", device)
+	}
+	return args, nil
 }
