@@ -84,6 +84,14 @@ const MediumPadding = 150 * 2048
 // StateLabel is the label of the file system that zerodisc may write to.
 const StateLabel = "ZERODISC-STATE"
 
+// ConfigName is the name of the configuration at the root of the boot medium, of the state volume and of a volume for
+// it, which has the label ConfigLabel. FAT has room for 11 letters of it.
+const (
+	ConfigName     = "zerodisc.yaml"
+	ConfigLabel    = "ZERODISC-CONFIG"
+	ConfigFATLabel = "ZERODISC-CO"
+)
+
 // CopyOnWriteUUID begins the device mapper's UUID of a guest's disk that reads from one device and writes to another.
 const CopyOnWriteUUID = "ZERODISC-COW-"
 

@@ -1,7 +1,6 @@
 package boot
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -28,13 +27,26 @@ const (
 	KeyToRAMShort = "toram"                  // the same
 	KeyISCSI      = "zerodisc.iscsi"         // iSCSI targets to log in to, separated by commas
 	KeyInitiator  = "zerodisc.initiator"     // this machine's iSCSI name
-	KeyPassword   = "zerodisc.password"      // hash of root's password, crypt(5)
 	KeyNTP        = "zerodisc.ntp"           // time servers, separated by commas; "no": the clock is left alone
 	KeySyslog     = "zerodisc.syslog"        // servers that get the log: udp://HOST,tls://HOST
 	KeyWatchdog   = "zerodisc.watchdog"      // seconds to the reset of a machine that hangs; "no"
-	KeySSH        = "zerodisc.ssh"           // "no": no SSH server
-	KeySSHKey     = "zerodisc.ssh-key"       // public keys that may log in, separated by commas
 	KeyHostname   = "zerodisc.hostname"      // dom0's host name; else the DHCP server's, else "zerodisc"
+	KeyConfig     = "zerodisc.config"        // URL of a zerodisc.yaml; may have ${mac} and the like
+	KeyPassword   = "zerodisc.password"      // root's password, as crypt(3) writes it
+	KeySSH        = "zerodisc.ssh"           // "no": no SSH server
+	KeySSHKey     = "zerodisc.ssh-key"       // a public key that may log in; may be given several times
+)
+
+// Keys that other systems have, too, and that mean the same here: those of dracut.cmdline(7), and cloud-init's ds.
+const (
+	KeyHostnameShort = "hostname"   // the same as KeyHostname
+	KeyIP            = "ip"         // addresses; may be given several times, as all of these
+	KeyVLAN          = "vlan"       // NAME:NIC
+	KeyBond          = "bond"       // NAME:NICS:OPTIONS:MTU
+	KeyPorts         = "bridge"     // NAME:NIC
+	KeyNameserver    = "nameserver" // address
+	KeyRoute         = "rd.route"   // NETWORK:GATEWAY:INTERFACE
+	KeyDataSource    = "ds"         // nocloud;s=URL
 )
 
 // Keys lists every key above.
@@ -42,8 +54,9 @@ var Keys = []string{
 	KeyMediumID, KeyAutostart, KeyDebug, KeyBridge, KeyBootIf, KeyHostname,
 	KeyGuest, KeyRescue, KeyCheck, KeyISOFile, KeyGuests, KeyGuestsSum,
 	KeyStores, KeyBudget, KeyWrite, KeyToRAM, KeyToRAMShort, KeyState, KeyISCSI, KeyInitiator,
-	KeyPassword, KeySSH, KeySSHKey,
 	KeyNTP, KeySyslog, KeyWatchdog,
+	KeyConfig, KeyPassword, KeySSH, KeySSHKey,
+	KeyHostnameShort, KeyIP, KeyVLAN, KeyBond, KeyPorts, KeyNameserver, KeyRoute, KeyDataSource,
 }
 
 // Known says whether key is one of Keys.
@@ -86,20 +99,4 @@ func SplitWords(text string) []string {
 func (c Cmdline) Has(key string) bool {
 	_, ok := c[key]
 	return ok
-}
-
-// Bool reads key as a switch: a missing key is missing, an empty value, "yes", "1", "on" and
-// "true" are true, "no", "0", "off" and "false" are false.
-func (c Cmdline) Bool(key string, missing bool) (bool, error) {
-	value, ok := c[key]
-	if !ok {
-		return missing, nil
-	}
-	switch strings.ToLower(value) {
-	case "", "yes", "1", "on", "true":
-		return true, nil
-	case "no", "0", "off", "false":
-		return false, nil
-	}
-	return missing, fmt.Errorf("kernel parameter %s=%s: want yes or no", key, value)
 }

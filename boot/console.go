@@ -41,4 +41,5 @@ const (
 	MsgSSHPassword   = "ssh password"      // password= remedy=; on the local consoles only
 	MsgSSHLogin      = "ssh login"         // from= method= [others=]
 	MsgSSHRefused    = "ssh refused"       // from= passwords= or connections= [others=]
+	MsgConfig        = "config"            // source= keys= or line= column= key= err= remedy=
 )

@@ -113,6 +113,14 @@ func TestOverride(t *testing.T) {
 		{"maxmem = 500\n", Override{MemoryMiB: 128}, []string{"maxmem = 500"}, ""},
 		{"", Override{MemoryMiB: 1 << 40}, nil, "memory = 1099511627776, which the host's configuration wants"},
 		{"", Override{VCPUs: -1}, nil, "vcpus = -1"},
+		{"vif = ['rate=1MB/s', '']\n", Override{Bridge: "lan", MAC: "52:54:00:00:00:07"}, []string{
+			`"rate=1MB/s,bridge=lan,mac=52:54:00:00:00:07"`, `"bridge=br7,mac=00:16:3e:`,
+		}, ""},
+		{"vif = ['mac=00:16:3e:00:00:01']\n", Override{Bridge: "lan"}, []string{
+			`"bridge=lan,mac=00:16:3e:00:00:01"`,
+		}, ""},
+		{"vif = ['']\n", Override{MAC: "01:00:00:00:00:00"}, nil, "is a multicast address"},
+		{"", Override{Bridge: "lan"}, nil, "it has no network interface"},
 	} {
 		g := guestWith(t, "kernel = 'vmlinuz'\n"+test.source)
 		g.Trusted, g.Override = false, test.override

@@ -26,7 +26,8 @@ type Override struct {
 	MemoryMiB int64
 	VCPUs     int64
 	Restart   Restart
-	Budget    int64 // bytes: of the changes to its disks with copy-on-write
+	Bridge    string // that its first network interface is attached to
+	MAC       string // of its first network interface, as parseMAC takes it
 }
 
 // override writes memory and vCPUs into the configuration. What the guest may grow to grows with them.
@@ -57,4 +58,20 @@ func (r *resolver) override() error {
 		}
 	}
 	return nil
+}
+
+// overrideVif puts the bridge and the MAC that the host's owner wants in place of the first network interface's own.
+func (o Override) overrideVif(v *vif) error {
+	if o.Bridge != "" {
+		v.replace("bridge", o.Bridge)
+	}
+	if o.MAC == "" {
+		return nil
+	}
+	mac, err := parseMAC(o.MAC)
+	if err == nil && mac == "" {
+		err = faultf("give another one", "mac=%s, which the host's configuration wants for it, is none", o.MAC)
+	}
+	v.mac = mac
+	return err
 }

@@ -36,7 +36,7 @@ var vifValues = map[string]func(value string) error{
 	"mtu":     func(value string) error { return checkNumber(value, minMTU, maxMTU) },
 	"vifname": checkIfname,
 	"vlan": func(string) error {
-		return faultf("remove it; VLANs are for a bridge of their own",
+		return faultf("remove it, and give the guest a vlan in the host's configuration (zerodisc.yaml)",
 			"VLANs are not supported by this disc's vif-bridge")
 	},
 }
@@ -81,6 +81,15 @@ func (v *vif) devid(index int) int {
 // set gives the interface a parameter that it does not have yet.
 func (v *vif) set(key, value string) {
 	v.words, v.given[key] = append(v.words, key+"="+value), value
+}
+
+// replace gives the interface a parameter in place of the one that it has.
+func (v *vif) replace(key, value string) {
+	v.words = slices.DeleteFunc(v.words, func(word string) bool {
+		name, _, _ := strings.Cut(word, "=")
+		return name == key
+	})
+	v.set(key, value)
 }
 
 // String writes the interface as it is handed to xl.
@@ -156,6 +165,10 @@ func (r *resolver) vifs() error {
 	if err != nil {
 		return err
 	}
+	if o := r.guest.Override; len(list) == 0 && (o.Bridge != "" || o.MAC != "") {
+		return r.config().errorf(Pos{}, "write vif = [''] here, or take its network out of the host's configuration",
+			"it has no network interface, and the host's configuration wants one on a bridge or with a MAC address")
+	}
 	taken := map[int]bool{}
 	for i := range list {
 		value := &list[i]
@@ -189,6 +202,11 @@ func (r *resolver) vif(v *vif, index int, pos Pos) error {
 	}
 	if _, err := r.script("vif", "vif-bridge", v.given["script"], pos); err != nil {
 		return err
+	}
+	if index == 0 {
+		if err := r.guest.Override.overrideVif(v); err != nil {
+			return r.config().faultAt(pos, "", err)
+		}
 	}
 	if v.mac == "" {
 		v.mac = MAC(r.machine.Seed, r.guest.Name, index)

@@ -20,7 +20,7 @@ const ModulePath = "github.com/zerodisc/zerodisc"
 var applets = []string{
 	"/usr/sbin/poweroff", "/usr/sbin/reboot", "/usr/sbin/halt",
 	"/usr/sbin/modprobe", "/usr/bin/status", "/usr/bin/board", "/usr/bin/udevadm", "/usr/sbin/zerodisc-state",
-	"/usr/bin/guest", "/usr/bin/sh",
+	"/usr/bin/guest", "/usr/bin/sh", "/usr/sbin/zerodisc-config",
 	"/usr/bin/services", "/usr/bin/logs", "/usr/sbin/zerodisc-report", "/usr/bin/ssh-password",
 }
 

@@ -9,8 +9,11 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/board"
+	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/control"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/pid1"
@@ -30,18 +33,57 @@ func takeBoardTerminal(cmdline boot.Cmdline, terminals []string) (rest []string,
 	return slices.DeleteFunc(slices.Clone(terminals), func(name string) bool { return name == boardTerminal }), true
 }
 
-// showBoard shows the status board on its terminal for as long as the machine runs.
-func (d *dom0) showBoard() {
+// startBoard shows the status board on its terminal, until endBoard is called.
+func (d *dom0) startBoard() {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	d.endBoard = func() {
+		cancel()
+		<-ended
+	}
+	go func() {
+		defer close(ended)
+		d.showBoard(ctx)
+	}()
+}
+
+// takeOver gives lines and a shell the terminal that the board had, the lines that have been written to others first.
+func (d *dom0) takeOver(ctx context.Context) {
+	text, err := os.ReadFile(logFile)
+	if err = errors.Join(err, console.Restore(boardTerminal), writeTerminal(boardTerminal, text)); err != nil {
+		d.log.Warn("status board", "err", err)
+	}
+	d.ttys.AddDevice(boardTerminal)
+	go func() {
+		select {
+		case <-d.shells:
+			d.keepShell(ctx, boardTerminal, d.consoleText)
+		case <-ctx.Done():
+		}
+	}()
+}
+
+func writeTerminal(name string, text []byte) error {
+	tty, err := os.OpenFile("/dev/"+name, os.O_WRONLY|unix.O_NOCTTY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = tty.Write(text)
+	return errors.Join(err, tty.Close())
+}
+
+// showBoard shows the status board on its terminal until ctx ends.
+func (d *dom0) showBoard(ctx context.Context) {
 	changed := make(chan struct{}, 1)
 	go func() {
-		for range d.state.Subscribe(context.Background()) {
+		for range d.state.Subscribe(ctx) {
 			select {
 			case changed <- struct{}{}:
 			default:
 			}
 		}
 	}()
-	err := board.Run(context.Background(), board.Config{
+	err := board.Run(ctx, board.Config{
 		Terminal: board.NewTerminal("/dev/" + boardTerminal),
 		Snapshot: d.state.Snapshot, Changed: changed, Uptime: uptime,
 		Order: d.orderOnBoard, End: d.endOnBoard, Meter: d.meter,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/config"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/logs"
 	"github.com/zerodisc/zerodisc/internal/syslog"
@@ -20,29 +21,27 @@ const timeServersFile = boot.RunDir + "/ntp"
 // publicTimeServers are asked where neither the user nor the DHCP server names any.
 var publicTimeServers = []string{"2.debian.pool.ntp.org"}
 
-// startClock starts what keeps the clock right, unless the kernel command line says no.
+// clockService is the name of what keeps the clock right.
+const clockService = "ntp"
+
+// startClock has the clock kept right, or not, as the configuration says.
 func (s *system) startClock() {
-	asked := s.cmdline[boot.KeyNTP]
-	if asked == "no" {
-		return
-	}
 	client := timesync.New(timesync.Options{
 		Servers: func() []string {
 			text, _ := os.ReadFile(timeServersFile) // there is none before the first lease
-			return timeServers(asked, string(text))
+			return timeServers(s.config().NTP.Servers, string(text))
 		},
 		Wake: s.online, Clock: hostClock{s}, Ask: timesync.Ask, Resolve: timesync.Resolve,
 		Report: s.reportClock, Grace: networkGrace,
 	})
-	s.service("ntp", client.Run)
+	s.switchService(clockService, config.Is(s.config().NTP.Enabled, true), client.Run)
 }
 
-// timeServers chooses the time servers: those that the user asks for, or the DHCP server's, or the public ones.
-func timeServers(asked, leased string) []string {
-	separate := func(r rune) bool { return r == ',' || r == '\n' || r == ' ' }
-	for _, list := range []string{asked, leased} {
-		if names := strings.FieldsFunc(list, separate); len(names) > 0 {
-			return names
+// timeServers chooses the time servers: those of the configuration, or the DHCP server's, or the public ones.
+func timeServers(configured []string, leased string) []string {
+	for _, list := range [][]string{configured, strings.Fields(leased)} {
+		if len(list) > 0 {
+			return list
 		}
 	}
 	return publicTimeServers
@@ -86,19 +85,30 @@ func (s *system) reportClock(e timesync.Event) {
 	s.state.Tell(fact)
 }
 
-// startSyslog starts a sender for each server that gets the log.
+// syslogPrefix is what the names of the services begin with that send the log.
+const syslogPrefix = "syslog-"
+
+// startSyslog has a sender run for each server that the configuration names, and no other one.
 func (s *system) startSyslog() {
-	targets, err := syslog.ParseTargets(s.cmdline[boot.KeySyslog])
+	targets, err := syslog.ParseTargets(strings.Join(s.config().Logs.Targets, ","))
 	if err != nil {
-		s.log.Error("kernel parameter", "key", boot.KeySyslog, "err", err, "remedy", "the log is sent nowhere")
+		s.log.Error(boot.MsgConfig, "key", "logs.targets", "err", err, "remedy", "the log is sent nowhere")
 	}
+	wanted := map[string]bool{}
 	for _, target := range targets {
+		name := syslogPrefix + target.Protocol + "-" + target.Address()
+		wanted[name] = true
 		sender := syslog.New(syslog.Options{
 			Target: target, Dir: boot.LogsDir, Clock: s.syslogClock, Roots: webstore.PublicRoots,
 			Hostname: func() string { name, _ := os.Hostname(); return name }, // "" is written as unknown
 			Report:   s.reportSyslog(target), Grace: networkGrace,
 		})
-		s.service("syslog-"+target.Protocol+"-"+target.Host, sender.Run)
+		s.switchService(name, true, sender.Run)
+	}
+	for _, status := range s.services.List() {
+		if strings.HasPrefix(status.Name, syslogPrefix) && !wanted[status.Name] {
+			s.orderService("stop", status.Name)
+		}
 	}
 }
 

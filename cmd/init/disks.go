@@ -17,7 +17,7 @@ import (
 func (s *system) newDisks(ledger *memory.Ledger, images *imageserver.Servers) *guestdisk.Manager {
 	return guestdisk.New(guestdisk.Config{
 		Kernel: guestdisk.Linux{}, Images: images,
-		Load: loadModules, Ledger: ledger, Dir: boot.GuestDisksDir, Budgets: s.budgets(), Direct: s.mayWrite,
+		Load: loadModules, Ledger: ledger, Dir: boot.GuestDisksDir, Budgets: s.budgets, Direct: s.mayWrite,
 		Tell: s.state.Tell, Log: s.log,
 	})
 }
@@ -35,18 +35,20 @@ func loadModules(ctx context.Context, names ...string) error {
 	return loader.LoadAll(ctx, names...)
 }
 
-// budgets reads how much memory the changes to guests' disks may take.
+// budgets is how much memory the changes to guests' disks may take.
 func (s *system) budgets() guestdisk.Budgets {
-	budgets, err := guestdisk.ParseBudgets(s.cmdline[boot.KeyBudget])
-	if err != nil {
-		s.log.Error("kernel parameter", "key", boot.KeyBudget, "err", err,
-			"remedy", "it is ignored; docs/kernel-parameters.md")
+	c := s.config()
+	named := map[string]int64{}
+	for name, guest := range c.Guests {
+		if guest.Budget != 0 {
+			named[name] = int64(guest.Budget)
+		}
 	}
-	return budgets
+	return guestdisk.NewBudgets(int64(c.Stores.Budget), named)
 }
 
 // mayWrite says whether guests may write to a target itself: it is a file on the state volume, or a block device that
-// the kernel command line names.
+// the configuration names.
 func (s *system) mayWrite(target string) bool {
 	if onState(target) {
 		return true
@@ -54,7 +56,7 @@ func (s *system) mayWrite(target string) bool {
 	same := func(name string) bool {
 		return name != "" && strings.HasPrefix(name, "/dev/") && realPath(name) == realPath(target)
 	}
-	return slices.ContainsFunc(strings.Split(s.cmdline[boot.KeyWrite], ","), same)
+	return slices.ContainsFunc(s.config().Stores.Write, same)
 }
 
 // realPath is a path without symbolic links, or the path itself where it leads nowhere.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -35,6 +34,12 @@ type dom0 struct {
 	owned   chan struct{} // closed once owners is set
 	ssh     *sshd.Service // nil until startSSH
 	saved   bool          // the state volume was there before the guests
+	// endBoard takes the status board away; set where there is one.
+	endBoard func()
+	shells   chan struct{} // closed when the consoles get their shells
+	medium   chan error    // how the search for the medium has ended
+	// fetched is closed when the configuration at a URL has come, or cannot; nil where there is none.
+	fetched chan struct{}
 }
 
 // dom0Modules have no device that asks for them: Xen's drivers without alias, and the bridge that
@@ -49,12 +54,11 @@ var dom0Modules = []string{
 func runDom0(s *system) int {
 	d := &dom0{
 		machine: machine{system: s, modules: dom0Modules, idle: make(chan struct{})},
-		network: netcfg.DefaultNetwork(s.bridgeName()), owned: make(chan struct{}),
+		bridge:  s.config().Network.Default(), owned: make(chan struct{}), shells: make(chan struct{}),
 	}
-	d.bridge = d.network.Bridges()[0]
 	s.startLogServices()
 	if s.board {
-		go d.showBoard()
+		d.startBoard()
 	}
 	action := s.untilAsked(d.boot)
 	s.shutdownGuests()
@@ -62,47 +66,34 @@ func runDom0(s *system) int {
 	return int(action)
 }
 
-// bridgeName is the bridge that the kernel command line asks for, or the usual one.
-func (s *system) bridgeName() string {
-	name := s.cmdline[boot.KeyBridge]
-	switch {
-	case name == "":
-		return boot.DefaultBridge
-	case len(name) >= unix.IFNAMSIZ || strings.ContainsAny(name, "/ :"):
-		s.log.Warn("kernel parameter", "key", boot.KeyBridge,
-			"err", fmt.Sprintf("%q is no name of an interface (1 to %d characters)", name, unix.IFNAMSIZ-1),
-			"remedy", "the bridge is called "+boot.DefaultBridge)
-		return boot.DefaultBridge
-	}
-	return name
-}
-
 // boot is the boot from first to last.
 func (d *dom0) boot(ctx context.Context) {
-	shells := sync.OnceFunc(func() { d.keepShells(ctx, d.consoleText) })
+	shells := sync.OnceFunc(func() {
+		d.decidePassword() // what was to be read may hang
+		close(d.shells)
+		d.keepShells(ctx, d.consoleText)
+	})
 	defer time.AfterFunc(shellsAtLast, shells).Stop()
 	stage.Run(ctx, d.stageEnded, []stage.Stage{
 		{Name: "tools", Run: mountTools, Remedy: "the initrd is damaged: check the disc"},
-		{Name: "devices", Run: d.findDevices, Remedy: "devices that came late are still taken; see dmesg"},
+		{Name: "devices", Run: d.startDevices, Remedy: "devices that came late are still taken; see dmesg"},
 		{Name: "swap", Run: makeSwap, Remedy: "dom0 cannot spare as much memory for guests as it should; see dmesg"},
 		{Name: "xen", Run: d.startXen, Remedy: "boot an entry of the menu that starts Xen; see xl dmesg"},
-		{Name: "network", Run: d.startNetwork, Remedy: "guests with a vif are refused; see ip link"},
 		{
-			Name: "media", Run: d.findMedium,
+			Name: "media", Run: d.awaitMedium,
 			Remedy: "put the boot medium back in and reboot, or xl create a guest from another disk",
 		},
-		{Name: "state", Run: d.findState, Remedy: "what guests write is lost when the machine ends; see dmesg"},
-		{Name: "ssh", Run: func(ctx context.Context) error {
-			d.startSSH(ctx, d.sshOptions())
-			return nil
-		}},
+		{Name: "config", Run: d.readConfig, Remedy: "what was read of the configuration is used"},
+		{Name: "state", Run: d.takeState, Remedy: "what guests write is lost when the machine ends; see dmesg"},
+		{Name: "ssh", Run: func(ctx context.Context) error { d.startSSH(ctx); return nil }},
+		{Name: "network", Run: d.startNetwork, Remedy: "guests with a vif are refused; see ip link"},
 		{Name: "guests", Run: d.startGuests, Remedy: "xl create FILE.cfg starts a guest by hand"},
 	})
 	if ctx.Err() != nil {
 		return
 	}
-	d.tell(host.Ready{Took: time.Since(d.start)})
 	d.startWatchdog(d.state.Answers)
+	d.tell(host.Ready{Took: time.Since(d.start)})
 	close(d.idle)
 	d.followMedium(ctx)
 	shells()
@@ -171,10 +162,13 @@ func (d *dom0) startDaemons(ctx context.Context) error {
 // startNetwork makes the bridges that guests are attached to; NICs, addresses and what is heard on the bridges follow
 // in the background.
 func (d *dom0) startNetwork(ctx context.Context) error {
+	network, problems := networkOf(d.config())
+	d.network = network
+	d.reportProblems(problems)
 	manager, err := netcfg.NewManager(netcfg.Options{
 		Network: d.network, BootIF: d.bootIF(), Hostname: d.setHostname(),
-		SetHostname: !d.cmdline.Has(boot.KeyHostname),
-		ResolvConf:  "/etc/resolv.conf", TimeServers: boot.RunDir + "/ntp",
+		SetHostname: d.config().Hostname == "",
+		ResolvConf:  resolvConf, TimeServers: boot.RunDir + "/ntp",
 		Report: d.reportNetwork,
 	})
 	if err != nil {
@@ -187,6 +181,7 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 	if err := setDefaultBridge(d.bridge); err != nil {
 		d.log.Warn("xl.conf", "err", err, "remedy", "name the bridge in the vif of guests that you create by hand")
 	}
+	d.fetchConfig(ctx)
 	for _, bridge := range d.network.Bridges() {
 		d.service("neighbours-"+bridge, func(ctx context.Context) error { return d.watchNeighbours(ctx, bridge) })
 	}
@@ -247,6 +242,18 @@ func setDefaultBridge(bridge string) error {
 	}
 	return writeAtomic(conf, strings.ReplaceAll(string(text), boot.DefaultBridge, bridge))
 }
+
+// startDevices finds devices, and has the medium searched for while the next stages run: the configuration that may be
+// on it has to be known before the network.
+func (d *dom0) startDevices(ctx context.Context) error {
+	err := d.findDevices(ctx)
+	d.medium = make(chan error, 1)
+	go func() { d.medium <- d.findMedium(ctx) }()
+	return err
+}
+
+// awaitMedium waits until the medium is mounted.
+func (d *dom0) awaitMedium(context.Context) error { return <-d.medium }
 
 // findMedium mounts the medium that GRUB was started from. Without a build id on the command line
 // the machine was booted from the network and everything is in the initrd.

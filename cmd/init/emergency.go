@@ -37,12 +37,15 @@ func emergency(args []string) int {
 	s := &system{
 		log: console.Logger(out, slog.LevelInfo), requests: make(chan pid1.Action, 8),
 		terminals: terminals, cmdline: boot.ParseCmdline(string(cmdline)),
-		journal: journal, services: supervise.NewTable(), daemonLog: serviceOutput(journal),
+		conf: newConfiguration(string(cmdline)), journal: journal, services: supervise.NewTable(),
+		daemonLog: serviceOutput(journal),
 	}
 	if err != nil {
 		s.log.Error("kernel command line", "err", err)
 	}
+	s.conf.restore(configFile)
 	s.guard = s.newGuard()
+	s.decidePassword()
 	go s.listenForRequests()
 	go relayKernel(s.cmdline, out, s.log)
 	if err := oom.Protect(oom.Last); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/config"
 	"github.com/zerodisc/zerodisc/internal/control"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/namespace"
@@ -39,12 +40,12 @@ func (d *dom0) startGuests(ctx context.Context) error {
 	if d.owners == nil {
 		return errors.New("xen does not run")
 	}
-	auto, err := d.cmdline.Bool(boot.KeyAutostart, true)
+	d.awaitConfig(ctx)
+	auto := config.Is(d.config().Autostart, true)
 	turn := make(chan struct{})
 	defer close(turn)
 	d.followStorage(ctx, auto, turn)
 	defer d.attachTargets(ctx)
-	auto = auto && err == nil
 	found, broken := d.scanGuests()
 	for _, e := range broken {
 		d.owners.controller.RefuseAt(e, "", true)
@@ -53,22 +54,22 @@ func (d *dom0) startGuests(ctx context.Context) error {
 	if auto {
 		d.fetchGuests(ctx)
 	}
-	return err
+	return nil
 }
 
-// fetchGuests takes guests from the web and NFS servers that the kernel command line names, each on its own and for as
-// long as the machine runs.
+// fetchGuests takes guests from the web and NFS servers that the configuration names, each on its own and for as long
+// as the machine runs.
 func (d *dom0) fetchGuests(ctx context.Context) {
-	if !d.cmdline.Has(boot.KeyGuests) && !d.cmdline.Has(boot.KeyGuestsSum) {
+	if len(d.config().Stores.URLs) == 0 {
 		return
 	}
-	stores, err := parseStores(d.cmdline[boot.KeyGuests], d.cmdline[boot.KeyGuestsSum])
+	stores, err := parseStores(d.config().Stores.URLs)
 	if err == nil && len(stores.web) > 0 {
 		err = namespace.MountMemory(boot.WebStoresDir, 0, 0o755) // how much it takes is the ledger's business
 	}
 	if err != nil {
-		d.log.Error("kernel parameter", "key", boot.KeyGuests, "err", err,
-			"remedy", "no guest is fetched; docs/kernel-parameters.md")
+		d.log.Error(boot.MsgConfig, "key", "stores.urls", "err", err,
+			"remedy", "no guest is fetched; docs/configuration.md")
 		d.state.Tell(host.Problem{Text: err.Error()})
 		return
 	}

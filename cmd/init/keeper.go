@@ -42,14 +42,16 @@ func keeper([]string) int {
 	s := &system{
 		log: console.Logger(os.Stdout, slog.LevelInfo), random: make(chan struct{}), gate: new(xen.Gate),
 		meter:   meter.New(os.DirFS(sysDir)),
-		cmdline: boot.ParseCmdline(string(text)),
+		cmdline: boot.ParseCmdline(string(text)), conf: newConfiguration(string(text)),
 	}
+	s.conf.restore(configFile)
 	s.guard = s.newGuard()
+	s.decidePassword()
 	go s.gatherEntropy()
 	s.startState(ctx, left.Host.Version)
 	s.state.Tell(host.ResumedHost{Host: left.Host})
 	o, err := s.startOwners(ctx, func() guests.Machine {
-		return guests.Machine{Bridge: s.bridgeName(), Seed: machineSeed()} // for what is attached
+		return guests.Machine{Bridge: s.config().Network.Default(), Seed: machineSeed()} // for what is attached
 	})
 	if err != nil {
 		return fail(err)

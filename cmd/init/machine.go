@@ -217,10 +217,9 @@ func (m *machine) searchMedium(ctx context.Context, dir string, isoFiles bool) (
 	return host.Medium{Device: medium.Device, File: medium.File, HostDir: medium.HostDir, Mount: dir}, err
 }
 
-// setHostname sets the host name that the kernel command line asks for, or the usual one, and returns
-// it.
+// setHostname sets the host name that the configuration asks for, or the usual one, and returns it.
 func (s *system) setHostname() string {
-	name := s.cmdline[boot.KeyHostname]
+	name := s.config().Hostname
 	if name == "" {
 		name = "zerodisc"
 	}

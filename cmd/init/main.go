@@ -21,6 +21,7 @@
 //	guest                    shows guests, orders what is to become of them, opens their consoles
 //	sshd                     the SSH server
 //	ssh-password             makes a password for one login by SSH
+//	zerodisc-config          shows the configuration and where each value came from
 //	udevadm                  shows, follows and triggers devices, as systemd's udevadm(8)
 //
 // The kernel command line is described in docs/kernel-parameters.md, the lines on the console in
@@ -65,6 +66,7 @@ var roles = map[string]func(args []string) int{
 	"logs":            logsApplet,
 	"zerodisc-report": reportApplet,
 	"zerodisc-state":  stateApplet,
+	"zerodisc-config": configApplet,
 	disksave.Role:     diskSave,
 	disksave.ThawRole: thaw,
 

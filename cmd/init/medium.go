@@ -14,16 +14,12 @@ import (
 
 // followMedium sees to it that guests need the boot medium no longer, or have it back when it was pulled.
 func (d *dom0) followMedium(ctx context.Context) {
-	mode, err := toram.ParseMode(d.cmdline)
-	if err != nil {
-		d.log.Error("kernel parameter", "err", err)
-	}
 	medium := d.state.Snapshot().Host.Medium
 	if medium.Mount == "" || d.owners == nil {
 		return
 	}
 	manager := toram.New(toram.Config{
-		Mode: mode, Medium: medium, Dir: boot.NextMediumDir,
+		Mode: toram.ModeOf(d.config().Stores.ToRAM), Medium: medium, Dir: boot.NextMediumDir,
 		Needed: []string{boot.MediumKernel, boot.MediumGuests, boot.MediumReadme},
 		Kernel: toram.Linux{Reopen: d.owners.images.Reopen, Log: d.log}, Ledger: d.owners.ledger,
 		Subscribe: d.state.Subscribe, Gone: d.awaitRemoval,

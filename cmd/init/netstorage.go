@@ -10,6 +10,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/config"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/iscsi"
 	"github.com/zerodisc/zerodisc/internal/nfs"
@@ -17,45 +18,37 @@ import (
 	"github.com/zerodisc/zerodisc/internal/webstore"
 )
 
-// guestStores are the stores that boot.KeyGuests names.
+// guestStores are the stores that the configuration names.
 type guestStores struct {
 	web     []webstore.Source
 	exports []nfs.Source
 }
 
-// parseStores reads the values of boot.KeyGuests and boot.KeyGuestsSum. NFS exports have no sum.
-func parseStores(urls, pins string) (s guestStores, err error) {
-	texts, sums := strings.Split(urls, ","), strings.Split(pins, ",")
-	if pins != "" && len(sums) != len(texts) {
-		return s, fmt.Errorf("%s has %d sums and %s has %d URLs; write one for each, separated by commas",
-			boot.KeyGuestsSum, len(sums), boot.KeyGuests, len(texts))
-	}
-	var web, webSums []string
-	for i, text := range texts {
-		sum := ""
-		if pins != "" {
-			sum = sums[i]
-		}
-		if !strings.HasPrefix(text, nfs.Scheme) {
-			web, webSums = append(web, text), append(webSums, sum)
+// parseStores sorts stores by the kind of their server. NFS exports have no sum.
+func parseStores(stores []config.Store) (s guestStores, err error) {
+	var urls, sums []string
+	for _, store := range stores {
+		if !strings.HasPrefix(store.URL, nfs.Scheme) {
+			urls, sums = append(urls, store.URL), append(sums, store.SHA256)
 			continue
 		}
-		export, err := nfs.Parse(text)
-		if err == nil && sum != "" {
-			err = fmt.Errorf("%s: %s has no list that a sum could be of; leave its place empty",
-				boot.KeyGuestsSum, export)
+		export, err := nfs.Parse(store.URL)
+		if err == nil && store.SHA256 != "" {
+			err = fmt.Errorf("%s has no list that a sum could be of; leave its sum out", export)
 		}
 		if err != nil {
-			return s, fmt.Errorf("%s: %w", boot.KeyGuests, err)
+			return s, err
 		}
 		s.exports = append(s.exports, export)
 	}
-	if len(web) > 0 {
-		if pins != "" {
-			pins = strings.Join(webSums, ",")
-		}
-		s.web, err = webstore.ParseSources(strings.Join(web, ","), pins)
+	if len(urls) == 0 {
+		return s, nil
 	}
+	pins := strings.Join(sums, ",")
+	if strings.Trim(pins, ",") == "" {
+		pins = ""
+	}
+	s.web, err = webstore.ParseSources(strings.Join(urls, ","), pins)
 	return s, err
 }
 
@@ -79,22 +72,22 @@ func (d *dom0) mountExports(ctx context.Context, exports []nfs.Source) {
 	}
 }
 
-// attachTargets logs in to the iSCSI targets that the kernel command line names. Their disks are found as all others
-// are.
+// attachTargets logs in to the iSCSI targets that the configuration names. Their disks are found as all others are.
 func (d *dom0) attachTargets(ctx context.Context) {
-	if !d.cmdline.Has(boot.KeyISCSI) {
+	wanted := d.config().Stores.ISCSI
+	if len(wanted.Targets) == 0 {
 		return
 	}
-	targets, err := iscsi.ParseTargets(d.cmdline[boot.KeyISCSI])
+	targets, err := iscsi.ParseTargets(strings.Join(wanted.Targets, ","))
 	if err != nil {
-		d.iscsiFault(boot.KeyISCSI, err)
+		d.iscsiFault("stores.iscsi.targets", err)
 		return
 	}
 	name := initiatorName(machineSeed())
-	if d.cmdline.Has(boot.KeyInitiator) {
-		name = d.cmdline[boot.KeyInitiator]
+	if wanted.Initiator != "" {
+		name = wanted.Initiator
 		if err := iscsi.CheckName(name); err != nil {
-			d.iscsiFault(boot.KeyInitiator, err)
+			d.iscsiFault("stores.iscsi.initiator", err)
 			return
 		}
 	}
@@ -105,14 +98,14 @@ func (d *dom0) attachTargets(ctx context.Context) {
 			return
 		}
 		if err := d.logIn(ctx, targets, name); err != nil && ctx.Err() == nil {
-			d.iscsiFault(boot.KeyISCSI, err)
+			d.iscsiFault("stores.iscsi", err)
 		}
 	}()
 }
 
 func (d *dom0) iscsiFault(key string, err error) {
-	d.log.Error("kernel parameter", "key", key, "err", err,
-		"remedy", "no iSCSI target is used; docs/kernel-parameters.md")
+	d.log.Error(boot.MsgConfig, "key", key, "err", err,
+		"remedy", "no iSCSI target is used; docs/configuration.md")
 	d.state.Tell(host.Problem{Text: key + ": " + err.Error()})
 }
 
@@ -138,7 +131,7 @@ func (d *dom0) logIn(ctx context.Context, targets []iscsi.Target, name string) e
 
 // foundRemote makes a disk read-only, unless guests may write to it.
 func (d *dom0) foundRemote(disk string) error {
-	if d.cmdline.Has(boot.KeyWrite) && d.devices != nil {
+	if len(d.config().Stores.Write) > 0 && d.devices != nil {
 		d.awaitLinks(disk)
 	}
 	if slices.ContainsFunc(partitions(disk), d.mayWrite) {
@@ -147,7 +140,7 @@ func (d *dom0) foundRemote(disk string) error {
 	return iscsi.SetReadOnly(disk)
 }
 
-// awaitLinks waits until a disk and its partitions have their links in /dev, by which a parameter may name them.
+// awaitLinks waits until a disk and its partitions have their links in /dev, by which the configuration may name them.
 func (d *dom0) awaitLinks(disk string) {
 	ctx, cancel := context.WithTimeout(context.Background(), deviceTimeout)
 	defer cancel()

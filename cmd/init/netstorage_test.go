@@ -4,28 +4,29 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zerodisc/zerodisc/internal/config"
 	"github.com/zerodisc/zerodisc/internal/iscsi"
 )
 
 func TestParseStores(t *testing.T) {
 	sum := strings.Repeat("0", 64)
-	got, err := parseStores("http://a/,nfs://nas/guests,http://b/", ",,"+sum)
+	got, err := parseStores([]config.Store{
+		{URL: "http://a/"}, {URL: "nfs://nas/guests"}, {URL: "http://b/", SHA256: sum},
+	})
 	if err != nil || len(got.web) != 2 || len(got.exports) != 1 || got.web[0].Pin != nil || got.web[1].Pin == nil {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if got, err := parseStores("nfs://nas/guests", ""); err != nil || len(got.web) != 0 || len(got.exports) != 1 {
-		t.Errorf("%+v, %v", got, err)
-	}
-	for _, test := range []struct{ urls, pins, says string }{
-		{"nfs://nas/guests", sum, "no list"},
-		{"http://a/,nfs://nas/guests", sum, "1 sums"},
-		{"nfs://me:hunter2@nas/guests,http://a/", "", "no password"},
-		{"", "", "not the URL"},
-		{"ftp://nas/guests", "", "not the URL"},
+	for _, test := range []struct {
+		store config.Store
+		says  string
+	}{
+		{config.Store{URL: "nfs://nas/guests", SHA256: sum}, "no list"},
+		{config.Store{URL: "nfs://me:hunter2@nas/guests"}, "no password"},
+		{config.Store{URL: "ftp://nas/guests"}, "not the URL"},
 	} {
-		_, err := parseStores(test.urls, test.pins)
+		_, err := parseStores([]config.Store{test.store})
 		if err == nil || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("%s %s: %v, want %q", test.urls, test.pins, err, test.says)
+			t.Errorf("%+v: %v, want %q", test.store, err, test.says)
 		}
 	}
 }

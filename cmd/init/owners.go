@@ -40,14 +40,14 @@ func (s *system) startOwners(ctx context.Context, machine func() guests.Machine)
 	if err != nil {
 		return nil, err
 	}
-	ledger := newLedger(toolstack, s.state)
+	ledger := newLedger(toolstack, s.memoryLimits, s.state)
 	images := imageserver.New(boot.InitProgram, boot.GuestRunDir, s.log)
 	o := &owners{
 		system: s, store: store, toolstack: toolstack, ledger: ledger, images: images,
 		consoles: consoles,
 		controller: control.New(control.Config{
 			Xen: toolstack, State: s.state, Ledger: ledger, Disks: s.newDisks(ledger, images),
-			Machine: machine, Dir: boot.GuestRunDir, Log: s.log,
+			Machine: machine, Override: s.override, Rules: s.setGuestRules, Dir: boot.GuestRunDir, Log: s.log,
 		}),
 	}
 	go o.controller.Run(ctx)
@@ -57,7 +57,7 @@ func (s *system) startOwners(ctx context.Context, machine func() guests.Machine)
 }
 
 // newLedger returns the ledger of this machine's memory, which tells the state.
-func newLedger(toolstack *xen.Toolstack, state *host.State) *memory.Ledger {
+func newLedger(toolstack *xen.Toolstack, limits func() (guests, left int64), state *host.State) *memory.Ledger {
 	balloon := xen.NewBalloon()
 	return memory.New(memory.Source{
 		XenFree: func(ctx context.Context) (int64, error) {
@@ -66,6 +66,7 @@ func newLedger(toolstack *xen.Toolstack, state *host.State) *memory.Ledger {
 		},
 		Available: balloon.AvailableKiB,
 		GiveUp:    balloon.GiveUpKiB,
+		Limits:    limits,
 		Take: func(ctx context.Context, kib int64) (int64, error) {
 			now, err := balloon.CurrentKiB()
 			if err == nil {

@@ -25,12 +25,28 @@ func (s *system) service(name string, run func(context.Context) error) {
 	}
 }
 
-// startLogServices starts what keeps, bounds and sends the log.
+// switchService starts a service or stops it.
+func (s *system) switchService(name string, on bool, run func(context.Context) error) {
+	known := slices.ContainsFunc(s.services.List(), func(status supervise.Status) bool { return status.Name == name })
+	switch {
+	case on && !known:
+		s.service(name, run)
+	case known:
+		s.orderService(map[bool]string{true: "start", false: "stop"}[on], name)
+	}
+}
+
+func (s *system) orderService(verb, name string) {
+	if err := s.services.Order(context.Background(), verb, name); err != nil {
+		s.log.Warn("service", "name", name, "err", err)
+	}
+}
+
+// startLogServices starts what keeps and bounds the log.
 func (s *system) startLogServices() {
 	s.service("log-limits", s.boundForeignLogs)
 	s.service("log-rates", s.tellDropped)
 	s.service("kernel-log", s.keepKernelLog)
-	s.startSyslog()
 	s.service("orders", func(ctx context.Context) error { return s.services.Serve(ctx, boot.ServiceSocket) })
 }
 

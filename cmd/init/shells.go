@@ -18,7 +18,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/passwd"
 )
 
-// shell is the interactive program on the consoles.
+// shellProgram is the interactive program on the consoles.
 const shellProgram = "/usr/bin/sh"
 
 // activeConsoles names the terminals that get the report and a shell.
@@ -34,29 +34,31 @@ func activeConsoles() []string {
 // one was set. A terminal that cannot be opened (a serial port that is not there) is given up.
 func (s *system) keepShells(ctx context.Context, text func() string) {
 	for _, name := range s.terminals {
-		go func() {
-			for ctx.Err() == nil {
-				started := time.Now()
-				if err := s.unlock(ctx, name); err != nil {
-					s.log.Debug("password", "terminal", name, "err", err)
-					if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENXIO) {
-						return
-					}
-					time.Sleep(time.Second)
-					continue
-				}
-				opened, err := runOn(name, []string{shellProgram}, text())
-				if err != nil {
-					s.log.Debug("shell", "terminal", name, "err", err)
-				}
-				if !opened {
-					return
-				}
-				if time.Since(started) < time.Second { // it cannot start, or has nothing to read from
-					time.Sleep(time.Second)
-				}
+		go s.keepShell(ctx, name, text)
+	}
+}
+
+func (s *system) keepShell(ctx context.Context, name string, text func() string) {
+	for ctx.Err() == nil {
+		started := time.Now()
+		if err := s.unlock(ctx, name); err != nil {
+			s.log.Debug("password", "terminal", name, "err", err)
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENXIO) {
+				return
 			}
-		}()
+			time.Sleep(time.Second)
+			continue
+		}
+		opened, err := runOn(name, []string{shellProgram}, text())
+		if err != nil {
+			s.log.Debug("shell", "terminal", name, "err", err)
+		}
+		if !opened {
+			return
+		}
+		if time.Since(started) < time.Second { // it cannot start, or has nothing to read from
+			time.Sleep(time.Second)
+		}
 	}
 }
 
@@ -79,19 +81,24 @@ func (s *system) mayType() bool {
 	return open
 }
 
-// newGuard guards the consoles by the password whose hash the kernel command line has. With a hash that cannot be used
-// nobody gets in: whoever set one does not want open consoles.
+// newGuard returns the guard of the consoles.
 func (s *system) newGuard() *login.Guard {
-	text, given := s.cmdline[boot.KeyPassword]
-	if !given {
-		return nil
+	return login.NewGuard(func(terminal string) { s.log.Warn(boot.MsgWrongPassword, "terminal", terminal) })
+}
+
+// decidePassword opens the consoles, or has them ask for the password, by what the configuration says now. With a hash
+// that cannot be used nobody gets in.
+func (s *system) decidePassword() {
+	if s.config().PasswordHash == "" {
+		s.guard.Waive()
+		return
 	}
-	hash, err := passwd.Parse(text)
+	hash, err := passwd.Parse(s.config().PasswordHash)
 	if err != nil {
-		s.log.Error("kernel parameter", "key", boot.KeyPassword, "err", err,
-			"remedy", "the consoles stay closed; reboot, and correct the hash in the menu")
+		s.log.Error(boot.MsgConfig, "key", "password-hash", "err", err,
+			"remedy", "the consoles stay shut; correct the hash, and reboot")
 	}
-	return login.NewGuard(hash, func(terminal string) { s.log.Warn(boot.MsgWrongPassword, "terminal", terminal) })
+	s.guard.Require(hash)
 }
 
 // runOn runs a program on the terminal with text above it until it exits, and reports whether the

@@ -8,9 +8,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/config"
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/report"
@@ -59,23 +59,21 @@ func oneLogin(s *host.Snapshot, password string) string {
 		report.Login(s.Host), password)
 }
 
-// sshOptions are what the kernel command line says of SSH.
-func (s *system) sshOptions() sshd.Options {
-	on, err := s.cmdline.Bool(boot.KeySSH, true)
-	if err != nil {
-		s.log.Warn("kernel parameter", "err", err, "remedy", "SSH is on")
+// sshOptions are what a configuration says of SSH. Who has set a password wants no other, even if its hash cannot be
+// used.
+func sshOptions(c *config.Config) sshd.Options {
+	o := sshd.Options{
+		Off: !config.Is(c.SSH.Enabled, true), Port: c.SSH.Port, Keys: c.SSH.Keys, HostKeys: c.SSH.HostKeys,
+		Password: cmp.Or(c.SSH.PasswordHash, c.PasswordHash),
 	}
-	o := sshd.Options{Off: !on, Password: s.cmdline[boot.KeyPassword]}
-	for key := range strings.SplitSeq(s.cmdline[boot.KeySSHKey], ",") {
-		if key != "" {
-			o.Keys = append(o.Keys, key)
-		}
+	if o.Password == unusableHash {
+		o.Password, o.NoOneTime = "", true
 	}
 	return o
 }
 
-// startSSH starts the SSH server, or has the one that runs follow other options.
-func (d *dom0) startSSH(ctx context.Context, o sshd.Options) {
+// startSSH starts the SSH server, or has the one that runs do what the configuration says now.
+func (d *dom0) startSSH(ctx context.Context) {
 	if d.ssh == nil {
 		d.ssh = sshd.NewService(sshd.ServiceConfig{
 			Dir: boot.SSHDir, Kept: boot.StateSSH, Random: d.random, Tell: d.state.Tell, Show: d.showPassword,
@@ -87,6 +85,7 @@ func (d *dom0) startSSH(ctx context.Context, o sshd.Options) {
 		})
 		go d.ssh.Run(ctx, d.state.Subscribe(ctx))
 	}
+	o := sshOptions(d.config())
 	d.ssh.Apply(o)
 	if err := openSSH(o); err != nil {
 		d.log.Error(boot.MsgSSH, "err", err, "remedy", "nobody can log in over the network; log in at the console")

@@ -37,6 +37,7 @@ import (
 // to end. One is shared by everything in the process, so that it is passed by pointer; newSystem sets its fields, which
 // do not change afterwards, but for insisted.
 type system struct {
+	ttys      *console.Consoles // the terminals that get lines
 	screen    *screen
 	log       *slog.Logger
 	journal   *logs.Store
@@ -55,6 +56,7 @@ type system struct {
 	random    chan struct{} // closed when the kernel has random numbers to give
 	online    chan struct{} // has an element when there is a new lease
 	gate      *xen.Gate     // xl runs through it
+	conf      *configuration
 }
 
 // stage2 is the inner process. It boots what the kernel command line asks for and then waits for
@@ -73,12 +75,13 @@ func stage2([]string) int {
 	}
 	cmdline := boot.ParseCmdline(string(text))
 	mode := chooseMode(cmdline, whereAmI(os.DirFS("/sys")))
-	s := newSystem(cmdline, mode.board, start)
+	s := newSystem(cmdline, newConfiguration(string(text)), mode.board, start)
 	s.log.Info(boot.MsgInit, "version", boot.Version, "uptime_ms", uptime().Milliseconds())
 	if startErr != nil {
 		s.log.Error("start", "err", startErr)
 	}
 	s.warnOfUnknownKeys()
+	s.reportParameters()
 	s.log.Debug("mode", "name", mode.name)
 	return pid1.Leave(pid1.Action(mode.run(s)))
 }
@@ -95,13 +98,13 @@ func setEnvironment() {
 
 // newSystem makes a system. Where it has a status board, one of the terminals is for that, and all others are for lines
 // and shells.
-func newSystem(cmdline boot.Cmdline, hasBoard bool, start time.Time) *system {
+func newSystem(cmdline boot.Cmdline, conf *configuration, hasBoard bool, start time.Time) *system {
 	version := boot.Version
 	if id := cmdline[boot.KeyMediumID]; id != "" { // what was started from the network has none
 		version += " build " + id
 	}
 	s := &system{
-		cmdline: cmdline, terminals: activeConsoles(),
+		cmdline: cmdline, conf: conf, terminals: activeConsoles(),
 		requests: make(chan pid1.Action, 8), start: start, random: make(chan struct{}),
 		meter: meter.New(os.DirFS(sysDir)), journal: openJournal(),
 		services: supervise.NewTable(), online: make(chan struct{}, 1), gate: new(xen.Gate),
@@ -111,7 +114,8 @@ func newSystem(cmdline boot.Cmdline, hasBoard bool, start time.Time) *system {
 	if hasBoard {
 		s.terminals, s.board = takeBoardTerminal(cmdline, s.terminals)
 	}
-	s.screen = &screen{out: console.Open(s.terminals)}
+	s.ttys = console.Open(s.terminals)
+	s.screen = &screen{out: s.ttys}
 	out := console.New(s.screen)
 	level := slog.LevelInfo
 	if cmdline.Has(boot.KeyDebug) {
@@ -122,6 +126,9 @@ func newSystem(cmdline boot.Cmdline, hasBoard bool, start time.Time) *system {
 	out.Add(s.journal.Writer(sourceInit))
 	s.log = console.Logger(out, level)
 	s.guard = s.newGuard()
+	if !hasBoard || s.config().PasswordHash != "" { // else another source may have one
+		s.decidePassword()
+	}
 	s.daemonLog = serviceOutput(s.journal)
 	s.startState(context.Background(), version)
 	go relayKernel(cmdline, s.screen, s.log)

@@ -77,7 +77,7 @@ func (s *system) reportNetwork(e netcfg.Event) {
 		kind = host.NetworkStatus
 		s.log.Debug("network", "event", e.Kind.String(), "interface", e.Interface, "nic", e.NIC, "err", e.Err)
 	}
-	if kind == host.Lease {
+	if kind == host.Lease || kind == host.AddressSet {
 		s.wakeClock() // time servers can be reached now, and may be others
 	}
 	s.state.Tell(networkFact(kind, e))

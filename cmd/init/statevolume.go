@@ -11,19 +11,27 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/config"
 	"github.com/zerodisc/zerodisc/internal/statevolume"
 	"github.com/zerodisc/zerodisc/internal/udev"
 )
 
-// Values of boot.KeyState; any other one is a UUID.
+// Values of stores.state in the configuration; any other one is a UUID.
 const (
 	stateAuto = "auto"
 	stateNone = "no"
 )
 
+// takeState mounts the state volume, and adds the configuration that is on it.
+func (d *dom0) takeState(ctx context.Context) error {
+	err := d.findState(ctx)
+	d.readStateConfig(ctx)
+	return err
+}
+
 // findState mounts the state volume if there is one, and follows devices for one that comes later.
 func (d *dom0) findState(ctx context.Context) error {
-	uuid := d.cmdline[boot.KeyState]
+	uuid := d.config().Stores.State
 	switch uuid {
 	case stateNone:
 		return nil
@@ -77,12 +85,11 @@ func (d *dom0) startLate(ctx context.Context) {
 	if d.owners == nil {
 		return
 	}
-	auto, err := d.cmdline.Bool(boot.KeyAutostart, true)
 	found, broken := guests.Scan(boot.StateGuests)
 	for _, e := range broken {
 		d.owners.controller.RefuseAt(e, "", true)
 	}
-	d.owners.controller.Offer(ctx, guests.Trust(found), auto && err == nil)
+	d.owners.controller.Offer(ctx, guests.Trust(found), config.Is(d.config().Autostart, true))
 }
 
 // scanGuests reads the guests of the medium and the initrd, and of the state volume if it is there.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,7 +25,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/volumes"
 )
 
-// Values of boot.KeyStores.
+// Values of stores.disks in the configuration.
 const (
 	storesLabelled = "labelled" // guests of labelled volumes start, those of others are listed
 	storesAll      = "all"
@@ -76,18 +75,11 @@ func (d *dom0) followStorage(ctx context.Context, autostart bool, turn <-chan st
 	go manager.Run(ctx, events)
 }
 
-// stores is which guests of disks the kernel command line asks for.
+// stores is which guests of disks the configuration asks for.
 func (d *dom0) stores() string {
-	value := d.cmdline[boot.KeyStores]
-	switch value {
-	case "":
-		return storesLabelled
-	case storesAll, storesNone, storesLabelled:
+	if value := d.config().Stores.Disks; value != "" {
 		return value
 	}
-	d.log.Error("kernel parameter", "key", boot.KeyStores,
-		"err", fmt.Sprintf("%q is none of %s, %s, %s", value, storesLabelled, storesAll, storesNone),
-		"remedy", "guests of labelled volumes start, those of others are listed")
 	return storesLabelled
 }
 

@@ -1,13 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"strconv"
 	"time"
 
-	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/config"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/watchdog"
@@ -16,17 +15,11 @@ import (
 // watchdogService is the watchdog's name among the services.
 const watchdogService = "watchdog"
 
-// startWatchdog has the machine reset when nothing on it runs any more, unless the kernel command line says no. answers
+// startWatchdog has the machine reset when nothing on it runs any more, or not, as the configuration says. answers
 // says whether the host does; nil: nobody asks.
 func (s *system) startWatchdog(answers func(context.Context) bool) {
-	timeout, err := watchdogTimeout(s.cmdline)
-	if err != nil {
-		s.log.Warn("kernel parameter", "key", boot.KeyWatchdog, "err", err)
-	}
-	if timeout == 0 {
-		return
-	}
-	s.service(watchdogService, func(ctx context.Context) error {
+	s.switchService(watchdogService, config.Is(s.config().Watchdog.Enabled, true), func(ctx context.Context) error {
+		timeout := cmp.Or(s.config().Watchdog.Timeout.Time(), defaultWatchdogTimeout)
 		return watchdog.Run(ctx, watchdog.Options{
 			Kernel: watchdog.Linux{}, Timeout: timeout, Patience: timeout / 2,
 			Answers: answers, Hung: crash, Report: s.reportWatchdog,
@@ -36,23 +29,6 @@ func (s *system) startWatchdog(answers func(context.Context) bool) {
 
 // defaultWatchdogTimeout is long enough for everything that a busy host does, swap into compressed memory included.
 const defaultWatchdogTimeout = 3 * time.Minute
-
-// watchdogTimeout is the time without food after which the machine is to be reset, 0: never.
-func watchdogTimeout(cmdline boot.Cmdline) (time.Duration, error) {
-	seconds, err := strconv.ParseUint(cmdline[boot.KeyWatchdog], 10, 16)
-	if err == nil && seconds > 1 {
-		timeout := time.Duration(seconds) * time.Second
-		return max(timeout, watchdog.MinTimeout), nil
-	}
-	wanted, err := cmdline.Bool(boot.KeyWatchdog, true)
-	if err != nil {
-		return defaultWatchdogTimeout, fmt.Errorf("%w, or a number of seconds", err)
-	}
-	if !wanted {
-		return 0, nil
-	}
-	return defaultWatchdogTimeout, nil
-}
 
 // crash ends this process: its state hangs. Guests go on, and the emergency process takes over. A panic of the
 // service's own goroutine would only start the service again.

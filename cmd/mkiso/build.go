@@ -18,7 +18,7 @@ func build(ctx context.Context, c command, args []string, out io.Writer) error {
 	flags.BoolVar(&opts.Erase, "erase", false, eraseHelp)
 	flags.StringVar(&opts.Netboot, "netboot", "", "write a tree to boot machines from the network to `DIR`, too")
 	flags.Func("guests", "add the guest or the guests in `DIR` (repeatable)", appendTo(&opts.Guests))
-	flags.StringVar(&opts.Settings, "config", "", "give the disc the settings in `FILE` (docs/booting.md)")
+	flags.Func("config", configHelp, oneOf(&opts.Settings, &opts.Config))
 	flags.Func("with", "add what a disc usually lacks, by `NAME` (repeatable): "+strings.Join(disc.OptionNames(), ", "),
 		appendTo(&opts.With))
 	flags.StringVar(&opts.Cmdline, "cmdline", "", "add `TEXT` to dom0's kernel command line")

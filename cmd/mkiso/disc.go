@@ -2,8 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"path/filepath"
+	"slices"
+	"strings"
 
+	"github.com/zerodisc/zerodisc/internal/config"
 	"github.com/zerodisc/zerodisc/internal/netserve"
 	"github.com/zerodisc/zerodisc/internal/progress"
 	"github.com/zerodisc/zerodisc/internal/remaster"
@@ -12,6 +17,47 @@ import (
 // eraseHelp describes the flag output.EraseFlag.
 const eraseHelp = "let -o name a whole disk (/dev/sdX): everything on it is lost"
 
+// configHelp describes the flag -config.
+const configHelp = "give the disc the settings in `FILE` (docs/booting.md), or with .yaml at its end " +
+	"the configuration (docs/configuration.md); it may be given for both"
+
+// oneOf is the value of -config: what ends with .yaml is a configuration.
+func oneOf(settings, config *string) func(string) error {
+	return func(name string) error {
+		to := settings
+		if ext := strings.ToLower(filepath.Ext(name)); ext == ".yaml" || ext == ".yml" {
+			to = config
+		}
+		if *to != "" {
+			return fmt.Errorf("%s was given already", *to)
+		}
+		*to = name
+		return nil
+	}
+}
+
+// check says what is wrong with a configuration.
+func check(_ context.Context, c command, args []string, out io.Writer) error {
+	flags := c.flags()
+	schema := flags.Bool("schema", false, "print the JSON Schema of a configuration instead, for editors")
+	want := 1
+	if slices.Contains(args, "-schema") || slices.Contains(args, "--schema") {
+		want = 0
+	}
+	rest, err := c.parse(flags, args, want, out)
+	if err != nil {
+		return err
+	}
+	if *schema {
+		text, err := config.Schema()
+		if err == nil {
+			_, err = out.Write(text)
+		}
+		return err
+	}
+	return remaster.CheckConfig(out, rest[0])
+}
+
 // add puts guests and settings onto a disc that is there.
 func add(ctx context.Context, c command, args []string, out io.Writer) error {
 	show := progress.New(out)
@@ -19,7 +65,7 @@ func add(ctx context.Context, c command, args []string, out io.Writer) error {
 	opts := remaster.AddOptions{Progress: show.Bytes, Note: show.Note}
 	flags := c.flags()
 	flags.Func("guest", "add the guest or the guests in `DIR` (repeatable)", appendTo(&opts.Guests))
-	flags.StringVar(&opts.Settings, "config", "", "give the disc the settings in `FILE` (docs/booting.md)")
+	flags.Func("config", configHelp, oneOf(&opts.Settings, &opts.Config))
 	flags.BoolVar(&opts.Replace, "replace", false, "take the place of guests of the same name")
 	flags.StringVar(&opts.Out, "o", "", "write the new disc to `FILE`")
 	flags.BoolVar(&opts.Erase, "erase", false, eraseHelp)
@@ -31,7 +77,7 @@ func add(ctx context.Context, c command, args []string, out io.Writer) error {
 	switch {
 	case opts.Out == "":
 		return c.misused("-o OUT.iso is missing, the file for the new disc")
-	case len(opts.Guests) == 0 && opts.Settings == "":
+	case len(opts.Guests) == 0 && opts.Settings == "" && opts.Config == "":
 		return c.misused("there is nothing to add; name a guest with -guest DIR or settings with -config FILE")
 	}
 	return remaster.Add(ctx, opts)

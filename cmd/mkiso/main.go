@@ -2,7 +2,7 @@
 // userland, and packs Xen, the dom0 kernel, the initrd and the guests into one ISO that boots on
 // BIOS and UEFI machines. It needs no root rights.
 //
-//	mkiso [-o FILE] [-erase] [-netboot DIR] [-guests DIR]... [-config FILE] [-with NAME]...
+//	mkiso [-o FILE] [-erase] [-netboot DIR] [-guests DIR]... [-config FILE]... [-with NAME]...
 //	      [-cmdline TEXT] [-xen-cmdline TEXT] [-lock FILE] [-release DIR] [-size]
 //	      [-mirror URL] [-suite NAME] [-offline] [-cache DIR] [-v]
 //
@@ -11,7 +11,9 @@
 //
 // Discs that exist need neither sources nor packages:
 //
-//	mkiso add IN.iso [-guest DIR]... [-config FILE] [-replace] [-erase] -o OUT.iso
+//	mkiso add IN.iso [-guest DIR]... [-config FILE]... [-replace] [-erase] -o OUT.iso
+//	mkiso check FILE|ISO
+//	mkiso check -schema
 //	mkiso inspect ISO
 //	mkiso verify ISO
 //	mkiso serve [-dir DIR] [-interface NAME] [-port N] [-range FIRST-LAST]
@@ -47,8 +49,9 @@ type command struct {
 // commands are what mkiso can do besides building a disc.
 func commands() []command {
 	return []command{
-		{"add", "IN.iso [-guest DIR]... [-config FILE] [-replace] [-erase] -o OUT.iso",
+		{"add", "IN.iso [-guest DIR]... [-config FILE]... [-replace] [-erase] -o OUT.iso",
 			"make a disc with more guests or other settings", add},
+		{"check", "FILE|ISO", "say what is wrong with a configuration, or with a disc's", check},
 		{"inspect", "ISO", "show what is on a disc", inspect},
 		{"verify", "ISO", "compare every byte of a disc with its sums", verify},
 		{"serve", "[-dir DIR] [-interface NAME] [-port N] [-range FIRST-LAST]",

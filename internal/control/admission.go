@@ -54,10 +54,14 @@ func (c *Controller) admit(ctx context.Context, all []applicant) (admitted []*li
 // tooBig explains in the guest's own terms why there is no memory for it.
 func tooBig(spec *guests.Resolved, err error) error {
 	var full *memory.NoRoom
-	if errors.As(err, &full) {
-		return spec.TooBig(full.FreeKiB)
+	if !errors.As(err, &full) {
+		return err
 	}
-	return err
+	fault := spec.TooBig(full.FreeKiB)
+	if full.Limited {
+		fault.Remedy = "raise memory.guests or lower memory.free in the host's configuration, or give it less"
+	}
+	return fault
 }
 
 // resolve completes guests for this machine and refuses those that it cannot run.

@@ -119,8 +119,10 @@ func (l *life) rename(ctx context.Context, domid int, to string) error {
 	l.memory.Rename(to)
 	l.disks.Rename(spec)
 	l.settle(spec)
-	if err := os.Remove(old); err != nil {
-		l.Log.Debug("guest", "guest", to, "err", err)
+	for _, err := range []error{os.Remove(old), l.rules(to)} {
+		if err != nil {
+			l.Log.Debug("guest", "guest", to, "err", err)
+		}
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/xen"
 )
 
-// Config is what a Controller works with. All fields but Override are to be set.
+// Config is what a Controller works with. All fields but Override and Rules are to be set.
 type Config struct {
 	Xen    *xen.Toolstack
 	State  *host.State
@@ -29,6 +29,10 @@ type Config struct {
 	Machine func() guests.Machine
 	// Override says what the host's owner wants of the guest with that name; nil where there is nothing.
 	Override func(name string) guests.Override
+	// Rules puts in force what is to hold for a guest's network, before each of its domains is made and when it gets
+	// another name. own is the name that its configuration gives it, name the one that it has. Nil where there is
+	// nothing.
+	Rules func(own, name, uuid string) error
 	// Dir is where the configurations that xl gets are written, NAME.cfg.
 	Dir string
 	Log *slog.Logger // for debugging
@@ -48,6 +52,9 @@ type Controller struct {
 func New(config Config) *Controller {
 	if config.Override == nil {
 		config.Override = func(string) guests.Override { return guests.Override{} }
+	}
+	if config.Rules == nil {
+		config.Rules = func(string, string, string) error { return nil }
 	}
 	c := &Controller{
 		Config: config, changed: make(chan struct{}, 1), admitting: make(chan struct{}, 1),
@@ -164,7 +171,8 @@ func (c *Controller) Start(ctx context.Context, found []*guests.Guest) (started 
 	results := make(chan error, len(lives))
 	turn := make(chan struct{})
 	close(turn)
-	for _, l := range lives {
+	for i, l := range lives {
+		l.leads = i+1 < len(lives) && l.comesBefore(lives[i+1])
 		next := make(chan struct{})
 		go l.run(ctx, turn, next, results)
 		turn = next
@@ -175,6 +183,12 @@ func (c *Controller) Start(ctx context.Context, found []*guests.Guest) (started 
 		}
 	}
 	return started
+}
+
+// comesBefore says whether the next guest has to wait until this one's domain is made: guests that the owner gave no
+// order among themselves are made side by side.
+func (l *life) comesBefore(next *life) bool {
+	return l.spec.Override.Order != next.spec.Override.Order || next.delay > 0
 }
 
 // Refuse tells of a guest that cannot be started at all.

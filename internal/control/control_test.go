@@ -64,7 +64,8 @@ type world struct {
 func (w *world) newDisks(state *host.State) *guestdisk.Manager {
 	return guestdisk.New(guestdisk.Config{
 		Kernel: w.kernel, Load: w.kernel.Load, Ledger: w.ledger, Dir: w.t.TempDir(),
-		Direct: func(string) bool { return false }, Tell: state.Tell,
+		Budgets: func() guestdisk.Budgets { return guestdisk.NewBudgets(0, nil) },
+		Direct:  func(string) bool { return false }, Tell: state.Tell,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 }

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,8 +20,9 @@ const (
 	slowMedium    = 512 << 10 // bytes a second
 )
 
-// first makes the guest's disks and its first domain. Where a disk is late, only this guest waits for it; waits is
-// called if that takes longer than others would want to.
+// first makes the guest's disks and its first domain. The next guest may begin when this one's domain is being made,
+// or, where this one leads, when it is. Where a disk is late, only this guest waits for it; waits is called if that
+// takes longer than others would want to.
 func (l *life) first(ctx context.Context, next chan<- struct{}, waits func(error)) error {
 	pass := sync.OnceFunc(func() { close(next) })
 	defer pass()
@@ -52,7 +54,9 @@ func (l *life) ready(ctx context.Context, pass func(), waits func(error)) (done 
 		return nil, err
 	}
 	done, err = l.memory.Create(ctx, creations())
-	pass()
+	if !l.leads {
+		pass()
+	}
 	return done, err
 }
 
@@ -203,6 +207,9 @@ func (l *life) make(ctx context.Context) error {
 	if err := l.write(); err != nil {
 		return err
 	}
+	if err := l.rules(l.spec.Name); err != nil {
+		return err
+	}
 	ctx, wanted := l.unless(ctx, host.WantDestroy)
 	defer wanted()
 	limit, cancel := context.WithTimeout(ctx, createTimeout+readTime(l.spec))
@@ -213,6 +220,14 @@ func (l *life) make(ctx context.Context) error {
 	}
 	if err != nil {
 		return fmt.Errorf("%w; its configuration as Xen got it is %s", err, l.file)
+	}
+	return nil
+}
+
+// rules has the guest's network rules in force, under a name.
+func (l *life) rules(name string) error {
+	if err := l.Rules(cmp.Or(l.source.Name, name), name, l.uuid); err != nil {
+		return fmt.Errorf("its network rules: %w", err)
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ type life struct {
 	disks  *guestdisk.Set // nil before they are made
 	file   string         // the configuration as xl gets it
 	delay  time.Duration  // before its first domain is made
+	leads  bool           // the next guest waits until its first domain is made
 	quick  int            // how many lives in a row were short
 	orders chan order     // taken while its domain runs
 	over   chan struct{}  // closed at its final end

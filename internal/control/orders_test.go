@@ -415,6 +415,32 @@ func TestRename(t *testing.T) {
 	})
 }
 
+// A guest's network rules are in force before its domain is made, under the name that it has, and go by its own. One
+// that has none because they fail is not made.
+func TestRules(t *testing.T) {
+	live(t, func(w *world) {
+		var set []string
+		var fault error
+		w.Rules = func(own, name, uuid string) error {
+			if domain := w.State.Snapshot().ByUUID(uuid); domain.Domid != 0 {
+				name += " (runs)"
+			}
+			set = append(set, own+" "+name)
+			return fault
+		}
+		w.started(w.guest("a", ""))
+		w.works(w.Rename(w.t.Context(), "a", "web"))
+		w.works(w.Stop(w.t.Context(), "web", 0, false))
+		w.works(w.StartGuest(w.t.Context(), "web"))
+		if want := []string{"a a", "a web (runs)", "a web"}; !slices.Equal(set, want) {
+			t.Errorf("%q, want %q", set, want)
+		}
+		w.works(w.Stop(w.t.Context(), "web", 0, false))
+		fault = errors.New("no tables")
+		w.fails(w.StartGuest(w.t.Context(), "web"), nil, "its network rules: no tables")
+	})
+}
+
 func TestSetMemory(t *testing.T) {
 	live(t, func(w *world) {
 		w.free = 300 * mib
@@ -651,6 +677,25 @@ func TestOverride(t *testing.T) {
 		w.is("d", host.Running, 4, "a", "b", "d")
 		w.works(w.Stop(w.t.Context(), "d", 0, false))
 		w.fails(w.StartGuest(w.t.Context(), "e"), nil, `no restart policy "sometimes"`)
+	})
+}
+
+// A guest is made once those with a lower order are, whatever their names; others are made side by side.
+func TestOrder(t *testing.T) {
+	live(t, func(w *world) {
+		w.Override = func(name string) guests.Override {
+			return guests.Override{Order: map[string]int{"a": 3, "b": 2, "c": 1, "d": 0, "e": -1}[name]}
+		}
+		var found []*guests.Guest
+		for _, name := range []string{"a", "b", "c", "d", "e"} {
+			found = append(found, w.guest(name, ""))
+		}
+		w.started(found...)
+		for i, name := range []string{"e", "d", "c", "b", "a"} {
+			if domid := w.domid(name); domid != i+1 {
+				t.Errorf("%s has domid %d", name, domid)
+			}
+		}
 	})
 }
 

@@ -31,6 +31,7 @@ type Options struct {
 	Suite      string
 	With       []string // names of options, see OptionNames
 	Settings   string   // file of the disc's settings; "" for none
+	Config     string   // file with the disc's configuration, a zerodisc.yaml; "" for none
 	Lock       string   // file that holds the packages' exact versions, written when it is not there; "" for none
 	Release    string   // directory for everything that is published together; "" for none
 	Erase      bool     // Output may be a disk, which is overwritten

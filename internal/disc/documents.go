@@ -32,6 +32,7 @@ shell:
 A guest is a directory with an xl configuration below /guests of this disc.
 
   /settings.txt       the settings of this disc, and how to make a disc with others
+  /zerodisc.yaml      the configuration of this machine, if the disc has one
   /SHA256SUMS         the sums of all files; the menu's entry "Check this medium" compares them
   /BUILT              what this disc was built from
   /COPYRIGHT/         the licence of every part

@@ -39,7 +39,7 @@ func (b *builder) assemble(ctx context.Context, p plan, made parts) (m medium, e
 		return m, err
 	}
 	settings := iso9660.File{Path: boot.MediumSettingsText, Content: iso9660.Bytes(p.settingsText)}
-	files := slices.Concat(made.files(), extras, m.guests, []iso9660.File{settings})
+	files := slices.Concat(made.files(), extras, m.guests, p.config, []iso9660.File{settings})
 	sums := digests{}
 	if err := sums.add(files); err != nil {
 		return m, err

@@ -57,7 +57,9 @@ func (b *builder) writeNetboot(ctx context.Context, p plan, made parts, m medium
 		if _, err := tree.File(netXen, made.writeXen); err != nil {
 			return err
 		}
-		_, err := tree.File(boot.MediumInitrd, func(to io.Writer) error { return made.writeNetInitrd(to, m.guests) })
+		_, err := tree.File(boot.MediumInitrd, func(to io.Writer) error {
+			return made.writeNetInitrd(to, slices.Concat(m.guests, p.config))
+		})
 		if err != nil {
 			return err
 		}
@@ -98,13 +100,13 @@ func (p parts) writeXen(to io.Writer) error {
 	return err
 }
 
-// writeNetInitrd writes the initrd with the guests and the kernel that they share behind it: nothing is
-// taken from a medium then.
-func (p parts) writeNetInitrd(to io.Writer, guests []iso9660.File) error {
+// writeNetInitrd writes the initrd with the guests, the kernel that they share and the configuration behind it: nothing
+// is taken from a medium then.
+func (p parts) writeNetInitrd(to io.Writer, files []iso9660.File) error {
 	extra := initramfs.NewArchive()
 	extra.Stream(boot.KernelInRAM, p.kernel.Size, p.kernel.Open, 0o444)
 	first := map[*iso9660.Content]string{}
-	for _, f := range guests {
+	for _, f := range files {
 		at := inRAM(f)
 		if same, ok := first[f.Content]; ok {
 			extra.Link(at, same)
@@ -120,8 +122,11 @@ func (p parts) writeNetInitrd(to io.Writer, guests []iso9660.File) error {
 	return initramfs.Append(to, p.made.Initrd, extra)
 }
 
-// inRAM is where a guest's file of the disc lies in dom0 after a start from the network.
+// inRAM is where a guest's file of the disc, or the configuration, lies in dom0 after a start from the network.
 func inRAM(f iso9660.File) string {
+	if f.Path == boot.ConfigName {
+		return "/" + boot.ConfigName
+	}
 	return path.Join(boot.GuestsInRAM, strings.TrimPrefix(f.Path, boot.MediumGuests))
 }
 

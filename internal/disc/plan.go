@@ -12,7 +12,9 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/grub"
+	"github.com/zerodisc/zerodisc/internal/config"
 	"github.com/zerodisc/zerodisc/internal/guestdir"
+	"github.com/zerodisc/zerodisc/internal/iso9660"
 	"github.com/zerodisc/zerodisc/internal/output"
 	"github.com/zerodisc/zerodisc/internal/release"
 	"github.com/zerodisc/zerodisc/internal/sourcedate"
@@ -42,6 +44,7 @@ type plan struct {
 	firmware     bool     // of the options: the initrd carries firmware
 	settings     grub.Settings
 	settingsText []byte
+	config       []iso9660.File  // the zerodisc.yaml, if there is one
 	guests       *guestdir.Taken // those of -guests
 	date         time.Time       // of everything on the disc
 	menu         grub.Menu       // its build id is known when everything else is
@@ -61,6 +64,13 @@ func (b *builder) plan(ctx context.Context) (p plan, err error) {
 		if p.settingsText, p.settings, err = grub.ReadSettings(b.Settings); err != nil {
 			return p, err
 		}
+	}
+	if b.Config != "" {
+		text, err := config.ReadFile(b.Config)
+		if err != nil {
+			return p, err
+		}
+		p.config = []iso9660.File{{Path: boot.ConfigName, Content: iso9660.Bytes(text)}}
 	}
 	if p.guests, err = takeGuests(b.Guests); err != nil {
 		return p, err
@@ -86,7 +96,7 @@ func (b *builder) checkPlaces(p *plan) error {
 		{Flag: "-lock", Name: b.Lock, Written: true},
 		{Flag: "-netboot", Name: b.Netboot, Written: true, Whole: true},
 		{Flag: "-release", Name: b.Release, Written: true, Whole: true},
-		{Flag: "-config", Name: b.Settings},
+		{Flag: "-config", Name: b.Settings}, {Flag: "-config", Name: b.Config},
 		{Flag: "-cache", Name: b.CacheDir},
 	}
 	for _, dir := range b.Guests {

@@ -1,17 +1,12 @@
 package guestdisk
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
-	"github.com/zerodisc/zerodisc/guests"
-	"github.com/zerodisc/zerodisc/internal/bytesize"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/memory"
 )
@@ -37,42 +32,12 @@ type Budgets struct {
 	named map[string]int64
 }
 
-// ParseBudgets reads the value of boot.KeyBudget: sizes (256M, 1G) and NAME:SIZE, separated by commas.
-func ParseBudgets(text string) (Budgets, error) {
-	b := Budgets{named: map[string]int64{}}
-	for word := range strings.SplitSeq(text, ",") {
-		if word == "" {
-			continue
-		}
-		name, size := "", word
-		if colon := strings.LastIndexByte(word, ':'); colon >= 0 {
-			name, size = word[:colon], word[colon+1:]
-		}
-		n, err := parseSize(size)
-		if err != nil {
-			return Budgets{}, fmt.Errorf("%q: %w", word, err)
-		}
-		if name == "" {
-			b.all = n
-		} else {
-			b.named[name] = n
-		}
-	}
-	return b, nil
-}
-
-// parseSize reads a budget's size.
-func parseSize(text string) (int64, error) {
-	n, err := bytesize.Parse(text)
-	if err == nil && n < mib {
-		err = errors.New("less than 1M is too little for any disk")
-	}
-	return n, err
-}
+// NewBudgets returns budgets in bytes: of each guest that is not named, 0 for the usual, and of those that are.
+func NewBudgets(all int64, named map[string]int64) Budgets { return Budgets{all, named} }
 
 // of is a guest's budget where dom0 has that much to spare, bytes.
-func (b Budgets) of(guest *guests.Guest, spare int64) int64 {
-	if n := cmp.Or(b.named[guest.Name], guest.Override.Budget); n > 0 {
+func (b Budgets) of(guest string, spare int64) int64 {
+	if n := b.named[guest]; n > 0 {
 		return n
 	}
 	if b.all > 0 {
@@ -100,7 +65,7 @@ func (s *Set) openBudget(ctx context.Context, plans []plan) error {
 	if err != nil {
 		return err
 	}
-	s.budget.bytes = m.Budgets.of(s.spec.Guest, spare<<10-slackBytes)
+	s.budget.bytes = m.Budgets().of(s.spec.Guest.Name, spare<<10-slackBytes)
 	s.budget.limit = s.budget.bytes + slackBytes
 	s.budget.files = m.Ledger.Files(diskOwner(s.spec.Name))
 	if err := s.budget.files.GrowInTime(ctx, s.budget.limit); err != nil {

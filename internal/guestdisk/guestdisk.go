@@ -83,7 +83,7 @@ type Config struct {
 	// Dir is where guests' memory file systems are mounted, each at its UUID.
 	Dir string
 	// Budgets says how much memory guests' changes may take.
-	Budgets Budgets
+	Budgets func() Budgets
 	// Direct says of a target whether guests may write to it itself.
 	Direct func(target string) bool
 	Tell   func(host.Fact)

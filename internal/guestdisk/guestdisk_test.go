@@ -72,9 +72,10 @@ func newWorld(t *testing.T) *world {
 	}, func(entries []memory.Entry) { w.files = entries })
 	w.Manager = New(Config{
 		Kernel: w.kernel, Images: w, Load: w.kernel.Load, Ledger: ledger, Dir: t.TempDir(),
-		Direct: func(target string) bool { return target == "/dev/direct" || target == "/dev/vg/lv" },
-		Tell:   func(f host.Fact) { w.facts = append(w.facts, f.(host.GuestDisks)) },
-		Log:    slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Budgets: func() Budgets { return Budgets{} },
+		Direct:  func(target string) bool { return target == "/dev/direct" || target == "/dev/vg/lv" },
+		Tell:    func(f host.Fact) { w.facts = append(w.facts, f.(host.GuestDisks)) },
+		Log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	w.write("disk.img")
 	return w
@@ -338,11 +339,14 @@ func TestFailureLeavesNothing(t *testing.T) {
 	}
 }
 
+// budgets are so many MiB for each guest.
+func budgets(size int64) func() Budgets { return func() Budgets { return NewBudgets(size*mib, nil) } }
+
 // TestNoRoom is a guest whose budget does not fit.
 func TestNoRoom(t *testing.T) {
 	w := newWorld(t)
 	w.free = 50 << 10
-	w.Budgets, _ = ParseBudgets("100M")
+	w.Budgets = budgets(100)
 	_, err := w.Prepare(t.Context(), w.spec(writable))
 	want := "web.cfg: changes to its disks may take 100 MiB, and 16 MiB more are kept in reserve: " +
 		"it takes 116 MiB of dom0's memory, where 26 MiB are free for it; " + budgetRemedy
@@ -355,7 +359,7 @@ func TestNoRoom(t *testing.T) {
 func TestBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.Budgets, _ = ParseBudgets("64M")
+		w.Budgets = budgets(64)
 		set, err := w.Prepare(t.Context(), w.spec(writable))
 		if err != nil {
 			t.Fatal(err)
@@ -460,7 +464,7 @@ func TestReviveWaits(t *testing.T) {
 func TestBudgetIsSeenInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.Budgets, _ = ParseBudgets("200M")
+		w.Budgets = budgets(200)
 		set, err := w.Prepare(t.Context(), w.spec(writable))
 		if err != nil {
 			t.Fatal(err)
@@ -517,27 +521,15 @@ func TestResume(t *testing.T) {
 	})
 }
 
-func TestParseBudgets(t *testing.T) {
-	for text, want := range map[string]string{
-		"": "256 16 256", "1G": "1024 1024 1024", "web:1g,64M": "64 64 1024", "my:guest:2m": "256 16 256",
-		"64M,": "64 64 64", "1048576": "1 1 1", "web:512M": "256 16 512",
-	} {
-		b, err := ParseBudgets(text)
-		db, web := &guests.Guest{Name: "db"}, &guests.Guest{Name: "web"}
-		got := fmt.Sprint(b.of(db, 1<<40)/mib, " ", b.of(db, 0)/mib, " ", b.of(web, 1<<40)/mib)
-		if err != nil || got != want {
-			t.Errorf("%q: %s, %v, want %s", text, got, err, want)
-		}
-	}
-	for text, want := range map[string]string{
-		"much":        `"much": want a size such as 256M or 1G`,
-		"-1M":         `"-1M": want a size such as 256M or 1G`,
-		"web:":        `"web:": want a size such as 256M or 1G`,
-		"1K":          `"1K": less than 1M is too little for any disk`,
-		"9999999999T": `"9999999999T": want a size such as 256M or 1G`,
-	} {
-		if _, err := ParseBudgets(text); err == nil || err.Error() != want {
-			t.Errorf("%q: %v, want %s", text, err, want)
+func TestBudgets(t *testing.T) {
+	for _, test := range []struct {
+		all  int64
+		want string
+	}{{0, "256 16 1024"}, {64 * mib, "64 64 1024"}} {
+		b := NewBudgets(test.all, map[string]int64{"web": 1024 * mib})
+		got := fmt.Sprint(b.of("db", 1<<40)/mib, " ", b.of("db", 0)/mib, " ", b.of("web", 1<<40)/mib)
+		if got != test.want {
+			t.Errorf("%d: %s, want %s", test.all, got, test.want)
 		}
 	}
 }

@@ -215,6 +215,11 @@ type (
 	// Problem is what went wrong with the machine and what to do about it.
 	Problem struct{ Text string }
 
+	// Configured is the whole configuration, in the order in which it is documented.
+	Configured []Setting
+	// Setting is one value of it. A secret's value is not shown.
+	Setting struct{ Key, Value, Source string }
+
 	// Ready says that every guest of the medium and the initrd that could be started runs.
 	Ready struct {
 		Guests int // NoGuests, or the state fills in how many run

@@ -134,6 +134,7 @@ type Host struct {
 	Stages   []Stage       `json:",omitempty"` // in the order in which they ended
 	Memory   []Memory      `json:",omitempty"` // by owner
 	Problems []string      `json:",omitempty"`
+	Settings []Setting     `json:",omitempty"` // all values of the configuration that are not the default
 	Ready    bool          `json:",omitempty"`
 	Ending   string        `json:",omitempty"` // "poweroff", "reboot", "halt"; "" while the machine goes on
 	Listed   time.Time     `json:",omitzero"`  // when Xen was asked for its domains last

@@ -265,6 +265,14 @@ func (f Problem) apply(m *model) {
 	}
 }
 
+func (f Configured) apply(m *model) {
+	m.host.Settings = nil
+	for _, s := range f {
+		m.host.Settings = append(m.host.Settings,
+			Setting{printable.Line(s.Key), printable.Line(s.Value), printable.Line(s.Source)})
+	}
+}
+
 func (f Ready) apply(m *model) {
 	if f.Guests != NoGuests {
 		f.Guests = m.snapshot(0).Running()

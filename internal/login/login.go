@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -25,29 +26,66 @@ const (
 const awake = 5 * time.Minute
 
 // Guard guards consoles by a password. All consoles have one guard, so that who guesses gains nothing from another
-// console. A nil Guard guards nothing.
+// console. They are shut until it is known whether there is a password. A nil Guard guards nothing.
 type Guard struct {
-	hash passwd.Hash
-	// Wrong is called after each wrong password, with the terminal.
-	wrong func(terminal string)
-
+	// wrong is called after each wrong password, with the terminal.
+	wrong  func(terminal string)
 	asking chan struct{} // one element: held while a password is checked, and for the pause after it
+	known  chan struct{} // closed once it is known whether there is a password
 
 	mu     sync.Mutex
+	hash   passwd.Hash
+	waived bool      // there is none
 	failed int       // wrong passwords since the last right one
 	until  time.Time // the board and the guests' consoles are open
 }
 
-// NewGuard returns a Guard for a password's hash; no password matches the zero Hash. wrong is called after each wrong
-// password.
-func NewGuard(hash passwd.Hash, wrong func(terminal string)) *Guard {
-	return &Guard{hash: hash, wrong: wrong, asking: make(chan struct{}, 1)}
+// NewGuard returns a Guard that does not know yet whether there is a password. wrong is called after each wrong one.
+func NewGuard(wrong func(terminal string)) *Guard {
+	return &Guard{wrong: wrong, asking: make(chan struct{}, 1), known: make(chan struct{})}
+}
+
+// Require has the consoles ask for the password with that hash from now on; with the zero Hash nobody gets in.
+func (g *Guard) Require(hash passwd.Hash) { g.decide(hash, false) }
+
+// Waive opens the consoles: there is no password.
+func (g *Guard) Waive() { g.decide(passwd.Hash{}, true) }
+
+func (g *Guard) decide(hash passwd.Hash, waived bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.hash, g.waived = hash, waived
+	if !g.isKnown() {
+		close(g.known)
+	}
+}
+
+func (g *Guard) isKnown() bool {
+	select {
+	case <-g.known:
+		return true
+	default:
+		return false
+	}
+}
+
+func (g *Guard) isWaived() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.waived
 }
 
 // Ask asks on the terminal /dev/NAME until the password is right, ctx ends, or the terminal cannot be used, whose error
 // it returns.
 func (g *Guard) Ask(ctx context.Context, terminal string) error {
-	for g != nil && ctx.Err() == nil {
+	if g == nil {
+		return nil
+	}
+	select {
+	case <-g.known:
+	case <-ctx.Done():
+	}
+	for ctx.Err() == nil && !g.isWaived() {
 		right, err := g.AskOnce(ctx, terminal)
 		if right || err != nil {
 			return err
@@ -56,6 +94,9 @@ func (g *Guard) Ask(ctx context.Context, terminal string) error {
 	return ctx.Err()
 }
 
+// ErrTooEarly says that it is not known yet whether there is a password.
+var ErrTooEarly = errors.New("zerodisc is still starting; try again in a moment")
+
 // AskOnce asks on a terminal once, and says whether the password was right.
 func (g *Guard) AskOnce(ctx context.Context, terminal string) (right bool, err error) {
 	tty, err := os.OpenFile("/dev/"+terminal, os.O_RDWR|unix.O_NOCTTY, 0)
@@ -63,6 +104,9 @@ func (g *Guard) AskOnce(ctx context.Context, terminal string) (right bool, err e
 		return false, err
 	}
 	defer tty.Close()
+	if !g.isKnown() {
+		return false, ErrTooEarly
+	}
 	fmt.Fprint(tty, "\nzerodisc: password for root: ")
 	password, err := readPassword(tty)
 	fmt.Fprintln(tty)
@@ -105,7 +149,10 @@ func (g *Guard) right(ctx context.Context, password []byte) bool {
 	case <-ctx.Done():
 		return false
 	}
-	right := g.hash.Matches(password)
+	g.mu.Lock()
+	hash := g.hash
+	g.mu.Unlock()
+	right := hash.Matches(password)
 	select {
 	case <-time.After(g.note(right)):
 	case <-ctx.Done():
@@ -125,15 +172,15 @@ func (g *Guard) note(right bool) time.Duration {
 	return min(longestPause, firstPause<<min(g.failed-1, 10))
 }
 
-// Open says whether the screen's consoles are open: the password was given on one of them, and since then there was no
-// long time without a key.
+// Open says whether the screen's consoles are open: there is no password, or it was given on one of them and since then
+// there was no long time without a key.
 func (g *Guard) Open() bool {
 	if g == nil {
 		return true
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return time.Now().Before(g.until)
+	return g.waived || time.Now().Before(g.until)
 }
 
 // Stay keeps the screen's consoles open, after the password was right or a key was pressed on one that is open.

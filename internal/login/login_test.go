@@ -17,7 +17,9 @@ func guard(t *testing.T) *Guard {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return NewGuard(parsed, func(string) {})
+	g := NewGuard(func(string) {})
+	g.Require(parsed)
+	return g
 }
 
 // Whoever guesses waits longer each time, on all consoles together.
@@ -80,10 +82,32 @@ func TestNoPassword(t *testing.T) {
 	}
 }
 
+// Before it is known whether there is a password nobody gets in, and whoever waits for it gets in when there is none.
+func TestTooEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGuard(func(string) {})
+		asked := make(chan error, 1)
+		go func() { asked <- g.Ask(t.Context(), "no such terminal") }()
+		synctest.Wait()
+		if len(asked) > 0 || g.Open() {
+			t.Error("open too early")
+		}
+		g.Waive()
+		if err := <-asked; err != nil || !g.Open() {
+			t.Errorf("without a password: %v", err)
+		}
+		g.Require(passwd.Hash{}) // the configuration of a URL has come
+		if g.Open() {
+			t.Error("open although there is a password now")
+		}
+	})
+}
+
 // A hash that could not be read leaves the consoles closed.
 func TestUnusableHash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := NewGuard(passwd.Hash{}, func(string) {})
+		g := NewGuard(func(string) {})
+		g.Require(passwd.Hash{})
 		if g.right(t.Context(), nil) || g.right(t.Context(), []byte("x")) || g.Open() {
 			t.Error("open")
 		}

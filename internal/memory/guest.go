@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"errors"
+	"math"
 )
 
 // What a guest costs dom0, KiB. CreateKiB is for as long as xl creates it, most of it for the kernel, which
@@ -32,7 +33,8 @@ type Admission struct {
 	Err error
 }
 
-// Admit reserves memory for guests, in their order; one that does not fit leaves its place to those after it.
+// Admit reserves memory for guests, in their order; one that does not fit, or that the limits leave nothing for
+// ([Source.Limits]), leaves its place to those after it.
 // Where Xen has too little, dom0 gives up what it can spare. An error means that nothing is known of Xen's
 // memory.
 func (l *Ledger) Admit(ctx context.Context, wants []Want) ([]Admission, error) {
@@ -42,7 +44,8 @@ func (l *Ledger) Admit(ctx context.Context, wants []Want) ([]Admission, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	var total int64
+	most, left := l.limits()
+	total := left
 	for _, want := range wants {
 		total += want.NeedKiB
 	}
@@ -50,26 +53,42 @@ func (l *Ledger) Admit(ctx context.Context, wants []Want) ([]Admission, error) {
 	if err != nil {
 		return nil, err
 	}
+	free -= left
 	spare, err := l.spare()
 	if err != nil {
 		return nil, err
 	}
-	if missing := fitting(wants, free, spare) - free; missing > 0 {
+	if need := fitting(wants, most, free, spare); need > 0 && need > free {
+		missing := need - free
 		given, err := l.giveUp(ctx, missing)
 		if err != nil && given == 0 {
 			return nil, err
 		}
 		free, spare = free+given, 0 // what could not be had is not promised
 	}
-	return l.admit(wants, free, spare), nil
+	return l.admit(wants, most, free, spare, left), nil
+}
+
+// limits are how much of Xen's memory guests may have that they have not reserved yet, and what is to be left.
+func (l *Ledger) limits() (most, left int64) {
+	guests, left := l.source.Limits()
+	if guests == 0 {
+		return math.MaxInt64, left
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for a := range l.accounts {
+		guests -= a.xen.reserved
+	}
+	return max(0, guests), left
 }
 
 // fitting is how much the wants take, in their order, that fit in what Xen has free and dom0 can spare. A guest that
 // takes of dom0's memory leaves dom0 its own cost too.
-func fitting(wants []Want, free, spare int64) int64 {
+func fitting(wants []Want, most, free, spare int64) int64 {
 	var need int64
 	for _, want := range wants {
-		if need+want.NeedKiB <= room(free, spare) {
+		if need+want.NeedKiB <= min(most, room(free, spare)) {
 			need, spare = need+want.NeedKiB, spare-RunKiB
 		}
 	}
@@ -79,17 +98,21 @@ func fitting(wants []Want, free, spare int64) int64 {
 // room is what one more guest may take of what Xen has free and dom0 can spare.
 func room(free, spare int64) int64 { return free + max(0, spare-RunKiB) }
 
-// admit opens an account for each of the wants that fits in free. spare is what a refusal counts as free too.
-func (l *Ledger) admit(wants []Want, free, spare int64) []Admission {
+// admit opens an account for each of the wants that fits in free, and in what guests may have. spare is what a refusal
+// counts as free too; with left more would have fitted.
+func (l *Ledger) admit(wants []Want, most, free, spare, left int64) []Admission {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	answers := make([]Admission, len(wants))
 	for i, want := range wants {
-		if want.NeedKiB > free {
-			answers[i].Err = &NoRoom{Pool: "Xen", NeedKiB: want.NeedKiB, FreeKiB: room(free, spare)}
+		if want.NeedKiB > min(most, free) {
+			answers[i].Err = &NoRoom{
+				Pool: "Xen", NeedKiB: want.NeedKiB, FreeKiB: max(0, min(most, room(free, spare))),
+				Limited: want.NeedKiB <= room(free, spare)+left,
+			}
 			continue
 		}
-		free, spare = free-want.NeedKiB, spare-RunKiB
+		most, free, spare = most-want.NeedKiB, free-want.NeedKiB, spare-RunKiB
 		answers[i].Guest = &Guest{ledger: l, account: l.open(want.Owner, want.NeedKiB, RunKiB)}
 	}
 	return answers

@@ -26,6 +26,9 @@ type Source struct {
 	// free, and returns by how much.
 	GiveUp func(ctx context.Context, kib int64) (int64, error)
 	Take   func(ctx context.Context, kib int64) (int64, error)
+	// Limits are the most that all guests together may have of Xen's memory, 0 for no limit, and what Xen is to have
+	// left once they have theirs; nil: neither.
+	Limits func() (guests, left int64)
 }
 
 // KeepKiB is what dom0 keeps free of its memory, whatever guests would like to have. It is less than CreateKiB: on a
@@ -69,6 +72,9 @@ type Entry struct {
 // New returns an empty ledger. changed is called with all entries, sorted by owner, after every change of a
 // reservation; it must not call the ledger.
 func New(source Source, changed func([]Entry)) *Ledger {
+	if source.Limits == nil {
+		source.Limits = func() (int64, int64) { return 0, 0 }
+	}
 	return &Ledger{
 		source: source, changed: changed,
 		admitting: make(chan struct{}, 1), accounts: map[*account]struct{}{}, settled: make(chan struct{}),
@@ -79,6 +85,7 @@ func New(source Source, changed func([]Entry)) *Ledger {
 type NoRoom struct {
 	Pool             string // "Xen" or "dom0"
 	NeedKiB, FreeKiB int64
+	Limited          bool // by Source.Limits: there is more
 }
 
 // Error has figures that never look as if it fitted: needs round up and what is free rounds down.

@@ -15,6 +15,8 @@ type machine struct {
 	xen, dom0 int64
 	asked     int // how often Xen was asked
 	stuck     bool
+	most      int64 // that all guests may have
+	left      int64
 }
 
 func (m *machine) ledger() *Ledger {
@@ -24,6 +26,7 @@ func (m *machine) ledger() *Ledger {
 			return m.xen, nil
 		},
 		Available: func() (int64, error) { return m.dom0, nil },
+		Limits:    func() (int64, int64) { return m.most, m.left },
 		GiveUp: func(_ context.Context, kib int64) (int64, error) {
 			if m.stuck {
 				kib /= 2

@@ -87,8 +87,8 @@ func randomMAC() net.HardwareAddr {
 	return mac
 }
 
-// Adopt puts a NIC into the bridge and gives the bridge the NIC's MAC: to the LAN the host then
-// looks as if there were no bridge. The NIC has to be up.
+// Adopt puts a NIC into the bridge and gives the bridge the MAC in nic, as a rule the NIC's own: to the LAN the host
+// then looks as if there were no bridge. The NIC has to be up.
 func (b Bridge) Adopt(nic NIC) error {
 	bridge, err := b.link()
 	if err != nil {

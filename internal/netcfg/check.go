@@ -104,11 +104,35 @@ func (i Interface) check() error {
 	if i.VLAN < 0 || i.VLAN > maxVLAN {
 		problems = append(problems, fmt.Errorf("VLAN %d: want 1 to %d", i.VLAN, maxVLAN))
 	}
-	problems = append(problems,
+	problems = append(problems, i.checkMAC(), i.checkRoutes(),
 		checkStatic("IPv4", i.IPv4.Method, i.IPv4.Addresses, i.IPv4.Gateway, isHost),
 		checkStatic("IPv6", i.IPv6.Method, i.IPv6.Addresses, i.IPv6.Gateway, isHost6))
 	if err := errors.Join(problems...); err != nil {
 		return fmt.Errorf("interface %s: %w", i.key(), err)
+	}
+	return nil
+}
+
+func (i Interface) checkMAC() error {
+	switch {
+	case i.MAC == nil:
+		return nil
+	case i.Bridge == "":
+		return fmt.Errorf("the MAC %s is for a bridge, and there is none", i.MAC)
+	case len(i.MAC) != 6 || i.MAC[0]&1 != 0 || isZero(i.MAC):
+		return fmt.Errorf("the MAC %s is not that of one machine", i.MAC)
+	}
+	return nil
+}
+
+func (i Interface) checkRoutes() error {
+	for _, r := range i.Routes {
+		switch to, via := r.Destination, r.Gateway; {
+		case !to.IsValid() || to != to.Masked():
+			return fmt.Errorf("route to %s: want the address of a network and its length", to)
+		case to.Addr().Is4() != via.Is4() || !isHost(via) && !isHost6(via) && !isLinkLocal6(via):
+			return fmt.Errorf("route to %s: %s cannot be its gateway", to, via)
+		}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package netcfg
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -55,7 +56,20 @@ func TestCheck(t *testing.T) {
 		"wrong family":      {fixed(prefixes("2001:db8::1/64"), ""), "cannot be a host's address"},
 		"multicast":         {fixed(prefixes("224.0.0.1/24"), ""), "cannot be a host's address"},
 		"gateway's family":  {fixed(prefixes("192.0.2.5/24"), "2001:db8::1"), "cannot be a gateway"},
-		"own gateway":       {fixed(prefixes("192.0.2.5/24"), "192.0.2.5"), "own address"},
+		"route": {with(func(i *Interface) {
+			i.Routes = []Route{{Destination: prefixes("198.51.100.0/24")[0], Gateway: router1}}
+		}), ""},
+		"route to a host's network": {with(func(i *Interface) {
+			i.Routes = []Route{{Destination: prefixes("198.51.100.1/24")[0], Gateway: router1}}
+		}), "want the address of a network"},
+		"route of two families": {with(func(i *Interface) {
+			i.Routes = []Route{{Destination: prefixes("2001:db8::/64")[0], Gateway: router1}}
+		}), "cannot be its gateway"},
+		"MAC of a group": {with(func(i *Interface) { i.MAC = net.HardwareAddr{1, 2, 3, 4, 5, 6} }), "one machine"},
+		"MAC of no bridge": {with(func(i *Interface) {
+			i.Bridge, i.MAC = "", net.HardwareAddr{2, 2, 3, 4, 5, 6}
+		}), "for a bridge"},
+		"own gateway": {fixed(prefixes("192.0.2.5/24"), "192.0.2.5"), "own address"},
 		"address of DHCP": {with(func(i *Interface) { i.IPv4.Addresses = prefixes("192.0.2.5/24") }),
 			"belong to the method static"},
 		"bridge twice": {two(Interface{Bridge: "a", NIC: "eth0"}, Interface{Bridge: "a", NIC: "eth1"}),

@@ -22,7 +22,7 @@ func (u *uplink) keepGuard(ctx context.Context, plugged bool) {
 		return
 	}
 	w := &watch{
-		id:     identity{mac: u.nic.MAC, ifname: u.ifname, port: u.nic.port},
+		id:     identity{mac: u.mac(), ifname: u.ifname, port: u.nic.port},
 		timing: u.m.timing, wake: make(chan struct{}, 1),
 	}
 	u.guard = u.start(ctx, func(ctx context.Context, report func(State)) {

@@ -95,17 +95,17 @@ func (u *uplink) config() Config {
 	}
 	c := join(Config{MTU: u.want.MTU}, u.want.config(), u.held.lease.config(), u.lease6.config(), u.linkLocal())
 	if u.want.IPv6.Method == Auto {
-		c = join(c, u.adverts.Config(time.Now(), u.nic.MAC, u.taken))
+		c = join(c, u.adverts.Config(time.Now(), u.mac(), u.taken))
 	}
-	return c.worse(u.metric)
+	return join(c, u.want.routes(c.Addresses)).worse(u.metric)
 }
 
 // linkLocal is the address without which there is no IPv6 on a link. The kernel would keep the one of an earlier NIC.
 func (u *uplink) linkLocal() Config {
-	if u.want.IPv6.Method == None || len(u.nic.MAC) != 6 || !hasIPv6() {
+	if u.want.IPv6.Method == None || len(u.mac()) != 6 || !hasIPv6() {
 		return Config{}
 	}
-	return Config{Addresses: []Address{{Prefix: netip.PrefixFrom(fromMAC(linkLocal, u.nic.MAC), 64), By: ByLink}}}
+	return Config{Addresses: []Address{{Prefix: netip.PrefixFrom(fromMAC(linkLocal, u.mac()), 64), By: ByLink}}}
 }
 
 // install leads from what the kernel has to what it should have. What it does not take is noted, and reported; it

@@ -3,6 +3,7 @@ package netcfg
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -79,10 +80,28 @@ func (m *Manager) MakeBridges() error { return m.options.Network.makeBridges() }
 
 func (n Network) makeBridges() error {
 	var problems []error
-	for _, name := range n.Bridges() {
-		problems = append(problems, Bridge{name}.Ensure())
+	for _, i := range n.Interfaces {
+		if i.Bridge != "" {
+			problems = append(problems, i.ensureBridge())
+		}
 	}
 	return errors.Join(problems...)
+}
+
+// ensureBridge creates the interface's bridge, with the MAC that is wanted of it.
+func (i Interface) ensureBridge() error {
+	bridge := Bridge{i.Bridge}
+	if err := bridge.Ensure(); err != nil || i.MAC == nil {
+		return err
+	}
+	link, err := bridge.link()
+	if err != nil {
+		return err
+	}
+	if err := netlink.LinkSetHardwareAddr(link, i.MAC); err != nil {
+		return fmt.Errorf("set MAC of bridge %s to %s: %w", i.Bridge, i.MAC, err)
+	}
+	return nil
 }
 
 // Apply makes another network the one that is wanted, while Run runs. What the two have in common goes on as it is:

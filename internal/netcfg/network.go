@@ -26,13 +26,15 @@ const (
 // Interface is a bridge with what it lies over, or a link without a bridge, and the addresses that this machine
 // has there.
 type Interface struct {
-	Bridge string // to create, with the addresses; empty: what NIC and VLAN say has the addresses itself
-	NIC    string // AutoNIC, NoNIC, or a NIC or bond by its name, another name (altname) or its MAC
-	VLAN   int    // 1 to 4094: tagged on the NIC; 0: untagged
-	MTU    int    // in bytes; 0: what a DHCP server says, else Ethernet's
-	Metric int    // added to that of each route; the lowest wins. 0: the first interface's wins, then the second's
+	Bridge string           // to create, with the addresses; empty: what NIC and VLAN say has the addresses itself
+	NIC    string           // AutoNIC, NoNIC, or a NIC or bond by its name, another name (altname) or its MAC
+	VLAN   int              // 1 to 4094: tagged on the NIC; 0: untagged
+	MTU    int              // in bytes; 0: what a DHCP server says, else Ethernet's
+	MAC    net.HardwareAddr // of the bridge; nil: its NIC's
+	Metric int              // added to that of each route, the lowest wins; 0: it follows from the place in the list
 	IPv4   IPv4
 	IPv6   IPv6
+	Routes []Route // beyond the default routes, while their gateways can be reached; Destination and Gateway
 }
 
 // Method is how an interface gets its addresses of one family.
@@ -131,7 +133,7 @@ const metricStep = 100
 func (i Interface) same(other Interface) bool {
 	a, b := i, other
 	a.IPv4.Addresses, a.IPv6.Addresses, b.IPv4.Addresses, b.IPv6.Addresses = nil, nil, nil, nil
-	return sameScalars(a, b) &&
+	return sameScalars(a, b) && slices.Equal(a.MAC, b.MAC) && slices.Equal(a.Routes, b.Routes) &&
 		slices.Equal(i.IPv4.Addresses, other.IPv4.Addresses) && slices.Equal(i.IPv6.Addresses, other.IPv6.Addresses)
 }
 

@@ -229,6 +229,27 @@ func (c *Config) addGateway(gateway netip.Addr, addresses []netip.Prefix) {
 	})
 }
 
+// routes are the interface's own, beyond the default routes, as far as their gateways can be reached from addresses. An
+// IPv4 gateway may lie outside of the subnets.
+func (i Interface) routes(addresses []Address) Config {
+	var c Config
+	for _, route := range i.Routes {
+		is4 := route.Gateway.Is4()
+		family := func(a Address) bool { return a.Prefix.Addr().Is4() == is4 }
+		near := func(a Address) bool { return a.Prefix.Contains(route.Gateway) }
+		onLink := slices.ContainsFunc(addresses, near)
+		if !slices.ContainsFunc(addresses, family) || !is4 && !onLink {
+			continue
+		}
+		route := Route{Destination: route.Destination, Gateway: route.Gateway, OnLink: is4 && !onLink}
+		if !is4 {
+			route.Metric = metric6
+		}
+		c.Routes = append(c.Routes, route)
+	}
+	return c
+}
+
 // metric6 is the metric of IPv6 routes: the kernel takes 0 for this.
 const metric6 = 1024
 

@@ -49,7 +49,11 @@ func (u *uplink) plug(nic NIC) (port int, err error) {
 	if err := settleIPv6(u.want.Bridge, u.want.IPv6.Method); err != nil {
 		return 0, err
 	}
-	return port, Bridge{u.want.Bridge}.Adopt(NIC{Name: link.Attrs().Name, Index: port, MAC: nic.MAC})
+	mac := nic.MAC
+	if u.want.MAC != nil {
+		mac = u.want.MAC
+	}
+	return port, Bridge{u.want.Bridge}.Adopt(NIC{Name: link.Attrs().Name, Index: port, MAC: mac})
 }
 
 // keepPlugged makes the bridge anew, and puts the NIC in use back into it, after somebody removed either, or the VLAN.
@@ -57,7 +61,7 @@ func (u *uplink) keepPlugged() {
 	bridge := Bridge{u.want.Bridge}
 	if u.nic.Index == 0 {
 		if bridge.Name != "" && !isUp(bridge.Name) {
-			u.reportOnce("make "+bridge.Name, bridge.Ensure())
+			u.reportOnce("make "+bridge.Name, u.want.ensureBridge())
 		}
 		return
 	}
@@ -66,7 +70,7 @@ func (u *uplink) keepPlugged() {
 	}
 	var err error
 	if bridge.Name != "" {
-		err = bridge.Ensure()
+		err = u.want.ensureBridge()
 	}
 	port := u.nic.port
 	if err == nil {

@@ -50,6 +50,48 @@ func TestStaticAddresses(t *testing.T) {
 	})
 }
 
+// A bridge has a MAC and routes of its own, and they are there again after somebody has removed the bridge. With a
+// lease in place of an address the routes come with it.
+func TestRoutesAndMAC(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		serveLAN(t, "eth0", policy{address: "192.0.2.50", seconds: 3600})
+		mac := must(net.ParseMAC("52:54:00:00:00:77"))(t)
+		want := static(bridgeName, "eth0", "192.0.2.51/24")
+		want.MAC = mac
+		want.Routes = []Route{
+			{Destination: netip.MustParsePrefix("198.51.100.0/24"), Gateway: router1},
+			{Destination: netip.MustParsePrefix("2001:db8:9::/48"), Gateway: routerAddress}, // there is no IPv6
+		}
+		e := manage(t, Options{Network: Network{Interfaces: []Interface{want}}, Sys: wired("eth0")})
+		e.await(EventAddress, EventNIC)
+		expect := func(address, routes string) {
+			t.Helper()
+			link := must(netlink.LinkByName(bridgeName))(t)
+			have := must(readInstalled(bridgeName))(t)
+			if got := fmt.Sprint(have.Routes); got != routes || !slices.Equal(link.Attrs().HardwareAddr, mac) ||
+				addresses(t, bridgeName) != address {
+				t.Errorf("MAC %s, %s, routes %s", link.Attrs().HardwareAddr, addresses(t, bridgeName), got)
+			}
+		}
+		expect("192.0.2.51/24", "[198.51.100.0/24 via 192.0.2.1]")
+		check(t, netlink.LinkDel(must(netlink.LinkByName(bridgeName))(t)))
+		awaitValue(t, "1", func() string {
+			have, _ := readInstalled(bridgeName)
+			return fmt.Sprint(len(have.Routes))
+		})
+		expect("192.0.2.51/24", "[198.51.100.0/24 via 192.0.2.1]")
+
+		want.IPv4 = IPv4{Method: Auto}
+		e.apply(Network{Interfaces: []Interface{want}})
+		e.await(EventLease, EventNIC, EventAddress, EventAddressGone)
+		have := must(readInstalled(bridgeName))(t)
+		ours := Route{Destination: want.Routes[0].Destination, Gateway: router1}
+		if !slices.Contains(have.Routes, ours) {
+			t.Errorf("routes %v", have.Routes)
+		}
+	})
+}
+
 // Another host has the static address: that is said, and the address is used.
 func TestStaticAddressClashes(t *testing.T) {
 	inNamespace(t, func(t *testing.T) {

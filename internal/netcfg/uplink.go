@@ -3,7 +3,9 @@ package netcfg
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -125,7 +127,7 @@ func (u *uplink) keepRouters(ctx context.Context, wanted bool) {
 		return
 	}
 	if u.routers == nil {
-		s := &solicitor{port: u.nic.port, mac: u.nic.MAC, timing: u.m.timing, wake: make(chan struct{}, 1)}
+		s := &solicitor{port: u.nic.port, mac: u.mac(), timing: u.m.timing, wake: make(chan struct{}, 1)}
 		u.routers = u.start(ctx, func(ctx context.Context, report func(State)) {
 			s.report = report
 			s.Run(ctx)
@@ -135,7 +137,7 @@ func (u *uplink) keepRouters(ctx context.Context, wanted bool) {
 	if asks := u.adverts.dhcp6(); asks > u.asked6 {
 		hangUp(&u.dhcp6)
 		c := &Client6{
-			port: u.nic.port, mac: u.nic.MAC, stateful: asks == statefulDHCPv6, timing: u.m.timing,
+			port: u.nic.port, mac: u.mac(), stateful: asks == statefulDHCPv6, timing: u.m.timing,
 			wake: make(chan struct{}, 1),
 		}
 		u.dhcp6 = u.start(ctx, func(ctx context.Context, report func(State)) {
@@ -165,7 +167,7 @@ func (u *uplink) hangUp() {
 // becomes makes the interface the one that is wanted now. What it has of the other one goes on as far as it can: the
 // next look finds out.
 func (u *uplink) becomes(want Interface, metric int) {
-	moved := u.want.VLAN != want.VLAN
+	moved := u.want.VLAN != want.VLAN || !slices.Equal(u.want.MAC, want.MAC)
 	if moved {
 		u.abandon(errNotWanted)
 	}
@@ -178,6 +180,14 @@ func (u *uplink) becomes(want Interface, metric int) {
 		u.reportOnce("settle IPv6", settleIPv6(u.ifname, want.IPv6.Method))
 	}
 	u.install(errNotWanted)
+}
+
+// mac is the MAC of what has the addresses.
+func (u *uplink) mac() net.HardwareAddr {
+	if u.want.MAC != nil {
+		return u.want.MAC
+	}
+	return u.nic.MAC
 }
 
 // leave undoes what was set up for an interface that is wanted no more. Its bridge stays while guests are in it.

@@ -24,7 +24,9 @@ type dhcpServer struct {
 	retired *atomic.Bool // it takes addresses back, and gives none
 	// exclusive: there is no other DHCP server, so whoever asks for an address that is not its own is told so.
 	exclusive bool
-	leased    func(vifrules.Vif)
+	// isRouter and isResolver say what guests are told that dom0 is.
+	isRouter, isResolver bool
+	leased               func(vifrules.Vif)
 }
 
 // leaseTime is how long a lease lasts, and when the guest asks for more (RFC 2131, T1 and T2).
@@ -125,8 +127,12 @@ func (d *dhcpServer) lease(m *dhcpv4.DHCPv4, kind dhcpv4.MessageType, address ne
 		reply.ClientIPAddr = m.ClientIPAddr
 	}
 	reply.UpdateOption(dhcpv4.OptSubnetMask(net.CIDRMask(d.prefix.Bits(), 32)))
-	reply.UpdateOption(dhcpv4.OptRouter(self))
-	reply.UpdateOption(dhcpv4.OptDNS(self))
+	if d.isRouter {
+		reply.UpdateOption(dhcpv4.OptRouter(self))
+	}
+	if d.isResolver {
+		reply.UpdateOption(dhcpv4.OptDNS(self))
+	}
 	reply.UpdateOption(dhcpv4.OptDomainName(d.domain))
 	if address.IsValid() {
 		reply.YourIPAddr = address.AsSlice()

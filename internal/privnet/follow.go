@@ -17,7 +17,7 @@ import (
 
 // Follow keeps the rules in step with dom0's own addresses and gateways, which no guest may claim, has a bridge's NIC
 // carry the guests' VLANs whichever NIC that is, and says whether dom0 has an address on the bridge that does not come
-// from a private network, at first and when that changes. It returns when ctx ends.
+// from a private network, at first and when that changes, where addressed is not nil. It returns when ctx ends.
 func Follow(ctx context.Context, rules vifrules.Rules, bridge string, addressed chan<- bool, report func(Event)) {
 	changed := watch(ctx)
 	var before *facts
@@ -32,7 +32,7 @@ func Follow(ctx context.Context, rules vifrules.Rules, bridge string, addressed 
 		if err != nil {
 			report(Event{Kind: EventProblem, Bridge: bridge, Err: err})
 		}
-		if err == nil && (before == nil || before.addressed != now.addressed) {
+		if err == nil && addressed != nil && (before == nil || before.addressed != now.addressed) {
 			select {
 			case addressed <- now.addressed:
 			case <-ctx.Done():

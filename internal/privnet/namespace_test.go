@@ -159,7 +159,9 @@ func (m *machine) lease() *nclient4.Lease {
 	client.Close()
 	address := &net.IPNet{IP: lease.ACK.YourIPAddr, Mask: lease.ACK.SubnetMask()}
 	check(m.t, m.handle.AddrAdd(m.eth0, &netlink.Addr{IPNet: address}))
-	check(m.t, m.handle.RouteAdd(&netlink.Route{LinkIndex: m.eth0.Attrs().Index, Gw: lease.ACK.Router()[0]}))
+	for _, router := range lease.ACK.Router() {
+		check(m.t, m.handle.RouteAdd(&netlink.Route{LinkIndex: m.eth0.Attrs().Index, Gw: router}))
+	}
 	return lease
 }
 
@@ -298,6 +300,41 @@ func TestPrivateNetwork(t *testing.T) {
 		left := must(netlink.AddrList(must(netlink.LinkByName("priv0"))(t), netlink.FAMILY_V4))(t)
 		if len(left) > 0 {
 			t.Errorf("dom0 still has %v", left)
+		}
+	})
+}
+
+// A network of guests among themselves: dom0 gives addresses of a range away, and no more.
+func TestClosedNetwork(t *testing.T) {
+	inNamespace(t, func(d *dom0) {
+		outside := d.lan("nic0")
+		nic := must(netlink.LinkByName("nic0"))(t)
+		check(t, netlink.AddrAdd(nic, must(netlink.ParseAddr("192.0.2.2/24"))(t)))
+		options := d.options("priv0", "10.77.5.1/24")
+		options.NoNAT, options.NoDNS = true, true
+		options.First, options.Last = netip.MustParseAddr("10.77.5.100"), netip.MustParseAddr("10.77.5.101")
+		options.Reserved = []netip.Addr{options.First}
+		stop := d.start(options)
+		defer stop()
+		web := d.guest("web", "vif1.0", "priv0")
+		ack := web.lease().ACK
+		if ack.YourIPAddr.String() != "10.77.5.101" || len(ack.Router()) > 0 || len(ack.DNS()) > 0 {
+			t.Errorf("lease %s", ack.Summary())
+		}
+		route := &netlink.Route{LinkIndex: web.eth0.Attrs().Index, Gw: net.ParseIP("10.77.5.1")}
+		check(t, web.handle.RouteAdd(route))
+		var listener net.Listener
+		outside.inside(func() { listener = must(net.Listen("tcp4", "192.0.2.1:80"))(t) })
+		defer listener.Close()
+		for _, to := range []string{"192.0.2.1:80", "10.77.5.1:53"} {
+			var err error
+			web.inside(func() { _, err = net.DialTimeout("tcp", to, 300*time.Millisecond) })
+			if err == nil {
+				t.Errorf("%s is reached", to)
+			}
+		}
+		if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_forward"); err != nil || string(text) != "0\n" {
+			t.Errorf("dom0 passes on: %q, %v", text, err)
 		}
 	})
 }

@@ -27,12 +27,16 @@ const DefaultDomain = "guests.internal"
 
 // Options say what a private network is like.
 type Options struct {
-	Bridge     string
-	Prefix     netip.Prefix // dom0's address on it, with the length of the subnet; IPv4
-	Domain     string       // of the guests' names; empty: DefaultDomain
-	Rules      vifrules.Rules
-	ResolvConf string      // path of dom0's own resolv.conf
-	Report     func(Event) // called by any goroutine; must not block
+	Bridge      string
+	Prefix      netip.Prefix // dom0's address on it, with the length of the subnet; IPv4
+	Domain      string       // of the guests' names; empty: DefaultDomain
+	First, Last netip.Addr   // of the addresses to give away; not valid: all of the subnet
+	Reserved    []netip.Addr // what guests have configured: nobody else gets it
+	NoNAT       bool         // guests reach nothing beyond the bridge and dom0
+	NoDNS       bool         // dom0 answers no questions for names
+	Rules       vifrules.Rules
+	ResolvConf  string      // path of dom0's own resolv.conf
+	Report      func(Event) // called by any goroutine; must not block
 }
 
 // EventKind says what happened.
@@ -131,31 +135,44 @@ func (n *network) serve(ctx context.Context) error {
 		return fmt.Errorf("DHCP on %s: %w", n.options.Bridge, err)
 	}
 	defer dhcp.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	group, running := errgroup.WithContext(ctx)
+	defer context.AfterFunc(running, func() { dhcp.Close() })()
+	if !n.options.NoDNS {
+		if err := n.serveDNS(running, group); err != nil {
+			return fmt.Errorf("DNS on %s: %w", n.options.Bridge, err)
+		}
+	}
+	d := n.dhcpServer()
+	group.Go(func() error { return d.run(running, dhcp) })
+	n.event(Event{Kind: EventStarted})
+	return group.Wait()
+}
+
+// serveDNS has the group answer questions for names until ctx ends.
+func (n *network) serveDNS(ctx context.Context, group *errgroup.Group) error {
 	config := net.ListenConfig{}
 	at := netip.AddrPortFrom(n.options.Prefix.Addr(), 53).String()
 	packets, err := config.ListenPacket(ctx, "udp4", at)
 	if err != nil {
-		return fmt.Errorf("DNS on %s: %w", n.options.Bridge, err)
+		return err
 	}
-	defer packets.Close()
 	listener, err := config.Listen(ctx, "tcp4", at)
 	if err != nil {
-		return fmt.Errorf("DNS on %s: %w", n.options.Bridge, err)
+		return errors.Join(err, packets.Close())
 	}
-	defer listener.Close()
-	n.event(Event{Kind: EventStarted})
-	group, running := errgroup.WithContext(ctx)
-	defer context.AfterFunc(running, func() { dhcp.Close(); packets.Close(); listener.Close() })()
-	d, s := n.dhcpServer(), n.dnsServer()
-	group.Go(func() error { return d.run(running, dhcp) })
-	group.Go(func() error { return s.serveUDP(running, packets.(*net.UDPConn)) })
-	group.Go(func() error { return s.serveTCP(running, listener) })
-	return group.Wait()
+	context.AfterFunc(ctx, func() { packets.Close(); listener.Close() })
+	s := n.dnsServer()
+	group.Go(func() error { return s.serveUDP(ctx, packets.(*net.UDPConn)) })
+	group.Go(func() error { return s.serveTCP(ctx, listener) })
+	return nil
 }
 
 func (n *network) dhcpServer() *dhcpServer {
 	return &dhcpServer{
 		prefix: n.options.Prefix, domain: n.options.Domain, time: n.time, find: n.guests.byMAC,
+		isRouter: !n.options.NoNAT, isResolver: !n.options.NoDNS,
 		retired: &n.retired, exclusive: n.lasting,
 		leased: func(v vifrules.Vif) {
 			n.event(Event{Kind: EventLeased, Guest: v.Guest, MAC: v.MAC, Address: v.Lease})
@@ -178,7 +195,8 @@ func (n *network) setUp() error {
 			return err
 		}
 	}
-	private := vifrules.Private{Bridge: bridge, Prefix: n.options.Prefix, Strict: n.lasting}
+	private := n.options.Rule()
+	private.Strict = n.lasting
 	if err := n.options.Rules.Configure(func(c *vifrules.Config) {
 		c.Host.Private = append(without(c.Host.Private, bridge), private)
 	}); err != nil {
@@ -191,7 +209,19 @@ func (n *network) setUp() error {
 	if err := netlink.AddrReplace(link, n.address()); err != nil {
 		return fmt.Errorf("give %s the address %s: %w", bridge, n.options.Prefix, err)
 	}
+	if n.options.NoNAT {
+		return nil
+	}
 	return forwarding("1")
+}
+
+// Rule is what the packet filter has to know of the network. With it in force before [Run] guests get their addresses
+// whenever they come.
+func (o Options) Rule() vifrules.Private {
+	return vifrules.Private{
+		Bridge: o.Bridge, Prefix: o.Prefix, Strict: true, First: o.First, Last: o.Last, Reserved: o.Reserved,
+		NoNAT: o.NoNAT, NoDNS: o.NoDNS,
+	}
 }
 
 func (n *network) address() *netlink.Addr {
@@ -211,7 +241,7 @@ func (n *network) takeDown() error {
 	last := false
 	errs = append(errs, n.options.Rules.Configure(func(c *vifrules.Config) {
 		c.Host.Private = without(c.Host.Private, n.options.Bridge)
-		last = len(c.Host.Private) == 0
+		last = !slices.ContainsFunc(c.Host.Private, func(p vifrules.Private) bool { return !p.NoNAT })
 	}))
 	if last {
 		errs = append(errs, forwarding("0"))

@@ -17,6 +17,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/grub"
+	"github.com/zerodisc/zerodisc/internal/config"
 	"github.com/zerodisc/zerodisc/internal/guestdir"
 	"github.com/zerodisc/zerodisc/internal/iso9660"
 	"github.com/zerodisc/zerodisc/internal/output"
@@ -31,6 +32,7 @@ type AddOptions struct {
 	Out      string   // the new disc; it may take the place of In
 	Guests   []string // directories: guests, or stores of guests
 	Settings string   // file that replaces the disc's settings; "" keeps them
+	Config   string   // file that replaces the disc's zerodisc.yaml; "" keeps it
 	Replace  bool     // guests take the place of the disc's with the same name or directory
 	Erase    bool     // Out may be a disk, which is overwritten
 	// Progress, when not nil, is called with what is being done and the bytes done so far and in all.
@@ -44,8 +46,8 @@ type AddOptions struct {
 // takes from the old disc is held to the sums there; damage is an error. An error or a cancelled context
 // leaves no partial disc behind, and an older file at opts.Out as it was.
 func Add(ctx context.Context, opts AddOptions) error {
-	if len(opts.Guests) == 0 && opts.Settings == "" {
-		return errors.New("there is nothing to add: name a guest or a file of settings")
+	if len(opts.Guests) == 0 && opts.Settings == "" && opts.Config == "" {
+		return errors.New("there is nothing to add: name a guest, a file of settings or a configuration")
 	}
 	if opts.Progress == nil {
 		opts.Progress = func(string, int64, int64) {}
@@ -66,7 +68,8 @@ func Add(ctx context.Context, opts AddOptions) error {
 		return err
 	}
 	for _, step := range []func(context.Context) error{
-		a.readSums, a.readSettings, a.takeGuests, a.keepFiles, a.hashAdded, a.addMade, a.makeBootable, a.write,
+		a.readSums, a.readSettings, a.takeGuests, a.readConfig, a.keepFiles, a.hashAdded, a.addMade, a.makeBootable,
+		a.write,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -89,7 +92,8 @@ func (o AddOptions) checkOut() error {
 		return err
 	}
 	return output.Distinct(
-		output.Place{Flag: "-o", Name: o.Out, Written: true}, output.Place{Flag: "-config", Name: o.Settings})
+		output.Place{Flag: "-o", Name: o.Out, Written: true}, output.Place{Flag: "-config", Name: o.Settings},
+		output.Place{Flag: "-config", Name: o.Config})
 }
 
 // adder holds what the steps hand on.
@@ -188,6 +192,16 @@ func (a *adder) takeGuests(context.Context) error {
 	return nil
 }
 
+// readConfig takes the configuration, if its text makes sense.
+func (a *adder) readConfig(context.Context) error {
+	if a.Config == "" {
+		return nil
+	}
+	text, err := config.ReadFile(a.Config)
+	a.added = append(a.added, iso9660.File{Path: boot.ConfigName, Content: iso9660.Bytes(text)})
+	return err
+}
+
 // madeAnew are files of the old disc that the new one has others of.
 var madeAnew = []string{boot.MediumSums, boot.MediumStructure, boot.MediumSettings, boot.MediumSettingsText}
 
@@ -223,7 +237,7 @@ func (a *adder) goes(name string) bool {
 		dir, _, inside := strings.Cut(below, "/")
 		return inside && a.dropped[dir]
 	}
-	return slices.Contains(madeAnew, name)
+	return slices.Contains(madeAnew, name) || name == boot.ConfigName && a.Config != ""
 }
 
 // suffixDigits is how many hexadecimal digits of a hash tell a remastered disc from others of its build.

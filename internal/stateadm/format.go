@@ -192,17 +192,28 @@ const mountLimit = time.Minute
 // announce waits until the new volume is mounted, and says so.
 func (t *tool) announce(device string) error {
 	if which := t.parameter(); which != "" && which != "auto" {
-		fmt.Fprintf(t.Out, "%s is a state volume, and not mounted because of the kernel parameter %s=%s.\n",
-			device, boot.KeyState, printable.Line(which))
+		fmt.Fprintf(t.Out, "%s is a state volume, and not mounted because of %s: %s in the configuration.\n",
+			device, stateKey, printable.Line(which))
 		return nil
 	}
 	return t.await(device, "")
 }
 
-// parameter is the value of the kernel parameter for the state volume, "" where there is none.
+// stateKey is the key of the configuration that says which state volume is used.
+const stateKey = "stores.state"
+
+// parameter is what the configuration says of the state volume, "" where it says nothing.
 func (t *tool) parameter() string {
-	cmdline, _ := os.ReadFile(filepath.Join(t.proc, "cmdline"))
-	return boot.ParseCmdline(string(cmdline))[boot.KeyState]
+	now, err := t.State()
+	if err != nil {
+		return ""
+	}
+	for _, setting := range now.Host.Settings {
+		if setting.Key == stateKey {
+			return setting.Value
+		}
+	}
+	return ""
 }
 
 // await waits until a new volume is mounted, and says so. file is empty, or what is the volume on the device.

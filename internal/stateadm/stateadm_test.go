@@ -387,18 +387,20 @@ func TestMakeFileReal(t *testing.T) {
 
 // TestAnnounceFile says what has to be done for a file to be used.
 func TestAnnounceFile(t *testing.T) {
-	for _, test := range []struct{ cmdline, label, want string }{
-		{"zerodisc.state=no", "ZERODISC-A", "zerodisc.state=1234-ABCD names its file system.\n"},
+	for _, test := range []struct{ setting, label, want string }{
+		{"no", "ZERODISC-A", "zerodisc.state=1234-ABCD names its file system.\n"},
 		{"", "Ventoy", "zerodisc.state=1234-ABCD names its file system, or when that has a label"},
 		{"", "ZERODISC-A", "/dev/sdb1 zerodisc-state.img is the state volume, at /state."},
-		{"zerodisc.state=1234-abcd", "Ventoy", "/dev/sdb1 zerodisc-state.img is the state volume, at /state."},
+		{"1234-abcd", "Ventoy", "/dev/sdb1 zerodisc-state.img is the state volume, at /state."},
 	} {
 		m := newMachine(t)
-		m.write(m.proc+"/cmdline", "console=hvc0 "+test.cmdline+"\n")
+		if test.setting != "" {
+			m.snapshot.Host.Settings = []host.Setting{{Key: stateKey, Value: test.setting}}
+		}
 		m.snapshot.Host.State = host.StateVolume{Device: "/dev/sdb1", File: statefile.Name, Mount: "/state"}
 		d := device{name: "sdb1", content: blkid.Content{Label: test.label, UUID: "1234-ABCD"}}
 		if err := m.announceFile(d); err != nil || !strings.Contains(m.out.String(), test.want) {
-			t.Errorf("%q, %q: %v\n%s", test.cmdline, test.label, err, m.out.String())
+			t.Errorf("%q, %q: %v\n%s", test.setting, test.label, err, m.out.String())
 		}
 	}
 }
@@ -457,11 +459,11 @@ func TestOverwrite(t *testing.T) {
 // TestAnnounce waits for init to mount the new volume, unless it was told not to.
 func TestAnnounce(t *testing.T) {
 	m := newMachine(t)
-	m.write(m.proc+"/cmdline", "console=hvc0 zerodisc.state=no\n")
+	m.snapshot.Host.Settings = []host.Setting{{Key: stateKey, Value: "no"}}
 	if err := m.announce("/dev/sdb1"); err != nil || !strings.Contains(m.out.String(), "because of") {
 		t.Errorf("%v\n%s", err, m.out.String())
 	}
-	m.write(m.proc+"/cmdline", "console=hvc0\n")
+	m.snapshot.Host.Settings = nil
 	m.snapshot.Host.State = host.StateVolume{Device: "/dev/sdb1", Mount: "/state"}
 	err := m.announce("/dev/sdb1")
 	if err != nil || !strings.Contains(m.out.String(), "is the state volume, at /state") {

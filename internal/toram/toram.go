@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
@@ -26,25 +27,15 @@ const (
 	No   Mode = "no"
 )
 
-// ParseMode reads the value of boot.KeyToRAM, or that of boot.KeyToRAMShort, which alone means yes.
-func ParseMode(cmdline boot.Cmdline) (Mode, error) {
-	key := boot.KeyToRAM
-	if !cmdline.Has(key) {
-		key = boot.KeyToRAMShort
+// ModeOf is the mode that stores.toram of the configuration asks for.
+func ModeOf(text string) Mode {
+	switch strings.ToLower(text) {
+	case "yes", "true", "on", "1":
+		return Yes
+	case "no", "false", "off", "0":
+		return No
 	}
-	if cmdline[key] == string(Auto) {
-		return Auto, nil
-	}
-	yes, err := cmdline.Bool(key, false)
-	switch {
-	case err != nil:
-		return Auto, fmt.Errorf("kernel parameter %s=%s: want auto, yes or no", key, cmdline[key])
-	case !cmdline.Has(key):
-		return Auto, nil
-	case yes:
-		return Yes, nil
-	}
-	return No, nil
+	return Auto
 }
 
 // Kernel is what is done to dom0's kernel.

@@ -15,23 +15,16 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/memory"
 )
 
-func TestParseMode(t *testing.T) {
-	for text, want := range map[string]Mode{
-		"": Auto, "toram": Yes, "zerodisc.toram": Yes, "zerodisc.toram=no": No, "zerodisc.toram=auto": Auto,
-		"toram=no": No, "zerodisc.toram=no toram": No, "toram=auto": Auto,
-	} {
-		if got, err := ParseMode(boot.ParseCmdline(text)); err != nil || got != want {
-			t.Errorf("%q: %q, %v, want %q", text, got, err, want)
+func TestModeOf(t *testing.T) {
+	for text, want := range map[string]Mode{"": Auto, "auto": Auto, "yes": Yes, "On": Yes, "no": No, "0": No} {
+		if got := ModeOf(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
 		}
-	}
-	if got, err := ParseMode(boot.ParseCmdline("toram=maybe")); got != Auto || err == nil {
-		t.Errorf("%q, %v", got, err)
 	}
 }
 

@@ -112,7 +112,11 @@ const icmp6Solicit = 135
 // privateServices are dom0's on a private bridge. The bridge's own rules see to it that only guests ask for DHCP.
 func privateServices(p Private) []rule {
 	var rules []rule
-	for _, service := range []Service{{UDP, portDHCPServer}, {UDP, portDNS}, {TCP, portDNS}} {
+	services := []Service{{UDP, portDHCPServer}}
+	if !p.NoDNS {
+		services = append(services, Service{UDP, portDNS}, Service{TCP, portDNS})
+	}
+	for _, service := range services {
 		rules = append(rules, when(inName(p.Bridge), marked(differ, 0), service.match(), accept()))
 	}
 	return rules
@@ -134,6 +138,9 @@ const maxConnections = 1000
 func forwardRules(h Host) []rule {
 	rules := []rule{when(states(known), accept())}
 	for _, p := range h.Private {
+		if p.NoNAT {
+			continue
+		}
 		rules = append(rules,
 			when(inName(p.Bridge), outName(p.Bridge), dropped(counterForward)),
 			when(inName(p.Bridge), marked(differ, 0), ether(etherIPv4), subnet(p, equal),
@@ -183,6 +190,9 @@ func subnet(p Private, op expr.CmpOp) rule {
 func translateRules(h Host) []rule {
 	var rules []rule
 	for _, p := range h.Private {
+		if p.NoNAT {
+			continue
+		}
 		rules = append(rules, when(
 			ether(etherIPv4), subnet(p, equal),
 			meta(expr.MetaKeyOIFNAME, differ, ifname(p.Bridge)), rule{&expr.Masq{}}))

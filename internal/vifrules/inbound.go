@@ -36,6 +36,8 @@ func (b *builder) allow(i Inbound) {
 		b.add(from, over(unix.IPPROTO_TCP), allPorts(i), accept())
 	case UDP:
 		b.add(from, over(unix.IPPROTO_UDP), allPorts(i), accept())
+	case Any:
+		b.add(from, accept())
 	}
 }
 

@@ -57,7 +57,7 @@ func (c *Config) kept(v Vif, taken map[netip.Addr]bool) netip.Addr {
 			return address
 		}
 	}
-	if old := c.Leases[v.MAC]; usable(p.Prefix, old) && !taken[old] {
+	if old, ok := c.Leases[v.MAC]; ok && p.gives(old) && !taken[old] {
 		return old
 	}
 	return netip.Addr{}
@@ -70,9 +70,9 @@ func (c *Config) newLease(v Vif, p Private, taken map[netip.Addr]bool) netip.Add
 	for _, other := range c.Leases {
 		reserved[other] = true
 	}
-	address := probe(p.Prefix, v.MAC, reserved)
+	address := probe(p, v.MAC, reserved)
 	if !address.IsValid() {
-		address = probe(p.Prefix, v.MAC, taken)
+		address = probe(p, v.MAC, taken)
 	}
 	if address.IsValid() {
 		c.Leases[v.MAC] = address
@@ -83,21 +83,26 @@ func (c *Config) newLease(v Vif, p Private, taken map[netip.Addr]bool) netip.Add
 // maxProbes bounds the search in a large subnet. 16 bits of hosts are searched through.
 const maxProbes = 1 << 16
 
-// probe looks for a free address in a subnet, from one on that follows from the MAC.
-func probe(subnet netip.Prefix, mac string, taken map[netip.Addr]bool) netip.Addr {
+// probe looks for a free address of a private network, from one on that follows from the MAC.
+func probe(p Private, mac string, taken map[netip.Addr]bool) netip.Addr {
 	hash := fnv.New32a()
 	hash.Write([]byte(mac))
-	size := uint32(1) << min(32-subnet.Bits(), 31)
-	first := binary.BigEndian.Uint32(subnet.Masked().Addr().AsSlice())
+	first := number(p.Prefix.Masked().Addr())
+	size := uint32(1) << min(32-p.Prefix.Bits(), 31)
+	if p.First.IsValid() && p.Last.IsValid() {
+		first, size = number(p.First), number(p.Last)-number(p.First)+1
+	}
 	for i := range min(size, maxProbes) {
 		var bytes [4]byte
 		binary.BigEndian.PutUint32(bytes[:], first+(hash.Sum32()+i)%size)
-		if address := netip.AddrFrom4(bytes); usable(subnet, address) && !taken[address] {
+		if address := netip.AddrFrom4(bytes); p.gives(address) && !taken[address] {
 			return address
 		}
 	}
 	return netip.Addr{}
 }
+
+func number(address netip.Addr) uint32 { return binary.BigEndian.Uint32(address.AsSlice()) }
 
 // usable says whether an address of the subnet is neither its first, its last nor dom0's.
 func usable(subnet netip.Prefix, address netip.Addr) bool {

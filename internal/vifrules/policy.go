@@ -65,6 +65,7 @@ const (
 	TCP  Protocol = "tcp"
 	UDP  Protocol = "udp"
 	ICMP Protocol = "icmp" // ICMPv6 too
+	Any  Protocol = "any"  // these and all others
 )
 
 // Check says what is wrong with a guest's settings.
@@ -93,10 +94,10 @@ const minRate = 8 << 10
 
 func (i Inbound) check() error {
 	switch {
-	case i.Protocol == ICMP && i.First+i.Last != 0:
-		return fmt.Errorf("inbound icmp has no ports")
-	case i.Protocol != TCP && i.Protocol != UDP && i.Protocol != ICMP:
-		return fmt.Errorf("inbound protocol %q: want tcp, udp or icmp", i.Protocol)
+	case (i.Protocol == ICMP || i.Protocol == Any) && i.First+i.Last != 0:
+		return fmt.Errorf("inbound %s has no ports", i.Protocol)
+	case i.Protocol != TCP && i.Protocol != UDP && i.Protocol != ICMP && i.Protocol != Any:
+		return fmt.Errorf("inbound protocol %q: want tcp, udp, icmp or any", i.Protocol)
 	case i.Last != 0 && i.Last < i.First:
 		return fmt.Errorf("inbound ports %d to %d: the second is lower", i.First, i.Last)
 	}
@@ -128,6 +129,17 @@ type Private struct {
 	Prefix netip.Prefix // dom0's own address there, with the length of the subnet
 	// Strict holds guests to the address that they were given. It is off where a bridge is private for a time only.
 	Strict bool
+	// First and Last bound the addresses that are given away; not valid: all of the subnet.
+	First, Last netip.Addr
+	Reserved    []netip.Addr // for guests that have them configured, whether they are here or not
+	NoNAT       bool         // guests reach nothing beyond the bridge and dom0
+	NoDNS       bool         // dom0 answers no questions for names there
+}
+
+// gives says whether an address is one of those that are given away.
+func (p Private) gives(address netip.Addr) bool {
+	return usable(p.Prefix, address) && !slices.Contains(p.Reserved, address) &&
+		(!p.First.IsValid() || !address.Less(p.First)) && (!p.Last.IsValid() || !p.Last.Less(address))
 }
 
 // Config is all that was configured.

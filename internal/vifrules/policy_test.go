@@ -15,7 +15,8 @@ func TestCheck(t *testing.T) {
 	}{
 		{Guest{}, ""},
 		{Guest{VLAN: 4094, Rate: 1 << 20, Trust: []Reason{DHCPServer}}, ""},
-		{Guest{Inbound: []Inbound{{Protocol: TCP, First: 22}, {Protocol: ICMP}}}, ""},
+		{Guest{Inbound: []Inbound{{Protocol: TCP, First: 22}, {Protocol: ICMP}, {Protocol: Any}}}, ""},
+		{Guest{Inbound: []Inbound{{Protocol: Any, First: 22}}}, "inbound any has no ports"},
 		{Guest{VLAN: 4095}, "VLAN 4095: want 1 to 4094"},
 		{Guest{Rate: 10}, "rate 10 bytes a second"},
 		{Guest{Trust: []Reason{OverRate}}, `trust "rate"`},
@@ -74,7 +75,7 @@ func TestAddressesStay(t *testing.T) {
 	one := []Vif{all[7]}
 	one[0].Lease = netip.Addr{}
 	again.assign(one)
-	first := probe(netip.MustParsePrefix("10.1.0.1/24"), all[7].MAC, map[netip.Addr]bool{})
+	first := probe(Private{Prefix: netip.MustParsePrefix("10.1.0.1/24")}, all[7].MAC, map[netip.Addr]bool{})
 	if one[0].Lease != first {
 		t.Errorf("%s after a reboot, want %s", one[0].Lease, first)
 	}
@@ -114,7 +115,7 @@ func TestAnotherVifChangesNoAddress(t *testing.T) {
 
 func TestConfiguredAddress(t *testing.T) {
 	c, vifs := config("10.1.0.1/24"), vifsOn(2)
-	fixed := probe(netip.MustParsePrefix("10.1.0.1/24"), vifs[0].MAC, map[netip.Addr]bool{})
+	fixed := probe(Private{Prefix: netip.MustParsePrefix("10.1.0.1/24")}, vifs[0].MAC, map[netip.Addr]bool{})
 	c.Guests = map[string]Guest{"1": {Addresses: []netip.Addr{netip.MustParseAddr("fd00::5"), fixed}}}
 	c.assign(vifs)
 	if vifs[1].Lease != fixed || vifs[0].Lease == fixed || !vifs[0].Lease.IsValid() {
@@ -126,6 +127,25 @@ func TestConfiguredAddress(t *testing.T) {
 	c.Host.Private[0].Strict = false
 	if got := c.allowed(vifs[0]); len(got) != 0 {
 		t.Errorf("allowed %s for a time", got)
+	}
+}
+
+// Addresses are given from a range, and never one that another guest has configured.
+func TestRange(t *testing.T) {
+	c, vifs := config("10.1.0.1/24"), vifsOn(4)
+	c.Leases = map[string]netip.Addr{vifs[0].MAC: netip.MustParseAddr("10.1.0.9")} // of before there was a range
+	p := &c.Host.Private[0]
+	p.First, p.Last = netip.MustParseAddr("10.1.0.100"), netip.MustParseAddr("10.1.0.103")
+	p.Reserved = []netip.Addr{netip.MustParseAddr("10.1.0.101")}
+	c.assign(vifs)
+	seen := map[string]bool{}
+	for _, v := range vifs {
+		seen[v.Lease.String()] = true
+	}
+	for _, want := range []string{"10.1.0.100", "10.1.0.102", "10.1.0.103", "invalid IP"} {
+		if !seen[want] {
+			t.Errorf("%s was not given: %v", want, seen)
+		}
 	}
 }
 

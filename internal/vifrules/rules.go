@@ -47,6 +47,24 @@ func (r Rules) Configure(change func(*Config)) error {
 	})
 }
 
+// SetGuest configures a guest, unless it is configured so already.
+func (r Rules) SetGuest(uuid string, guest Guest) error {
+	uuid = strings.ToLower(uuid)
+	f, err := r.read()
+	if err != nil {
+		return err
+	}
+	if before, known := f.config.Guests[uuid]; known && reflect.DeepEqual(before, guest) {
+		return nil
+	}
+	return r.Configure(func(c *Config) {
+		if c.Guests == nil {
+			c.Guests = map[string]Guest{}
+		}
+		c.Guests[uuid] = guest
+	})
+}
+
 // Restore makes all rules anew, for example after somebody has flushed the kernel's.
 func (r Rules) Restore() error {
 	return r.locked(func(f *files, t *tables) error {

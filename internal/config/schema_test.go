@@ -1,0 +1,104 @@
+package config
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write docs/zerodisc.schema.json and the table in docs/configuration.md")
+
+const docs = "../../docs/"
+
+// TestSchema holds the schema in docs to the types.
+func TestSchema(t *testing.T) {
+	want, err := Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const name = docs + "zerodisc.schema.json"
+	if *update {
+		if err := os.WriteFile(name, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s is not what the types say (%v); run with -update", name, err)
+	}
+}
+
+// TestTable holds the table of keys in docs to the types.
+func TestTable(t *testing.T) {
+	const name = docs + "configuration.md"
+	page, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := regexp.MustCompile(`(?s)\| key \| meaning \| without it \|\n.*?\n\n`)
+	if !table.Match(page) {
+		t.Fatal("there is no table of keys")
+	}
+	want := table.ReplaceAllLiteral(page, []byte(Table()+"\n"))
+	if *update {
+		if err := os.WriteFile(name, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(page, want) && !*update {
+		t.Errorf("the table in %s is not what the types say; run with -update", name)
+	}
+}
+
+// TestEveryKeyIsDescribed holds fields.txt to the types.
+func TestEveryKeyIsDescribed(t *testing.T) {
+	keys := Keys()
+	paths := map[string]bool{}
+	for _, k := range keys {
+		paths[k.Path] = true
+		if k.Doc == "" {
+			t.Errorf("fields.txt does not say what %s means", k.Path)
+		}
+		if f := k.field.tag.Get("format"); f != "" && f != "bond-mode" {
+			if _, ok := formats[f]; !ok {
+				t.Errorf("%s: there is no format %s", k.Path, f)
+			}
+		}
+	}
+	for line := range strings.Lines(fieldText) {
+		if path, _, _ := strings.Cut(line, " | "); !paths[path] {
+			t.Errorf("fields.txt has %s, which is no key", path)
+		}
+	}
+}
+
+// TestDocumentedExamples checks the examples in docs: files have no problems, command lines neither.
+func TestDocumentedExamples(t *testing.T) {
+	page, err := os.ReadFile(docs + "configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(page, -1)
+	lines := regexp.MustCompile("(?s)```cmdline\n(.*?)```").FindAllSubmatch(page, -1)
+	if len(files) < 4 || len(lines) < 2 {
+		t.Errorf("%d files and %d command lines", len(files), len(lines))
+	}
+	for _, file := range files {
+		for _, p := range Parse("example", file[1]).Check() {
+			t.Errorf("%v in\n%s", p, file[1])
+		}
+	}
+	for _, block := range lines {
+		for line := range strings.Lines(string(block[1])) {
+			c := ParseCommandLine(line)
+			for _, p := range append(c.Problems, Validate(&c.Config)...) {
+				t.Errorf("%v in\n%s", p, line)
+			}
+			if len(Merge(Layer{"", c.Config}).Settings) == 0 && c.URL == "" && c.NoCloud.URL == "" {
+				t.Errorf("%s sets nothing", line)
+			}
+		}
+	}
+}
