@@ -19,6 +19,9 @@ type Spec struct {
 	Path string   // of the program, which must stay in the foreground
 	Args []string // without the program's name
 	Env  []string // "KEY=value", added to this process's environment
+	// Lasting is the path of a FIFO for the output of a program that goes on when this process has crashed. One that
+	// such a process has left behind, with the same command line, is taken over in place of being started.
+	Lasting string
 
 	// Run is the service where it is a function of this process, and no program. It returns when ctx ends; when it
 	// returns earlier it has failed.
@@ -203,6 +206,11 @@ type running interface {
 func launch(spec Spec) (running, error) {
 	if spec.Run != nil {
 		return call(spec), nil
+	}
+	if spec.Lasting != "" {
+		if left := adopt(spec); left != nil {
+			return left, nil
+		}
 	}
 	return execute(spec)
 }
