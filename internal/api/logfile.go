@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/guarded"
 )
 
 // LogFile is the Logs of a file of lines in logfmt, such as log/slog's text form, which somebody writes meanwhile.
@@ -33,7 +35,7 @@ func (f LogFile) Recent(limit int) ([]LogLine, error) {
 // Follow returns the lines that come. Where the file's older half is dropped, some may be left out.
 func (f LogFile) Follow(ctx context.Context) <-chan LogLine {
 	to := make(chan LogLine)
-	go func() {
+	guarded.Go(ctx, func() {
 		_, at, _ := f.read(0)
 		for range until(ctx, time.Tick(followPause)) {
 			text, end, err := f.read(at)
@@ -49,7 +51,7 @@ func (f LogFile) Follow(ctx context.Context) <-chan LogLine {
 				}
 			}
 		}
-	}()
+	})
 	return to
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/guarded"
 )
 
 // The keys below a domain's directory in xenstore that name the pseudo-terminals of its consoles: the one that
@@ -83,7 +85,7 @@ func (l *line) follow(ctx context.Context, path string) error {
 			return err
 		}
 		l.outlet = outlet
-		go outlet.serve(l.record)
+		guarded.Go(ctx, func() { outlet.serve(l.record) })
 	}
 	named, origin, err := l.lookUp(ctx)
 	if err != nil {
@@ -96,7 +98,7 @@ func (l *line) follow(ctx context.Context, path string) error {
 	l.hangUp()
 	l.source = &source{file: file, ended: make(chan struct{})}
 	l.record.connect(l, file)
-	go l.source.read(l.record)
+	guarded.Go(ctx, func() { l.source.read(l.record) })
 	return l.publish(ctx, named, origin)
 }
 

@@ -26,9 +26,10 @@ type Spec struct {
 	// Run is the service where it is a function of this process, and no program. It returns when ctx ends; when it
 	// returns earlier it has failed.
 	//
-	// A panic in it is a failure like any other: what it has was its own, and what it was given came from the network.
-	// One packet that nobody thought of must not cost the host its control over guests. A panic of what is no
-	// service, the state or the controller, ends this process all the same: what they share may be half changed.
+	// A panic in it, or in a goroutine that it has started by guarded.Go, is a failure like any other: what it has was
+	// its own, and what it was given came from the network. One packet that nobody thought of must not cost the host
+	// its control over guests. A panic of what is no service, the state or the controller, ends this process all the
+	// same: what they share may be half changed.
 	Run func(ctx context.Context) error
 
 	// Essential daemons hold state that dies with them: they are not started again.
