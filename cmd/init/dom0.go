@@ -12,8 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
+	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/sshd"
 	"github.com/zerodisc/zerodisc/internal/stage"
 	"github.com/zerodisc/zerodisc/internal/xen"
@@ -60,7 +62,11 @@ func runDom0(s *system) int {
 	if s.board {
 		d.startBoard()
 	}
-	action := s.untilAsked(d.boot)
+	run := d.boot
+	if s.left != nil {
+		run = d.resume
+	}
+	action := s.untilAsked(run)
 	s.shutdownGuests()
 	s.endWatchdog(action)
 	return int(action)
@@ -68,11 +74,7 @@ func runDom0(s *system) int {
 
 // boot is the boot from first to last.
 func (d *dom0) boot(ctx context.Context) {
-	shells := sync.OnceFunc(func() {
-		d.decidePassword() // what was to be read may hang
-		close(d.shells)
-		d.keepShells(ctx, d.consoleText)
-	})
+	shells := d.openShells(ctx)
 	defer time.AfterFunc(shellsAtLast, shells).Stop()
 	stage.Run(ctx, d.stageEnded, []stage.Stage{
 		{Name: "tools", Run: mountTools, Remedy: "the initrd is damaged: check the disc"},
@@ -97,6 +99,15 @@ func (d *dom0) boot(ctx context.Context) {
 	close(d.idle)
 	d.followMedium(ctx)
 	shells()
+}
+
+// openShells returns what gives the consoles their shells, once.
+func (d *dom0) openShells(ctx context.Context) func() {
+	return sync.OnceFunc(func() {
+		d.decidePassword() // what was to be read may hang
+		close(d.shells)
+		d.keepShells(ctx, d.consoleText)
+	})
 }
 
 // makeSwap gives dom0 swap space in RAM for half of its memory, which takes about a quarter of it when it is full. It
@@ -128,9 +139,13 @@ func (d *dom0) startXen(ctx context.Context) error {
 		Xen: d.xen.Version, CPUs: d.xen.CPUs, TotalKiB: d.xen.TotalKiB, GuestType: string(guestType(d.xen)),
 	})
 	d.owners = owners
+	if d.left != nil {
+		owners.controller.Resume(ctx, d.left.Snapshot)
+	}
 	close(d.owned)
 	owners.serveAPI(ctx)
-	go d.preferDom0(ctx)
+	pid1.Resumable()
+	guarded.Go(ctx, func() { d.preferDom0(ctx) })
 	return nil
 }
 
@@ -146,13 +161,13 @@ func (d *dom0) startDaemons(ctx context.Context) error {
 	if err := xen.Setup(); err != nil {
 		return err
 	}
-	if err := d.services.Add(ctx, xen.XenstoreDaemon(d.daemonLog, d.reportDaemon)); err != nil {
+	if err := d.services.Add(ctx, lasting(xen.XenstoreDaemon(d.daemonLog, d.reportDaemon))); err != nil {
 		return err
 	}
 	if err := xen.RegisterDom0(ctx, xen.Exec); err != nil {
 		return err
 	}
-	if err := d.services.Add(ctx, xen.ConsoleDaemon(d.daemonLog, d.reportDaemon)); err != nil {
+	if err := d.services.Add(ctx, lasting(xen.ConsoleDaemon(d.daemonLog, d.reportDaemon))); err != nil {
 		d.log.Error("daemon", "name", "xenconsoled", "err", err)
 	}
 	d.service("xen-log", d.keepXenLog)
@@ -248,7 +263,7 @@ func setDefaultBridge(bridge string) error {
 func (d *dom0) startDevices(ctx context.Context) error {
 	err := d.findDevices(ctx)
 	d.medium = make(chan error, 1)
-	go func() { d.medium <- d.findMedium(ctx) }()
+	go func() { d.medium <- guarded.Func(ctx, func() error { return d.findMedium(ctx) })() }()
 	return err
 }
 
@@ -258,18 +273,22 @@ func (d *dom0) awaitMedium(context.Context) error { return <-d.medium }
 // findMedium mounts the medium that GRUB was started from. Without a build id on the command line
 // the machine was booted from the network and everything is in the initrd.
 func (d *dom0) findMedium(ctx context.Context) error {
-	if d.cmdline[boot.KeyMediumID] == "" {
-		if fileExists(boot.KernelInRAM) {
-			d.kernel = boot.KernelInRAM
+	if d.cmdline[boot.KeyMediumID] != "" {
+		if err := d.mountMedium(ctx, mediaTimeout, true); err != nil {
+			d.state.Tell(host.Problem{Text: err.Error()})
+			return err
 		}
-		return nil
 	}
-	if err := d.mountMedium(ctx, mediaTimeout, true); err != nil {
-		d.state.Tell(host.Problem{Text: err.Error()})
-		return err
-	}
-	if kernel := boot.MediaMount + "/" + boot.MediumKernel; fileExists(kernel) {
-		d.kernel = kernel
-	}
+	d.kernel = sharedKernel()
 	return nil
+}
+
+// sharedKernel is the kernel that guests may share, on the medium or in the initrd; "" where it is in neither.
+func sharedKernel() string {
+	for _, kernel := range []string{boot.MediaMount + "/" + boot.MediumKernel, boot.KernelInRAM} {
+		if fileExists(kernel) {
+			return kernel
+		}
+	}
+	return ""
 }

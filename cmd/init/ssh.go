@@ -78,12 +78,13 @@ func (d *dom0) startSSH(ctx context.Context) {
 		d.ssh = sshd.NewService(sshd.ServiceConfig{
 			Dir: boot.SSHDir, Kept: boot.StateSSH, Random: d.random, Tell: d.state.Tell, Show: d.showPassword,
 			Start: func() (func(), error) { return d.superviseSSH(ctx) },
+			Made:  d.left != nil && d.left.Host.SSH.Port != 0,
 			Problem: func(err error, remedy string) {
 				d.log.Error(boot.MsgSSH, "err", err, "remedy", remedy)
 				d.state.Tell(host.Problem{Text: err.Error()})
 			},
 		})
-		go d.ssh.Run(ctx, d.state.Subscribe(ctx))
+		d.watch(ctx, "ssh-options", endless(func(ctx context.Context) { d.ssh.Run(ctx, d.state.Subscribe(ctx)) }))
 	}
 	o := sshOptions(d.config())
 	d.ssh.Apply(o)
@@ -104,7 +105,7 @@ func openSSH(o sshd.Options) error {
 // superviseSSH starts the server's process, and returns what ends it.
 func (d *dom0) superviseSSH(ctx context.Context) (func(), error) {
 	daemon, err := supervise.Start(ctx, supervise.Spec{
-		Name: sshd.Role, Path: boot.InitProgram, Args: []string{sshd.Role},
+		Name: sshd.Role, Path: boot.InitProgram, Args: []string{sshd.Role}, Lasting: lastingOutput(sshd.Role),
 		Output: sshd.Listener{Tell: d.hearSSH, Rest: d.daemonLog}, Report: d.reportDaemon,
 		Remedy: "log in at the console; reboot the host",
 	})
@@ -131,6 +132,9 @@ func (d *dom0) showPassword(password string) {
 // one-time password.
 func (d *dom0) consoleText() string {
 	text := d.reportText()
+	if d.left != nil {
+		text = "\nzerodisc's init has crashed and was started again; `logs -source init` has its last words.\n" + text
+	}
 	if password := sshd.OneTimePassword(boot.SSHDir); password != "" {
 		text += oneLogin(d.state.Snapshot(), password) + "\n"
 	}

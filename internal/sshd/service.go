@@ -31,6 +31,7 @@ type ServiceConfig struct {
 	Tell   func(host.Fact)
 	// Problem reports what is wrong, each time with other words.
 	Problem func(err error, remedy string)
+	Made    bool // there was a one-time password before: an init that has crashed has made it
 }
 
 // volume is the state volume, as far as it matters here.
@@ -41,7 +42,9 @@ type volume struct {
 
 // NewService returns a Service, which does nothing until Run.
 func NewService(config ServiceConfig) *Service {
-	return &Service{ServiceConfig: config, options: make(chan Options, 1), reported: map[string]bool{}}
+	return &Service{
+		ServiceConfig: config, options: make(chan Options, 1), made: config.Made, reported: map[string]bool{},
+	}
 }
 
 // Apply makes the options known. Those that come soon take the place of earlier ones. One goroutine at a time may call
