@@ -16,24 +16,33 @@ import (
 
 // service has a function run for as long as this process does, under the supervisor.
 func (s *system) service(name string, run func(context.Context) error) {
-	spec := supervise.Spec{
+	s.switchService(name, true, run)
+}
+
+// switchService starts a service that is a function of this process, or stops it.
+func (s *system) switchService(name string, on bool, run func(context.Context) error) {
+	if err := s.switchSpec(on, supervise.Spec{
 		Name: name, Run: run, MaxRestarts: supervise.Forever, MinBackoff: time.Second, MaxBackoff: time.Minute,
 		Output: s.daemonLog, Report: s.reportDaemon,
-	}
-	if err := s.services.Add(context.Background(), spec); err != nil {
+	}); err != nil {
 		s.log.Error("service", "name", name, "err", err)
 	}
 }
 
-// switchService starts a service or stops it.
-func (s *system) switchService(name string, on bool, run func(context.Context) error) {
-	known := slices.ContainsFunc(s.services.List(), func(status supervise.Status) bool { return status.Name == name })
+// switchSpec starts a service or stops it.
+func (s *system) switchSpec(on bool, spec supervise.Spec) error {
+	known := slices.ContainsFunc(s.services.List(), func(status supervise.Status) bool {
+		return status.Name == spec.Name
+	})
 	switch {
 	case on && !known:
-		s.service(name, run)
+		return s.services.Add(context.Background(), spec)
+	case on:
+		return s.services.Order(context.Background(), "start", spec.Name)
 	case known:
-		s.orderService(map[bool]string{true: "start", false: "stop"}[on], name)
+		return s.services.Order(context.Background(), "stop", spec.Name)
 	}
+	return nil
 }
 
 func (s *system) orderService(verb, name string) {
