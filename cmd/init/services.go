@@ -19,14 +19,25 @@ func (s *system) service(name string, run func(context.Context) error) {
 	s.switchService(name, true, run)
 }
 
+// ordersService is the name of what the command services talks to.
+const ordersService = "orders"
+
 // switchService starts a service that is a function of this process, or stops it.
 func (s *system) switchService(name string, on bool, run func(context.Context) error) {
-	if err := s.switchSpec(on, supervise.Spec{
-		Name: name, Run: run, MaxRestarts: supervise.Forever, MinBackoff: time.Second, MaxBackoff: time.Minute,
-		Output: s.daemonLog, Report: s.reportDaemon,
-	}); err != nil {
+	if err := s.switchSpec(on, s.functionSpec(name, run)); err != nil {
 		s.log.Error("service", "name", name, "err", err)
 	}
+}
+
+func (s *system) functionSpec(name string, run func(context.Context) error) supervise.Spec {
+	spec := supervise.Spec{
+		Name: name, Run: run, MaxRestarts: supervise.Forever, MinBackoff: time.Second, MaxBackoff: time.Minute,
+		Output: s.daemonLog, Report: s.reportDaemon,
+	}
+	if name == ordersService {
+		spec.Kept = "it takes these orders, and nobody could start it again; it can be restarted"
+	}
+	return spec
 }
 
 // switchSpec starts a service or stops it.
@@ -56,7 +67,7 @@ func (s *system) startLogServices() {
 	s.service("log-limits", s.boundForeignLogs)
 	s.service("log-rates", s.tellDropped)
 	s.service("kernel-log", s.keepKernelLog)
-	s.service("orders", func(ctx context.Context) error { return s.services.Serve(ctx, boot.ServiceSocket) })
+	s.service(ordersService, func(ctx context.Context) error { return s.services.Serve(ctx, boot.ServiceSocket) })
 }
 
 const servicesUsage = `Usage: services [start|stop|restart NAME]

@@ -30,6 +30,8 @@ type Spec struct {
 
 	// Essential daemons hold state that dies with them: they are not started again.
 	Essential bool
+	// Kept is why nobody may stop the service, "" where anybody may; it can be restarted all the same.
+	Kept string
 	// Remedy ends the error of a daemon that is gone for good: what the user can do.
 	Remedy string
 

@@ -60,7 +60,7 @@ func (t *Table) List() []Status {
 var Verbs = []string{"start", "stop", "restart"}
 
 // Order starts, stops or restarts the service called name, and returns when that is done. What is essential is
-// started only once. Errors are ErrNoService, ErrRefused, and those of the start.
+// started only once, and what is Kept is not stopped. Errors are ErrNoService, ErrRefused, and those of the start.
 func (t *Table) Order(ctx context.Context, verb, name string) error {
 	if !slices.Contains(Verbs, verb) {
 		return fmt.Errorf("%q: %w: orders are %s", verb, ErrRefused, strings.Join(Verbs, ", "))
@@ -72,6 +72,9 @@ func (t *Table) Order(ctx context.Context, verb, name string) error {
 	defer release()
 	if d.spec.Essential {
 		return fmt.Errorf("%s %s: %w: what it keeps would be lost; %s", verb, name, ErrRefused, d.spec.Remedy)
+	}
+	if verb == "stop" && d.spec.Kept != "" {
+		return fmt.Errorf("stop %s: %w: %s", name, ErrRefused, d.spec.Kept)
 	}
 	over := d.Status().Phase.final()
 	if verb == "start" && !over {

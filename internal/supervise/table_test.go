@@ -158,6 +158,25 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// What takes the orders cannot be stopped by one, but restarted.
+func TestKeptServiceIsNotStopped(t *testing.T) {
+	var l log
+	table := NewTable()
+	spec := service(&l, "orders", untilAsked)
+	spec.Kept = "it takes these orders"
+	if err := table.Add(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	defer table.services["orders"].Stop()
+	err := table.Order(t.Context(), "stop", "orders")
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), spec.Kept) {
+		t.Errorf("stop: %v", err)
+	}
+	if err := table.Order(t.Context(), "restart", "orders"); err != nil || table.List()[0].Phase != Running {
+		t.Errorf("restart: %v, %+v", err, table.List())
+	}
+}
+
 func TestFailedServiceStaysInTheTable(t *testing.T) {
 	var l log
 	table := NewTable()

@@ -13,7 +13,7 @@ func (m *VM) checkServices() {
 	for _, service := range []string{
 		`xenstored +running +\d+ +\S+ MiB +0 `, `xenconsoled +running +\d+ +\S+ MiB +1 `,
 		`kernel-log +running +init +0 `,
-		`xen-log +running`, `ntp +running`, `network +running`, `neighbours-xenbr0 +running`,
+		`xen-log +running`, `sshd +running +\d+ +\S+ MiB +0 `, `orders +running +init +0 `, `ntp +running`, `network +running`, `neighbours-xenbr0 +running`,
 	} {
 		if !regexp.MustCompile(`(?m)^` + service).MatchString(list) {
 			m.Errorf("services does not show /%s/:\n%s", service, list)
@@ -22,6 +22,8 @@ func (m *VM) checkServices() {
 	before := m.Shell("pidof xenconsoled")
 	for _, order := range []struct{ order, answer string }{
 		{"restart xenconsoled", ""}, {"stop ntp", ""}, {"restart ntp", ""},
+		{"stop orders", "nobody could start it again"}, {"restart orders", ""}, {"restart sshd", ""},
+		{"restart kernel-log", ""}, {"restart xen-log", ""},
 		{"restart xenstored", "what it keeps would be lost"}, {"stop nothing", "there is no such service"},
 	} {
 		said := m.Shell("services " + order.order)
