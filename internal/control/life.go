@@ -75,6 +75,7 @@ func (l *life) run(ctx context.Context, turn <-chan struct{}, next chan<- struct
 
 // finish lets go of the guest.
 func (l *life) finish() {
+	l.lives.remove(l) // before another life of the guest can begin
 	l.State.Tell(host.Unmanaged{UUID: l.uuid})
 	close(l.over)
 }
