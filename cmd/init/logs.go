@@ -76,18 +76,15 @@ func (s *system) tellDropped(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// keepKernelLog keeps the kernel's messages, those of before init too. After a crash of stage2 the emergency process
-// goes on after those that are kept.
+// keepKernelLog keeps the kernel's messages, those of before init too. Whoever does so after a crash, or a restart of the
+// service, goes on after those that are kept.
 func (s *system) keepKernelLog(ctx context.Context) error {
-	last := s.journal.Last(sourceKernel)
-	return kmsg.Follow(ctx, func(r kmsg.Record, lost uint64) {
-		if last > 0 && r.Up <= last { // the first ones have no time: the clock did not run yet
-			return
-		}
+	return kmsg.Follow(ctx, s.journal.From(sourceKernel), func(r kmsg.Record, lost uint64) {
 		if lost > 0 {
 			s.journal.Add(sourceKernel, logs.Warning, "(the kernel overwrote messages before they could be read)")
 		}
 		s.journal.AddAt(sourceKernel, r.Up, logs.Level(r.Level), r.Text)
+		s.journal.Reached(sourceKernel, r.Number+1)
 	})
 }
 
@@ -96,13 +93,14 @@ const xenLogPause = 2 * time.Second
 
 // keepXenLog keeps what the hypervisor says. What it said before the first look has no time: it is the boot's.
 func (s *system) keepXenLog(ctx context.Context) error {
-	ring, err := xenring.Open()
+	from := s.journal.From(sourceXen)
+	ring, err := xenring.Open(uint32(from))
 	if err != nil {
 		return err
 	}
 	defer ring.Close()
 	var lines xenring.Lines
-	first := s.journal.Last(sourceXen) == 0
+	first := from == 0
 	for {
 		text, err := ring.Read()
 		if err != nil {
@@ -111,6 +109,7 @@ func (s *system) keepXenLog(ctx context.Context) error {
 		for _, line := range lines.Cut(text) {
 			s.addXenLine(line, first)
 		}
+		s.journal.Reached(sourceXen, uint64(ring.Index()-uint32(lines.Begun())))
 		if text != "" { // there may be more
 			continue
 		}

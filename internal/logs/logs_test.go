@@ -71,12 +71,20 @@ func TestNextProcessGoesOn(t *testing.T) {
 	s, dir := open(t, c, nil)
 	s.Add("kernel", Info, "x")
 	s = Open(Options{Dir: dir, Uptime: c.uptime})
-	if last := s.Last("kernel"); last != c.up {
-		t.Error(last)
+	if from := s.From("kernel"); from != 0 {
+		t.Error(from)
 	}
 	s.Add("kernel", Info, "y")
+	s.Reached("kernel", 12)
+	s.Reached("kernel", 9) // a number may start anew
+	s.Reached("xen", 1<<32-1)
 	if text, lost := read(t, NewReader(dir)); text != "kernel/1/info/x kernel/2/info/y" || lost != 0 {
 		t.Error(text, lost)
+	}
+	for _, s := range []*Store{s, Open(Options{Dir: dir})} {
+		if kernel, xen := s.From("kernel"), s.From("xen"); kernel != 9 || xen != 1<<32-1 {
+			t.Errorf("from %d and %d", kernel, xen)
+		}
 	}
 }
 

@@ -36,13 +36,16 @@ func (m *VM) checkServices() {
 	}
 }
 
-// checkLogs looks for a line of each source.
+// checkLogs looks for a line of each source, which is there once, though what keeps the log was started anew.
 func (m *VM) checkLogs() {
 	for source, line := range map[string]string{
 		"init": "msg=ready guests=2", "kernel": "Linux version", "xen": "Xen version",
 	} {
 		if said := m.Shell("logs -source " + source + " | grep '" + line + "'"); !strings.Contains(said, line) {
 			m.Errorf("logs -source %s does not have %q: %q", source, line, said)
+		}
+		if count := m.Shell("logs -source " + source + " | grep -c '" + line + "'"); count != "1" {
+			m.Errorf("logs -source %s has %q %s times", source, line, count)
 		}
 	}
 	if said := m.Shell("logs -source nobody"); !strings.Contains(said, `nothing comes from "nobody"`) {
