@@ -123,7 +123,7 @@ func (w *world) send(t *testing.T, target string, change func(*Options)) {
 		Target: parsed, Dir: w.dir, Hostname: func() string { return "host" },
 		Clock:  func() Clock { return Clock{Now: time.Now(), Up: logs.Uptime(), Known: true} },
 		Report: func(s State) { w.states <- s }, Every: time.Millisecond, MinPause: time.Millisecond,
-		MaxPause: 10 * time.Millisecond,
+		MaxPause: 10 * time.Millisecond, Steady: 50 * time.Millisecond,
 	}
 	if change != nil {
 		change(&o)
@@ -245,6 +245,31 @@ func TestServerComesAndGoes(t *testing.T) {
 	_, r = accept(t, server)
 	expect(t, r, "three")
 	server.Close()
+}
+
+// TestServerThatClosesAtOnce has one that accepts every connection and closes it. It is told once, and the server is left
+// alone for longer and longer; when it has mended its ways, that is told, too.
+func TestServerThatClosesAtOnce(t *testing.T) {
+	w := newWorld(t, nil)
+	server := listen(t)
+	w.send(t, "tcp://"+server.Addr().String(), func(o *Options) { o.Steady = time.Second })
+	for range 100 {
+		c, _ := accept(t, server)
+		if err := c.(*net.TCPConn).SetLinger(0); err != nil { // some ends are resets
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+	accept(t, server)
+	for i := 0; ; i++ {
+		s := w.state(t)
+		if s.Connected && i > 0 && len(w.states) == 0 {
+			break // it lasts
+		}
+		if i > 2*maxTold {
+			t.Fatalf("a line for each connection: %+v", s)
+		}
+	}
 }
 
 // TestLostLinesAreCounted has a log that keeps less than was said while the server was away.
