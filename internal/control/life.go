@@ -46,8 +46,8 @@ const (
 )
 
 // run lives the guest's life until ctx ends or the guest has ended for good. Its first domain is made after turn is
-// closed; it closes next when the next guest may begin, so that guests are made in their order. result gets once why the first
-// domain was not made; ErrWaits is for one that will be once the guest's disks are there.
+// closed; it closes next when the next guest may begin, so that guests are made in their order. result gets once why
+// the first domain was not made; ErrWaits is for one that will be once the guest's disks are there.
 func (l *life) run(ctx context.Context, turn <-chan struct{}, next chan<- struct{}, result chan<- error) {
 	answered := false
 	answer := func(err error) {

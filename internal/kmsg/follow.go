@@ -19,8 +19,8 @@ type Record struct {
 	Text   string        // printable
 }
 
-// Follow gives each message of the kernel's to tell, from that number on, those first that it still has, until ctx ends.
-// lost is how many were overwritten before they could be read.
+// Follow gives each message of the kernel's to tell, from that number on, those first that it still has, until ctx
+// ends. lost is how many were overwritten before they could be read.
 func Follow(ctx context.Context, from uint64, tell func(r Record, lost uint64)) error {
 	file, err := os.Open("/dev/kmsg")
 	if err != nil {

@@ -247,8 +247,8 @@ func TestServerComesAndGoes(t *testing.T) {
 	server.Close()
 }
 
-// TestServerThatClosesAtOnce has one that accepts every connection and closes it. It is told once, and the server is left
-// alone for longer and longer; when it has mended its ways, that is told, too.
+// TestServerThatClosesAtOnce has one that accepts every connection and closes it. It is told once, and the server is
+// left alone for longer and longer; when it has mended its ways, that is told, too.
 func TestServerThatClosesAtOnce(t *testing.T) {
 	w := newWorld(t, nil)
 	server := listen(t)

@@ -72,8 +72,8 @@ func (g *Gate) leave() {
 const gatePause = 50 * time.Millisecond
 
 // Alone calls f while no xl runs. Within patience it waits for such a moment and holds nobody up. A host that makes one
-// guest after the other has none: then no other xl is let in for as long as hold, until those that run have ended. After
-// that f is called all the same, since a hung xl must not keep the clock wrong; what fails of it is ErrClockSet.
+// guest after the other has none: then no other xl is let in for as long as hold, until those that run have ended.
+// After that f is called all the same, since a hung xl must not keep the clock wrong; what fails of it is ErrClockSet.
 func (g *Gate) Alone(ctx context.Context, patience, hold time.Duration, f func() error) error {
 	if done, err := g.await(ctx, patience, f); done {
 		return err

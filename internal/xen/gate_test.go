@@ -59,7 +59,8 @@ func TestBusyHost(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		running := -1
 		began := time.Now()
-		if err := g.Alone(ctx, time.Minute, 10*time.Second, func() error { running = g.running; return nil }); err != nil {
+		err := g.Alone(ctx, time.Minute, 10*time.Second, func() error { running = g.running; return nil })
+		if err != nil {
 			t.Error(err)
 		}
 		if running != 0 {
@@ -89,7 +90,8 @@ func TestHungProgramKeepsNobodyOut(t *testing.T) {
 		enters(t, &g) // it is open again
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := g.Alone(ctx, time.Minute, time.Minute, func() error { return nil }); !errors.Is(err, context.Canceled) {
+		err = g.Alone(ctx, time.Minute, time.Minute, func() error { return nil })
+		if !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 		g.close()

@@ -13,7 +13,8 @@ func (m *VM) checkServices() {
 	for _, service := range []string{
 		`xenstored +running +\d+ +\S+ MiB +0 `, `xenconsoled +running +\d+ +\S+ MiB +1 `,
 		`kernel-log +running +init +0 `,
-		`xen-log +running`, `sshd +running +\d+ +\S+ MiB +0 `, `orders +running +init +0 `, `ntp +running`, `network +running`, `neighbours-xenbr0 +running`,
+		`xen-log +running`, `sshd +running +\d+ +\S+ MiB +0 `, `orders +running +init +0 `,
+		`ntp +running`, `network +running`, `neighbours-xenbr0 +running`,
 	} {
 		if !regexp.MustCompile(`(?m)^` + service).MatchString(list) {
 			m.Errorf("services does not show /%s/:\n%s", service, list)
