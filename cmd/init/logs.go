@@ -76,8 +76,8 @@ func (s *system) tellDropped(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// keepKernelLog keeps the kernel's messages, those of before init too. Whoever does so after a crash, or a restart of the
-// service, goes on after those that are kept.
+// keepKernelLog keeps the kernel's messages, those of before init too. Whoever does so after a crash, or a restart of
+// the service, goes on after those that are kept.
 func (s *system) keepKernelLog(ctx context.Context) error {
 	return kmsg.Follow(ctx, s.journal.From(sourceKernel), func(r kmsg.Record, lost uint64) {
 		if lost > 0 {
