@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"io"
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,17 +19,8 @@ import (
 	"github.com/zerodisc/zerodisc/internal/xenring"
 )
 
-const (
-	logFile       = boot.RunDir + "/log"
-	daemonLogFile = boot.RunDir + "/daemons.log"
-
-	logLimit       = 1 << 20 // bytes
-	daemonLogLimit = 256 << 10
-
-	// sourceLimit is how much is kept of one source. 24 of them, all full, and the two files above stay below the
-	// 8 MiB of boot.RunDir.
-	sourceLimit = 192 << 10
-)
+// sourceLimit is how much is kept of one source, bytes. 24 of them, all full, stay below the 8 MiB of boot.RunDir.
+const sourceLimit = 192 << 10
 
 // The log's sources that are no services.
 const (
@@ -59,9 +50,16 @@ func openJournal() *logs.Store {
 	return logs.Open(logs.Options{Dir: boot.LogsDir, Limit: sourceLimit})
 }
 
-// serviceOutput is where services' output goes.
-func serviceOutput(journal *logs.Store) io.Writer {
-	return io.MultiWriter(boundedlog.Open(daemonLogFile, daemonLogLimit), journal.Services())
+// initLines are init's lines as the consoles have got them.
+func initLines() (string, error) {
+	reader := logs.NewReader(boot.LogsDir)
+	defer reader.Close()
+	entries, _, err := reader.Read()
+	var text strings.Builder
+	for _, e := range (logs.Filter{Sources: []string{sourceInit}}).Select(entries, -1) {
+		text.WriteString(e.Logfmt() + "\n")
+	}
+	return text.String(), err
 }
 
 // boundForeignLogs keeps the logs of other programs from growing without end.

@@ -240,6 +240,20 @@ func logfmtLevel(line string) (Level, string) {
 	return Debug, text
 }
 
+// Logfmt is a line as a Writer has taken it, without its end.
+func (e Entry) Logfmt() string {
+	level := slog.LevelInfo
+	switch {
+	case e.Level <= Error:
+		level = slog.LevelError
+	case e.Level == Warning:
+		level = slog.LevelWarn
+	case e.Level == Debug:
+		level = slog.LevelDebug
+	}
+	return "level=" + level.String() + " " + e.Text
+}
+
 // Services returns what adds lines that begin with their source, "NAME: LINE\n", as package supervise writes
 // them.
 func (s *Store) Services() *ServiceWriter { return &ServiceWriter{s} }

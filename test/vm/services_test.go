@@ -60,7 +60,8 @@ func (m *VM) checkReport() {
 	m.Shell("zerodisc-report > /tmp/report.tar.gz; gzip -d -c /tmp/report.tar.gz > /tmp/report.tar")
 	files := m.Shell("tar -x -f /tmp/report.tar /tmp/report; find /tmp/report -type f")
 	for _, name := range []string{
-		"/status.txt", "/state/state.json", "/log/sources/kernel", "/log/xen/test.log", "/xen/dmesg.txt",
+		"/status.txt", "/state/state.json", "/log/log.txt", "/log/sources/kernel", "/log/xen/test.log",
+		"/xen/dmesg.txt",
 		"/xen/list.txt",
 		"/kernel/dmesg.txt", "/guests/" + guests[0] + ".cfg", "/network/addresses.txt", "/processes.txt",
 		"/problems.txt",

@@ -108,7 +108,7 @@ func (m *VM) checkSSH() {
 	if err == nil {
 		m.Errorf("with the password once more: %s", out)
 	}
-	logs := "cat /run/zerodisc/log /run/zerodisc/daemons.log /run/zerodisc/state.json; dmesg"
+	logs := "cat /run/zerodisc/logs/* /run/zerodisc/state.json; dmesg"
 	if found := m.Shell("(" + logs + ") | grep " + shown); found != "" {
 		m.Errorf("the password is in a log: %s", found)
 	}
