@@ -23,7 +23,7 @@ import (
 func sshServer([]string) int {
 	return sshd.Main(sshd.Config{
 		Dir: boot.SSHDir, Home: boot.Home, Shell: shellProgram, Keys: filepath.Join(boot.Home, ".ssh/authorized_keys"),
-		Guests: readState, Greeting: greeting, Tell: sshd.Teller(os.Stdout),
+		Guests: readState, Sockets: []string{boot.APISocket}, Greeting: greeting, Tell: sshd.Teller(os.Stdout),
 	})
 }
 

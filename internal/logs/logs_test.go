@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -270,6 +271,30 @@ func TestCommand(t *testing.T) {
 		if !strings.Contains(out.String(), test.out) || !strings.Contains(errs.String(), test.errs) ||
 			test.errs == "" && errs.Len() > 0 {
 			t.Errorf("logs %s: %q, %q", test.args, out.String(), errs.String())
+		}
+	}
+}
+
+// TestExamples runs the examples of docs/operations.md.
+func TestExamples(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, dir := open(t, &clock{up: Uptime()}, nil)
+	s.Add("kernel", Warning, "hot")
+	s.Add("xen", Info, "quiet")
+	examples := regexp.MustCompile(`(?m)^    logs\b([^#\n]*)`).FindAllStringSubmatch(string(page), -1)
+	if len(examples) < 5 {
+		t.Errorf("there are %d examples", len(examples))
+	}
+	for _, e := range examples {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel() // what follows the log ends once it has shown what there is
+		var out, errs bytes.Buffer
+		status := Main(ctx, strings.Fields(e[1]), dir, &out, &errs)
+		if status != 0 || errs.Len() > 0 || !strings.Contains(out.String(), "hot") {
+			t.Errorf("%s: %d, %s%s", e[0], status, &out, &errs)
 		}
 	}
 }

@@ -59,7 +59,7 @@ func (s *Server) channels(ctx context.Context, conn *ssh.ServerConn, channels <-
 	room := make(chan struct{}, s.limits.channels)
 	for c := range channels {
 		serve := map[string]func(context.Context, *ssh.ServerConn, ssh.NewChannel){
-			"session": s.session, "direct-tcpip": s.forward,
+			"session": s.session, "direct-tcpip": s.forward, "direct-streamlocal@openssh.com": s.forwardSocket,
 		}[c.ChannelType()]
 		if serve == nil {
 			_ = c.Reject(ssh.UnknownChannelType, "only sessions and connections to guests")

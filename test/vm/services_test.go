@@ -57,7 +57,7 @@ func (m *VM) checkLogs() {
 // checkReport has a report written, and looks for what must be in it and what must not.
 func (m *VM) checkReport() {
 	m.Shell("mkdir -p /tmp/report; echo password=sosecret > /var/log/xen/test.log")
-	m.Shell("zerodisc-report > /tmp/report.tar.gz; gzip -d -c /tmp/report.tar.gz > /tmp/report.tar")
+	m.Shell("zerodisc-report -o /tmp/report.tar.gz; gzip -d -c /tmp/report.tar.gz > /tmp/report.tar")
 	files := m.Shell("tar -x -f /tmp/report.tar /tmp/report; find /tmp/report -type f")
 	for _, name := range []string{
 		"/status.txt", "/state/state.json", "/log/log.txt", "/log/sources/kernel", "/log/xen/test.log",
