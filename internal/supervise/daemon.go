@@ -73,7 +73,7 @@ type Status struct {
 	Name     string
 	Phase    Phase
 	PID      int // 0 while no process runs, and of a function
-	Restarts int // since Start
+	Restarts int // since it was started first
 	Since    time.Time
 	Err      error // why the last process ended; set in Waiting and Failed
 	Quiet    bool  // it dies again and again, and that was reported maxReported times
@@ -96,17 +96,6 @@ const maxReported = 3
 
 // errStopped ends a run that Stop asked to end.
 var errStopped = errors.New("stopped")
-
-// Start starts the daemon and waits until it is ready. When it fails for good, or ctx ends first,
-// nothing is left running and the error says why. Later failures are reported through
-// Spec.Report; ctx has no influence on the daemon any more.
-func Start(ctx context.Context, spec Spec) (*Daemon, error) {
-	d := begin(spec)
-	if err := d.await(ctx); err != nil {
-		return nil, err
-	}
-	return d, nil
-}
 
 // begin starts the daemon's owner.
 func begin(spec Spec) *Daemon {

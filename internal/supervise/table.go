@@ -26,8 +26,9 @@ var (
 // NewTable returns a Table without services.
 func NewTable() *Table { return &Table{services: map[string]*Daemon{}, busy: map[string]bool{}} }
 
-// Add starts a service and waits until it is ready, as Start does. It is in the table from then on, also when it
-// could not be started.
+// Add starts a service and waits until it is ready. When it fails for good, or ctx ends first, nothing is left running
+// and the error says why; later failures are reported through Spec.Report, and ctx has no influence any more. It is in
+// the table from then on, also when it could not be started.
 func (t *Table) Add(ctx context.Context, spec Spec) error {
 	release, _, err := t.take(spec.Name, false)
 	if err != nil {

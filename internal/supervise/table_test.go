@@ -25,7 +25,7 @@ func untilAsked(ctx context.Context) error {
 
 func TestFunction(t *testing.T) {
 	var l log
-	d, err := Start(t.Context(), service(&l, "f", untilAsked))
+	d, err := start(t.Context(), service(&l, "f", untilAsked))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestFunction(t *testing.T) {
 func TestPanicIsAFailure(t *testing.T) {
 	var l log
 	calls := 0
-	d, err := Start(t.Context(), service(&l, "f", func(ctx context.Context) error {
+	d, err := start(t.Context(), service(&l, "f", func(ctx context.Context) error {
 		if calls++; calls <= 7 { // more than the 5 of a program
 			var packet []byte
 			return errors.New(string(packet[calls]))
