@@ -86,6 +86,7 @@ type Daemon struct {
 	history  history                // the owner's
 	settled  chan struct{}          // closed at the first Running, Stopped or Failed
 	settle   sync.Once
+	again    atomic.Bool   // another one is started when this one is stopped
 	stop     chan struct{} // closed by Stop
 	stopOnce sync.Once
 	done     chan struct{} // closed when the owner ends
@@ -143,7 +144,7 @@ func (d *Daemon) own() {
 		started := time.Now()
 		err := d.run()
 		if errors.Is(err, errStopped) {
-			d.publish(Stopped, 0, nil)
+			d.publish(d.stopped(), 0, nil)
 			return
 		}
 		pause, err := d.verdict(started, err)
@@ -155,10 +156,18 @@ func (d *Daemon) own() {
 		select {
 		case <-time.After(pause):
 		case <-d.stop:
-			d.publish(Stopped, 0, nil)
+			d.publish(d.stopped(), 0, nil)
 			return
 		}
 	}
+}
+
+// stopped is the phase of a daemon that was asked to end. One that is restarted has not come to rest.
+func (d *Daemon) stopped() Phase {
+	if d.again.Load() {
+		return Waiting
+	}
+	return Stopped
 }
 
 // verdict decides what follows a process that was started then and ended with err: a pause before

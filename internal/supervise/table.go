@@ -81,6 +81,7 @@ func (t *Table) Order(ctx context.Context, verb, name string) error {
 	if verb == "start" && !over {
 		return nil
 	}
+	d.again.Store(verb == "restart")
 	d.Stop()
 	if verb == "stop" {
 		return nil

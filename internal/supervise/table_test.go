@@ -175,6 +175,11 @@ func TestKeptServiceIsNotStopped(t *testing.T) {
 	if err := table.Order(t.Context(), "restart", "orders"); err != nil || table.List()[0].Phase != Running {
 		t.Errorf("restart: %v, %+v", err, table.List())
 	}
+	for _, s := range l.all() {
+		if s.Phase == Stopped {
+			t.Error("a restart is reported as a stop")
+		}
+	}
 }
 
 func TestFailedServiceStaysInTheTable(t *testing.T) {
