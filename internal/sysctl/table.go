@@ -1,0 +1,50 @@
+package sysctl
+
+// Table is what dom0 wants, in the order in which it is set. What is listed for "default" counts for interfaces that
+// come later, so that it has to be set before there are any; "all" counts for those that are there.
+//
+// What is not here is as the kernel has it, on purpose: kernel.modules_disabled would end hotplug,
+// net.ipv4.ip_forward belongs to private networks, and accept_ra of each bridge to netcfg.
+var Table = []Setting{
+	{"kernel.kptr_restrict", "2", "no kernel addresses in files, and in reports that are sent away"},
+	{"kernel.dmesg_restrict", "1", "daemons without rights do not read the kernel's messages"},
+	{"kernel.unprivileged_bpf_disabled", "1", "nor load programs into the kernel"},
+	{"kernel.perf_event_paranoid", "3", "nor measure it"},
+	{"kernel.yama.ptrace_scope", "2", "nor look into other processes"},
+	{"kernel.io_uring_disabled", "1", "nor use its youngest system calls"},
+	{"user.max_user_namespaces", "0", "nor get rights in a namespace of their own: nothing here needs one"},
+	{"dev.tty.ldisc_autoload", "0", "nor load drivers by way of a terminal"},
+	{"dev.tty.legacy_tiocsti", "0", "nobody types for somebody else on a terminal that both have"},
+	{"kernel.kexec_load_disabled", "1", "no other kernel takes this one's place"},
+	{"kernel.core_pattern", "/dev/null", "no core dumps: memory has passwords, and RAM is all the room there is"},
+	{"fs.suid_dumpable", "0", "the same, for programs that change their rights"},
+	{"fs.protected_hardlinks", "1", "no links to others' files"},
+	{"fs.protected_symlinks", "1", "nor by way of /tmp"},
+	{"fs.protected_fifos", "2", "nor is what somebody has put in /tmp taken for one's own file"},
+	{"fs.protected_regular", "2", "the same"},
+	{"net.ipv4.tcp_syncookies", "1", "a flood of connections does not shut SSH"},
+	{"net.ipv4.tcp_rfc1337", "1", "nor does a forged reset end one that waits for its end"},
+	{"net.ipv4.icmp_echo_ignore_broadcasts", "1", "dom0 does not multiply pings"},
+	{"net.ipv4.icmp_ignore_bogus_error_responses", "1", "a broken router does not fill the log"},
+	{"net.ipv4.conf.all.accept_redirects", "0", "nobody moves dom0's routes; RFC 5927"},
+	{"net.ipv4.conf.default.accept_redirects", "0", "the same"},
+	{"net.ipv4.conf.all.secure_redirects", "0", "nor does who claims to be the gateway"},
+	{"net.ipv4.conf.default.secure_redirects", "0", "the same"},
+	{"net.ipv4.conf.all.send_redirects", "0", "guests in a private network find each other without"},
+	{"net.ipv4.conf.default.send_redirects", "0", "the same"},
+	{"net.ipv4.conf.all.accept_source_route", "0", "nobody chooses the way of a packet"},
+	{"net.ipv4.conf.default.accept_source_route", "0", "the same"},
+	{"net.ipv4.conf.all.rp_filter", "2", "no packets from where no route leads; strict would cost a host that has " +
+		"two networks cards in one LAN one of them"},
+	{"net.ipv4.conf.default.rp_filter", "2", "the same"},
+	{"net.ipv4.conf.all.arp_ignore", "1", "on a bridge dom0 does not answer for its addresses on other bridges"},
+	{"net.ipv4.conf.default.arp_ignore", "1", "the same"},
+	{"net.ipv4.conf.all.arp_announce", "2", "nor ask with them"},
+	{"net.ipv4.conf.default.arp_announce", "2", "the same"},
+	{"net.ipv6.conf.all.accept_redirects", "0", "as for IPv4"},
+	{"net.ipv6.conf.default.accept_redirects", "0", "the same"},
+	{"net.ipv6.conf.all.accept_source_route", "-1", "as for IPv4"},
+	{"net.ipv6.conf.default.accept_source_route", "-1", "the same"},
+	{"net.ipv6.conf.default.accept_ra", "0", "netcfg listens to routers itself: the kernel would believe guests"},
+	{"net.ipv6.conf.default.autoconf", "0", "the same"},
+}
