@@ -12,9 +12,17 @@ import (
 
 // Setting is what one of the kernel's settings is to be.
 type Setting struct {
-	Name  string // as sysctl(8) has it: "kernel.kptr_restrict"
+	Name  string // as sysctl(8) has it: "kernel.kptr_restrict"; see Table about asterisks
 	Value string
 	Why   string
+}
+
+// Names are the kernel's settings that one stands for.
+func (s Setting) Names() []string {
+	if !strings.Contains(s.Name, "*") {
+		return []string{s.Name}
+	}
+	return []string{strings.Replace(s.Name, "*", "all", 1), strings.Replace(s.Name, "*", "default", 1)}
 }
 
 // dir has a file for each setting.
@@ -30,8 +38,8 @@ func Apply(settings []Setting) error { return apply(dir, settings) }
 func apply(dir string, settings []Setting) error {
 	var errs []error
 	for _, s := range settings {
-		if err := set(dir, s.Name, s.Value); err != nil {
-			errs = append(errs, err)
+		for _, name := range s.Names() {
+			errs = append(errs, set(dir, name, s.Value))
 		}
 	}
 	return errors.Join(errs...)

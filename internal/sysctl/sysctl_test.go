@@ -59,13 +59,31 @@ func TestNetwork(t *testing.T) {
 			if !strings.Contains(s.Name, ".conf.") {
 				continue
 			}
-			if err := Set(s.Name, s.Value); err != nil {
+			if err := Apply([]Setting{s}); err != nil {
 				t.Error(err)
 			}
-			text, err := os.ReadFile(filepath.Join(dir, file(s.Name)))
-			if err != nil || strings.TrimSpace(string(text)) != s.Value {
-				t.Errorf("%s is %q, %v", s.Name, text, err)
+			for _, name := range s.Names() {
+				text, err := os.ReadFile(filepath.Join(dir, file(name)))
+				if err != nil || strings.TrimSpace(string(text)) != s.Value {
+					t.Errorf("%s is %q, %v", name, text, err)
+				}
 			}
 		}
 	})
+}
+
+// TestDocumentation holds docs/security.md to the table.
+func TestDocumentation(t *testing.T) {
+	text, err := os.ReadFile("../../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for _, s := range Table {
+		rows = append(rows, "| `"+s.Name+"` | "+s.Value+" | "+s.Why+" |\n")
+	}
+	want := "| setting | value | why |\n|---|---|---|\n" + strings.Join(rows, "") + "\n"
+	if !strings.Contains(string(text), want) {
+		t.Errorf("docs/security.md does not have this table:\n%s", want)
+	}
 }
