@@ -19,7 +19,7 @@ type files struct {
 	path   string
 	config Config
 	vifs   []Vif
-	gone   []Vif // whose interfaces are no more, and whose rules still have to go
+	stale  bool // the kernel's rules may be others than these
 }
 
 // stored is the file.
@@ -68,6 +68,8 @@ func (r Rules) Path() string { return filepath.Join(r.Dir, "rules.json") }
 
 func (r Rules) read() (*files, error) {
 	f := &files{path: r.Path()}
+	_, err := os.Stat(f.stalePath())
+	f.stale = err == nil
 	text, err := os.ReadFile(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, nil
@@ -83,7 +85,14 @@ func (r Rules) read() (*files, error) {
 	return f, nil
 }
 
+// stalePath is a file that exists while the kernel's rules may be others than the files'.
+func (f *files) stalePath() string { return f.path + ".stale" }
+
+// save keeps what the rules are to be. Until [files.enforced] they count as not in force.
 func (f *files) save() error {
+	if err := os.WriteFile(f.stalePath(), nil, 0o600); err != nil {
+		return fmt.Errorf("network rules: %w", err)
+	}
 	text, err := json.MarshalIndent(stored{f.config, f.vifs}, "", "\t")
 	if err != nil {
 		return fmt.Errorf("network rules: %w", err)
@@ -94,14 +103,14 @@ func (f *files) save() error {
 	return os.Rename(f.path+".new", f.path)
 }
 
+// enforced notes that the kernel has the rules.
+func (f *files) enforced() error { return os.Remove(f.stalePath()) }
+
 // forgetGone takes out the vifs whose interfaces are no more: nobody says so when a domain is destroyed.
 func (f *files) forgetGone() {
 	f.vifs = slices.DeleteFunc(f.vifs, func(v Vif) bool {
 		_, err := netlink.LinkByName(v.Name)
 		_, gone := errors.AsType[netlink.LinkNotFoundError](err)
-		if gone {
-			f.gone = append(f.gone, v)
-		}
 		return gone
 	})
 }
@@ -115,6 +124,10 @@ func (f *files) add(v Vif) {
 
 func (f *files) remove(name string) {
 	f.vifs = slices.DeleteFunc(f.vifs, func(v Vif) bool { return v.Name == name })
+}
+
+func (f *files) has(name string) bool {
+	return slices.ContainsFunc(f.vifs, func(v Vif) bool { return v.Name == name })
 }
 
 // vif returns that of a name, or one that has nothing but the name.
