@@ -229,8 +229,9 @@ func (b *builder) leave() []rule {
 		b.drop(Neighbour, named(expr.MetaKeyOIFNAME, setGuests, false))
 	}
 	b.drop(Neighbour, named(expr.MetaKeyOIFNAME, setIsolated, false))
-	b.drop(ByRouter, ether(etherIPv4), inSet(network, ip4To, 4, setHost4, false))
-	b.drop(ByRouter, ether(etherIPv6), inSet(network, ip6To, 16, setHost6, false))
+	toNIC := named(expr.MetaKeyOIFNAME, setGuests, true)
+	b.drop(ByRouter, toNIC, ether(etherIPv4), inSet(network, ip4To, 4, setHost4, false))
+	b.drop(ByRouter, toNIC, ether(etherIPv6), inSet(network, ip6To, 16, setHost6, false))
 	return b.take()
 }
 

@@ -89,8 +89,8 @@ func (t *tables) setBase(f *files) error {
 	for _, s := range addressSets {
 		addresses := s.of(f)
 		if err := errors.Join(
-			t.fill(t.bridge, s.four, nftables.TypeIPAddr, keys(addresses, netip.Addr.Is4)),
-			t.fill(t.bridge, s.six, nftables.TypeIP6Addr, keys(addresses, netip.Addr.Is6))); err != nil {
+			t.fill(t.bridge, s.four, nftables.TypeIPAddr, keys(addresses, is4)),
+			t.fill(t.bridge, s.six, nftables.TypeIP6Addr, keys(addresses, is6))); err != nil {
 			return err
 		}
 	}
@@ -116,7 +116,7 @@ func (t *tables) setHost(f *files) error {
 		if err := t.conn.AddSet(connectionsSet(t.host), nil); err != nil {
 			return fmt.Errorf("set %s: %w", setConnections, err)
 		}
-		given := keys(leased(f.vifs), netip.Addr.Is4)
+		given := keys(leased(f.vifs), is4)
 		if err := t.fill(t.host, setLeased, nftables.TypeIPAddr, given); err != nil {
 			return err
 		}
@@ -160,6 +160,8 @@ func (t *tables) fill(table *nftables.Table, name string, kind nftables.SetDatat
 	}
 	return nil
 }
+
+var is4, is6 = netip.Addr.Is4, netip.Addr.Is6
 
 // keys are the addresses of one family, each once.
 func keys(addresses []netip.Addr, of func(netip.Addr) bool) [][]byte {
@@ -217,8 +219,8 @@ func (t *tables) addVifSets(c *Config, v Vif) error {
 		}
 	}
 	return errors.Join(
-		t.fill(t.bridge, b.set4(), nftables.TypeIPAddr, keys(append(own, none4), netip.Addr.Is4)),
-		t.fill(t.bridge, b.set6(), nftables.TypeIP6Addr, keys(append(own, none6), netip.Addr.Is6)),
+		t.fill(t.bridge, b.set4(), nftables.TypeIPAddr, keys(append(own, none4), is4)),
+		t.fill(t.bridge, b.set6(), nftables.TypeIP6Addr, keys(append(own, none6), is6)),
 		t.member(setGuests, v.Name, true),
 		t.member(setIsolated, v.Name, c.Guests[v.UUID].Isolated))
 }
