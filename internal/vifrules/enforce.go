@@ -38,7 +38,7 @@ func (t *tables) enforce(before, now *files) (outcome, error) {
 	}
 	o := outcome{vifs: map[string]error{}}
 	if before == nil || !reflect.DeepEqual(before.base(), now.base()) {
-		o.base = errors.Join(t.setBase(now), t.setHost(now))
+		o.base = errors.Join(t.setBase(now), t.setHost(now.config.Host))
 	}
 	for _, v := range now.vifs {
 		if before != nil && before.has(v.Name) && reflect.DeepEqual(before.inputs(v.Name), now.inputs(v.Name)) {
@@ -60,12 +60,11 @@ func (t *tables) enforce(before, now *files) (outcome, error) {
 
 // base is all that the rules are made of that all vifs go through.
 type base struct {
-	host   Host
-	owned  []netip.Addr
-	leased []netip.Addr
+	host  Host
+	owned []netip.Addr
 }
 
-func (f *files) base() base { return base{f.config.Host, f.config.owned(f.vifs), leased(f.vifs)} }
+func (f *files) base() base { return base{f.config.Host, f.config.owned(f.vifs)} }
 
 // inputs are all that a vif's rules are made of.
 type inputs struct {

@@ -236,7 +236,7 @@ func (b *builder) leave() []rule {
 }
 
 // What a guest may send to dom0 of that to which dom0 answers, or of which it remembers the sender: packets a second,
-// and at once. With the size that [Limits] gives dom0's table of neighbours, 50 guests do not fill it.
+// and at once. With the size that [EnlargeNeighbours] gives dom0's table, 50 guests do not fill it.
 const (
 	askRate  = 20
 	askBurst = 60

@@ -26,8 +26,6 @@ func hostChains(h Host) []chain {
 	return []chain{
 		{name: "track", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookPrerouting,
 			priority: nftables.ChainPriorityRaw, rules: trackRules(h)},
-		{name: "trackout", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookOutput,
-			priority: nftables.ChainPriorityRaw, rules: trackAnswers(h)},
 		{name: "input", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookInput,
 			priority: nftables.ChainPriorityFilter, rules: inputRules(h)},
 		{name: "forward", kind: nftables.ChainTypeFilter, hook: nftables.ChainHookForward,
@@ -45,40 +43,15 @@ func translateChain(h Host) chain {
 	}
 }
 
-// trackRules keep out of the table of connections what a sender could fill it with, by an entry for each number of a
-// ping or port of a question: pings of dom0, and what is asked of dom0 on private bridges.
+// trackRules keep pings of dom0 out of the table of connections, which each of their numbers would fill by one.
 func trackRules(h Host) []rule {
-	untracked := rule{&expr.Notrack{}}
 	var rules []rule
 	for _, p := range h.Private {
-		rules = append(rules,
-			when(inName(p.Bridge), udp(etherIPv4, portTo, portDHCPServer), untracked, accept()),
-			when(inName(p.Bridge), dom0On(p, ip4To), icmp(icmpEcho), untracked, accept()))
-		for _, protocol := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_TCP} {
-			rules = append(rules, when(inName(p.Bridge), dom0On(p, ip4To), over(protocol),
-				payload(transport, portTo, equal, big16(portDNS)), untracked, accept()))
-		}
 		rules = append(rules, when(inName(p.Bridge), accept()))
 	}
-	return append(rules, when(icmp(icmpEcho), untracked), when(icmp6(icmp6Echo), untracked))
-}
-
-// trackAnswers do the same to the answers.
-func trackAnswers(h Host) []rule {
-	var rules []rule
-	for _, p := range h.Private {
-		for _, protocol := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_TCP} {
-			rules = append(rules, when(outName(p.Bridge), dom0On(p, ip4From), over(protocol),
-				payload(transport, portFrom, equal, big16(portDNS)), rule{&expr.Notrack{}}))
-		}
-		rules = append(rules, when(outName(p.Bridge), udp(etherIPv4, portFrom, portDHCPServer), rule{&expr.Notrack{}}))
-	}
-	return rules
-}
-
-// dom0On matches dom0's address on a private bridge, at ip4From or ip4To.
-func dom0On(p Private, offset int) rule {
-	return when(ether(etherIPv4), payload(network, offset, equal, p.Prefix.Addr().AsSlice()))
+	return append(rules,
+		when(icmp(icmpEcho), rule{&expr.Notrack{}}),
+		when(icmp6(icmp6Echo), rule{&expr.Notrack{}}))
 }
 
 // states matches connections in one of some states.
@@ -138,13 +111,13 @@ const icmp6Solicit = 135
 
 // privateServices are dom0's on a private bridge. The bridge's own rules see to it that only guests ask for DHCP.
 func privateServices(p Private) []rule {
-	guest := when(inName(p.Bridge), marked(differ, 0))
-	rules := []rule{when(guest, udp(etherIPv4, portTo, portDHCPServer), accept())}
-	if p.NoDNS {
-		return rules
+	var rules []rule
+	services := []Service{{UDP, portDHCPServer}}
+	if !p.NoDNS {
+		services = append(services, Service{UDP, portDNS}, Service{TCP, portDNS})
 	}
-	for _, service := range []Service{{UDP, portDNS}, {TCP, portDNS}} {
-		rules = append(rules, when(guest, dom0On(p, ip4To), service.match(), accept()))
+	for _, service := range services {
+		rules = append(rules, when(inName(p.Bridge), marked(differ, 0), service.match(), accept()))
 	}
 	return rules
 }
@@ -157,33 +130,28 @@ func (s Service) match() rule {
 	return when(over(protocol), payload(transport, portTo, equal, big16(s.Port)))
 }
 
-// maxConnections bounds the translated connections of one guest: it could fill the table for all. See [Limits].
-const maxConnections = 400
+// maxConnections bounds the translated connections of one guest: it could fill the table for all.
+const maxConnections = 1000
 
 // forwardRules pass on what guests on private bridges send to the world, and the answers. Nothing else goes
-// through dom0. Each guest has one address that dom0 has given to it, and no other can send from there: the bridge's
-// rules see to that, on bridges too that are private for a time. So what counts by address counts by guest.
+// through dom0. The source is right: the bridge's rules hold guests there to their addresses.
 func forwardRules(h Host) []rule {
 	rules := []rule{when(states(known), accept())}
 	for _, p := range h.Private {
 		if p.NoNAT {
 			continue
 		}
-		guest := when(inName(p.Bridge), marked(differ, 0), ether(etherIPv4), subnet(p, equal),
-			inSet(network, ip4From, 4, setLeased, false))
 		rules = append(rules,
 			when(inName(p.Bridge), outName(p.Bridge), dropped(counterForward)),
-			when(guest, connections(), dropped(counterForward)),
-			when(guest, intoPrivate(h, p), accept()))
+			when(inName(p.Bridge), marked(differ, 0), ether(etherIPv4), subnet(p, equal),
+				connections(), dropped(counterForward)),
+			when(inName(p.Bridge), marked(differ, 0), ether(etherIPv4), subnet(p, equal), intoPrivate(h, p), accept()))
 	}
 	return append(rules, dropped(counterForward))
 }
 
-// Names in dom0's own table: the addresses that guests were given, and how many connections each has.
-const (
-	setLeased      = "leased"
-	setConnections = "connections"
-)
+// setConnections counts each guest's connections by its address.
+const setConnections = "connections"
 
 func connectionsSet(table *nftables.Table) *nftables.Set {
 	return &nftables.Set{

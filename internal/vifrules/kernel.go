@@ -100,8 +100,7 @@ func (t *tables) setBase(f *files) error {
 }
 
 // setHost makes dom0's own rules. What only private networks need (three modules, 60 KB) comes with the first of them.
-func (t *tables) setHost(f *files) error {
-	h := f.config.Host
+func (t *tables) setHost(h Host) error {
 	chains, err := t.conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
 	if err != nil {
 		return fmt.Errorf("list chains: %w", err)
@@ -115,10 +114,6 @@ func (t *tables) setHost(f *files) error {
 	if len(h.Private) > 0 {
 		if err := t.conn.AddSet(connectionsSet(t.host), nil); err != nil {
 			return fmt.Errorf("set %s: %w", setConnections, err)
-		}
-		given := keys(leased(f.vifs), is4)
-		if err := t.fill(t.host, setLeased, nftables.TypeIPAddr, given); err != nil {
-			return err
 		}
 	}
 	t.addCounters(t.host, hostCounters...)

@@ -200,23 +200,16 @@ func (c *Config) belonging(v Vif) []netip.Addr {
 
 // owned returns all addresses that are somebody's, sorted.
 func (c *Config) owned(vifs []Vif) []netip.Addr {
-	addresses := slices.Concat(c.Host.Protected, c.Host.Resolvers, c.Host.Own, leased(vifs))
-	for _, guest := range c.Guests {
-		addresses = append(addresses, guest.Addresses...)
-	}
-	addresses = slices.DeleteFunc(addresses, func(a netip.Addr) bool { return a.IsLoopback() || a.IsUnspecified() })
-	slices.SortFunc(addresses, netip.Addr.Compare)
-	return slices.Compact(addresses)
-}
-
-// leased returns the addresses that the vifs were given on private bridges, sorted.
-func leased(vifs []Vif) []netip.Addr {
-	var addresses []netip.Addr
+	addresses := slices.Concat(c.Host.Protected, c.Host.Resolvers, c.Host.Own)
 	for _, v := range vifs {
 		if v.Lease.IsValid() {
 			addresses = append(addresses, v.Lease)
 		}
 	}
+	for _, guest := range c.Guests {
+		addresses = append(addresses, guest.Addresses...)
+	}
+	addresses = slices.DeleteFunc(addresses, func(a netip.Addr) bool { return a.IsLoopback() || a.IsUnspecified() })
 	slices.SortFunc(addresses, netip.Addr.Compare)
 	return slices.Compact(addresses)
 }
