@@ -178,6 +178,7 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 		return err
 	}
 	unguarded := d.guardNetwork(ctx) // guests are refused then, and dom0 still has to be reached
+	d.watchRules()
 	if err := setDefaultBridge(d.bridge); err != nil {
 		d.log.Warn("xl.conf", "err", err, "remedy", "name the bridge in the vif of guests that you create by hand")
 	}

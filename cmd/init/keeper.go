@@ -18,6 +18,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/meter"
 	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/report"
+	"github.com/zerodisc/zerodisc/internal/vifrules"
 	"github.com/zerodisc/zerodisc/internal/xen"
 )
 
@@ -41,7 +42,7 @@ func keeper([]string) int {
 	}
 	s := &system{
 		log: console.Logger(os.Stdout, slog.LevelInfo), random: make(chan struct{}), gate: new(xen.Gate),
-		meter:   meter.New(os.DirFS(sysDir)),
+		meter:   meter.New(os.DirFS(sysDir)).WithRules(vifrules.Rules{Dir: vifrules.Dir}),
 		cmdline: boot.ParseCmdline(string(text)), conf: newConfiguration(string(text)),
 	}
 	s.conf.restore(configFile)

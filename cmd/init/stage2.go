@@ -29,6 +29,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/power"
 	"github.com/zerodisc/zerodisc/internal/report"
 	"github.com/zerodisc/zerodisc/internal/supervise"
+	"github.com/zerodisc/zerodisc/internal/vifrules"
 	"github.com/zerodisc/zerodisc/internal/xen"
 	"github.com/zerodisc/zerodisc/internal/xenstore"
 )
@@ -106,7 +107,7 @@ func newSystem(cmdline boot.Cmdline, conf *configuration, hasBoard bool, start t
 	s := &system{
 		cmdline: cmdline, conf: conf, terminals: activeConsoles(),
 		requests: make(chan pid1.Action, 8), start: start, random: make(chan struct{}),
-		meter: meter.New(os.DirFS(sysDir)), journal: openJournal(),
+		meter: meter.New(os.DirFS(sysDir)).WithRules(vifrules.Rules{Dir: vifrules.Dir}), journal: openJournal(),
 		services: supervise.NewTable(), online: make(chan struct{}, 1), gate: new(xen.Gate),
 	}
 	go s.gatherEntropy()

@@ -226,6 +226,7 @@ func TestTop(t *testing.T) {
 		busy := 12.3
 		return api.Guest{Name: "web", Domid: 1, CPU: &busy, Memory: 96 << 20, Status: "running", State: &api.GuestState{
 			Network: map[string]api.Traffic{"vif0": {In: in, Out: out}},
+			Rules:   &api.RulesState{Dropped: map[string]api.PacketCount{"arp": {Packets: uint64(in)}}},
 		}}
 	}
 	idle := guest(0, 0)
@@ -233,8 +234,8 @@ func TestTop(t *testing.T) {
 	before := sample{at, []api.Guest{guest(1000, 0)}}
 	now := sample{at.Add(2 * time.Second), []api.Guest{idle, guest(5000, 3<<20)}}
 	got := strings.Join(usage(before, now).lines(80), "\n")
-	want := "NAME  STATE    CPU  MEMORY   NET IN   NET OUT  READ  WRITTEN\n" +
-		"web   running  12%     96M  2kB/s  1.57MB/s  0B/s     0B/s\n" +
+	want := "NAME  STATE    CPU  MEMORY   NET IN   NET OUT  DROPS  READ  WRITTEN\n" +
+		"web   running  12%     96M  2kB/s  1.57MB/s  2k/s  0B/s     0B/s\n" +
 		"idle  running          96M"
 	if squeeze(got) != squeeze(want) {
 		t.Errorf("\n%s\nwant\n%s", got, want)

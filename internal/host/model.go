@@ -611,6 +611,15 @@ func (f Plugged) apply(m *model) {
 	}
 }
 
+func (f GuestRefusedTraffic) apply(m *model) {
+	if g := m.guests[f.UUID]; g != nil {
+		f.Name = g.Name
+	}
+	f.Name = printable.Line(f.Name)
+	m.tell(f)
+	Problem{"guest " + f.Name + ": " + f.What + "; that is dropped"}.apply(m)
+}
+
 func (f Said) apply(m *model) {
 	g := m.guest(f.Domid)
 	if g == nil || f.Address.IsValid() && !reachable(f.Address) {

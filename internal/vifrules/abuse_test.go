@@ -43,9 +43,9 @@ func TestFragments(t *testing.T) {
 			{"half of UDP's header", fragment("fe80::5", all, nil, 17, datagram(547, 546)[:4]), Fragment},
 			{"half of an extension header", fragment("fe80::5", all, nil, 60, options[:8]), Fragment},
 			{"a whole one, and nothing behind it", fragment("fe80::5", all, nil, 60, options), Fragment},
-			{"a whole one, and an advertisement", fragment("fe80::5", all, nil, 60, append(options, advert...)), Fragment},
-			{"two fragment headers", fragment("fe80::5", all, nil, 44, []byte{58, 0, 1, 0, 0, 0, 0, 7, 1, 2, 3, 4, 5, 6, 7, 8}),
-				Fragment},
+			{"one and an advertisement", fragment("fe80::5", all, nil, 60, append(options, advert...)), Fragment},
+			{"two fragment headers", fragment("fe80::5", all, nil, 44,
+				[]byte{58, 0, 1, 0, 0, 0, 0, 7, 1, 2, 3, 4, 5, 6, 7, 8}), Fragment},
 		} {
 			b.drops(test.name, "vif1.0", "nic0", uuid1, test.frame, test.reason)
 		}
@@ -82,7 +82,8 @@ func TestOtherFamily(t *testing.T) {
 		b.set(uuid1, Guest{Addresses: []netip.Addr{netip.MustParseAddr("10.9.0.5")}})
 		b.guests()
 		m1, lan := mac(mac1), mac(macLAN)
-		b.drops("link-local", "vif1.0", "nic0", uuid1, ipv6(broadcast, m1, "fe80::7", "ff02::1", 17, datagram(1, 2)), "")
+		b.drops("link-local", "vif1.0", "nic0", uuid1,
+			ipv6(broadcast, m1, "fe80::7", "ff02::1", 17, datagram(1, 2)), "")
 		b.drops("another", "vif1.0", "nic0", uuid1,
 			ipv6(broadcast, m1, "2001:db8::6", "ff02::1", 17, datagram(1, 2)), SpoofedIP)
 		advert := ipv6(broadcast, lan, "fe80::1", "ff02::1", 58, message(icmp6RouterAd, make([]byte, 12)...))
@@ -157,9 +158,12 @@ func TestMACsOfOthers(t *testing.T) {
 			{mac2, uuid2, ""}, // the same guest, which has restarted
 			{"00:16:3e:00:00:09", uuid1, ""},
 		} {
-			err := b.rules.CheckMAC(test.mac, test.uuid)
-			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
-				t.Errorf("%s: %v, want %q", test.mac, err, test.want)
+			got := ""
+			if err := b.rules.CheckMAC(test.mac, test.uuid); err != nil {
+				got = err.Error()
+			}
+			if (got == "") != (test.want == "") || !strings.Contains(got, test.want) {
+				t.Errorf("%s: %q, want %q", test.mac, got, test.want)
 			}
 		}
 		b.port("vif9.0")

@@ -180,8 +180,8 @@ func (b *builder) claims(base expr.PayloadBase, offset int, which rule) {
 // headerBytes are what the first fragment must have of what the packet carries: ICMPv6 and UDP have no shorter header.
 const headerBytes = 8
 
-// fragments checks IPv6 fragments. The rules below see what the first one shows, and a receiver what all together do. So
-// the first has to show all headers (RFC 7112), and neighbour discovery is never fragmented (RFC 6980).
+// fragments checks IPv6 fragments. Rules see what the first one shows, and a receiver what all together do. So the
+// first has to show all headers (RFC 7112), and neighbour discovery is never fragmented (RFC 6980).
 func (b *builder) fragments() {
 	if b.guest.trusts(Fragment) {
 		return
@@ -222,8 +222,8 @@ func (b *builder) limit() {
 	}})
 }
 
-// leave keeps guests apart that are isolated, and from dom0's services by way of a router, which would send what it gets
-// back to dom0 as if it came from outside.
+// leave keeps guests apart that are isolated, and from dom0's services by way of a router, which would send what it
+// gets back to dom0 as if it came from outside.
 func (b *builder) leave() []rule {
 	if b.guest.Isolated {
 		b.drop(Neighbour, named(expr.MetaKeyOIFNAME, setGuests, false))

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// damage says what is missing in the kernel of what the files ask for: a table, a chain's rules, a set's elements; "" is
-// nothing. Rules are counted, not compared: it is for what somebody has flushed or deleted.
+// damage says what is missing in the kernel of what the files ask for: a table, a chain's rules, a set's elements; ""
+// is nothing. Rules are counted, not compared: it is for what somebody has flushed or deleted.
 func (t *tables) damage(f *files) (string, error) {
 	if exists, err := t.exists(); err != nil || !exists {
 		return "the table is gone", err

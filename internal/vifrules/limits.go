@@ -8,9 +8,9 @@ import (
 	"strconv"
 )
 
-// Neighbours that dom0 may know, in each family. From the second number on those go that were not used for 5 s, and none
-// comes beyond the third (arp(7)). In 5 s 50 guests can bring 5000 by what askRate lets through. An entry takes half a
-// kilobyte.
+// Neighbours that dom0 may know, in each family. From the second number on those go that were not used for 5 s, and
+// none comes beyond the third (arp(7)). In 5 s 50 guests can bring 5000 by what askRate lets through. An entry takes
+// half a kilobyte.
 var neighbours = [3]int{1024, 4096, 8192}
 
 // EnlargeNeighbours gives dom0's tables of neighbours sizes that guests cannot fill with what the rules let through.

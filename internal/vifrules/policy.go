@@ -37,7 +37,7 @@ var Reasons = []Reason{
 // trustable are what a guest can be allowed.
 var trustable = Reasons[:9]
 
-// Offences are what no guest does that means well and is set up right.
+// Offences are those for which nothing is dropped of a guest that means well and is set up right.
 var Offences = Reasons[:11]
 
 // Guest is what the configuration says of a guest's network. The zero value is the default: no limit, no isolation,
