@@ -151,9 +151,9 @@ func TestMACsOfOthers(t *testing.T) {
 			IP: gateway.AsSlice(), HardwareAddr: mac(macLAN),
 		}))
 		for _, test := range []struct{ mac, uuid, want string }{
-			{mac2, uuid1, `guest "guest2" has the MAC`},
-			{linkOf(t, bridgeName).Attrs().HardwareAddr.String(), uuid1, "br0 of dom0 has"},
-			{linkOf(t, "nic0").Attrs().HardwareAddr.String(), uuid1, "of dom0 has"},
+			{mac2, uuid1, `the guest "guest2" has it`},
+			{linkOf(t, bridgeName).Attrs().HardwareAddr.String(), uuid1, "br0 of dom0 has it"},
+			{linkOf(t, "nic0").Attrs().HardwareAddr.String(), uuid1, "of dom0 has it"},
 			{strings.ToUpper(macLAN), uuid1, "10.9.0.254, dom0's gateway"},
 			{mac2, uuid2, ""}, // the same guest, which has restarted
 			{"00:16:3e:00:00:09", uuid1, ""},

@@ -43,7 +43,7 @@ func (r Rules) CheckMAC(mac, uuid string) error {
 func (f *files) claim(mac, uuid string) error {
 	for _, v := range f.vifs {
 		if v.MAC == mac && v.UUID != uuid {
-			return fmt.Errorf("guest %q has the MAC address %s already; choose another one, or none", v.Guest, mac)
+			return fmt.Errorf("the guest %q has it", v.Guest)
 		}
 	}
 	links, err := netlink.LinkList()
@@ -53,7 +53,7 @@ func (f *files) claim(mac, uuid string) error {
 	for _, link := range links {
 		// A vif's own, fe:ff:ff:ff:ff:ff, is that of all vifs and not the guest's.
 		if a := link.Attrs(); a.HardwareAddr.String() == mac && !strings.HasPrefix(a.Name, "vif") {
-			return fmt.Errorf("%s of dom0 has the MAC address %s; choose another one, or none", a.Name, mac)
+			return fmt.Errorf("%s of dom0 has it", a.Name)
 		}
 	}
 	return f.claimNeighbour(mac)
@@ -69,8 +69,7 @@ func (f *files) claimNeighbour(mac string) error {
 	for _, n := range neighbours {
 		address, ok := netip.AddrFromSlice(n.IP)
 		if ok && n.HardwareAddr.String() == mac && slices.Contains(protected, address.Unmap()) {
-			return fmt.Errorf("%s, dom0's gateway or name server, has the MAC address %s; choose another one, or none",
-				address.Unmap(), mac)
+			return fmt.Errorf("%s, dom0's gateway or name server, has it", address.Unmap())
 		}
 	}
 	return nil

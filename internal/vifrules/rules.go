@@ -96,7 +96,7 @@ func (r Rules) Plug(v Vif) error {
 	v.MAC, v.UUID = mac.String(), strings.ToLower(v.UUID)
 	return r.change(func(f *files) error {
 		if err := f.claim(v.MAC, v.UUID); err != nil {
-			return err
+			return fmt.Errorf("MAC address %s: %w; choose another one, or none", v.MAC, err)
 		}
 		f.add(v)
 		return nil
