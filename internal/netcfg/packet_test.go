@@ -14,7 +14,7 @@ func TestTapOnPort(t *testing.T) {
 	inNamespace(t, func(t *testing.T) {
 		check(t, Bridge{bridgeName}.Ensure())
 		peer := plugNIC(t, "eth0", serverAddress+"/24")
-		check(t, AttachPort(bridgeName, "eth0"))
+		check(t, AttachPort(bridgeName, "eth0", nil))
 		opened, err := openTap(must(netlink.LinkByName("eth0"))(t).Attrs().Index, unix.ETH_P_ALL, udpToClientFilter)
 		tap := testTap(t, opened, err)
 		peer.inside(func() { opened, err = openTap(peer.port.Attrs().Index, unix.ETH_P_ALL, udpToClientFilter) })

@@ -107,7 +107,7 @@ func (d *dom0) guest(name, vif, bridge string) *machine {
 	check(d.t, d.rules.Plug(vifrules.Vif{
 		Name: vif, Bridge: bridge, MAC: m.eth0.Attrs().HardwareAddr.String(), UUID: "uuid-" + name, Guest: name,
 	}))
-	check(d.t, netcfg.AttachPort(bridge, vif))
+	check(d.t, netcfg.AttachPort(bridge, vif, nil))
 	return m
 }
 
@@ -443,7 +443,7 @@ func sendOnly(client *nclient4.Client, m *dhcpv4.DHCPv4) error {
 func (d *dom0) fallbackOn() (outside, guest *machine, addressed chan bool) {
 	check(d.t, netcfg.Bridge{Name: "br0"}.Ensure())
 	outside = d.lan("nic0")
-	check(d.t, netcfg.AttachPort("br0", "nic0"))
+	check(d.t, netcfg.AttachPort("br0", "nic0", nil))
 	check(d.t, d.rules.Configure(func(*vifrules.Config) {}))
 	guest = d.guest("web", "vif1.0", "br0")
 	f := NewFallback(d.options("br0", ""))
