@@ -116,22 +116,45 @@ func TestPrivateNetworksOf(t *testing.T) {
 		lan.NoDNS || lan.Domain != "lan.internal" || fmt.Sprint(lan.Reserved) != "[10.11.0.10]" {
 		t.Errorf("%+v", lan)
 	}
-	if open.NoNAT || !open.NoDNS || open.First.IsValid() || open.Reserved != nil || !open.Rule().Strict {
+	if open.NoNAT || !open.NoDNS || open.First.IsValid() || open.Reserved != nil {
 		t.Errorf("%+v", open)
 	}
 }
 
-func TestWantsFallback(t *testing.T) {
-	for text, want := range map[string]bool{
-		"hostname: a":                                                      true,
-		"network: {fallback: no}":                                          false,
-		"network: {bridges: {xenbr0: {nic: none}}}":                        false,
-		"network: {bridges: {xenbr0: {ipv4: {method: none}}}}":             false,
-		"network: {bridges: {xenbr0: {ipv4: {addresses: [10.0.0.5/24]}}}}": false,
-		"network: {bridges: {xenbr0: {private: {address: 10.0.0.1/24}}}}":  false,
-		"network: {bridges: {xenbr0: {nic: eth1}}}":                        true,
+func TestFallbacksOf(t *testing.T) {
+	for text, want := range map[string]string{
+		"hostname: a":                                                      "xenbr0",
+		"network: {fallback: no}":                                          "",
+		"network: {bridges: {xenbr0: {nic: none}}}":                        "",
+		"network: {bridges: {xenbr0: {ipv4: {method: none}}}}":             "",
+		"network: {bridges: {xenbr0: {ipv4: {addresses: [10.0.0.5/24]}}}}": "",
+		"network: {bridges: {xenbr0: {private: {address: 10.0.0.1/24}}}}":  "",
+		"network: {bridges: {xenbr0: {nic: eth1}}}":                        "xenbr0",
+		"network: {bridges: {dmz: {nic: eth1, ipv4: {method: dhcp}}}}":     "xenbr0 dmz(closed)",
+		"network: {bridges: {dmz: {nic: eth1}}}":                           "xenbr0",
 	} {
-		if got := wantsFallback(read(t, text)); got != want {
+		var words []string
+		for _, o := range fallbacksOf(read(t, text)) {
+			words = append(words, o.Bridge+map[bool]string{true: "(closed)"}[o.NoNAT])
+		}
+		if got := strings.Join(words, " "); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestSameNetworks(t *testing.T) {
+	const base = "network: {bridges: {lan: {private: {address: 10.11.0.1/24}}}}"
+	for text, want := range map[string]bool{
+		base:                   true,
+		base + "\nhostname: b": true,
+		base + "\nguests: {a: {network: {bridge: lan, rate: 1MB/s}}}":                 true,
+		base + "\nguests: {a: {network: {address: 10.11.0.5}}}":                       false,
+		base + "\ndns: {servers: [192.0.2.53]}":                                       false,
+		"network: {bridges: {lan: }}":                                                 false,
+		"network: {fallback: no, bridges: {lan: {private: {address: 10.11.0.1/24}}}}": false,
+	} {
+		if got := sameNetworks(read(t, base), read(t, text)); got != want {
 			t.Errorf("%s: %v", text, got)
 		}
 	}

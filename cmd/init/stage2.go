@@ -165,6 +165,18 @@ func (s *system) gatherEntropy() {
 	}
 }
 
+// whenRandom runs a service once the kernel has random numbers to give.
+func (s *system) whenRandom(run func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		select {
+		case <-s.random:
+			return run(ctx)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // listenForRequests turns the signals that process 1 passes on into requests.
 func (s *system) listenForRequests() {
 	signals := make(chan os.Signal, 8)

@@ -101,11 +101,12 @@ type inputs struct {
 	vif     Vif
 	guest   Guest
 	allowed []netip.Addr
+	fenced  netip.Prefix
 }
 
 func (f *files) inputs(name string) inputs {
 	v := f.vif(name)
-	return inputs{v, f.config.Guests[v.UUID], f.config.allowed(v)}
+	return inputs{v, f.config.Guests[v.UUID], f.config.allowed(v), f.config.fenced(v)}
 }
 
 // Plug puts a vif's rules in force. Its interface is there, and not yet a port of the bridge.
