@@ -33,7 +33,7 @@ const (
 	MsgCrashed       = "init crashed"      // remedy=
 	MsgHostAddress6  = "host IPv6 address" // interface= nic= address= [gateway=] by=
 	MsgNetwork       = "network"           // interface= state= [nic= address= by= tried= err= remedy=]
-	MsgPrivateNet    = "private network"   // bridge= state= [address=]; bridge= err= remedy=
+	MsgPrivateNet    = "private network"   // bridge= state= [address=]
 	MsgTime          = "time"              // state= and what the state has
 	MsgSyslog        = "syslog"            // url= state= [lost= err=]
 	MsgWatchdog      = "watchdog"          // device= name= timeout= [err=]

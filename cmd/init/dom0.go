@@ -27,8 +27,8 @@ const shellsAtLast = time.Minute
 type dom0 struct {
 	machine
 	manager *netcfg.Manager // nil until startNetwork
-	bridge  string // the one that guests are on which name none
-	kernel  string // the Linux kernel that guests may share, "" when it is not at hand
+	bridge  string          // the one that guests are on which name none
+	kernel  string          // the Linux kernel that guests may share, "" when it is not at hand
 	xen     xen.Host
 	owners  *owners       // nil where Xen's daemons do not run
 	owned   chan struct{} // closed once owners is set

@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -156,6 +159,56 @@ func TestSameNetworks(t *testing.T) {
 	} {
 		if got := sameNetworks(read(t, base), read(t, text)); got != want {
 			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
+
+// TestDocumentedNetworks has the networks of all examples in docs made, as far as that needs no machine.
+func TestDocumentedNetworks(t *testing.T) {
+	examples := regexp.MustCompile("(?s)```(yaml|cmdline)\n(.*?)```")
+	counts := map[string]int{}
+	for _, page := range []string{"configuration.md", "networking.md"} {
+		text, err := os.ReadFile("../../docs/" + page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, example := range examples.FindAllStringSubmatch(string(text), -1) {
+			kind, text := example[1], example[2]
+			counts[page+" "+kind]++
+			if kind == "yaml" {
+				checkNetwork(t, text, read(t, text))
+				continue
+			}
+			for line := range strings.Lines(text) {
+				c := config.ParseCommandLine(line)
+				checkNetwork(t, line, &c.Config)
+			}
+		}
+	}
+	if counts["configuration.md yaml"] < 4 || counts["configuration.md cmdline"] < 2 ||
+		counts["networking.md yaml"] < 3 {
+		t.Errorf("examples found: %v", counts)
+	}
+}
+
+// checkNetwork says what of a configuration's networks cannot be made.
+func checkNetwork(t *testing.T, text string, c *config.Config) {
+	t.Helper()
+	network, problems := networkOf(c)
+	for _, p := range problems {
+		t.Errorf("%v in\n%s", p, text)
+	}
+	if err := network.Check(); err != nil {
+		t.Errorf("%v in\n%s", err, text)
+	}
+	for _, o := range append(privateNetworksOf(c), fallbacksOf(c)...) {
+		if !slices.Contains(network.Bridges(), o.Bridge) {
+			t.Errorf("a private network on %s, which there is not, in\n%s", o.Bridge, text)
+		}
+	}
+	for name, guest := range c.Guests {
+		if err := guestRules(guest.Network).Check(); err != nil {
+			t.Errorf("guest %s: %v in\n%s", name, err, text)
 		}
 	}
 }

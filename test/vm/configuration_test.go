@@ -100,7 +100,7 @@ const (
 // the first is down.
 func (m *VM) checkBond(wires []*wire) {
 	m.Wait(`msg="host address" interface=dmz address=192.0.2.5/24`, bootLimit)
-	m.Wait(`msg="host address" interface=dmz address=2001:db8::5/64`, bootLimit)
+	m.Wait(`msg="host IPv6 address" interface=dmz address=2001:db8::5/64 by=static`, bootLimit)
 	own4, own6 := net.IP{192, 0, 2, 5}, net.ParseIP("2001:db8::5")
 	first := slices.IndexFunc(wires, func(w *wire) bool {
 		return w.saw(unix.ETH_P_ARP, own4) && w.saw(unix.ETH_P_IPV6, own6)
