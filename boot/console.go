@@ -34,7 +34,7 @@ const (
 	MsgHostAddress6  = "host IPv6 address" // interface= nic= address= [gateway=] by=
 	MsgNetwork       = "network"           // interface= state= [nic= address= by= tried= err= remedy=]
 	MsgRules         = "network rules"     // state= err= [by= remedy=]
-	MsgPrivateNet    = "private network"   // bridge= state= [address=]; bridge= err= remedy=
+	MsgPrivateNet    = "private network"   // bridge= state= [address=]
 	MsgTime          = "time"              // state= and what the state has
 	MsgSyslog        = "syslog"            // url= state= [lost= err=]
 	MsgWatchdog      = "watchdog"          // device= name= timeout= [err=]

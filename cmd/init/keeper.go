@@ -18,7 +18,6 @@ import (
 	"github.com/zerodisc/zerodisc/internal/meter"
 	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/report"
-	"github.com/zerodisc/zerodisc/internal/vifrules"
 	"github.com/zerodisc/zerodisc/internal/xen"
 )
 
@@ -42,7 +41,7 @@ func keeper([]string) int {
 	}
 	s := &system{
 		log: console.Logger(os.Stdout, slog.LevelInfo), random: make(chan struct{}), gate: new(xen.Gate),
-		meter:   meter.New(os.DirFS(sysDir)).WithRules(vifrules.Rules{Dir: vifrules.Dir}),
+		meter:   meter.New(os.DirFS(sysDir)).WithRules(networkRules),
 		cmdline: boot.ParseCmdline(string(text)), conf: newConfiguration(string(text)),
 	}
 	s.conf.restore(configFile)

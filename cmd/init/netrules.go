@@ -13,15 +13,12 @@ import (
 	"github.com/zerodisc/zerodisc/internal/vifrules"
 )
 
-// watchRules starts what keeps the rules of guests' network interfaces in force and says what they drop.
-func (s *system) watchRules() {
-	rules := vifrules.Rules{Dir: vifrules.Dir}
+// enlargeTables gives dom0 tables that guests cannot fill.
+func (s *system) enlargeTables() {
 	if err := vifrules.EnlargeNeighbours(); err != nil {
 		s.log.Warn(boot.MsgRules, "state", "failed", "err", err,
 			"remedy", "a guest may fill dom0's table of neighbours; see dmesg")
 	}
-	s.service("network-rules", func(ctx context.Context) error { return rules.Guard(ctx, s.reportRepair) })
-	s.service("guest-traffic", func(ctx context.Context) error { return s.watchTraffic(ctx, rules) })
 }
 
 // reportRepair says that the rules were not what they should be.

@@ -12,7 +12,6 @@ import (
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/imageserver"
 	"github.com/zerodisc/zerodisc/internal/memory"
-	"github.com/zerodisc/zerodisc/internal/vifrules"
 	"github.com/zerodisc/zerodisc/internal/vt"
 	"github.com/zerodisc/zerodisc/internal/xen"
 	"github.com/zerodisc/zerodisc/internal/xenstore"
@@ -49,7 +48,7 @@ func (s *system) startOwners(ctx context.Context, machine func() guests.Machine)
 		controller: control.New(control.Config{
 			Xen: toolstack, State: s.state, Ledger: ledger, Disks: s.newDisks(ledger, images),
 			Machine: machine, Override: s.override, Rules: s.setGuestRules,
-			CheckMAC: vifrules.Rules{Dir: vifrules.Dir}.CheckMAC, Dir: boot.GuestRunDir, Log: s.log,
+			CheckMAC: networkRules.CheckMAC, Dir: boot.GuestRunDir, Log: s.log,
 		}),
 	}
 	go o.controller.Run(ctx)

@@ -29,7 +29,6 @@ import (
 	"github.com/zerodisc/zerodisc/internal/power"
 	"github.com/zerodisc/zerodisc/internal/report"
 	"github.com/zerodisc/zerodisc/internal/supervise"
-	"github.com/zerodisc/zerodisc/internal/vifrules"
 	"github.com/zerodisc/zerodisc/internal/xen"
 	"github.com/zerodisc/zerodisc/internal/xenstore"
 )
@@ -107,7 +106,7 @@ func newSystem(cmdline boot.Cmdline, conf *configuration, hasBoard bool, start t
 	s := &system{
 		cmdline: cmdline, conf: conf, terminals: activeConsoles(),
 		requests: make(chan pid1.Action, 8), start: start, random: make(chan struct{}),
-		meter: meter.New(os.DirFS(sysDir)).WithRules(vifrules.Rules{Dir: vifrules.Dir}), journal: openJournal(),
+		meter: meter.New(os.DirFS(sysDir)).WithRules(networkRules), journal: openJournal(),
 		services: supervise.NewTable(), online: make(chan struct{}, 1), gate: new(xen.Gate),
 	}
 	go s.gatherEntropy()
@@ -162,6 +161,18 @@ func (s *system) gatherEntropy() {
 	for {
 		if _, err := unix.Read(fd, make([]byte, 1)); err != unix.EINTR {
 			return
+		}
+	}
+}
+
+// whenRandom runs a service once the kernel has random numbers to give.
+func (s *system) whenRandom(run func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		select {
+		case <-s.random:
+			return run(ctx)
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

@@ -8,14 +8,15 @@ import (
 	"github.com/zerodisc/zerodisc/internal/host"
 )
 
-// takenMAC is an error where somebody else has a MAC address that a guest is to have: a guest that is there, one of those
-// that come with it, or dom0 or its gateway. It would get what is meant for the other.
+// takenMAC is an error where somebody else has a MAC address that a guest is to have: a guest that is there, one of
+// those that come with it, or dom0 or its gateway. It would get what is meant for the other.
 func (c *Controller) takenMAC(spec *guests.Resolved, now *host.Snapshot, others []*life) error {
 	for _, mac := range spec.MACs {
 		if err := c.takenBy(mac, spec.UUID, now, others); err != nil {
 			return &guests.Error{
-				Guest: spec.Name, File: spec.File, Problem: "it cannot have the MAC address " + mac + ": " + err.Error(),
-				Remedy: "give it another one, or none in its configuration: each guest gets one of its own",
+				Guest: spec.Name, File: spec.File,
+				Problem: "it cannot have the MAC address " + mac + ": " + err.Error(),
+				Remedy:  "give it another one, or none in its configuration: each guest gets one of its own",
 			}
 		}
 	}

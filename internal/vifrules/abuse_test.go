@@ -97,7 +97,8 @@ func TestOtherFamily(t *testing.T) {
 func TestOthersLease(t *testing.T) {
 	onBench(t, func(b *bench) {
 		b.configure(func(c *Config) {
-			c.Host.Private = []Private{{Bridge: bridgeName, Prefix: netip.MustParsePrefix("10.9.0.1/24")}}
+			subnet := netip.MustParsePrefix("10.9.0.1/24")
+			c.Host.Private = []Private{{Bridge: bridgeName, Prefix: subnet, Temporary: true}}
 		})
 		b.guests()
 		leases := map[string]string{}

@@ -71,11 +71,12 @@ type inputs struct {
 	vif       Vif
 	guest     Guest
 	belonging []netip.Addr
-	strict    bool
+	fenced    netip.Prefix
+	temporary bool
 }
 
 func (f *files) inputs(name string) inputs {
 	v := f.vif(name)
 	p, _ := f.config.private(v.Bridge)
-	return inputs{v, f.config.Guests[v.UUID], f.config.belonging(v), p.Strict}
+	return inputs{v, f.config.Guests[v.UUID], f.config.belonging(v), f.config.fenced(v), p.Temporary}
 }

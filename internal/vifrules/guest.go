@@ -45,7 +45,7 @@ func chainOf(direction, vif string) string { return direction + "." + vif }
 func vifChains(c *Config, v Vif) map[string][]rule {
 	g := c.Guests[v.UUID]
 	mac, _ := net.ParseMAC(v.MAC) // checked where the record was made
-	b := builder{guest: g, vif: v, mac: mac, allowed: c.allowed(v)}
+	b := builder{guest: g, vif: v, mac: mac, allowed: c.allowed(v), fenced: c.fenced(v)}
 	return map[string][]rule{
 		mapFrom:  b.from(),
 		mapHost:  b.host(),
@@ -61,6 +61,7 @@ type builder struct {
 	vif     Vif
 	mac     net.HardwareAddr
 	allowed []netip.Addr
+	fenced  netip.Prefix
 	rules   []rule
 }
 
@@ -125,8 +126,18 @@ func (b *builder) arp() {
 	b.drop(SpoofedARP, ether(etherARP), payload(network, arpMAC, differ, b.mac))
 	b.drop(SpoofedARP, ether(etherARP), inSet(network, arpIP, 4, setOwned4, false),
 		inSet(network, arpIP, 4, b.set4(), true))
+	b.fence(SpoofedARP, etherARP, arpIP)
 	if b.isHeld() {
 		b.drop(SpoofedARP, ether(etherARP), inSet(network, arpIP, 4, b.set4(), true))
+	}
+}
+
+// fence drops what comes from an address of a network of which the guest has another one.
+func (b *builder) fence(reason Reason, protocol uint16, offset int) {
+	if p := b.fenced; p.IsValid() {
+		b.drop(reason, ether(protocol),
+			masked(network, offset, net.CIDRMask(p.Bits(), 32), equal, p.Masked().Addr().AsSlice()),
+			payload(network, offset, differ, b.vif.Lease.AsSlice()))
 	}
 }
 
@@ -150,6 +161,7 @@ const (
 func (b *builder) ipv4() {
 	b.drop(SpoofedIP, ether(etherIPv4), inSet(network, ip4From, 4, setOwned4, false),
 		inSet(network, ip4From, 4, b.set4(), true))
+	b.fence(SpoofedIP, etherIPv4, ip4From)
 	if b.isHeld() {
 		b.drop(SpoofedIP, ether(etherIPv4), inSet(network, ip4From, 4, b.set4(), true))
 	}

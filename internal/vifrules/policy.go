@@ -138,8 +138,9 @@ type Host struct {
 type Private struct {
 	Bridge string
 	Prefix netip.Prefix // dom0's own address there, with the length of the subnet
-	// Strict holds guests to the address that they were given. It is off where a bridge is private for a time only.
-	Strict bool
+	// Temporary is a network on a bridge that is private for a time only. A guest may have an address of the LAN's,
+	// too; of this network's it may use its own only, as on any other.
+	Temporary bool
 	// First and Last bound the addresses that are given away; not valid: all of the subnet.
 	First, Last netip.Addr
 	Reserved    []netip.Addr // for guests that have them configured, whether they are here or not
@@ -180,10 +181,18 @@ type Vif struct {
 	Lease  netip.Addr // that it has on a private bridge; not valid elsewhere
 }
 
+// fenced returns the network of whose addresses the vif may use its own only; not valid: there is none.
+func (c *Config) fenced(v Vif) netip.Prefix {
+	if p, ok := c.private(v.Bridge); ok && p.Temporary && v.Lease.IsValid() {
+		return p.Prefix
+	}
+	return netip.Prefix{}
+}
+
 // allowed returns the addresses that the vif is held to; none: any.
 func (c *Config) allowed(v Vif) []netip.Addr {
 	addresses := slices.Clone(c.Guests[v.UUID].Addresses)
-	if p, ok := c.private(v.Bridge); ok && p.Strict && v.Lease.IsValid() && !slices.Contains(addresses, v.Lease) {
+	if p, ok := c.private(v.Bridge); ok && !p.Temporary && v.Lease.IsValid() && !slices.Contains(addresses, v.Lease) {
 		addresses = append(addresses, v.Lease)
 	}
 	return addresses
