@@ -26,6 +26,10 @@ func (o outcome) all() error {
 // enforce saves the files and makes the kernel's rules of them. What cannot be made keeps nothing else from being made,
 // and is tried again at the next change.
 func (t *tables) enforce(before, now *files) (outcome, error) {
+	number, err := generation()
+	if err != nil {
+		return outcome{}, err
+	}
 	exists, err := t.exists()
 	if err != nil {
 		return outcome{}, err
@@ -55,7 +59,12 @@ func (t *tables) enforce(before, now *files) (outcome, error) {
 	if o.all() != nil {
 		return o, nil
 	}
-	return o, now.enforced()
+	if before == nil || before.generation == number {
+		if number, err = generation(); err == nil {
+			err = now.noteGeneration(number)
+		}
+	} // else somebody has changed rules, and the guard looks which
+	return o, errors.Join(err, now.enforced())
 }
 
 // base is all that the rules are made of that all vifs go through.

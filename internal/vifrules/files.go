@@ -2,6 +2,7 @@ package vifrules
 
 import (
 	"cmp"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +21,8 @@ type files struct {
 	config Config
 	vifs   []Vif
 	stale  bool // the kernel's rules may be others than these
+	// generation is the number of the kernel's rules when they were these.
+	generation uint32
 }
 
 // stored is the file.
@@ -70,6 +73,10 @@ func (r Rules) read() (*files, error) {
 	f := &files{path: r.Path()}
 	_, err := os.Stat(f.stalePath())
 	f.stale = err == nil
+	number, _ := os.ReadFile(f.generationPath()) // without it the rules are looked at
+	if len(number) == 4 {
+		f.generation = binary.BigEndian.Uint32(number)
+	}
 	text, err := os.ReadFile(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, nil
@@ -87,6 +94,16 @@ func (r Rules) read() (*files, error) {
 
 // stalePath is a file that exists while the kernel's rules may be others than the files'.
 func (f *files) stalePath() string { return f.path + ".stale" }
+
+// generationPath is a file with files.generation.
+func (f *files) generationPath() string { return f.path + ".generation" }
+
+func (f *files) noteGeneration(number uint32) error {
+	if err := os.WriteFile(f.generationPath(), binary.BigEndian.AppendUint32(nil, number), 0o600); err != nil {
+		return fmt.Errorf("network rules: %w", err)
+	}
+	return nil
+}
 
 // save keeps what the rules are to be. Until [files.enforced] they count as not in force.
 func (f *files) save() error {

@@ -1,6 +1,7 @@
 package vifrules
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -82,7 +83,7 @@ func follow(conn *netlink.Conn, changed chan string) error {
 		for _, m := range messages {
 			if m.Header.Type == unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWGEN { // it ends a transaction
 				by, _ := attribute(m, unix.NFTA_GEN_PROC_NAME)
-				tell(changed, by)
+				tell(changed, string(bytes.TrimRight(by, "\x00")))
 			}
 		}
 	}
@@ -98,13 +99,19 @@ func tell(changed chan<- string, by string) {
 
 // repair restores the rules if they are not what they should be.
 func (r Rules) repair() (repair Repair) {
-	err := r.locked(func(f *files, t *tables) (err error) {
-		repair.Damage, err = t.damage(f)
-		if err == nil && repair.Damage == "" && f.stale {
-			repair.Damage = "a change could not be put in force"
+	err := r.locked(func(f *files, t *tables) error {
+		now, err := generation()
+		if err != nil || now == f.generation && !f.stale {
+			return err // the last change was by the rules' own hand
 		}
-		if err != nil || repair.Damage == "" {
+		if repair.Damage, err = t.damage(f); err != nil {
 			return err
+		}
+		switch {
+		case repair.Damage == "" && f.stale:
+			repair.Damage = "a change could not be put in force"
+		case repair.Damage == "":
+			return f.noteGeneration(now)
 		}
 		return restore(f, t)
 	})

@@ -56,6 +56,28 @@ func TestGuard(t *testing.T) {
 	})
 }
 
+// What somebody else has taken away is noticed though the rules were changed by their own hand since.
+func TestDamageBeforeAChange(t *testing.T) {
+	onBench(t, func(b *bench) {
+		b.guests()
+		f := must(b.rules.read())(t)
+		if now := must(generation())(t); f.generation != now {
+			t.Errorf("generation %d, noted was %d", now, f.generation)
+		}
+		tables := must(openTables())(t)
+		defer tables.close()
+		tables.conn.FlushChain(&nftables.Chain{Table: tables.bridge, Name: chainOf(mapFrom, "vif1.0")})
+		check(t, tables.commit("nothing"))
+		b.set(uuid2, Guest{Isolated: true})
+		if r := b.rules.repair(); r.Err != nil || r.Damage == "" {
+			t.Errorf("not noticed: %+v", r)
+		}
+		if r := b.rules.repair(); r != (Repair{}) {
+			t.Errorf("again: %+v", r)
+		}
+	})
+}
+
 func damageOf(r Rules) (damage string, err error) {
 	err = r.locked(func(f *files, t *tables) (err error) {
 		damage, err = t.damage(f)

@@ -2,6 +2,8 @@ package vifrules
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -96,27 +98,13 @@ func (f *files) setSizes() map[string]int {
 
 // countRules counts the rules of each chain in a table, in one request.
 func countRules(table *nftables.Table) (map[string]int, error) {
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err != nil {
-		return nil, fmt.Errorf("open nftables: %w", err)
-	}
-	defer conn.Close()
-	if err := conn.SetReadBuffer(buffer); err != nil {
-		return nil, fmt.Errorf("open nftables: %w", err)
-	}
 	of, err := netlink.MarshalAttributes([]netlink.Attribute{
 		{Type: unix.NFTA_RULE_TABLE, Data: []byte(table.Name + "\x00")},
 	})
 	if err != nil {
 		return nil, err
 	}
-	replies, err := conn.Execute(netlink.Message{
-		Header: netlink.Header{
-			Type:  netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETRULE),
-			Flags: netlink.Request | netlink.Dump,
-		},
-		Data: append([]byte{byte(table.Family), unix.NFNETLINK_V0, 0, 0}, of...),
-	})
+	replies, err := ask(table.Family, unix.NFT_MSG_GETRULE, netlink.Dump, of)
 	if err != nil {
 		return nil, fmt.Errorf("list rules: %w", err)
 	}
@@ -126,27 +114,59 @@ func countRules(table *nftables.Table) (map[string]int, error) {
 		if err != nil {
 			return nil, fmt.Errorf("list rules: %w", err)
 		}
-		rules[chain]++
+		rules[string(bytes.TrimRight(chain, "\x00"))]++
 	}
 	return rules, nil
+}
+
+// generation is the number of the kernel's rules: whoever changes any makes it another one.
+func generation() (uint32, error) {
+	replies, err := ask(nftables.TableFamilyUnspecified, unix.NFT_MSG_GETGEN, 0, nil)
+	if err != nil {
+		return 0, fmt.Errorf("number of the rules: %w", err)
+	}
+	for _, reply := range replies {
+		if number, err := attribute(reply, unix.NFTA_GEN_ID); err == nil && len(number) == 4 {
+			return binary.BigEndian.Uint32(number), nil
+		}
+	}
+	return 0, errors.New("number of the rules: the kernel has not said it")
+}
+
+// ask asks the kernel something that the library does not.
+func ask(of nftables.TableFamily, kind int, flags netlink.HeaderFlags, data []byte) ([]netlink.Message, error) {
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if err := conn.SetReadBuffer(buffer); err != nil {
+		return nil, err
+	}
+	return conn.Execute(netlink.Message{
+		Header: netlink.Header{
+			Type: netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | kind), Flags: netlink.Request | flags,
+		},
+		Data: append([]byte{byte(of), unix.NFNETLINK_V0, 0, 0}, data...),
+	})
 }
 
 // nfgenBytes is the size of the header that each message of netfilter begins with (struct nfgenmsg).
 const nfgenBytes = 4
 
-// attribute returns a message's attribute that is a text, "" where it has none.
-func attribute(m netlink.Message, kind uint16) (string, error) {
+// attribute returns a message's attribute, nil where it has none.
+func attribute(m netlink.Message, kind uint16) ([]byte, error) {
 	if len(m.Data) < nfgenBytes {
-		return "", fmt.Errorf("a message of %d bytes", len(m.Data))
+		return nil, fmt.Errorf("a message of %d bytes", len(m.Data))
 	}
 	attributes, err := netlink.NewAttributeDecoder(m.Data[nfgenBytes:])
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	for attributes.Next() {
 		if attributes.Type() == kind {
-			return string(bytes.TrimRight(attributes.Bytes(), "\x00")), nil
+			return attributes.Bytes(), nil
 		}
 	}
-	return "", attributes.Err()
+	return nil, attributes.Err()
 }
