@@ -51,6 +51,15 @@ func TestShow(t *testing.T) {
 	if status, out, _ := w.guest("show web"); status != 0 || !strings.Contains(out, "config:    /g/web.cfg") {
 		t.Errorf("%d\n%s", status, out)
 	}
+	_, out, _ := w.guest("show web")
+	for _, want := range []string{"packets:   7 received, 0 sent\n", "dropped:   dhcp: 3 packets, 300B\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%s\nhas no %q", out, want)
+		}
+	}
+	if _, out, _ = w.guest("list -o json"); !strings.Contains(out, `"dhcp": {`) {
+		t.Errorf("no drops in %s", out)
+	}
 	status, _, said := w.guest("show nobody")
 	if status != exitNoGuest || !strings.Contains(said, `no guest "nobody"`) {
 		t.Errorf("%d %s", status, said)

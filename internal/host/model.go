@@ -617,7 +617,8 @@ func (f GuestRefusedTraffic) apply(m *model) {
 	}
 	f.Name = printable.Line(f.Name)
 	m.tell(f)
-	Problem{"guest " + f.Name + ": " + f.What + "; that is dropped"}.apply(m)
+	// One for each guest: there is room for so many only, and the guest has the say how many reasons it gives.
+	Problem{"guest " + f.Name + " sends what it must not, which is dropped; see guest show " + f.Name}.apply(m)
 }
 
 func (f Said) apply(m *model) {

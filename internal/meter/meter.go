@@ -26,7 +26,7 @@ type CPU map[int]Share
 // Meter reads what guests use. Its methods may be called from any goroutine.
 type Meter struct {
 	sys   fs.FS
-	rules func() ([]vifrules.Traffic, vifrules.HostDrops, error)
+	rules func() ([]vifrules.Traffic, vifrules.HostDrops, error) // nil: there are none
 	cpu   atomic.Pointer[CPU]
 }
 
@@ -37,9 +37,10 @@ func New(sys fs.FS) *Meter {
 	return m
 }
 
-// WithRules has the meter read what passed the rules, and returns it. It is called before anything else.
-func (m *Meter) WithRules(rules vifrules.Rules) *Meter {
-	m.rules = rules.Traffic
+// WithRules has the meter read what passed the rules, as [vifrules.Rules.Traffic] does, and returns it. It is called
+// before anything else.
+func (m *Meter) WithRules(read func() ([]vifrules.Traffic, vifrules.HostDrops, error)) *Meter {
+	m.rules = read
 	return m
 }
 
