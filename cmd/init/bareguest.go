@@ -59,9 +59,6 @@ func (b *bareGuest) startNetwork(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	go func() {
-		<-b.random
-		_ = manager.Run(ctx) // ends with ctx alone
-	}()
+	b.service("network", b.whenRandom(manager.Run))
 	return nil
 }

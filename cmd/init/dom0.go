@@ -27,9 +27,9 @@ const shellsAtLast = time.Minute
 // dom0 is Xen's control domain while it boots and runs.
 type dom0 struct {
 	machine
-	network netcfg.Network
-	bridge  string // the one that guests are on which name none
-	kernel  string // the Linux kernel that guests may share, "" when it is not at hand
+	manager *netcfg.Manager // nil until startNetwork
+	bridge  string          // the one that guests are on which name none
+	kernel  string          // the Linux kernel that guests may share, "" when it is not at hand
 	xen     xen.Host
 	owners  *owners       // nil where Xen's daemons do not run
 	owned   chan struct{} // closed once owners is set
@@ -48,7 +48,8 @@ type dom0 struct {
 var dom0Modules = []string{
 	"xenfs", "xen_evtchn", "xen_gntdev", "xen_gntalloc", "xen_privcmd", "xen_acpi_processor",
 	"xen_netback", "xen_blkback", "bridge", zram.Module, "xen_wdt",
-	"nf_tables", "nft_meta_bridge", "nft_ct", // the kernel asks for the other parts of the packet filter itself
+	// The kernel asks for the other parts of the packet filter itself.
+	"nf_tables", "nft_meta_bridge", "nft_ct", "nft_limit",
 }
 
 // runDom0 boots dom0, keeps it going until somebody asks for its end, and returns how it ends.
@@ -168,10 +169,9 @@ func (d *dom0) startDaemons(ctx context.Context) error {
 // in the background.
 func (d *dom0) startNetwork(ctx context.Context) error {
 	network, problems := networkOf(d.config())
-	d.network = network
 	d.reportProblems(problems)
 	manager, err := netcfg.NewManager(netcfg.Options{
-		Network: d.network, BootIF: d.bootIF(), Hostname: d.setHostname(),
+		Network: network, BootIF: d.bootIF(), Hostname: d.setHostname(),
 		SetHostname: d.config().Hostname == "",
 		ResolvConf:  resolvConf, TimeServers: boot.RunDir + "/ntp",
 		Report: d.reportNetwork,
@@ -182,23 +182,16 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 	if err := manager.MakeBridges(); err != nil {
 		return err
 	}
-	unguarded := d.guardNetwork(ctx) // guests are refused then, and dom0 still has to be reached
+	d.manager = manager
+	unguarded := d.guardNetwork(ctx, d.config()) // guests are refused then, and dom0 still has to be reached
+	d.enlargeTables()
 	if err := setDefaultBridge(d.bridge); err != nil {
 		d.log.Warn("xl.conf", "err", err, "remedy", "name the bridge in the vif of guests that you create by hand")
 	}
-	d.fetchConfig(ctx)
-	for _, bridge := range d.network.Bridges() {
-		d.service("neighbours-"+bridge, func(ctx context.Context) error { return d.watchNeighbours(ctx, bridge) })
-	}
-	d.service("network", func(ctx context.Context) error {
-		select {
-		case <-d.random:
-			return manager.Run(ctx)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	})
+	d.keepNetworkServices(nil)
+	d.service("network", d.whenRandom(manager.Run))
 	d.startClock()
+	d.fetchConfig(ctx)
 	return unguarded
 }
 

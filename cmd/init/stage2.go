@@ -105,7 +105,7 @@ func newSystem(cmdline boot.Cmdline, conf *configuration, hasBoard bool, start t
 	s := &system{
 		cmdline: cmdline, conf: conf, terminals: activeConsoles(),
 		requests: make(chan pid1.Action, 8), start: start, random: make(chan struct{}),
-		meter: meter.New(os.DirFS(sysDir)), journal: openJournal(),
+		meter: meter.New(os.DirFS(sysDir)).WithRules(networkRules.Traffic), journal: openJournal(),
 		services: supervise.NewTable(), online: make(chan struct{}, 1), gate: new(xen.Gate),
 	}
 	go s.gatherEntropy()
@@ -159,6 +159,18 @@ func (s *system) gatherEntropy() {
 	for {
 		if _, err := unix.Read(fd, make([]byte, 1)); err != unix.EINTR {
 			return
+		}
+	}
+}
+
+// whenRandom runs a service once the kernel has random numbers to give.
+func (s *system) whenRandom(run func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		select {
+		case <-s.random:
+			return run(ctx)
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }
