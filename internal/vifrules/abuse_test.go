@@ -113,6 +113,39 @@ func TestOthersLease(t *testing.T) {
 	})
 }
 
+// offered is what a DHCP server sends to a guest: message 2 offers an address, 5 gives it.
+func offered(to, from string, address string, message byte) []byte {
+	d := append(datagram(67, 68)[:8], make([]byte, 240)...)
+	copy(d[dhcpGiven:], netip.MustParseAddr(address).AsSlice())
+	copy(d[dhcpMAC:], mac(to))
+	d = append(d, 53, 1, message, 255)
+	return ipv4(mac(to), mac(from), "10.9.0.1", address, unix.IPPROTO_UDP, d)
+}
+
+// An address that the LAN's DHCP server has given to a guest is no other guest's, until the guest has gone.
+func TestLearnedAddresses(t *testing.T) {
+	onBench(t, func(b *bench) {
+		b.guests()
+		m1, m2 := mac(mac1), mac(mac2)
+		b.arrives("nic0", "vif1.0", offered(mac1, macLAN, "10.9.0.5", 2))
+		b.drops("only offered to another", "vif2.0", "nic0", uuid2, arp(m2, m2, "10.9.0.5"), "")
+		b.arrives("nic0", "vif1.0", offered(mac1, macLAN, "10.9.0.5", 5))
+		b.drops("its own", "vif1.0", "nic0", uuid1, arp(m1, m1, "10.9.0.5"), "")
+		b.drops("its own", "vif1.0", "nic0", uuid1,
+			ipv4(broadcast, m1, "10.9.0.5", "10.9.0.255", 17, datagram(1, 2)), "")
+		b.drops("one that nobody gave it", "vif1.0", "nic0", uuid1, arp(m1, m1, "10.9.0.50"), "")
+		b.drops("another's", "vif2.0", "nic0", uuid2, arp(m2, m2, "10.9.0.5"), SpoofedARP)
+		b.drops("another's", "vif2.0", "nic0", uuid2,
+			ipv4(broadcast, m2, "10.9.0.5", "10.9.0.255", 17, datagram(1, 2)), SpoofedIP)
+		b.drops("a probe", "vif2.0", "nic0", uuid2, arp(m2, m2, "0.0.0.0"), "")
+		b.set(uuid1, Guest{Rate: 1 << 20}) // its rules are made anew
+		b.drops("another's still", "vif2.0", "nic0", uuid2, arp(m2, m2, "10.9.0.5"), SpoofedARP)
+		check(t, netlink.LinkDel(linkOf(t, "vif1.0")))
+		check(t, b.rules.Unplug("vif1.0"))
+		b.drops("that of one that has gone", "vif2.0", "nic0", uuid2, arp(m2, m2, "10.9.0.5"), "")
+	})
+}
+
 // dom0 cannot be reached by way of a router, and hears only so much of what it would have to remember.
 func TestDom0IsSpared(t *testing.T) {
 	onBench(t, func(b *bench) {

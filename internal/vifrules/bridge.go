@@ -83,6 +83,7 @@ func bridgeSets(table *nftables.Table) []*nftables.Set {
 		sets = append(sets, &nftables.Set{Name: s.four, KeyType: nftables.TypeIPAddr},
 			&nftables.Set{Name: s.six, KeyType: nftables.TypeIP6Addr})
 	}
+	sets = append(sets, learnedSet(table, setLeased, maxLeased))
 	for _, name := range verdicts {
 		sets = append(sets, &nftables.Set{
 			Name: name, KeyType: nftables.TypeIFName, IsMap: true, DataType: nftables.TypeVerdict,

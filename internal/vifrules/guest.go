@@ -126,6 +126,7 @@ func (b *builder) arp() {
 	b.drop(SpoofedARP, ether(etherARP), payload(network, arpMAC, differ, b.mac))
 	b.drop(SpoofedARP, ether(etherARP), inSet(network, arpIP, 4, setOwned4, false),
 		inSet(network, arpIP, 4, b.set4(), true))
+	b.leasedToOthers(SpoofedARP, etherARP, arpIP)
 	b.fence(SpoofedARP, etherARP, arpIP)
 	if b.isHeld() {
 		b.drop(SpoofedARP, ether(etherARP), inSet(network, arpIP, 4, b.set4(), true))
@@ -161,6 +162,7 @@ const (
 func (b *builder) ipv4() {
 	b.drop(SpoofedIP, ether(etherIPv4), inSet(network, ip4From, 4, setOwned4, false),
 		inSet(network, ip4From, 4, b.set4(), true))
+	b.leasedToOthers(SpoofedIP, etherIPv4, ip4From)
 	b.fence(SpoofedIP, etherIPv4, ip4From)
 	if b.isHeld() {
 		b.drop(SpoofedIP, ether(etherIPv4), inSet(network, ip4From, 4, b.set4(), true))
@@ -272,6 +274,7 @@ func (b *builder) to() []rule {
 	if b.isHeld() && !b.guest.trusts(SpoofedIP) && !slices.ContainsFunc(b.allowed, netip.Addr.Is6) {
 		b.add(icmp6(icmp6RouterAd), verdict(expr.VerdictDrop))
 	}
+	b.learn()
 	b.add(count(counterOf(b.vif.UUID, counterRx)))
 	return b.take()
 }

@@ -213,6 +213,9 @@ func (t *tables) addVifSets(c *Config, v Vif) error {
 			return err
 		}
 	}
+	if err := t.conn.AddSet(learnedSet(t.bridge, b.leases(), maxLearned), nil); err != nil {
+		return err
+	}
 	return errors.Join(
 		t.fill(t.bridge, b.set4(), nftables.TypeIPAddr, keys(append(own, none4), is4)),
 		t.fill(t.bridge, b.set6(), nftables.TypeIP6Addr, keys(append(own, none6), is6)),
@@ -263,6 +266,9 @@ func (t *tables) sweep(f *files) error {
 
 // removeVif removes the rules of a vif. It may have had some of them only.
 func (t *tables) removeVif(name string) error {
+	if err := t.forgetLearned(name); err != nil {
+		return err
+	}
 	if err := t.addVifSets(&Config{}, Vif{Name: name}); err != nil {
 		return err
 	}
@@ -281,7 +287,7 @@ func (t *tables) removeVif(name string) error {
 	for _, direction := range verdicts {
 		t.conn.DelChain(&nftables.Chain{Table: t.bridge, Name: chainOf(direction, name)})
 	}
-	for _, kind := range []string{"ip4", "ip6", "udp4", "udp6"} {
+	for _, kind := range []string{"ip4", "ip6", "udp4", "udp6", "lease4"} {
 		t.conn.DelSet(&nftables.Set{Table: t.bridge, Name: chainOf(kind, name)})
 	}
 	return t.commit("end of rules of " + name)

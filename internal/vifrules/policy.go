@@ -122,8 +122,8 @@ type Service struct {
 // Host is what concerns dom0 itself.
 type Host struct {
 	// Protected are dom0's own addresses and its gateways, Resolvers its name servers. No guest may claim to have them,
-	// nor one that is configured for another guest or that dom0 has given to one. A gateway or name server that is a
-	// guest itself has its address configured.
+	// nor one that is configured for another guest or that a DHCP server has given to one. A gateway or name server
+	// that is a guest itself has its address configured.
 	Protected  []netip.Addr
 	Resolvers  []netip.Addr
 	Own        []netip.Addr // dom0's; Configure looks them up
