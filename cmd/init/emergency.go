@@ -28,14 +28,14 @@ func emergency(args []string) int {
 	if hadBoard {
 		_ = console.Restore(boardTerminal) // without it there are other terminals
 	}
-	out := console.Open(terminals)
+	out := console.Open(boot.ConsolesDir, terminals)
 	out.Add(boundedlog.Open(logFile, logLimit))
 	showLog(out, terminals)
 	journal := openJournal()
 	out.Add(journal.Writer(sourceInit))
 	cmdline, err := os.ReadFile("/proc/cmdline")
 	s := &system{
-		log: console.Logger(out, slog.LevelInfo), requests: make(chan pid1.Action, 8),
+		ttys: out, log: console.Logger(out, slog.LevelInfo), requests: make(chan pid1.Action, 8),
 		terminals: terminals, cmdline: boot.ParseCmdline(string(cmdline)),
 		conf: newConfiguration(string(cmdline)), journal: journal, services: supervise.NewTable(),
 		daemonLog: serviceOutput(journal),
@@ -62,5 +62,6 @@ func emergency(args []string) int {
 	endKeeper()
 	s.shutdownGuests()
 	s.endWatchdog(action)
+	s.ttys.Reclaim()
 	return pid1.Leave(action)
 }

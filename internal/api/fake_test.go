@@ -144,7 +144,7 @@ func newWorldWith(t testing.TB, granted Access, state *host.State) *world {
 	m := meter.New(fstest.MapFS{
 		"class/net/vif3.0/statistics/rx_bytes": &fstest.MapFile{Data: []byte("1\n")},
 		"class/net/vif3.0/statistics/tx_bytes": &fstest.MapFile{Data: []byte("2\n")},
-	})
+	}, func() (map[int]time.Duration, error) { return nil, errors.ErrUnsupported })
 	l, err := Listen(filepath.Join(t.TempDir(), "api.sock"))
 	if err != nil {
 		t.Fatal(err)

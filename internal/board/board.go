@@ -53,7 +53,7 @@ type Config struct {
 }
 
 // refresh is the time between two looks at the clock and at counters.
-const refresh = 3 * time.Second
+const refresh = 2 * time.Second
 
 // lostPause is the time before a terminal that was hung up is opened anew.
 const lostPause = time.Second
@@ -83,6 +83,9 @@ func Run(ctx context.Context, config Config) error {
 	defer tick.Stop()
 	for !b.left {
 		b.look()
+		if b.Leave && b.view.snapshot.Host.Ending != "" {
+			break // the lines about that, which have waited for the terminal, say more
+		}
 		b.draw()
 		select {
 		case <-b.Changed:

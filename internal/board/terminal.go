@@ -20,14 +20,17 @@ type Terminal struct {
 	keys    chan Key
 	lost    chan *os.File // a file that cannot be read any more
 	resized chan os.Signal
+	hold    func(*os.File) (give func())
+	release func() // what hold has returned
 }
 
 // NewTerminal is the terminal with that device: "/dev/tty1", or "/dev/tty" for the one that this process was started
 // on. It is opened anew each time it is taken, since the kernel hangs a terminal up for everybody when a session that
-// had it ends.
-func NewTerminal(device string) *Terminal {
+// had it ends. hold keeps others from writing to it until give is called.
+func NewTerminal(device string, hold func(*os.File) (give func())) *Terminal {
 	return &Terminal{
 		device: device, keys: make(chan Key, 16), lost: make(chan *os.File), resized: make(chan os.Signal, 1),
+		hold: hold,
 	}
 }
 
@@ -55,7 +58,7 @@ func (t *Terminal) take(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("set up terminal %s: %w", t.device, err), file.Close())
 	}
-	t.file = file
+	t.file, t.release = file, t.hold(file)
 	signal.Notify(t.resized, unix.SIGWINCH)
 	go t.read(ctx, file)
 	_, err = file.WriteString(beginScreen)
@@ -71,6 +74,7 @@ func (t *Terminal) give() {
 	_, _ = t.file.WriteString(endScreen)
 	_ = control(t.file, func(fd int) error { return unix.IoctlSetTermios(fd, unix.TCSETS, &t.before) })
 	_ = t.file.Close() // which ends read
+	t.release()
 	t.file = nil
 }
 
