@@ -93,6 +93,8 @@ func Run(ctx context.Context, config Config) error {
 		case b.view.Message = <-b.done:
 		case <-b.Terminal.resized:
 			b.drawn = nil
+		case b.Terminal.said = <-b.Terminal.answers:
+			b.drawn = nil
 		case file := <-b.Terminal.lost:
 			if file == b.Terminal.file { // somebody's session on the same terminal has ended, and it was hung up
 				b.Terminal.give()
