@@ -55,6 +55,9 @@ type Config struct {
 // refresh is the time between two looks at the clock and at counters.
 const refresh = 2 * time.Second
 
+// passwordPatience is how long the board waits for the password: whoever passes by wants to see it, not a question.
+const passwordPatience = time.Minute
+
 // lostPause is the time before a terminal that was hung up is opened anew.
 const lostPause = time.Second
 
@@ -160,10 +163,15 @@ func (b *board) press(key Key) {
 func (b *board) mayOrder() bool {
 	if !b.Guard.Open() {
 		b.Terminal.give()
-		right, err := b.Guard.AskOnce(b.ctx, b.TTY)
+		ctx, cancel := context.WithTimeout(b.ctx, passwordPatience)
+		right, err := b.Guard.AskOnce(ctx, b.TTY)
+		cancel()
 		b.takeBack()
-		if err != nil {
+		switch {
+		case err != nil:
 			b.view.Message = err.Error()
+		case !right:
+			b.view.Message = "That was not the password: nothing was done."
 		}
 		if !right {
 			return false

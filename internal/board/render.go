@@ -115,8 +115,8 @@ func heading(columns int) string {
 		"FOR")
 }
 
-// rowFormat is a line of the table: mark, name, state, address, CPU, memory, traffic, time. With the least widths of the
-// name and the address it has 80 columns.
+// rowFormat is a line of the table: mark, name, state, address, CPU, memory, traffic, time. With the least widths of
+// the name and the address it has 80 columns.
 const rowFormat = "%1s %s %-10s %s %5s %8s %9s %8s"
 
 // widths are those of a guest's name and address: a wide terminal has room for long names, and any IPv6 address.
