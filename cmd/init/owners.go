@@ -35,7 +35,7 @@ func (s *system) startOwners(ctx context.Context, machine func() guests.Machine)
 	if err != nil {
 		return nil, err
 	}
-	toolstack := xen.NewToolstack(s.gate.Exec, store)
+	toolstack := xen.NewToolstack(s.gate.Exec, store).Direct()
 	consoles, err := guestconsole.New(ctx, store, s.state, s.log)
 	if err != nil {
 		return nil, err

@@ -9,7 +9,7 @@ import (
 
 // TestRequest holds the request to the layout of struct xen_sysctl with struct xen_sysctl_readconsole in it.
 func TestRequest(t *testing.T) {
-	request := make([]byte, sysctlSize)
+	request := make([]byte, 136)
 	encode(request, 0x15, 0x01020304, 0x1122334455667788, 0x4000)
 	want := []byte{
 		1, 0, 0, 0, // cmd
