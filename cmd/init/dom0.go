@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
+	"github.com/zerodisc/zerodisc/internal/pageout"
 	"github.com/zerodisc/zerodisc/internal/sshd"
 	"github.com/zerodisc/zerodisc/internal/stage"
 	"github.com/zerodisc/zerodisc/internal/xen"
@@ -95,8 +97,26 @@ func (d *dom0) boot(ctx context.Context) {
 	d.startWatchdog(d.state.Answers)
 	d.tell(host.Ready{Took: time.Since(d.start)})
 	close(d.idle)
+	go d.tidyMemory(ctx)
 	d.followMedium(ctx)
 	shells()
+}
+
+// bootOver is how long after `ready` what the boot has left in memory is tidied up: guests boot until then.
+const bootOver = 20 * time.Second
+
+// tidyMemory gives back what the boot needed: garbage, and pages of all processes that are not used any more, which are
+// compressed.
+func (d *dom0) tidyMemory(ctx context.Context) {
+	select {
+	case <-time.After(bootOver):
+	case <-ctx.Done():
+		return
+	}
+	debug.FreeOSMemory()
+	if err := pageout.All(); err != nil {
+		d.log.Debug("memory is not compressed", "err", err)
+	}
 }
 
 // makeSwap gives dom0 swap space in RAM for half of its memory, which takes about a quarter of it when it is full. It
