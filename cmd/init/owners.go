@@ -60,10 +60,7 @@ func (s *system) startOwners(ctx context.Context, machine func() guests.Machine)
 func newLedger(toolstack *xen.Toolstack, limits func() (guests, left int64), state *host.State) *memory.Ledger {
 	balloon := xen.NewBalloon()
 	return memory.New(memory.Source{
-		XenFree: func(ctx context.Context) (int64, error) {
-			info, err := toolstack.Info(ctx)
-			return info.FreeKiB, err
-		},
+		XenFree:   toolstack.FreeKiB,
 		Available: balloon.AvailableKiB,
 		GiveUp:    balloon.GiveUpKiB,
 		Limits:    limits,

@@ -34,8 +34,9 @@ type Toolstack struct {
 	slots chan struct{} // one element for each command that runs
 	// domains lists the domains without xl, dom0 among them, without names; nil: xl is asked.
 	domains func() ([]host.Domain, error)
-	gone    time.Duration // goneTimeout outside tests
-	pause   time.Duration // between two looks at domains that shut down
+	free    func() (int64, error) // the free memory without xl, KiB; nil: xl is asked
+	gone    time.Duration         // goneTimeout outside tests
+	pause   time.Duration         // between two looks at domains that shut down
 }
 
 // NewToolstack returns a Toolstack; run is Exec outside tests.
@@ -47,7 +48,7 @@ func NewToolstack(run Runner, store *xenstore.Client) *Toolstack {
 
 // Direct has the Toolstack ask the hypervisor itself where that takes no xl, and returns it.
 func (x *Toolstack) Direct() *Toolstack {
-	x.domains = hypervisorDomains
+	x.domains, x.free = hypervisorDomains, hypervisorFree
 	return x
 }
 
