@@ -24,8 +24,8 @@ const (
 	tenGuestsEnd = "shutdown with 10 guests"
 )
 
-// manyConfig is a guest besides the demo's, on a private bridge: dom0 itself gives addresses away there, and QEMU's DHCP
-// server has but sixteen.
+// manyConfig is a guest besides the demo's, on a private bridge: dom0 itself gives addresses away there, and QEMU's
+// DHCP server has but sixteen.
 const manyConfig = `kernel = "dom0"
 ramdisk = "/media/boot/guests/tty1/initrd.img"
 extra = "console=hvc0 zerodisc.guest quiet cryptomgr.notests"

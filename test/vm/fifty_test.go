@@ -14,7 +14,7 @@ import (
 	"github.com/zerodisc/zerodisc/test/vm/qemu"
 )
 
-// fiftyMiB is the memory of TestFiftyGuests's host, and fiftyNeedMiB how much of it QEMU needs: the rest is not touched.
+// fiftyMiB is the memory of TestFiftyGuests's host, fiftyNeedMiB how much of it QEMU needs: the rest is not touched.
 const (
 	fiftyMiB     = 16 << 10
 	fiftyNeedMiB = 10 << 10
