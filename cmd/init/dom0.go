@@ -5,19 +5,16 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
-	"github.com/zerodisc/zerodisc/internal/pageout"
 	"github.com/zerodisc/zerodisc/internal/sshd"
 	"github.com/zerodisc/zerodisc/internal/stage"
+	"github.com/zerodisc/zerodisc/internal/sysctl"
 	"github.com/zerodisc/zerodisc/internal/xen"
 	"github.com/zerodisc/zerodisc/internal/zram"
 )
@@ -77,6 +74,7 @@ func (d *dom0) boot(ctx context.Context) {
 	})
 	defer time.AfterFunc(shellsAtLast, shells).Stop()
 	stage.Run(ctx, d.stageEnded, []stage.Stage{
+		{Name: "lockdown", Run: lockDown, Remedy: "the host runs on with less protection: docs/security.md"},
 		{Name: "tools", Run: mountTools, Remedy: "the initrd is damaged: check the disc"},
 		{Name: "devices", Run: d.startDevices, Remedy: "devices that came late are still taken; see dmesg"},
 		{Name: "swap", Run: makeSwap, Remedy: "dom0 cannot spare as much memory for guests as it should; see dmesg"},
@@ -102,32 +100,8 @@ func (d *dom0) boot(ctx context.Context) {
 	shells()
 }
 
-// bootOver is how long after `ready` what the boot has left in memory is tidied up: guests boot until then.
-const bootOver = 20 * time.Second
-
-// tidyMemory gives back what the boot needed: garbage, and pages of all processes that are not used any more, which are
-// compressed.
-func (d *dom0) tidyMemory(ctx context.Context) {
-	select {
-	case <-time.After(bootOver):
-	case <-ctx.Done():
-		return
-	}
-	debug.FreeOSMemory()
-	if err := pageout.All(); err != nil {
-		d.log.Debug("memory is not compressed", "err", err)
-	}
-}
-
-// makeSwap gives dom0 swap space in RAM for half of its memory, which takes about a quarter of it when it is full. It
-// lets dom0 spare what xl needs only while it creates a guest, and what idle programs have written.
-func makeSwap(context.Context) error {
-	var info unix.Sysinfo_t
-	if err := unix.Sysinfo(&info); err != nil {
-		return err
-	}
-	return zram.Swap(int64(info.Totalram) * int64(info.Unit) / 2 &^ int64(os.Getpagesize()-1))
-}
+// lockDown makes the kernel's settings what dom0 wants, before there are devices, networks and daemons.
+func lockDown(context.Context) error { return sysctl.Apply(sysctl.Table) }
 
 // startXen starts Xen's daemons, learns what the machine can do, and starts what owns guests.
 func (d *dom0) startXen(ctx context.Context) error {

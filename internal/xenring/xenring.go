@@ -41,17 +41,21 @@ type Ring struct {
 	index   uint32 // of the next byte
 }
 
-// Open opens the ring at its beginning. Without Xen there is none.
-func Open() (*Ring, error) {
+// Open opens the ring at an index, or at its beginning where it no longer has that: 0 is the beginning. Without Xen
+// there is none.
+func Open(index uint32) (*Ring, error) {
 	xen, err := hypercall.Open(bufferSize)
 	if err != nil {
 		return nil, err
 	}
-	return &Ring{xen: xen}, nil
+	return &Ring{xen: xen, index: index}, nil
 }
 
 // Close closes the ring.
 func (r *Ring) Close() error { return r.xen.Close() }
+
+// Index is the index of the byte that Read returns next. It goes on behind the last of its 32 bits at 0.
+func (r *Ring) Index() uint32 { return r.index }
 
 // Read returns what the hypervisor has said since the last call, "" where there is nothing new.
 func (r *Ring) Read() (string, error) {
