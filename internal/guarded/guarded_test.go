@@ -19,8 +19,9 @@ func TestPanicIsTold(t *testing.T) {
 	if f := <-failures; f.err.Error() != "panic: no such option" || !strings.Contains(f.stack, "TestPanicIsTold") {
 		t.Errorf("%v\n%s", f.err, f.stack)
 	}
-	if err := Func(below, func() error { panic("again") })(); err != ErrPanic || (<-failures).err.Error() != "panic: again" {
-		t.Error(err)
+	err := Func(below, func() error { panic("again") })()
+	if f := <-failures; err != ErrPanic || f.err.Error() != "panic: again" {
+		t.Errorf("%v, %v", err, f.err)
 	}
 	done := make(chan struct{})
 	Go(below, func() { close(done) })
