@@ -48,7 +48,7 @@ type dom0 struct {
 var dom0Modules = []string{
 	"xenfs", "xen_evtchn", "xen_gntdev", "xen_gntalloc", "xen_privcmd", "xen_acpi_processor",
 	"xen_netback", "xen_blkback", "bridge", zram.Module, "xen_wdt",
-	"nf_tables", "nft_meta_bridge", "nft_ct", // the kernel asks for the other parts of the packet filter itself
+	"nf_tables", "nft_meta_bridge", "nft_ct", "nft_limit", // the kernel asks for more of the packet filter itself
 }
 
 // runDom0 boots dom0, keeps it going until somebody asks for its end, and returns how it ends.
@@ -183,6 +183,7 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 	}
 	d.manager = manager
 	unguarded := d.guardNetwork(ctx, d.config()) // guests are refused then, and dom0 still has to be reached
+	d.enlargeTables()
 	if err := setDefaultBridge(d.bridge); err != nil {
 		d.log.Warn("xl.conf", "err", err, "remedy", "name the bridge in the vif of guests that you create by hand")
 	}

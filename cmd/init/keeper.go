@@ -41,7 +41,7 @@ func keeper([]string) int {
 	}
 	s := &system{
 		log: console.Logger(os.Stdout, slog.LevelInfo), random: make(chan struct{}), gate: new(xen.Gate),
-		meter:   meter.New(os.DirFS(sysDir)),
+		meter:   meter.New(os.DirFS(sysDir)).WithRules(networkRules.Traffic),
 		cmdline: boot.ParseCmdline(string(text)), conf: newConfiguration(string(text)),
 	}
 	s.conf.restore(configFile)

@@ -109,8 +109,11 @@ func privateNetworksOf(c *config.Config) []privnet.Options {
 			o.First, o.Last = first, last
 		}
 		for _, guest := range slices.Sorted(maps.Keys(c.Guests)) {
-			if address := c.Guests[guest].Network.Address; p.Address.Contains(address) {
-				o.Reserved = append(o.Reserved, address)
+			n := c.Guests[guest].Network
+			for _, address := range append([]netip.Addr{n.Address}, n.Addresses...) {
+				if p.Address.Contains(address) {
+					o.Reserved = append(o.Reserved, address)
+				}
 			}
 		}
 		all = append(all, o)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"regexp"
 	"slices"
@@ -160,6 +161,15 @@ func TestSameNetworks(t *testing.T) {
 		if got := sameNetworks(read(t, base), read(t, text)); got != want {
 			t.Errorf("%s: %v", text, got)
 		}
+	}
+}
+
+func TestNameServers(t *testing.T) {
+	text := "search lan\nnameserver 192.0.2.1\n# nameserver 192.0.2.2\nnameserver fe80::1%xenbr0\n" +
+		"nameserver x\nnameserver\n"
+	want := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("fe80::1")}
+	if got := nameServers(text); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
 

@@ -47,7 +47,8 @@ func (s *system) startOwners(ctx context.Context, machine func() guests.Machine)
 		consoles: consoles,
 		controller: control.New(control.Config{
 			Xen: toolstack, State: s.state, Ledger: ledger, Disks: s.newDisks(ledger, images),
-			Machine: machine, Override: s.override, Rules: s.setGuestRules, Dir: boot.GuestRunDir, Log: s.log,
+			Machine: machine, Override: s.override, Rules: s.setGuestRules,
+			CheckMAC: networkRules.CheckMAC, Dir: boot.GuestRunDir, Log: s.log,
 		}),
 	}
 	go o.controller.Run(ctx)

@@ -53,6 +53,8 @@ func (d *dom0) networkServices(c *config.Config) map[string]networkService {
 		services[name] = networkService{about, run}
 	}
 	add("network-rules", nil, func(ctx context.Context) error { return privnet.Protect(ctx, networkRules) })
+	add("rules-guard", nil, func(ctx context.Context) error { return networkRules.Guard(ctx, d.reportRepair) })
+	add("guest-traffic", nil, func(ctx context.Context) error { return d.watchTraffic(ctx, networkRules) })
 	network, _ := networkOf(c)
 	for _, i := range network.Interfaces {
 		add("neighbours-"+i.Bridge, nil, func(ctx context.Context) error { return d.watchNeighbours(ctx, i.Bridge) })

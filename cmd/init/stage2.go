@@ -105,7 +105,7 @@ func newSystem(cmdline boot.Cmdline, conf *configuration, hasBoard bool, start t
 	s := &system{
 		cmdline: cmdline, conf: conf, terminals: activeConsoles(),
 		requests: make(chan pid1.Action, 8), start: start, random: make(chan struct{}),
-		meter: meter.New(os.DirFS(sysDir)), journal: openJournal(),
+		meter: meter.New(os.DirFS(sysDir)).WithRules(networkRules.Traffic), journal: openJournal(),
 		services: supervise.NewTable(), online: make(chan struct{}, 1), gate: new(xen.Gate),
 	}
 	go s.gatherEntropy()

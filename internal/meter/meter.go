@@ -1,5 +1,6 @@
-// Package meter counts what guests use: processor time, bytes on the network and on disks. It is read where the kernel
-// counts, /sys, and where the hypervisor does, in the host's state; nothing is asked of guests.
+// Package meter counts what guests use: processor time, bytes on the network and on disks, packets that passed the
+// host's rules or were dropped by them. It is read where the kernel counts, /sys and nftables, and where the hypervisor
+// does, in the host's state; nothing is asked of guests.
 package meter
 
 import (
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/vifrules"
 )
 
 // Share is what one domain has used of the processors.
@@ -23,8 +25,9 @@ type CPU map[int]Share
 
 // Meter reads what guests use. Its methods may be called from any goroutine.
 type Meter struct {
-	sys fs.FS
-	cpu atomic.Pointer[CPU]
+	sys   fs.FS
+	rules func() ([]vifrules.Traffic, vifrules.HostDrops, error) // nil: there are none
+	cpu   atomic.Pointer[CPU]
 }
 
 // New returns a meter that reads sys, which is /sys.
@@ -32,6 +35,30 @@ func New(sys fs.FS) *Meter {
 	m := &Meter{sys: sys}
 	m.cpu.Store(&CPU{})
 	return m
+}
+
+// WithRules has the meter read what passed the rules, as [vifrules.Rules.Traffic] does, and returns it. It is called
+// before anything else.
+func (m *Meter) WithRules(read func() ([]vifrules.Traffic, vifrules.HostDrops, error)) *Meter {
+	m.rules = read
+	return m
+}
+
+// Packets returns what passed of guests, and what was dropped, by their UUIDs, in lower case; nil where it cannot be
+// read.
+func (m *Meter) Packets() map[string]vifrules.Traffic {
+	if m.rules == nil {
+		return nil
+	}
+	list, _, err := m.rules()
+	if err != nil {
+		return nil
+	}
+	packets := map[string]vifrules.Traffic{}
+	for _, t := range list {
+		packets[t.UUID] = t
+	}
+	return packets
 }
 
 // CPU returns the domains' shares of the processors: those between the look at the hypervisor's list that s has and
