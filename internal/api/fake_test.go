@@ -137,10 +137,12 @@ func newWorldWith(t testing.TB, granted Access, state *host.State) *world {
 	dir := t.TempDir()
 	w.logs = logs.Open(logs.Options{Dir: dir})
 	w.state = state
-	m := meter.New(fstest.MapFS{
+	sys := fstest.MapFS{
 		"class/net/vif3.0/statistics/rx_bytes": &fstest.MapFile{Data: []byte("1\n")},
 		"class/net/vif3.0/statistics/tx_bytes": &fstest.MapFile{Data: []byte("2\n")},
-	}, func() (map[int]time.Duration, error) { return nil, errors.ErrUnsupported }).WithRules(func() ([]vifrules.Traffic, vifrules.HostDrops, error) {
+	}
+	noXen := func() (map[int]time.Duration, error) { return nil, errors.ErrUnsupported }
+	m := meter.New(sys, noXen).WithRules(func() ([]vifrules.Traffic, vifrules.HostDrops, error) {
 		return []vifrules.Traffic{{
 			UUID: guestUUID, Sent: vifrules.Count{Packets: 9, Bytes: 900},
 			Dropped: map[vifrules.Reason]vifrules.Count{vifrules.DHCPServer: {Packets: 3, Bytes: 300}},
