@@ -156,7 +156,7 @@ func (m *VM) checkConfiguredNetwork(port int) {
 		return m.Said(`<title>tty2</title>`)
 	})
 	m.checkRate(port)
-	m.leaveConsole("tty1")
+	m.leaveConsole()
 	m.scanFromGuest("tty1", fromPrivateGuest, m.serveScanner("127.0.0.1"), "10.0.2.2", "10.11.0.1")
 }
 
