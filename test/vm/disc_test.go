@@ -60,8 +60,8 @@ func (m *VM) checkGuestConsole(address string) {
 	m.checkListed(guests...)
 }
 
-// leaveConsole goes back to dom0's shell from a guest's console. Only dom0 has the API's socket: a guest's shell that is
-// slow may answer anything.
+// leaveConsole goes back to dom0's shell from a guest's console. Only dom0 has the API's socket: a guest's shell that
+// is slow may answer anything.
 func (m *VM) leaveConsole() {
 	pause := time.Second // Ctrl-] leaves, but only where xenconsole reads it by itself
 	m.Until("dom0's shell is back", consoleLimit, func() bool {
