@@ -137,12 +137,10 @@ func newWorldWith(t testing.TB, granted Access, state *host.State) *world {
 	dir := t.TempDir()
 	w.logs = logs.Open(logs.Options{Dir: dir})
 	w.state = state
-	sys := fstest.MapFS{
+	m := meter.New(fstest.MapFS{
 		"class/net/vif3.0/statistics/rx_bytes": &fstest.MapFile{Data: []byte("1\n")},
 		"class/net/vif3.0/statistics/tx_bytes": &fstest.MapFile{Data: []byte("2\n")},
-	}
-	noXen := func() (map[int]time.Duration, error) { return nil, errors.ErrUnsupported }
-	m := meter.New(sys, noXen).WithRules(func() ([]vifrules.Traffic, vifrules.HostDrops, error) {
+	}, noTimes).WithRules(func() ([]vifrules.Traffic, vifrules.HostDrops, error) {
 		return []vifrules.Traffic{{
 			UUID: guestUUID, Sent: vifrules.Count{Packets: 9, Bytes: 900},
 			Dropped: map[vifrules.Reason]vifrules.Count{vifrules.DHCPServer: {Packets: 3, Bytes: 300}},
@@ -242,3 +240,6 @@ func (w *world) ask(method, path, body string) (*http.Response, string) {
 	described(w.t, r, answer, text)
 	return answer, string(text)
 }
+
+// noTimes is a hypervisor that does not say how much processor time domains have had.
+func noTimes() (map[int]time.Duration, error) { return nil, errors.ErrUnsupported }
