@@ -159,7 +159,7 @@ func (m *VM) checkConfiguredNetwork(port int) {
 		m.Enter("wget -O - http://tty2/")
 		return m.Said(`<title>tty2</title>`)
 	})
-	m.leaveConsole("tty1")
+	m.leaveConsole()
 	m.checkRate("tty2", port)
 	m.scanFromGuest("tty1", fromPrivateGuest, m.serveScanner("127.0.0.1"), "10.0.2.2", "10.11.0.1")
 }

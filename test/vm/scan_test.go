@@ -176,7 +176,7 @@ func (m *VM) scanFromGuest(guest, from string, s *scanServer, host string, targe
 	case <-ctx.Done():
 		m.fail("wait for the guest's scan", ctx.Err())
 	}
-	m.leaveConsole(guest)
+	m.leaveConsole()
 }
 
 // checkListens scans dom0 from outside, over the cable, and from a guest on its bridge.
