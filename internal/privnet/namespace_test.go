@@ -295,6 +295,10 @@ func TestPrivateNetwork(t *testing.T) {
 		if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_forward"); err != nil || string(text) != "0\n" {
 			t.Errorf("dom0 still passes on: %q, %v", text, err)
 		}
+		redirects := "/proc/sys/net/ipv4/conf/all/accept_redirects"
+		if text, err := os.ReadFile(redirects); err != nil || string(text) != "0\n" {
+			t.Errorf("dom0 believes redirects: %q, %v", text, err)
+		}
 		left := must(netlink.AddrList(must(netlink.LinkByName("priv0"))(t), netlink.FAMILY_V4))(t)
 		if len(left) > 0 {
 			t.Errorf("dom0 still has %v", left)
@@ -584,8 +588,12 @@ func TestProtect(t *testing.T) {
 	inNamespace(t, func(d *dom0) {
 		check(t, netcfg.Bridge{Name: "br0"}.Ensure())
 		br0 := must(netlink.LinkByName("br0"))(t)
-		go func() {
-			if err := Protect(t.Context(), d.rules); !errors.Is(err, context.Canceled) {
+		ctx, end := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- Protect(ctx, d.rules) }()
+		defer func() {
+			end()
+			if err := <-ended; !errors.Is(err, context.Canceled) {
 				t.Error(err)
 			}
 		}()

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/internal/netcfg"
 	"github.com/zerodisc/zerodisc/internal/supervise"
+	"github.com/zerodisc/zerodisc/internal/sysctl"
 	"github.com/zerodisc/zerodisc/internal/vifrules"
 )
 
@@ -240,13 +240,11 @@ func without(list []vifrules.Private, bridge string) []vifrules.Private {
 	return slices.DeleteFunc(slices.Clone(list), func(p vifrules.Private) bool { return p.Bridge == bridge })
 }
 
-// forwarding has dom0 pass IPv4 on, or not. The rules pass on only what comes from private networks.
+// forwarding has dom0 pass IPv4 on, or not. The rules pass on only what comes from private networks. A kernel that
+// stops to be a router believes redirects again (net/ipv4/devinet.c, inet_forward_change).
 func forwarding(value string) error {
 	makeRoom()
-	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte(value), 0); err != nil {
-		return fmt.Errorf("pass IPv4 on: %w", err)
-	}
-	return nil
+	return errors.Join(sysctl.Set("net.ipv4.ip_forward", value), sysctl.Set("net.ipv4.conf.all.accept_redirects", "0"))
 }
 
 // connections is how many the kernel remembers for all guests and dom0: enough for 64 guests that have as many as each
@@ -257,5 +255,5 @@ const connections = 64 * vifrules.MaxConnections
 // makeRoom has the kernel remember so many connections. In a network namespace, where it is not to be set, what there
 // is has to do.
 func makeRoom() {
-	_ = os.WriteFile("/proc/sys/net/netfilter/nf_conntrack_max", strconv.AppendInt(nil, connections, 10), 0)
+	_ = sysctl.Set("net.netfilter.nf_conntrack_max", strconv.Itoa(connections))
 }

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Addresses that a DHCP server of the LAN gave to guests are learned from its answers, which no guest can send. Then they
-// are no other guest's to claim, as are those that dom0 itself knows. They are not all that the guest may use: it may
-// have others that nobody gave it.
+// Addresses that a DHCP server of the LAN gave to guests are learned from its answers, which no guest can send. Then
+// they are no other guest's to claim, as are those that dom0 itself knows. They are not all that the guest may use: it
+// may have others that nobody gave it.
 
 // setLeased has all those addresses. Each vif has a set of its own besides, see [builder.leases].
 const setLeased = "leased"

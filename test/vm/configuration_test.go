@@ -133,7 +133,8 @@ func (m *VM) checkRate(port int) {
 }
 
 // checkConfiguredNetwork has a look at a private network: its guests have the addresses, the order, the memory and the
-// rate that are configured, and one reaches the other by its name, and the world by dom0's.
+// rate that are configured, and one reaches the other by its name, and the world by dom0's. Of dom0 they reach DHCP and
+// DNS.
 func (m *VM) checkConfiguredNetwork(port int) {
 	m.Wait(`msg="private network" bridge=lan state=started`, bootLimit)
 	m.Wait(`msg="private network" bridge=new state=started`, bootLimit)
@@ -155,6 +156,7 @@ func (m *VM) checkConfiguredNetwork(port int) {
 	})
 	m.checkRate(port)
 	m.leaveConsole("tty1")
+	m.scanFromGuest("tty1", fromPrivateGuest, m.serveScanner("127.0.0.1"), "10.0.2.2", "10.11.0.1")
 }
 
 // TestConfiguration boots a disc with a configuration next to a volume with another one, and with a third on a web
