@@ -49,6 +49,9 @@ func (d *dom0) options(bridge, prefix string) Options {
 	o := Options{
 		Bridge: bridge, Rules: d.rules, ResolvConf: filepath.Join(d.rules.Dir, "resolv.conf"),
 		Report: func(e Event) {
+			if e.Kind == EventLeased && len(d.events) > cap(d.events)/2 {
+				return // a test that renews until something happens has thousands
+			}
 			d.t.Logf("%+v", e)
 			d.events <- e
 		},
