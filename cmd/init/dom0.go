@@ -48,7 +48,8 @@ type dom0 struct {
 var dom0Modules = []string{
 	"xenfs", "xen_evtchn", "xen_gntdev", "xen_gntalloc", "xen_privcmd", "xen_acpi_processor",
 	"xen_netback", "xen_blkback", "bridge", zram.Module, "xen_wdt",
-	"nf_tables", "nft_meta_bridge", "nft_ct", "nft_limit", // the kernel asks for more of the packet filter itself
+	// The kernel asks for the other parts of the packet filter itself.
+	"nf_tables", "nft_meta_bridge", "nft_ct", "nft_limit",
 }
 
 // runDom0 boots dom0, keeps it going until somebody asks for its end, and returns how it ends.
@@ -77,7 +78,7 @@ func (d *dom0) boot(ctx context.Context) {
 	defer time.AfterFunc(shellsAtLast, shells).Stop()
 	stage.Run(ctx, d.stageEnded, []stage.Stage{
 		{Name: "lockdown", Run: lockDown, Remedy: "the host runs on with less protection: docs/security.md"},
-		{Name: "tools", Run: mountTools, Remedy: "the initrd is damaged: check the disc"},
+		{Name: "tools", Run: d.mountTools, Remedy: "the initrd is damaged: check the disc"},
 		{Name: "devices", Run: d.startDevices, Remedy: "devices that came late are still taken; see dmesg"},
 		{Name: "swap", Run: makeSwap, Remedy: "dom0 cannot spare as much memory for guests as it should; see dmesg"},
 		{Name: "xen", Run: d.startXen, Remedy: "boot an entry of the menu that starts Xen; see xl dmesg"},

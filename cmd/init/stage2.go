@@ -18,6 +18,7 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/hypercall"
 	"github.com/zerodisc/zerodisc/internal/kmsg"
 	"github.com/zerodisc/zerodisc/internal/login"
 	"github.com/zerodisc/zerodisc/internal/logs"
@@ -82,7 +83,9 @@ func stage2([]string) int {
 	s.warnOfUnknownKeys()
 	s.reportParameters()
 	s.log.Debug("mode", "name", mode.name)
-	return pid1.Leave(pid1.Action(mode.run(s)))
+	action := mode.run(s)
+	s.ttys.Reclaim()
+	return pid1.Leave(pid1.Action(action))
 }
 
 // setEnvironment gives children what the kernel does not: where commands are.
@@ -105,7 +108,7 @@ func newSystem(cmdline boot.Cmdline, conf *configuration, hasBoard bool, start t
 	s := &system{
 		cmdline: cmdline, conf: conf, terminals: activeConsoles(),
 		requests: make(chan pid1.Action, 8), start: start, random: make(chan struct{}),
-		meter: meter.New(os.DirFS(sysDir)).WithRules(networkRules.Traffic), journal: openJournal(),
+		meter: newMeter(), journal: openJournal(),
 		services: supervise.NewTable(), online: make(chan struct{}, 1), gate: new(xen.Gate),
 	}
 	go s.gatherEntropy()
@@ -113,7 +116,7 @@ func newSystem(cmdline boot.Cmdline, conf *configuration, hasBoard bool, start t
 	if hasBoard {
 		s.terminals, s.board = takeBoardTerminal(cmdline, s.terminals)
 	}
-	s.ttys = console.Open(s.terminals)
+	s.ttys = console.Open(boot.ConsolesDir, s.terminals)
 	s.screen = &screen{out: s.ttys}
 	out := console.New(s.screen)
 	level := slog.LevelInfo
@@ -136,6 +139,20 @@ func newSystem(cmdline boot.Cmdline, conf *configuration, hasBoard bool, start t
 		s.log.Debug("ctrl-alt-del", "err", err)
 	}
 	return s
+}
+
+// newMeter returns what measures guests. The hypervisor can be asked as soon as the driver for that is loaded.
+func newMeter() *meter.Meter {
+	var times *hypercall.Times
+	return meter.New(os.DirFS(sysDir), func() (_ map[int]time.Duration, err error) {
+		if times == nil {
+			if times, err = hypercall.OpenTimes(); err != nil {
+				times = nil
+				return nil, err
+			}
+		}
+		return times.Read()
+	}).WithRules(networkRules.Traffic)
 }
 
 // relayKernel writes the kernel's messages to the consoles in its place.

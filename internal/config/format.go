@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/zerodisc/zerodisc/internal/keymap"
 	"github.com/zerodisc/zerodisc/internal/passwd"
 	"github.com/zerodisc/zerodisc/internal/timezone"
 )
@@ -43,6 +44,7 @@ var formats = map[string]format{
 	"nic":         {checkNIC, ""},
 	"guest":       {matches(guestPattern, "want a guest's name"), guestPattern},
 	"timezone":    {checkTimezone, ""},
+	"keyboard":    {checkKeyboard, ""},
 	"hash":        {checkHash, `^\$(y|6|5|2[aby])\$`},
 	"time-server": {checkTimeServer, ""},
 	"address":     {checkAddress, ""},
@@ -80,6 +82,13 @@ var bondOptions = []string{
 func checkBondOption(text string) error {
 	if !slices.Contains(bondOptions, text) {
 		return fmt.Errorf("there is no such option of the bonding driver%s", suggest(text, bondOptions))
+	}
+	return nil
+}
+
+func checkKeyboard(text string) error {
+	if keymap.Layout(text) == "" {
+		return fmt.Errorf("there is no such keyboard layout%s", suggest(text, keymap.Names()))
 	}
 	return nil
 }

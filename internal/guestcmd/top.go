@@ -68,6 +68,7 @@ func (k *call) refresh(ctx context.Context, before sample) error {
 		if err != nil {
 			return err
 		}
+		defer k.Take(in)()
 		defer func() { _ = term.Restore(int(in.Fd()), old) }()
 		go untilQuit(k.In, stop)
 	}

@@ -153,7 +153,7 @@ func (w *world) serve(state *host.State) {
 	go func() {
 		_ = api.Serve(w.t.Context(), listener, api.Control, api.Config{
 			State: state, Orders: w.orders, Consoles: hub{}, Logs: hub{}, Look: func() {},
-			Meter: meter.New(fstest.MapFS{}).WithRules(counted), Log: slog.New(slog.DiscardHandler),
+			Meter: meter.New(fstest.MapFS{}, noXen).WithRules(counted), Log: slog.New(slog.DiscardHandler),
 			Save: func(
 				_ context.Context, guest string, p api.SavePost, tell func(api.Progress), note func(string),
 			) error {
@@ -180,3 +180,5 @@ func (w *world) guest(line string) (status int, out, errors string) {
 	status = Main(strings.Fields(line), w.config)
 	return status, stdout.String(), stderr.String()
 }
+
+func noXen() (map[int]time.Duration, error) { return nil, errors.ErrUnsupported }

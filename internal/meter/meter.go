@@ -5,7 +5,7 @@ package meter
 
 import (
 	"io/fs"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/zerodisc/zerodisc/internal/host"
@@ -27,14 +27,16 @@ type CPU map[int]Share
 type Meter struct {
 	sys   fs.FS
 	rules func() ([]vifrules.Traffic, vifrules.HostDrops, error) // nil: there are none
-	cpu   atomic.Pointer[CPU]
+	times func() (map[int]time.Duration, error)
+
+	mu  sync.Mutex // guards cpu, and calls of times
+	cpu CPU
 }
 
-// New returns a meter that reads sys, which is /sys.
-func New(sys fs.FS) *Meter {
-	m := &Meter{sys: sys}
-	m.cpu.Store(&CPU{})
-	return m
+// New returns a meter that reads sys, which is /sys, and asks the hypervisor by times how much processor time domains
+// have had, by domid. There is one call of times at a time.
+func New(sys fs.FS, times func() (map[int]time.Duration, error)) *Meter {
+	return &Meter{sys: sys, times: times, cpu: CPU{}}
 }
 
 // WithRules has the meter read what passed the rules, as [vifrules.Rules.Traffic] does, and returns it. It is called
@@ -61,19 +63,21 @@ func (m *Meter) Packets() map[string]vifrules.Traffic {
 	return packets
 }
 
-// CPU returns the domains' shares of the processors: those between the look at the hypervisor's list that s has and
-// the one before that anybody has asked about.
+// CPU returns the domains' shares of the processors between now, or a moment ago, and the last time that anybody has
+// asked. Where the hypervisor does not say, they are those between its lists that the states had.
 func (m *Meter) CPU(s *host.Snapshot) CPU {
-	for {
-		last := m.cpu.Load()
-		next := last.next(s.Host.Listed, usedBy(s))
-		if m.cpu.CompareAndSwap(last, &next) {
-			return next
-		}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if times, err := m.times(); err == nil {
+		delete(times, 0) // dom0 is no guest
+		m.cpu = m.cpu.next(time.Now(), times)
+	} else {
+		m.cpu = m.cpu.next(s.Host.Listed, usedBy(s))
 	}
+	return m.cpu
 }
 
-// shortestLook is the shortest time between two looks that make a share: the hypervisor's list has tenths of a second.
+// shortestLook is the shortest time between two looks that make a share.
 const shortestLook = time.Second
 
 // usedBy is what domains had used of the processors when the hypervisor was asked last.

@@ -24,6 +24,7 @@ import (
 const (
 	discConfig = `hostname: from-disc
 timezone: Europe/Berlin
+keyboard: de
 stores: {budget: 64M}
 dns: {servers: [10.0.2.3]}
 services: {board: no}
@@ -42,6 +43,7 @@ guests:
 `
 
 	volumeConfig = `hostname: from-volume
+keyboard: dee
 netwrok: {}
 network:
   default-bridge: lan0
@@ -179,7 +181,7 @@ func TestConfiguration(t *testing.T) {
 	}
 	Story(t, machine, func(m *VM) {
 		m.Wait(`msg="kernel parameter" key=zerodisc.ssh`, bootLimit)
-		for _, key := range []string{"netwrok", "ssh.port"} {
+		for _, key := range []string{"netwrok", "ssh.port", "keyboard"} {
 			if line := m.Wait(`msg=config key=`+key, bootLimit); line.Get("line") == "" {
 				m.Errorf("%v", line)
 			}
@@ -191,6 +193,7 @@ func TestConfiguration(t *testing.T) {
 		for _, want := range []string{
 			`^hostname +from-volume +/dev/`, `^timezone +Asia/Tokyo +http://10.0.2.2`,
 			`^network.default-bridge +lan0 +/dev/`, `^guests.tty1.memory +104M +/dev/`,
+			`^keyboard +de +/media/boot/zerodisc.yaml`,
 			`^stores.budget +64M +/media/boot/zerodisc.yaml`, `^network.fallback +no +http://10.0.2.2`,
 		} {
 			m.WaitText(want, soon)
@@ -199,6 +202,16 @@ func TestConfiguration(t *testing.T) {
 		for _, want := range []string{"^from-volume", " JST ", "^nameserver 10.0.2.3", "10.0.2.15/24"} {
 			m.WaitText(want, soon)
 		}
+		m.checkKeyboard()
 		m.checkPowerOff(typePowerOff)
 	})
+}
+
+// checkKeyboard types on the screen, where there is a shell and no board, with a German layout: the key that has a Y on
+// it elsewhere is a Z.
+func (m *VM) checkKeyboard() {
+	for _, key := range []string{"l", "s", "spc", "y", "ret"} {
+		m.press(key)
+	}
+	m.untilScreen("1", "ls z")
 }
