@@ -104,7 +104,7 @@ func (r Rules) repair() (repair Repair) {
 		if err != nil || now == f.generation && !f.stale {
 			return err // the last change was by the rules' own hand
 		}
-		if repair.Damage, err = t.damage(f); err != nil {
+		if repair.Damage, now, err = t.look(f, now); err != nil {
 			return err
 		}
 		switch {
@@ -117,4 +117,21 @@ func (r Rules) repair() (repair Repair) {
 	})
 	repair.Err = err
 	return repair
+}
+
+// looks is how often the rules are read that somebody changes meanwhile.
+const looks = 20
+
+// look is damage of rules that nobody has changed while they were read, and their generation, which was now.
+func (t *tables) look(f *files, now uint32) (damage string, after uint32, err error) {
+	for range looks {
+		if damage, err = t.damage(f); err != nil {
+			return "", 0, err
+		}
+		if after, err = generation(); err != nil || after == now {
+			return damage, after, err
+		}
+		now = after
+	}
+	return damage, 0, nil
 }
