@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
@@ -98,22 +96,13 @@ func (d *dom0) boot(ctx context.Context) {
 	d.startWatchdog(d.state.Answers)
 	d.tell(host.Ready{Took: time.Since(d.start)})
 	close(d.idle)
+	go d.tidyMemory(ctx)
 	d.followMedium(ctx)
 	shells()
 }
 
 // lockDown makes the kernel's settings what dom0 wants, before there are devices, networks and daemons.
 func lockDown(context.Context) error { return sysctl.Apply(sysctl.Table) }
-
-// makeSwap gives dom0 swap space in RAM for half of its memory, which takes about a quarter of it when it is full. It
-// lets dom0 spare what xl needs only while it creates a guest, and what idle programs have written.
-func makeSwap(context.Context) error {
-	var info unix.Sysinfo_t
-	if err := unix.Sysinfo(&info); err != nil {
-		return err
-	}
-	return zram.Swap(int64(info.Totalram) * int64(info.Unit) / 2 &^ int64(os.Getpagesize()-1))
-}
 
 // startXen starts Xen's daemons, learns what the machine can do, and starts what owns guests.
 func (d *dom0) startXen(ctx context.Context) error {

@@ -90,7 +90,7 @@ func (s *system) shutdownGuests() {
 		case <-ctx.Done():
 		}
 	}()
-	if err := control.End(ctx, xen.NewToolstack(xen.Exec, store), guestDeadline, s.tell); err != nil {
+	if err := control.End(ctx, xen.NewToolstack(xen.Exec, store).Direct(), guestDeadline, s.tell); err != nil {
 		s.log.Error("guests", "err", err)
 	}
 }

@@ -143,15 +143,21 @@ func newSystem(cmdline boot.Cmdline, conf *configuration, hasBoard bool, start t
 
 // newMeter returns what measures guests. The hypervisor can be asked as soon as the driver for that is loaded.
 func newMeter() *meter.Meter {
-	var times *hypercall.Times
-	return meter.New(os.DirFS(sysDir), func() (_ map[int]time.Duration, err error) {
-		if times == nil {
-			if times, err = hypercall.OpenTimes(); err != nil {
-				times = nil
+	var xen *hypercall.Domains
+	return meter.New(os.DirFS(sysDir), func() (map[int]time.Duration, error) {
+		if xen == nil {
+			opened, err := hypercall.OpenDomains()
+			if err != nil {
 				return nil, err
 			}
+			xen = opened
 		}
-		return times.Read()
+		list, err := xen.List()
+		times := map[int]time.Duration{}
+		for _, domain := range list {
+			times[domain.Domid] = domain.Time
+		}
+		return times, err
 	}).WithRules(networkRules.Traffic)
 }
 

@@ -9,12 +9,12 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/zerodisc/zerodisc/internal/keymap"
+	"github.com/zerodisc/zerodisc/internal/lazyregexp"
 	"github.com/zerodisc/zerodisc/internal/passwd"
 	"github.com/zerodisc/zerodisc/internal/timezone"
 )
@@ -99,7 +99,7 @@ func checkHash(text string) error {
 }
 
 func matches(pattern, want string) func(string) error {
-	compiled := regexp.MustCompile(pattern)
+	compiled := lazyregexp.New(pattern)
 	return func(text string) error {
 		if !compiled.MatchString(text) {
 			return errors.New(want)

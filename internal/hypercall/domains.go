@@ -10,56 +10,75 @@ import (
 // getDomainInfoList is XEN_SYSCTL_getdomaininfolist.
 const getDomainInfoList = 6
 
-// Where fields are of struct xen_sysctl_getdomaininfolist, and of struct xen_domctl_getdomaininfo in the buffer, whose
-// beginning has been the same since Xen 4.3.
+// Where the fields of struct xen_sysctl_getdomaininfolist are.
 const (
-	atFirst  = 0
+	atFirst  = 0 // the least number that a listed domain may have
 	atMost   = 4
 	atBuffer = 8
 	atCount  = 16
-
-	atDomain = 0
-	atTime   = 56
 )
 
-// Times counts the processor time of domains.
-type Times struct{ sysctl *Sysctl }
+// Where fields of struct xen_domctl_getdomaininfo are (xen/include/public/domctl.h), whose beginning has been the same
+// since Xen 4.3.
+const (
+	atDomid       = 0
+	atFlags       = 4
+	atPages       = 8  // tot_pages
+	atOutstanding = 24 // pages that are claimed and not there yet
+	atTime        = 56 // cpu_time
+	atVCPUs       = 64 // nr_online_vcpus
+	atHandle      = 76
+)
 
-// OpenTimes makes ready to ask for processor times. Without Xen there are none.
-func OpenTimes() (*Times, error) {
+// Domain is what Xen says of a domain.
+type Domain struct {
+	Domid  int
+	Flags  uint32 // XEN_DOMINF_*
+	Pages  uint64 // of memory, 4 KiB each, claimed ones included
+	Time   time.Duration
+	VCPUs  int
+	Handle [16]byte // the UUID
+}
+
+// Domains asks for the domains.
+type Domains struct{ sysctl *Sysctl }
+
+// OpenDomains makes ready to ask for the domains. Without Xen there are none.
+func OpenDomains() (*Domains, error) {
 	sysctl, err := Open(os.Getpagesize())
 	if err != nil {
 		return nil, err
 	}
-	return &Times{sysctl}, nil
+	return &Domains{sysctl}, nil
 }
 
-// Read returns how much processor time each domain has had, by domid. Domains are asked for one by one, so that the
-// length of what Xen says of one, which differs between its versions, need not be known.
-func (t *Times) Read() (map[int]time.Duration, error) {
-	times := map[int]time.Duration{}
+// Close gives up what OpenDomains has taken.
+func (d *Domains) Close() error { return d.sysctl.Close() }
+
+// List returns all domains, dom0 among them. They are asked for one by one, so that the length of what Xen says of one,
+// which differs between its versions, need not be known.
+func (d *Domains) List() (list []Domain, err error) {
 	for first := 0; ; {
-		domid, used, found, err := t.next(first)
+		domain, found, err := d.next(first)
 		if err != nil || !found {
-			return times, err
+			return list, err
 		}
-		if domid < first {
-			return nil, fmt.Errorf("ask Xen for domains from %d on: it said %d", first, domid)
+		if domain.Domid < first {
+			return nil, fmt.Errorf("ask Xen for domains from %d on: it said %d", first, domain.Domid)
 		}
-		times[domid], first = used, domid+1
+		list, first = append(list, domain), domain.Domid+1
 	}
 }
 
 // next is the first domain with that number or a higher one.
-func (t *Times) next(first int) (domid int, used time.Duration, found bool, err error) {
-	err = t.sysctl.Do(getDomainInfoList,
-		func(arguments []byte) { setDomains(arguments, first, t.sysctl.BufferAddress()) },
+func (d *Domains) next(first int) (domain Domain, found bool, err error) {
+	err = d.sysctl.Do(getDomainInfoList,
+		func(arguments []byte) { setDomains(arguments, first, d.sysctl.BufferAddress()) },
 		func(arguments []byte) { found = binary.LittleEndian.Uint32(arguments[atCount:]) > 0 })
 	if err != nil {
-		return 0, 0, false, fmt.Errorf("ask Xen for domains: %w", err)
+		return Domain{}, false, fmt.Errorf("ask Xen for domains: %w", err)
 	}
-	domid, used = readDomain(t.sysctl.Buffer())
-	return domid, used, found, nil
+	return readDomain(d.sysctl.Buffer()), found, nil
 }
 
 // setDomains asks for one domain.
@@ -70,6 +89,14 @@ func setDomains(arguments []byte, first int, buffer uint64) {
 }
 
 // readDomain reads the beginning of what Xen says of a domain.
-func readDomain(info []byte) (domid int, used time.Duration) {
-	return int(binary.LittleEndian.Uint16(info[atDomain:])), time.Duration(binary.LittleEndian.Uint64(info[atTime:]))
+func readDomain(info []byte) Domain {
+	number := binary.LittleEndian
+	return Domain{
+		Domid:  int(number.Uint16(info[atDomid:])),
+		Flags:  number.Uint32(info[atFlags:]),
+		Pages:  number.Uint64(info[atPages:]) + number.Uint64(info[atOutstanding:]),
+		Time:   time.Duration(number.Uint64(info[atTime:])),
+		VCPUs:  int(number.Uint32(info[atVCPUs:])),
+		Handle: [16]byte(info[atHandle:]),
+	}
 }
