@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
+
+	"github.com/zerodisc/zerodisc/internal/netcfg"
 )
 
 // firstVLAN is the one that every port of a bridge begins with.
@@ -79,7 +81,7 @@ func (r Rules) Carry(bridge string) error {
 
 // carry makes a VLAN a tagged one of every port that is no vif, whatever vifs are called (vifname=).
 func (f *files) carry(bridge netlink.Link, vlan uint16) error {
-	all, err := netlink.LinkList()
+	all, err := netcfg.Complete(netlink.LinkList)
 	if err != nil {
 		return fmt.Errorf("list links: %w", err)
 	}
