@@ -13,6 +13,7 @@ const (
 	MsgGuestRestarts = "guest restarts"    // guest= err=
 	MsgGuestDisk     = "guest disk"        // guest= disk= target= format= [budget=]
 	MsgGuestDiskFull = "guest disk full"   // guest= disks= budget= remedy=
+	MsgGuestFlood    = "guest flood"       // guest= what= err= remedy=
 	MsgGuestStore    = "guest store"       // url= state= and what the state has
 	MsgStorage       = "storage"           // device= type= [label= mount= guests= err= remedy=]
 	MsgStorageGone   = "storage removed"   // device= [guests= remedy=]
@@ -28,6 +29,8 @@ const (
 	MsgMediumChecked = "medium checked"    // files= damaged= unlisted= bytes= ms=
 	MsgFileDamaged   = "file damaged"      // file= err=
 	MsgDaemon        = "daemon"            // name= state= pid= err=
+	MsgOutOfMemory   = "out of memory"     // killed= pid= remedy=
+	MsgFileSystem    = "file system"       // dir= state= size= [remedy=]
 	MsgWrongPassword = "wrong password"    // terminal=
 	MsgEnding        = "ending"            // action=
 	MsgCrashed       = "init crashed"      // remedy=

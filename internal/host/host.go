@@ -133,6 +133,7 @@ type Host struct {
 	State    StateVolume   `json:",omitzero"`
 	Stages   []Stage       `json:",omitempty"` // in the order in which they ended
 	Memory   []Memory      `json:",omitempty"` // by owner
+	Full     []FileSystem  `json:",omitempty"` // file systems in memory, by directory
 	Problems []string      `json:",omitempty"`
 	Settings []Setting     `json:",omitempty"` // all values of the configuration that are not the default
 	Ready    bool          `json:",omitempty"`

@@ -43,6 +43,9 @@ func Text(s *host.Snapshot) string {
 	for i := range shown {
 		fmt.Fprintf(&b, "  guest %-12s %s%s\n", shown[i].Name, guest(&shown[i]), changes(shown[i].Changes))
 	}
+	for _, full := range s.Host.Full {
+		fmt.Fprintf(&b, "  ! %s is full (%s)\n", full.Dir, mibs(full.KiB))
+	}
 	for _, problem := range s.Host.Problems {
 		fmt.Fprintf(&b, "  ! %s\n", problem)
 	}
