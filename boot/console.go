@@ -39,6 +39,7 @@ const (
 	MsgPrivateNet    = "private network"   // bridge= state= [address=]; bridge= err= remedy=
 	MsgTime          = "time"              // state= and what the state has
 	MsgSyslog        = "syslog"            // url= state= [lost= err=]
+	MsgAPI           = "api"               // err= remedy=
 	MsgWatchdog      = "watchdog"          // device= name= timeout= [err=]
 	MsgSSH           = "ssh"               // state= [address= port= methods= fingerprint= err= remedy=]
 	MsgSSHPassword   = "ssh password"      // password= remedy=; on the local consoles only

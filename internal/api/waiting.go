@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -104,6 +105,9 @@ func (s *server) send(ctx context.Context, conn *websocket.Conn, events <-chan E
 			}
 			if err != nil {
 				s.Log.Debug("api", "events", "end", "err", err)
+				if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+					s.complaints.say("a client reads no events: its connection is closed", "read them all, or ask for fewer types")
+				}
 				return
 			}
 		case <-ctx.Done():
