@@ -23,8 +23,8 @@ const (
 )
 
 // mounts in the order in which they are made. What programs write without being asked has limits that a small
-// dom0 can bear: /run, /tmp, logs; and /dev, where a disk's name that is misspelt becomes a file. This program's own files and the logs are in file systems of their own, so
-// that they go on when another one is full.
+// dom0 can bear: /run, /tmp, logs; and /dev, where a disk's name that is misspelt becomes a file. This program's own
+// files and the logs are in file systems of their own, so that they go on when another one is full.
 var mounts = []mount{
 	{"proc", "/proc", "proc", noExec, ""},
 	{"sysfs", "/sys", "sysfs", noExec, ""},

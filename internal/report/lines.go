@@ -197,7 +197,7 @@ func (l *Lines) addressFlood(e host.GuestAddressed) (level slog.Level, message s
 
 // floodRemedies are what one can do about a guest that floods something.
 var floodRemedies = map[host.Flooded]string{
-	host.FloodConsole:  "dom0 keeps the newest of it, and takes no more than it can bear; guest console NAME shows what it is",
+	host.FloodConsole:  "dom0 takes no more than it can bear, and keeps the newest; guest console NAME shows it",
 	host.FloodXenstore: "others are not held up; look at what the guest does, or end it with guest destroy NAME",
 	host.FloodAddress:  "guest list has the newest; fixing its address with guests.NAME.network.address ends it",
 }

@@ -43,10 +43,7 @@ func Text(s *host.Snapshot) string {
 	for i := range shown {
 		fmt.Fprintf(&b, "  guest %-12s %s%s\n", shown[i].Name, guest(&shown[i]), changes(shown[i].Changes))
 	}
-	for _, full := range s.Host.Full {
-		fmt.Fprintf(&b, "  ! %s is full (%s)\n", full.Dir, mibs(full.KiB))
-	}
-	for _, problem := range s.Host.Problems {
+	for _, problem := range s.Host.Wrong() {
 		fmt.Fprintf(&b, "  ! %s\n", problem)
 	}
 	if s.Host.Ending != "" {

@@ -76,5 +76,7 @@ func Statfs(dir string) (Usage, error) {
 	if err := unix.Statfs(dir, &s); err != nil {
 		return Usage{}, err
 	}
-	return Usage{Bytes: int64(s.Blocks) * s.Bsize, Free: int64(s.Bavail) * s.Bsize, Files: s.Files, FreeFiles: s.Ffree}, nil
+	return Usage{
+		Bytes: int64(s.Blocks) * s.Bsize, Free: int64(s.Bavail) * s.Bsize, Files: s.Files, FreeFiles: s.Ffree,
+	}, nil
 }
