@@ -44,7 +44,7 @@ func boardApplet([]string) int {
 		GuestLog: func(g *host.Guest) (string, error) {
 			return output(ctx, "guest", "logs", "-raw", g.Name)
 		},
-		Log: readLogFile,
+		Log: initLines,
 	})
 	if err != nil {
 		return fail(err)

@@ -62,12 +62,16 @@ func (s *system) wakeClock() {
 // hostClock is this host's clock. It is not set while xl runs.
 type hostClock struct{ *system }
 
-// xlPatience is how long setting the clock waits for a moment without xl. Guests are made in a few seconds.
-const xlPatience = time.Minute
+// Setting the clock waits so long for a moment without xl, and then keeps xl waiting for so long: guests are made in a
+// few seconds each.
+const (
+	xlPatience = time.Minute
+	xlHold     = 10 * time.Second
+)
 
 // Step sets the clock.
 func (c hostClock) Step(ctx context.Context, offset time.Duration) error {
-	return c.gate.Alone(ctx, xlPatience, func() error { return timesync.Kernel{}.Step(ctx, offset) })
+	return c.gate.Alone(ctx, xlPatience, xlHold, func() error { return timesync.Kernel{}.Step(ctx, offset) })
 }
 
 // Slew works a small offset off.

@@ -16,6 +16,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/netcfg"
 	"github.com/zerodisc/zerodisc/internal/sshd"
 	"github.com/zerodisc/zerodisc/internal/stage"
+	"github.com/zerodisc/zerodisc/internal/sysctl"
 	"github.com/zerodisc/zerodisc/internal/xen"
 	"github.com/zerodisc/zerodisc/internal/zram"
 )
@@ -75,6 +76,7 @@ func (d *dom0) boot(ctx context.Context) {
 	})
 	defer time.AfterFunc(shellsAtLast, shells).Stop()
 	stage.Run(ctx, d.stageEnded, []stage.Stage{
+		{Name: "lockdown", Run: lockDown, Remedy: "the host runs on with less protection: docs/security.md"},
 		{Name: "tools", Run: mountTools, Remedy: "the initrd is damaged: check the disc"},
 		{Name: "devices", Run: d.startDevices, Remedy: "devices that came late are still taken; see dmesg"},
 		{Name: "swap", Run: makeSwap, Remedy: "dom0 cannot spare as much memory for guests as it should; see dmesg"},
@@ -98,6 +100,9 @@ func (d *dom0) boot(ctx context.Context) {
 	d.followMedium(ctx)
 	shells()
 }
+
+// lockDown makes the kernel's settings what dom0 wants, before there are devices, networks and daemons.
+func lockDown(context.Context) error { return sysctl.Apply(sysctl.Table) }
 
 // makeSwap gives dom0 swap space in RAM for half of its memory, which takes about a quarter of it when it is full. It
 // lets dom0 spare what xl needs only while it creates a guest, and what idle programs have written.

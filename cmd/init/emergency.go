@@ -7,7 +7,6 @@ import (
 	"os"
 
 	"github.com/zerodisc/zerodisc/boot"
-	"github.com/zerodisc/zerodisc/internal/boundedlog"
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/pid1"
@@ -29,7 +28,6 @@ func emergency(args []string) int {
 		_ = console.Restore(boardTerminal) // without it there are other terminals
 	}
 	out := console.Open(terminals)
-	out.Add(boundedlog.Open(logFile, logLimit))
 	showLog(out, terminals)
 	journal := openJournal()
 	out.Add(journal.Writer(sourceInit))
@@ -38,7 +36,7 @@ func emergency(args []string) int {
 		log: console.Logger(out, slog.LevelInfo), requests: make(chan pid1.Action, 8),
 		terminals: terminals, cmdline: boot.ParseCmdline(string(cmdline)),
 		conf: newConfiguration(string(cmdline)), journal: journal, services: supervise.NewTable(),
-		daemonLog: serviceOutput(journal),
+		daemonLog: journal.Services(),
 	}
 	if err != nil {
 		s.log.Error("kernel command line", "err", err)

@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
-	"github.com/zerodisc/zerodisc/internal/boundedlog"
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/kmsg"
@@ -121,7 +120,6 @@ func newSystem(cmdline boot.Cmdline, conf *configuration, hasBoard bool, start t
 	if cmdline.Has(boot.KeyDebug) {
 		level = slog.LevelDebug
 	}
-	out.Add(boundedlog.Open(logFile, logLimit))
 	showLog(out, terminals)
 	out.Add(s.journal.Writer(sourceInit))
 	s.log = console.Logger(out, level)
@@ -129,7 +127,7 @@ func newSystem(cmdline boot.Cmdline, conf *configuration, hasBoard bool, start t
 	if !hasBoard || s.config().PasswordHash != "" { // else another source may have one
 		s.decidePassword()
 	}
-	s.daemonLog = serviceOutput(s.journal)
+	s.daemonLog = s.journal.Services()
 	s.startState(context.Background(), version)
 	go relayKernel(cmdline, s.screen, s.log)
 	go s.listenForRequests()

@@ -18,6 +18,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/logs"
 	"github.com/zerodisc/zerodisc/internal/meter"
 )
 
@@ -101,15 +102,6 @@ func (h *hub) Open(_ string, from int64) (Session, error) {
 func (s session) Write(p []byte) (int, error) { s.typed <- string(p); return len(p), nil }
 func (s session) Close() error                { return s.says.Close() }
 
-type logLines []LogLine
-
-func (l logLines) Recent(limit int) ([]LogLine, error) { return l[max(0, len(l)-limit):], nil }
-func (l logLines) Follow(context.Context) <-chan LogLine {
-	c := make(chan LogLine, 1)
-	c <- l[0]
-	return c
-}
-
 const guestUUID = "00000000-0000-0000-0000-000000000001"
 
 // world is a server and what it works with.
@@ -122,6 +114,7 @@ type world struct {
 	save   func(ctx context.Context, tell func(Progress)) error
 	socket string
 	client *http.Client
+	logs   *logs.Store
 	logged logged
 }
 
@@ -152,6 +145,8 @@ func newWorldWith(t testing.TB, granted Access, state *host.State) *world {
 		hub: &hub{said: "hello\r\nworld", says: r, typed: make(chan string, 10)}, logged: make(logged, 100),
 	}
 	log := slog.New(slog.NewTextHandler(w.logged, nil))
+	dir := t.TempDir()
+	w.logs = logs.Open(logs.Options{Dir: dir})
 	w.state = state
 	m := meter.New(fstest.MapFS{
 		"class/net/vif3.0/statistics/rx_bytes": &fstest.MapFile{Data: []byte("1\n")},
@@ -172,10 +167,7 @@ func newWorldWith(t testing.TB, granted Access, state *host.State) *world {
 	go func() {
 		ended <- Serve(ctx, l, granted, Config{
 			State: w.state, Orders: w.orders, Consoles: w.hub, Meter: m, Look: func() {}, Log: log,
-			Logs: logLines{
-				{Level: "info", Message: "guest running", Context: map[string]string{"guest": "web"}},
-				{Level: "warn", Message: "devices", Context: map[string]string{"err": "x"}},
-			},
+			Logs: HostLog{dir, "init"},
 			Save: func(ctx context.Context, guest string, _ SavePost, tell func(Progress), note func(string)) error {
 				note("saved " + guest)
 				return w.save(ctx, tell)

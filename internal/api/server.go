@@ -53,8 +53,8 @@ type Session interface {
 
 // Logs has the lines of the host's log.
 type Logs interface {
-	// Recent returns the newest lines, at most so many, the newest last.
-	Recent(limit int) ([]LogLine, error)
+	// Recent returns the newest of the lines that are wanted, the newest last.
+	Recent(Query) ([]LogLine, error)
 	// Follow returns the lines that come, until ctx ends. It may leave some out for a reader that is slow.
 	Follow(ctx context.Context) <-chan LogLine
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/logs"
 )
 
 // dial opens a websocket.
@@ -33,6 +34,7 @@ func TestEvents(t *testing.T) {
 	w.order("PUT", "/1.0/guests/web/state", `{"action":"pause"}`)
 	seen := map[string]bool{}
 	w.state.Tell(host.Gone{Domid: 3})
+	w.logs.Add("init", logs.Info, `msg="guest running" guest=web`)
 	for !seen["operation Success"] || !seen["logging guest running"] || !seen["lifecycle guest-stopped"] {
 		_, text, err := conn.Read(t.Context())
 		if err != nil {

@@ -235,8 +235,9 @@ type Lifecycle struct {
 
 // LogLine is a line of the host's log.
 type LogLine struct {
-	Time    string            `json:"time,omitempty"`
-	Level   string            `json:"level"` // "debug", "info", "warn", "error"
+	Time    string            `json:"time,omitempty"` // RFC 3339
+	Source  string            `json:"source"`         // "init", "kernel", "xen", or a service
+	Level   string            `json:"level"`          // "debug", "info", "warn", "error"
 	Message string            `json:"message"`
 	Context map[string]string `json:"context,omitempty"`
 }

@@ -46,6 +46,7 @@ type Controller struct {
 	ordering  chan struct{}              // one element: held while somebody takes a guest for an order
 	looked    chan time.Time             // one element: when Xen was asked last; taken while it is being asked
 	begin     chan func(context.Context) // what is to be done in Run's context
+	lives     lives
 }
 
 // New returns a Controller. Run has to run for it to notice how domains end, and to start guests by order.

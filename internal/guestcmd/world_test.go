@@ -96,7 +96,7 @@ func (hub) Open(string, int64) (api.Session, error) {
 	return session{r, w}, nil
 }
 
-func (hub) Recent(int) ([]api.LogLine, error)         { return nil, nil }
+func (hub) Recent(api.Query) ([]api.LogLine, error)   { return nil, nil }
 func (hub) Follow(context.Context) <-chan api.LogLine { return nil }
 
 // world is a host with the guests web and db, which run, and old, which was refused.

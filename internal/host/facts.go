@@ -307,11 +307,10 @@ type (
 		Source       guests.Source
 	}
 
-	// Planned is a guest that was admitted. Life is the controller's own.
+	// Planned is a guest that was admitted.
 	Planned struct {
 		Spec   *guests.Resolved
 		Source guests.Source
-		Life   any
 	}
 
 	// Resumed is a guest as an earlier state had it.

@@ -97,9 +97,6 @@ type Guest struct {
 
 	HeardAt time.Time `json:",omitzero"` // when Heard became what it is
 
-	// Life is the guest controller's own: how it reaches whoever lives a managed guest's life.
-	Life any `json:"-"`
-
 	twinOf string // the UUID of a guest that has none of its own, because another one has it
 	given  uint64 // number of the snapshot in which it got its domain
 }

@@ -307,7 +307,7 @@ func (f Planned) apply(m *model) {
 	m.dropSource(f.Source)
 	g := &Guest{
 		Name: f.Spec.Name, UUID: f.Spec.UUID, Origin: printable.Line(f.Spec.File), Spec: f.Spec,
-		Source: f.Source.Printable(), Life: f.Life, Managed: true,
+		Source: f.Source.Printable(), Managed: true,
 		Type: string(f.Spec.Type), NeedKiB: f.Spec.NeedKiB(), MACs: f.Spec.MACs,
 	}
 	if old != nil {
@@ -616,7 +616,7 @@ func (m *model) list(g *Guest, d Domain) {
 
 func (f Unmanaged) apply(m *model) {
 	if g := m.guests[f.UUID]; g != nil {
-		g.Managed, g.Life, g.Wanted = false, nil, ""
+		g.Managed, g.Wanted = false, ""
 	}
 }
 

@@ -297,6 +297,10 @@ func TestPrivateNetwork(t *testing.T) {
 		if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_forward"); err != nil || string(text) != "0\n" {
 			t.Errorf("dom0 still passes on: %q, %v", text, err)
 		}
+		redirects := "/proc/sys/net/ipv4/conf/all/accept_redirects"
+		if text, err := os.ReadFile(redirects); err != nil || string(text) != "0\n" {
+			t.Errorf("dom0 believes redirects: %q, %v", text, err)
+		}
 		left := must(netlink.AddrList(must(netlink.LinkByName("priv0"))(t), netlink.FAMILY_V4))(t)
 		if len(left) > 0 {
 			t.Errorf("dom0 still has %v", left)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/internal/netcfg"
+	"github.com/zerodisc/zerodisc/internal/sysctl"
 	"github.com/zerodisc/zerodisc/internal/vifrules"
 )
 
@@ -253,10 +253,8 @@ func without(list []vifrules.Private, bridge string) []vifrules.Private {
 	return slices.DeleteFunc(slices.Clone(list), func(p vifrules.Private) bool { return p.Bridge == bridge })
 }
 
-// forwarding has dom0 pass IPv4 on, or not. The rules pass on only what comes from private networks.
+// forwarding has dom0 pass IPv4 on, or not. The rules pass on only what comes from private networks. A kernel that
+// stops to be a router believes redirects again (net/ipv4/devinet.c, inet_forward_change).
 func forwarding(value string) error {
-	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte(value), 0); err != nil {
-		return fmt.Errorf("pass IPv4 on: %w", err)
-	}
-	return nil
+	return errors.Join(sysctl.Set("net.ipv4.ip_forward", value), sysctl.Set("net.ipv4.conf.all.accept_redirects", "0"))
 }

@@ -155,7 +155,8 @@ func (l *Lines) guestLine(event host.Event) (level slog.Level, message string, a
 	case host.GuestDisksFull:
 		return slog.LevelError, boot.MsgGuestDiskFull, []any{
 			"guest", e.Name, "used", mibs(e.Changes.UsedKiB), "budget", mibs(e.Changes.BudgetKiB),
-			"remedy", "its disks take no more writes; " + boot.KeyBudget + "=" + e.Name + ":SIZE gives it more",
+			"remedy", "its disks take no more writes; guest disk save keeps what it has written, guest stop and " +
+				"guest start drop it; " + boot.KeyBudget + "=" + e.Name + ":SIZE gives it more",
 		}
 	case host.GuestNotStarted:
 		return slog.LevelError, boot.MsgGuestRefused, []any{"guest", e.Name, "file", e.Origin, "err", e.Problem}

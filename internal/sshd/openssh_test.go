@@ -177,6 +177,46 @@ func TestForwardingRefused(t *testing.T) {
 	}
 }
 
+// The API's socket comes to the client's side, and no other one does.
+func TestForwardingOfASocket(t *testing.T) {
+	api := filepath.Join(t.TempDir(), "api.sock")
+	l, err := net.Listen("unix", api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			text, _ := io.ReadAll(c)
+			_, _ = c.Write(bytes.ToUpper(text))
+			_ = c.Close()
+		}
+	}()
+	r := newRig(t, func(r *rig) { r.sockets = []string{api} })
+	for to, want := range map[string]string{api: "HELLO", "/run/other.sock": ""} {
+		near := filepath.Join(t.TempDir(), "s")
+		cmd := r.client("ssh", "-N", "-L", near+":"+to, target)
+		r.must(cmd.Start())
+		defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
+		var conn net.Conn
+		for deadline := time.Now().Add(patience); conn == nil; time.Sleep(10 * time.Millisecond) {
+			if conn, err = net.Dial("unix", near); err != nil && time.Now().After(deadline) {
+				t.Fatal(err)
+			}
+		}
+		_, _ = io.WriteString(conn, "hello")
+		_ = conn.(*net.UnixConn).CloseWrite()
+		if text, _ := io.ReadAll(conn); string(text) != want {
+			t.Errorf("to %s: %q, want %q", to, text, want)
+		}
+		conn.Close()
+	}
+}
+
 // A connection to a guest, by its address and by its name.
 func TestForwarding(t *testing.T) {
 	testns.Run(t, syscall.CLONE_NEWNET, func(t *testing.T) {

@@ -54,8 +54,9 @@ type Ring struct {
 	index   uint32 // of the next byte
 }
 
-// Open opens the ring at its beginning. Without Xen there is none.
-func Open() (*Ring, error) {
+// Open opens the ring at an index, or at its beginning where it no longer has that: 0 is the beginning. Without Xen
+// there is none.
+func Open(index uint32) (*Ring, error) {
 	privcmd, err := os.OpenFile("/dev/xen/privcmd", os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
@@ -64,7 +65,7 @@ func Open() (*Ring, error) {
 	if err != nil {
 		return nil, errors.Join(err, privcmd.Close())
 	}
-	return &Ring{privcmd: privcmd, memory: memory}, nil
+	return &Ring{privcmd: privcmd, memory: memory, index: index}, nil
 }
 
 // hypercallMemory is memory that the kernel does not move while Xen writes to it.
@@ -83,6 +84,9 @@ func hypercallMemory(size int) ([]byte, error) {
 
 // Close closes the ring.
 func (r *Ring) Close() error { return errors.Join(unix.Munmap(r.memory), r.privcmd.Close()) }
+
+// Index is the index of the byte that Read returns next. It goes on behind the last of its 32 bits at 0.
+func (r *Ring) Index() uint32 { return r.index }
 
 // Read returns what the hypervisor has said since the last call, "" where there is nothing new.
 func (r *Ring) Read() (string, error) {

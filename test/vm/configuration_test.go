@@ -76,7 +76,7 @@ func serveConfig(t *testing.T, text string) int {
 }
 
 // checkConfiguredNetwork has a look at a VLAN's bridge, and at a private network: its guests have the addresses, the
-// order and the memory that are configured, and one reaches the other by its name.
+// order and the memory that are configured, and one reaches the other by its name. Of dom0 they reach DHCP and DNS.
 func (m *VM) checkConfiguredNetwork() {
 	m.Wait(`msg="private network" bridge=lan state=started`, bootLimit)
 	m.Wait(`msg="host address" interface=dmz address=192.0.2.5/24`, bootLimit)
@@ -94,6 +94,7 @@ func (m *VM) checkConfiguredNetwork() {
 		return m.Said(`<title>tty2</title>`)
 	})
 	m.leaveConsole("tty1")
+	m.scanFromGuest("tty1", fromPrivateGuest, m.serveScanner("127.0.0.1"), "10.0.2.2", "10.11.0.1")
 }
 
 // TestConfiguration boots a disc with a configuration next to a volume with another one, and with a third on a web
