@@ -243,6 +243,9 @@ type (
 	Ending struct{ Action string }
 )
 
+// ClockMoved is the state of a clock that somebody else has set than package timesync.
+const ClockMoved = "moved"
+
 // Flooded is what a guest floods.
 type Flooded string
 

@@ -217,7 +217,7 @@ func fileSystemLine(f host.FileSystem) (level slog.Level, message string, attrs 
 	}
 	attrs[3] = "full"
 	return slog.LevelError, boot.MsgFileSystem, append(attrs,
-		"remedy", "delete what is not needed there: du -x "+f.Dir+"; it is dom0's memory")
+		"remedy", "delete what is not needed there, du "+f.Dir+" lists it; it is dom0's memory")
 }
 
 // volumeLine is the line of a disk or partition that was looked at; what holds no file system has none.
@@ -402,6 +402,10 @@ func daemonLine(e host.Daemon) (slog.Level, string, []any) {
 // clockLine is the line of the clock.
 func clockLine(e host.Clock) (slog.Level, string, []any) {
 	attrs := []any{"state", e.State}
+	if e.State == host.ClockMoved {
+		return slog.LevelWarn, boot.MsgTime, append(attrs, "offset", e.Offset.Round(time.Millisecond).String(),
+			"now", e.At.UTC().Format(time.RFC3339), "remedy", "somebody has set the clock; time servers are asked now")
+	}
 	if e.Problem != "" {
 		return slog.LevelWarn, boot.MsgTime, append(attrs, "err", e.Problem, "remedy", clockRemedy(e))
 	}

@@ -149,6 +149,10 @@ func (f *falseTime) faults() []fault {
 	restart := func(m *VM) { m.Shell("services restart ntp") }
 	return []fault{
 		{
+			name: "clock set by hand", provoke: func(m *VM) { m.Shell("date -u 010100002030") },
+			line: `msg=time state=moved`, mended: `msg=time state=stepped`,
+		},
+		{
 			name: "clock jump of a year", provoke: func(m *VM) {
 				f.offset.Store(year)
 				restart(m)
