@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/xenstore"
 )
@@ -28,15 +30,23 @@ func floodConsole(context.Context) error {
 	return nil
 }
 
-// floodXenstore writes as fast as it can for 30 s.
+// floodXenstore writes as fast as it can for 30 s, from several programs so to speak: each waits for its answers.
 func floodXenstore(ctx context.Context) error {
+	var writers errgroup.Group
+	for i := range 8 {
+		writers.Go(func() error { return writeOn(ctx, fmt.Sprintf("data/flood%d", i), 30*time.Second) })
+	}
+	return writers.Wait()
+}
+
+func writeOn(ctx context.Context, key string, long time.Duration) error {
 	store, err := xenstore.Open(ctx)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	for end, n := time.Now().Add(30*time.Second), 0; time.Now().Before(end); n++ {
-		if err := store.Write(ctx, "data/flood", fmt.Sprint(n)); err != nil {
+	for end, n := time.Now().Add(long), 0; time.Now().Before(end); n++ {
+		if err := store.Write(ctx, key, fmt.Sprint(n)); err != nil {
 			return err
 		}
 	}
