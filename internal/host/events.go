@@ -7,7 +7,7 @@ import (
 
 // Event is something worth a line, told once: one of the facts Stage, Medium, Network, Daemon, Store, Volume,
 // VolumeGone, VolumeProblem, StateVolume, Remote, Clock, LogServer, WatchdogTimer, SSH, SSHLogin, SSHRefused,
-// OutOfMemory, FileSystem, Ready and Ending, or one of the types below.
+// OutOfMemory, FileSystem, GuestRefusedTraffic, Ready and Ending, or one of the types below.
 type Event any
 
 type (

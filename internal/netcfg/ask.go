@@ -82,7 +82,7 @@ func (u *uplink) startAsking(ctx context.Context, nic NIC) *session {
 	wants4, wants6 := u.want.IPv4.Method == Auto, u.want.IPv6.Method == Auto && hasIPv6()
 	return u.start(ctx, func(ctx context.Context, report func(State)) {
 		routers := make(chan struct{})
-		go func() {
+		spawn(ctx, func() {
 			defer close(routers)
 			if wants6 {
 				s := &solicitor{port: nic.Index, mac: nic.MAC, timing: timing, wake: make(chan struct{}, 1)}
@@ -93,7 +93,7 @@ func (u *uplink) startAsking(ctx context.Context, nic NIC) *session {
 				}
 				s.Run(ctx)
 			}
-		}()
+		})
 		if wants4 {
 			askForOffer(ctx, id, timing)
 			if ctx.Err() == nil {

@@ -120,7 +120,7 @@ func (c *Client) startGuard(ctx context.Context, id identity, lease *Lease) *gua
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	g := &guard{lease.Address.Addr(), make(chan *conflictError, 1), func() { cancel(); <-done }}
-	go func() {
+	spawn(ctx, func() {
 		defer close(done)
 		for ctx.Err() == nil {
 			err := c.defend(ctx, id, lease)
@@ -130,7 +130,7 @@ func (c *Client) startGuard(ctx context.Context, id identity, lease *Lease) *gua
 			}
 			rest(ctx, resubscribePause) // the NIC is down, or has gone
 		}
-	}()
+	})
 	return g
 }
 

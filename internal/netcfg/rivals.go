@@ -22,7 +22,7 @@ func (c *Client) hearRivals(ctx context.Context, id identity, xid dhcpv4.Transac
 		return // the search fails of the same, and says so
 	}
 	end := time.Now().Add(c.timing.AnswerGrace)
-	go func() {
+	spawn(ctx, func() {
 		defer conn.Close()
 		defer context.AfterFunc(ctx, func() { conn.Close() })()
 		var servers []netip.Addr
@@ -42,5 +42,5 @@ func (c *Client) hearRivals(ctx context.Context, id identity, xid dhcpv4.Transac
 			slices.SortFunc(servers, netip.Addr.Compare)
 			c.options.Report(Rivals{servers})
 		}
-	}()
+	})
 }

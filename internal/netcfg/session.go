@@ -21,7 +21,7 @@ type report struct {
 func (u *uplink) start(ctx context.Context, run func(ctx context.Context, report func(State))) *session {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &session{cancel: cancel, done: make(chan struct{}), wake: func() {}}
-	go func() {
+	spawn(ctx, func() {
 		defer close(s.done)
 		run(ctx, func(state State) {
 			select {
@@ -29,7 +29,7 @@ func (u *uplink) start(ctx context.Context, run func(ctx context.Context, report
 			case <-ctx.Done():
 			}
 		})
-	}()
+	})
 	return s
 }
 

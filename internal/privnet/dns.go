@@ -11,6 +11,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Limits of the DNS server.
@@ -31,6 +33,7 @@ type dnsServer struct {
 	zone       func() zone // of this moment; called by any goroutine
 	resolvConf string
 	slots      *slots
+	group      *errgroup.Group // what answers is in it
 }
 
 // slots limit what is done at a time, of all guests and of each.
@@ -83,12 +86,13 @@ func (d *dnsServer) serveUDP(ctx context.Context, conn *net.UDPConn) error {
 			continue // the guest asks again
 		}
 		query := append([]byte(nil), buffer[:n]...)
-		go func() {
+		spawn(d.group, func() error {
 			defer d.slots.free(guest)
 			if answer := d.answer(ctx, query, "udp"); answer != nil {
 				_, _ = conn.WriteToUDPAddrPort(answer, from)
 			}
-		}()
+			return nil
+		})
 	}
 }
 
@@ -112,10 +116,11 @@ func (d *dnsServer) serveTCP(ctx context.Context, listener net.Listener) error {
 			<-open
 			continue
 		}
-		go func() {
+		spawn(d.group, func() error {
 			defer func() { conn.Close(); d.slots.free(guest); <-open }()
 			d.serveConn(ctx, conn)
-		}()
+			return nil
+		})
 	}
 }
 

@@ -3,9 +3,7 @@ package supervise
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"runtime/debug"
 	"strings"
 	"time"
 )
@@ -35,20 +33,14 @@ func call(spec Spec) *function {
 }
 
 // guarded runs the service and makes an error of its panic, whose stack goes to the service's output.
-func guarded(ctx context.Context, spec Spec) (err error) {
-	defer func() {
-		reason := recover()
-		if reason == nil {
-			return
-		}
-		err = fmt.Errorf("panic: %v", reason)
-		if spec.Output != nil {
-			out := &lines{prefix: spec.Name + ": ", to: spec.Output}
-			_, _ = io.Copy(out, strings.NewReader(err.Error()+"\n"+string(debug.Stack())))
-			out.flush()
-		}
-	}()
-	return spec.Run(ctx)
+func guarded(ctx context.Context, spec Spec) error {
+	err := Contain(func() error { return spec.Run(ctx) })
+	if p, panicked := errors.AsType[*PanicError](err); panicked && spec.Output != nil {
+		out := &lines{prefix: spec.Name + ": ", to: spec.Output}
+		_, _ = io.Copy(out, strings.NewReader(p.Error()+"\n"+string(p.Stack)))
+		out.flush()
+	}
+	return err
 }
 
 func (f *function) pid() int { return 0 }
