@@ -13,6 +13,7 @@ const (
 	MsgGuestRestarts = "guest restarts"    // guest= err=
 	MsgGuestDisk     = "guest disk"        // guest= disk= target= format= [budget=]
 	MsgGuestDiskFull = "guest disk full"   // guest= disks= budget= remedy=
+	MsgGuestFlood    = "guest flood"       // guest= what= err= remedy=
 	MsgGuestStore    = "guest store"       // url= state= and what the state has
 	MsgStorage       = "storage"           // device= type= [label= mount= guests= err= remedy=]
 	MsgStorageGone   = "storage removed"   // device= [guests= remedy=]
@@ -28,6 +29,8 @@ const (
 	MsgMediumChecked = "medium checked"    // files= damaged= unlisted= bytes= ms=
 	MsgFileDamaged   = "file damaged"      // file= err=
 	MsgDaemon        = "daemon"            // name= state= pid= err=
+	MsgOutOfMemory   = "out of memory"     // killed= pid= remedy=
+	MsgFileSystem    = "file system"       // dir= state= size= [remedy=]
 	MsgWrongPassword = "wrong password"    // terminal=
 	MsgEnding        = "ending"            // action=
 	MsgCrashed       = "init crashed"      // remedy=
@@ -37,6 +40,7 @@ const (
 	MsgPrivateNet    = "private network"   // bridge= state= [address=]
 	MsgTime          = "time"              // state= and what the state has
 	MsgSyslog        = "syslog"            // url= state= [lost= err=]
+	MsgAPI           = "api"               // err= remedy=
 	MsgWatchdog      = "watchdog"          // device= name= timeout= [err=]
 	MsgSSH           = "ssh"               // state= [address= port= methods= fingerprint= err= remedy=]
 	MsgSSHPassword   = "ssh password"      // password= remedy=; on the local consoles only

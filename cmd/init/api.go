@@ -16,7 +16,7 @@ import (
 func (o *owners) serveAPI(ctx context.Context) {
 	listener, err := api.Listen(boot.APISocket)
 	if err != nil {
-		o.log.Error("api", "err", err, "remedy", "the command guest does not work; xl does")
+		o.log.Error(boot.MsgAPI, "err", err, "remedy", "the command guest does not work; xl does")
 		return
 	}
 	go func() {
@@ -26,7 +26,7 @@ func (o *owners) serveAPI(ctx context.Context) {
 			Meter: o.meter, Look: o.controller.Changed, Save: saveGuest, Status: orderStatus, Log: o.log,
 		})
 		if err != nil {
-			o.log.Error("api", "err", err, "remedy", "the command guest does not work; xl does")
+			o.log.Error(boot.MsgAPI, "err", err, "remedy", "the command guest does not work; xl does")
 		}
 	}()
 }

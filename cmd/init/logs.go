@@ -13,9 +13,13 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/boundedlog"
 	"github.com/zerodisc/zerodisc/internal/console"
+	"github.com/zerodisc/zerodisc/internal/devlog"
+	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/kmsg"
 	"github.com/zerodisc/zerodisc/internal/logs"
+	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/vt"
+	"github.com/zerodisc/zerodisc/internal/xen"
 	"github.com/zerodisc/zerodisc/internal/xenring"
 )
 
@@ -83,8 +87,24 @@ func (s *system) keepKernelLog(ctx context.Context) error {
 		}
 		s.journal.AddAt(sourceKernel, r.Up, logs.Level(r.Level), r.Text)
 		s.journal.Reached(sourceKernel, r.Number+1)
+		if pid, name, ok := oom.Victim(r.Text); ok {
+			s.state.Tell(host.OutOfMemory{PID: pid, Name: name})
+		}
 	})
 }
+
+// keepProgramsLog keeps what programs say to syslog(3). xenstored says there which guest asks too much of it.
+func (s *system) keepProgramsLog(ctx context.Context) error {
+	return devlog.Serve(ctx, devlog.Path, func(m devlog.Message) {
+		s.journal.Add(m.Program, logs.Level(m.Severity), m.Text)
+		if domid, problem, ok := xen.Complaint(m.Text); ok && m.Program == xenstoredName {
+			s.state.Tell(host.GuestFlood{Domid: domid, What: host.FloodXenstore, Problem: problem})
+		}
+	})
+}
+
+// xenstoredName is how xenstored calls itself.
+const xenstoredName = "xenstored"
 
 // xenLogPause is the time between two looks at what Xen says. One takes some microseconds.
 const xenLogPause = 2 * time.Second

@@ -67,6 +67,8 @@ func (s *system) startLogServices() {
 	s.service("log-limits", s.boundForeignLogs)
 	s.service("log-rates", s.tellDropped)
 	s.service("kernel-log", s.keepKernelLog)
+	s.service("programs-log", s.keepProgramsLog)
+	s.service("space", s.watchSpace)
 	s.service(ordersService, func(ctx context.Context) error { return s.services.Serve(ctx, boot.ServiceSocket) })
 }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -57,6 +58,7 @@ type system struct {
 	online    chan struct{} // has an element when there is a new lease
 	gate      *xen.Gate     // xl runs through it
 	conf      *configuration
+	stepped   atomic.Int64 // by how much this process has set the clock, in all, nanoseconds
 }
 
 // stage2 is the inner process. It boots what the kernel command line asks for and then waits for

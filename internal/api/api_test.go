@@ -284,6 +284,9 @@ func TestConnectionsAreBounded(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), "too many connections") {
 		t.Errorf("%q, %v", text, err)
 	}
+	if line := <-w.logged; !strings.Contains(line, "too many connections") {
+		t.Error(line)
+	}
 	open[0].Close()
 	for deadline := time.Now().Add(time.Minute); ; {
 		answer, err := w.client.Get("http://host/1.0")

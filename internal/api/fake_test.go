@@ -116,6 +116,18 @@ type world struct {
 	socket string
 	client *http.Client
 	logs   *logs.Store
+	logged logged
+}
+
+// logged has what the server writes to its log.
+type logged chan string
+
+func (l logged) Write(p []byte) (int, error) {
+	select {
+	case l <- string(p):
+	default: // nobody looks
+	}
+	return len(p), nil
 }
 
 // newWorld starts a server with the guest web, which runs, and old, which was refused.
@@ -139,9 +151,9 @@ func newWorldWith(t testing.TB, granted Access, state *host.State) *world {
 	r, says := io.Pipe()
 	w := &world{
 		t: t, orders: &orders{got: make(chan string, 100)}, says: says,
-		hub: &hub{said: "hello\r\nworld", says: r, typed: make(chan string, 10)},
+		hub: &hub{said: "hello\r\nworld", says: r, typed: make(chan string, 10)}, logged: make(logged, 100),
 	}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.NewTextHandler(w.logged, nil))
 	dir := t.TempDir()
 	w.logs = logs.Open(logs.Options{Dir: dir})
 	w.state = state

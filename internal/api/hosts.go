@@ -23,7 +23,7 @@ func hostView(h host.Host) Host {
 		Medium: Medium{
 			Device: h.Medium.Device, File: h.Medium.File, Status: string(h.Medium.State), Problem: h.Medium.Problem,
 		},
-		Daemons: []Daemon{}, Stores: storeViews(h), Problems: append([]string{}, h.Problems...),
+		Daemons: []Daemon{}, Stores: storeViews(h), Problems: append([]string{}, h.Wrong()...),
 		Ready: h.Ready, Ending: h.Ending,
 	}
 	if v := h.State; v.Device != "" || v.Problem != "" {

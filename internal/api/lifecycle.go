@@ -30,6 +30,8 @@ func lifecycleOf(e host.Event) Lifecycle {
 		return guest("traffic-refused", e.Name)
 	case host.GuestEnded:
 		return guest("stopped", e.Name)
+	case host.GuestFloods:
+		return guest("floods", e.Name)
 	case host.GuestRestarts:
 		return guest("restarted", e.Name)
 	}

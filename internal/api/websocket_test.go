@@ -53,6 +53,7 @@ func TestEvents(t *testing.T) {
 
 // TestEventsUnread has a client that never reads. The host goes on, and others get their events.
 func TestEventsUnread(t *testing.T) {
+	t.Parallel() // it takes writeTimeout
 	w := newWorld(t, Control)
 	w.mustDial("/1.0/events?type=lifecycle,operation")
 	reader := w.mustDial("/1.0/events?type=lifecycle")
@@ -67,8 +68,11 @@ func TestEventsUnread(t *testing.T) {
 			t.Fatal(err)
 		}
 		if strings.Contains(string(text), "guest-stopped") {
-			return
+			break
 		}
+	}
+	if line := <-w.logged; !strings.Contains(line, "a client reads no events") {
+		t.Error(line)
 	}
 }
 

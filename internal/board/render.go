@@ -251,7 +251,7 @@ func (v *View) problems(columns int) []string {
 	case !h.Ready:
 		texts = []string{"Starting: " + stages(h.Stages)}
 	}
-	problems := h.Problems
+	problems := h.Wrong()
 	if more := len(problems) + len(texts) - problemRows; more > 0 {
 		problems = problems[more:]
 	}

@@ -44,6 +44,7 @@ func (m *model) snapshot(number uint64) *Snapshot {
 	s.Host.Volumes = slices.Clone(m.host.Volumes)
 	s.Host.Remotes = slices.Clone(m.host.Remotes)
 	s.Host.Stages = slices.Clone(m.host.Stages)
+	s.Host.Full = slices.Clone(m.host.Full)
 	s.Host.Problems = slices.Clone(m.host.Problems)
 	for _, key := range slices.Sorted(maps.Keys(m.guests)) {
 		s.Guests = append(s.Guests, *m.guests[key])
@@ -263,6 +264,20 @@ func (f Problem) apply(m *model) {
 	if !slices.Contains(m.host.Problems, text) && len(m.host.Problems) < maxProblems {
 		m.host.Problems = append(m.host.Problems, text)
 	}
+}
+
+func (f OutOfMemory) apply(m *model) {
+	f.Name = printable.Line(f.Name)
+	m.tell(f)
+}
+
+func (f FileSystem) apply(m *model) {
+	if f.Full {
+		m.host.Full = put(m.host.Full, f, func(s FileSystem) string { return s.Dir })
+	} else {
+		m.host.Full = slices.DeleteFunc(m.host.Full, func(s FileSystem) bool { return s.Dir == f.Dir })
+	}
+	m.tell(f)
 }
 
 func (f Configured) apply(m *model) {
@@ -608,6 +623,12 @@ func (f Unmanaged) apply(m *model) {
 func (f Plugged) apply(m *model) {
 	if g := m.guest(f.Domid); g != nil {
 		g.MACs = slices.Clone(f.MACs)
+	}
+}
+
+func (f GuestFlood) apply(m *model) {
+	if g := m.guest(f.Domid); g != nil {
+		m.tell(GuestFloods{Name: g.Name, Domid: f.Domid, What: f.What, Problem: printable.Line(f.Problem)})
 	}
 }
 
