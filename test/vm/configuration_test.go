@@ -134,7 +134,7 @@ func (m *VM) checkRate(guest string, port int) {
 	if took := time.Since(start); took < 2*time.Second {
 		m.Errorf("%d bytes in %v: the rate is not limited", int(bigSize), took)
 	}
-	m.leaveConsole(guest)
+	m.leaveConsole()
 }
 
 // checkConfiguredNetwork has a look at a private network: its guests have the addresses, the order, the memory and the

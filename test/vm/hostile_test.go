@@ -79,7 +79,7 @@ func (h *hostile) begin(m *VM) {
 		}
 	})
 	<-h.done
-	m.leaveConsole(guests[0])
+	m.leaveConsole()
 }
 
 // order gives the guest an order.
