@@ -33,7 +33,8 @@ const (
 	MsgCrashed       = "init crashed"      // remedy=
 	MsgHostAddress6  = "host IPv6 address" // interface= nic= address= [gateway=] by=
 	MsgNetwork       = "network"           // interface= state= [nic= address= by= tried= err= remedy=]
-	MsgPrivateNet    = "private network"   // bridge= state= [address=]; bridge= err= remedy=
+	MsgRules         = "network rules"     // state= err= [by= remedy=]
+	MsgPrivateNet    = "private network"   // bridge= state= [address=]
 	MsgTime          = "time"              // state= and what the state has
 	MsgSyslog        = "syslog"            // url= state= [lost= err=]
 	MsgWatchdog      = "watchdog"          // device= name= timeout= [err=]
@@ -43,3 +44,6 @@ const (
 	MsgSSHRefused    = "ssh refused"       // from= passwords= or connections= [others=]
 	MsgConfig        = "config"            // source= keys= or line= column= key= err= remedy=
 )
+
+// MsgGuestTraffic has a long name: guest= reason= packets= err= remedy=.
+const MsgGuestTraffic = "guest traffic refused"

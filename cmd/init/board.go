@@ -47,6 +47,9 @@ func (d *dom0) startBoard() {
 	}()
 }
 
+// takeConsole keeps lines from a terminal until give is called.
+func takeConsole(terminal *os.File) (give func()) { return console.Take(boot.ConsolesDir, terminal) }
+
 // takeOver gives lines and a shell the terminal that the board had, the lines that have been written to others first.
 func (d *dom0) takeOver(ctx context.Context) {
 	text, err := initLines()
@@ -84,7 +87,7 @@ func (d *dom0) showBoard(ctx context.Context) {
 		}
 	}()
 	err := board.Run(ctx, board.Config{
-		Terminal: board.NewTerminal("/dev/" + boardTerminal),
+		Terminal: board.NewTerminal("/dev/"+boardTerminal, takeConsole),
 		Snapshot: d.state.Snapshot, Changed: changed, Uptime: uptime,
 		Order: d.orderOnBoard, End: d.endOnBoard, Meter: d.meter,
 		LogIn: func(s *host.Snapshot) []string { return logInLines(s, d.guard.Open()) },

@@ -27,13 +27,13 @@ func emergency(args []string) int {
 	if hadBoard {
 		_ = console.Restore(boardTerminal) // without it there are other terminals
 	}
-	out := console.Open(terminals)
+	out := console.Open(boot.ConsolesDir, terminals)
 	showLog(out, terminals)
 	journal := openJournal()
 	out.Add(journal.Writer(sourceInit))
 	cmdline, err := os.ReadFile("/proc/cmdline")
 	s := &system{
-		log: console.Logger(out, slog.LevelInfo), requests: make(chan pid1.Action, 8),
+		ttys: out, log: console.Logger(out, slog.LevelInfo), requests: make(chan pid1.Action, 8),
 		terminals: terminals, cmdline: boot.ParseCmdline(string(cmdline)),
 		conf: newConfiguration(string(cmdline)), journal: journal, services: supervise.NewTable(),
 		daemonLog: journal.Services(),
@@ -60,5 +60,6 @@ func emergency(args []string) int {
 	endKeeper()
 	s.shutdownGuests()
 	s.endWatchdog(action)
+	s.ttys.Reclaim()
 	return pid1.Leave(action)
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/host"
-	"github.com/zerodisc/zerodisc/internal/meter"
 	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/report"
 	"github.com/zerodisc/zerodisc/internal/xen"
@@ -41,7 +40,7 @@ func keeper([]string) int {
 	}
 	s := &system{
 		log: console.Logger(os.Stdout, slog.LevelInfo), random: make(chan struct{}), gate: new(xen.Gate),
-		meter:   meter.New(os.DirFS(sysDir)),
+		meter:   newMeter(),
 		cmdline: boot.ParseCmdline(string(text)), conf: newConfiguration(string(text)),
 	}
 	s.conf.restore(configFile)

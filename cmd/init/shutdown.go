@@ -14,6 +14,7 @@ import (
 const (
 	guestDeadline = 60 * time.Second // for guests to shut down before they are destroyed
 	bootEnd       = 10 * time.Second // for a boot that is called off
+	viewsEnd      = 2 * time.Second  // for who has a console for a view: lines are written then
 	// A second request counts only after this: a Ctrl-Alt-Del that is held down repeats itself, and
 	// some machines report one press of the power button twice.
 	repeatAfter = 2 * time.Second
@@ -44,6 +45,7 @@ func (s *system) untilAsked(run func(context.Context)) pid1.Action {
 func (s *system) firstRequest() pid1.Action {
 	action := <-s.requests
 	s.tell(host.Ending{Action: action.String()})
+	time.AfterFunc(viewsEnd, s.ttys.Reclaim)
 	s.insisted = make(chan struct{})
 	go s.awaitSecondRequest(time.Now())
 	return action
@@ -88,7 +90,7 @@ func (s *system) shutdownGuests() {
 		case <-ctx.Done():
 		}
 	}()
-	if err := control.End(ctx, xen.NewToolstack(xen.Exec, store), guestDeadline, s.tell); err != nil {
+	if err := control.End(ctx, xen.NewToolstack(xen.Exec, store).Direct(), guestDeadline, s.tell); err != nil {
 		s.log.Error("guests", "err", err)
 	}
 }

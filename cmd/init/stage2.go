@@ -18,6 +18,7 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/hypercall"
 	"github.com/zerodisc/zerodisc/internal/kmsg"
 	"github.com/zerodisc/zerodisc/internal/login"
 	"github.com/zerodisc/zerodisc/internal/logs"
@@ -82,7 +83,9 @@ func stage2([]string) int {
 	s.warnOfUnknownKeys()
 	s.reportParameters()
 	s.log.Debug("mode", "name", mode.name)
-	return pid1.Leave(pid1.Action(mode.run(s)))
+	action := mode.run(s)
+	s.ttys.Reclaim()
+	return pid1.Leave(pid1.Action(action))
 }
 
 // setEnvironment gives children what the kernel does not: where commands are.
@@ -105,7 +108,7 @@ func newSystem(cmdline boot.Cmdline, conf *configuration, hasBoard bool, start t
 	s := &system{
 		cmdline: cmdline, conf: conf, terminals: activeConsoles(),
 		requests: make(chan pid1.Action, 8), start: start, random: make(chan struct{}),
-		meter: meter.New(os.DirFS(sysDir)), journal: openJournal(),
+		meter: newMeter(), journal: openJournal(),
 		services: supervise.NewTable(), online: make(chan struct{}, 1), gate: new(xen.Gate),
 	}
 	go s.gatherEntropy()
@@ -113,7 +116,7 @@ func newSystem(cmdline boot.Cmdline, conf *configuration, hasBoard bool, start t
 	if hasBoard {
 		s.terminals, s.board = takeBoardTerminal(cmdline, s.terminals)
 	}
-	s.ttys = console.Open(s.terminals)
+	s.ttys = console.Open(boot.ConsolesDir, s.terminals)
 	s.screen = &screen{out: s.ttys}
 	out := console.New(s.screen)
 	level := slog.LevelInfo
@@ -138,6 +141,26 @@ func newSystem(cmdline boot.Cmdline, conf *configuration, hasBoard bool, start t
 	return s
 }
 
+// newMeter returns what measures guests. The hypervisor can be asked as soon as the driver for that is loaded.
+func newMeter() *meter.Meter {
+	var xen *hypercall.Domains
+	return meter.New(os.DirFS(sysDir), func() (map[int]time.Duration, error) {
+		if xen == nil {
+			opened, err := hypercall.OpenDomains()
+			if err != nil {
+				return nil, err
+			}
+			xen = opened
+		}
+		list, err := xen.List()
+		times := map[int]time.Duration{}
+		for _, domain := range list {
+			times[domain.Domid] = domain.Time
+		}
+		return times, err
+	}).WithRules(networkRules.Traffic)
+}
+
 // relayKernel writes the kernel's messages to the consoles in its place.
 func relayKernel(cmdline boot.Cmdline, to io.Writer, log *slog.Logger) {
 	if err := kmsg.Relay(context.Background(), kmsg.Level(cmdline), to); err != nil {
@@ -159,6 +182,18 @@ func (s *system) gatherEntropy() {
 	for {
 		if _, err := unix.Read(fd, make([]byte, 1)); err != unix.EINTR {
 			return
+		}
+	}
+}
+
+// whenRandom runs a service once the kernel has random numbers to give.
+func (s *system) whenRandom(run func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		select {
+		case <-s.random:
+			return run(ctx)
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

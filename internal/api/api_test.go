@@ -50,7 +50,7 @@ func TestLooks(t *testing.T) {
 		"/1.0/guests?recursion=2":  `"vif0":{"bytes_in":2,"bytes_out":1}`,
 		"/1.0/guests/web":          `"address":"10.0.0.2"`,
 		"/1.0/guests/old":          `"problem":"no memory"`,
-		"/1.0/guests/web/state":    `"memory":{"usage":100663296}`,
+		"/1.0/guests/web/state":    `"sent":{"packets":9,"bytes":900},"dropped":{"dhcp":{"packets":3,"bytes":300}}`,
 		"/1.0/guests/web/logs":     `"source":"init","level":"info","message":"guest running"`,
 		"/1.0/guests/old/logs":     `"metadata":[]`,
 		"/1.0/guests/web/disks":    `"copy_on_write":true`,

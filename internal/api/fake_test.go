@@ -20,6 +20,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/logs"
 	"github.com/zerodisc/zerodisc/internal/meter"
+	"github.com/zerodisc/zerodisc/internal/vifrules"
 )
 
 var (
@@ -139,6 +140,11 @@ func newWorldWith(t testing.TB, granted Access, state *host.State) *world {
 	m := meter.New(fstest.MapFS{
 		"class/net/vif3.0/statistics/rx_bytes": &fstest.MapFile{Data: []byte("1\n")},
 		"class/net/vif3.0/statistics/tx_bytes": &fstest.MapFile{Data: []byte("2\n")},
+	}, noTimes).WithRules(func() ([]vifrules.Traffic, vifrules.HostDrops, error) {
+		return []vifrules.Traffic{{
+			UUID: guestUUID, Sent: vifrules.Count{Packets: 9, Bytes: 900},
+			Dropped: map[vifrules.Reason]vifrules.Count{vifrules.DHCPServer: {Packets: 3, Bytes: 300}},
+		}}, vifrules.HostDrops{}, nil
 	})
 	l, err := Listen(filepath.Join(t.TempDir(), "api.sock"))
 	if err != nil {
@@ -234,3 +240,6 @@ func (w *world) ask(method, path, body string) (*http.Response, string) {
 	described(w.t, r, answer, text)
 	return answer, string(text)
 }
+
+// noTimes is a hypervisor that does not say how much processor time domains have had.
+func noTimes() (map[int]time.Duration, error) { return nil, errors.ErrUnsupported }

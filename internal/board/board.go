@@ -53,7 +53,10 @@ type Config struct {
 }
 
 // refresh is the time between two looks at the clock and at counters.
-const refresh = 3 * time.Second
+const refresh = 2 * time.Second
+
+// passwordPatience is how long the board waits for the password: whoever passes by wants to see it, not a question.
+const passwordPatience = time.Minute
 
 // lostPause is the time before a terminal that was hung up is opened anew.
 const lostPause = time.Second
@@ -83,12 +86,17 @@ func Run(ctx context.Context, config Config) error {
 	defer tick.Stop()
 	for !b.left {
 		b.look()
+		if b.Leave && b.view.snapshot.Host.Ending != "" {
+			break // the lines about that, which have waited for the terminal, say more
+		}
 		b.draw()
 		select {
 		case <-b.Changed:
 		case <-tick.C:
 		case b.view.Message = <-b.done:
 		case <-b.Terminal.resized:
+			b.drawn = nil
+		case b.Terminal.said = <-b.Terminal.answers:
 			b.drawn = nil
 		case file := <-b.Terminal.lost:
 			if file == b.Terminal.file { // somebody's session on the same terminal has ended, and it was hung up
@@ -155,10 +163,15 @@ func (b *board) press(key Key) {
 func (b *board) mayOrder() bool {
 	if !b.Guard.Open() {
 		b.Terminal.give()
-		right, err := b.Guard.AskOnce(b.ctx, b.TTY)
+		ctx, cancel := context.WithTimeout(b.ctx, passwordPatience)
+		right, err := b.Guard.AskOnce(ctx, b.TTY)
+		cancel()
 		b.takeBack()
-		if err != nil {
+		switch {
+		case err != nil:
 			b.view.Message = err.Error()
+		case !right:
+			b.view.Message = "That was not the password: nothing was done."
 		}
 		if !right {
 			return false

@@ -133,7 +133,7 @@ func (c *Controller) taken(spec *guests.Resolved, others []*life) error {
 			return fault
 		}
 	}
-	return nil
+	return c.takenMAC(spec, now, others)
 }
 
 func quote(name string) string { return `"` + name + `"` }

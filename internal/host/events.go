@@ -6,8 +6,8 @@ import (
 )
 
 // Event is something worth a line, told once: one of the facts Stage, Medium, Network, Daemon, Store, Volume,
-// VolumeGone, VolumeProblem, StateVolume, Remote, Clock, LogServer, WatchdogTimer, SSH, SSHLogin, SSHRefused, Ready and
-// Ending, or one of the types below.
+// VolumeGone, VolumeProblem, StateVolume, Remote, Clock, LogServer, WatchdogTimer, SSH, SSHLogin, SSHRefused,
+// GuestRefusedTraffic, Ready and Ending, or one of the types below.
 type Event any
 
 type (

@@ -416,6 +416,17 @@ type (
 		MACs  []string // canonical: lower case, colons
 	}
 
+	// GuestRefusedTraffic is what the host's rules have dropped of what a guest sent. It is the event, too. What says
+	// what the guest does, Packets how many were dropped so far.
+	GuestRefusedTraffic struct {
+		UUID    string
+		Name    string
+		Reason  string // the counter's name: "dhcp"
+		What    string
+		Packets uint64
+		Remedy  string
+	}
+
 	// Said is the address that a domain says it has, invalid when it takes it back.
 	Said struct {
 		Domid   int

@@ -611,6 +611,16 @@ func (f Plugged) apply(m *model) {
 	}
 }
 
+func (f GuestRefusedTraffic) apply(m *model) {
+	if g := m.guests[f.UUID]; g != nil {
+		f.Name = g.Name
+	}
+	f.Name = printable.Line(f.Name)
+	m.tell(f)
+	// One for each guest: there is room for so many only, and the guest has the say how many reasons it gives.
+	Problem{"guest " + f.Name + " sends what it must not, which is dropped; see guest show " + f.Name}.apply(m)
+}
+
 func (f Said) apply(m *model) {
 	g := m.guest(f.Domid)
 	if g == nil || f.Address.IsValid() && !reachable(f.Address) {

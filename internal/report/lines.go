@@ -170,6 +170,11 @@ func (l *Lines) guestLine(event host.Event) (level slog.Level, message string, a
 			attrs = append(attrs, "err", e.Problem)
 		}
 		return slog.LevelInfo, boot.MsgGuestStopped, attrs
+	case host.GuestRefusedTraffic:
+		return slog.LevelWarn, boot.MsgGuestTraffic, []any{
+			"guest", e.Name, "reason", e.Reason, "packets", e.Packets, "err", e.What,
+			"remedy", strings.ReplaceAll(e.Remedy, "NAME", e.Name),
+		}
 	case host.GuestRestarts:
 		if e.Problem != "" {
 			return slog.LevelWarn, boot.MsgGuestRestarts, []any{"guest", e.Name, "err", e.Problem}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/confine"
 )
 
 // Spec describes a daemon. The zero value of a duration or count takes the default named.
@@ -44,7 +46,8 @@ type Spec struct {
 	MaxRestarts int           // within Window; one more failure gives up; 5; Forever: it never gives up
 	Window      time.Duration // 1 min
 
-	OOMScoreAdj int // standing with the out-of-memory killer, package oom; 0 is the usual one
+	Limits      *confine.Limits // of the program's rights; nil: it has this process's
+	OOMScoreAdj int             // standing with the out-of-memory killer, package oom; 0 is the usual one
 
 	Output io.Writer    // gets each line of stdout and stderr as one Write, "NAME: LINE\n"
 	Report func(Status) // called by the owner at each change of phase; must not block or call Stop

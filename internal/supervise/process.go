@@ -33,7 +33,11 @@ func execute(spec Spec) (*process, error) {
 		out := &lines{prefix: spec.Name + ": ", to: spec.Output}
 		cmd.Stdout, cmd.Stderr = out, out // equal writers share one pipe and one copying goroutine
 	}
-	if err := oom.Start(cmd); err != nil {
+	start := oom.Start
+	if spec.Limits != nil {
+		start = spec.Limits.Start
+	}
+	if err := start(cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
 	}
 	p := &process{cmd: cmd, exited: make(chan error, 1)}
