@@ -74,6 +74,8 @@ const (
 	StateSSH      = "zerodisc/ssh"            // below StateMount: the host key
 	Home          = "/root"                   // of root; a file system in memory
 	APISocket     = RunDir + "/api.sock"      // of the local API
+	ConsolesDir   = RunDir + "/consoles"      // files by which consoles are taken, package console
+	Keymaps       = Dom0Mount + "/keymaps"    // keyboard layouts, package keymap
 	DefaultBridge = "xenbr0"
 )
 

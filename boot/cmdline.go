@@ -31,6 +31,7 @@ const (
 	KeySyslog     = "zerodisc.syslog"        // servers that get the log: udp://HOST,tls://HOST
 	KeyWatchdog   = "zerodisc.watchdog"      // seconds to the reset of a machine that hangs; "no"
 	KeyHostname   = "zerodisc.hostname"      // dom0's host name; else the DHCP server's, else "zerodisc"
+	KeyKeyboard   = "zerodisc.keyboard"      // layout of the keyboard: de
 	KeyConfig     = "zerodisc.config"        // URL of a zerodisc.yaml; may have ${mac} and the like
 	KeyPassword   = "zerodisc.password"      // root's password, as crypt(3) writes it
 	KeySSH        = "zerodisc.ssh"           // "no": no SSH server
@@ -39,14 +40,15 @@ const (
 
 // Keys that other systems have, too, and that mean the same here: those of dracut.cmdline(7), and cloud-init's ds.
 const (
-	KeyHostnameShort = "hostname"   // the same as KeyHostname
-	KeyIP            = "ip"         // addresses; may be given several times, as all of these
-	KeyVLAN          = "vlan"       // NAME:NIC
-	KeyBond          = "bond"       // NAME:NICS:OPTIONS:MTU
-	KeyPorts         = "bridge"     // NAME:NIC
-	KeyNameserver    = "nameserver" // address
-	KeyRoute         = "rd.route"   // NETWORK:GATEWAY:INTERFACE
-	KeyDataSource    = "ds"         // nocloud;s=URL
+	KeyHostnameShort = "hostname"        // the same as KeyHostname
+	KeyKeymap        = "vconsole.keymap" // the same as KeyKeyboard
+	KeyIP            = "ip"              // addresses; may be given several times, as all of these
+	KeyVLAN          = "vlan"            // NAME:NIC
+	KeyBond          = "bond"            // NAME:NICS:OPTIONS:MTU
+	KeyPorts         = "bridge"          // NAME:NIC
+	KeyNameserver    = "nameserver"      // address
+	KeyRoute         = "rd.route"        // NETWORK:GATEWAY:INTERFACE
+	KeyDataSource    = "ds"              // nocloud;s=URL
 )
 
 // Keys lists every key above.
@@ -54,7 +56,7 @@ var Keys = []string{
 	KeyMediumID, KeyAutostart, KeyDebug, KeyBridge, KeyBootIf, KeyHostname,
 	KeyGuest, KeyRescue, KeyCheck, KeyISOFile, KeyGuests, KeyGuestsSum,
 	KeyStores, KeyBudget, KeyWrite, KeyToRAM, KeyToRAMShort, KeyState, KeyISCSI, KeyInitiator,
-	KeyNTP, KeySyslog, KeyWatchdog,
+	KeyNTP, KeySyslog, KeyWatchdog, KeyKeyboard, KeyKeymap,
 	KeyConfig, KeyPassword, KeySSH, KeySSHKey,
 	KeyHostnameShort, KeyIP, KeyVLAN, KeyBond, KeyPorts, KeyNameserver, KeyRoute, KeyDataSource,
 }

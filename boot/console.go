@@ -13,6 +13,7 @@ const (
 	MsgGuestRestarts = "guest restarts"    // guest= err=
 	MsgGuestDisk     = "guest disk"        // guest= disk= target= format= [budget=]
 	MsgGuestDiskFull = "guest disk full"   // guest= disks= budget= remedy=
+	MsgGuestFlood    = "guest flood"       // guest= what= err= remedy=
 	MsgGuestStore    = "guest store"       // url= state= and what the state has
 	MsgStorage       = "storage"           // device= type= [label= mount= guests= err= remedy=]
 	MsgStorageGone   = "storage removed"   // device= [guests= remedy=]
@@ -28,15 +29,19 @@ const (
 	MsgMediumChecked = "medium checked"    // files= damaged= unlisted= bytes= ms=
 	MsgFileDamaged   = "file damaged"      // file= err=
 	MsgDaemon        = "daemon"            // name= state= pid= err=
+	MsgOutOfMemory   = "out of memory"     // killed= pid= remedy=
+	MsgFileSystem    = "file system"       // dir= state= size= [remedy=]
 	MsgWrongPassword = "wrong password"    // terminal=
 	MsgEnding        = "ending"            // action=
 	MsgCrashed       = "init crashed"      // remedy=
 	MsgResumed       = "init runs again"   // guests=
 	MsgHostAddress6  = "host IPv6 address" // interface= nic= address= [gateway=] by=
 	MsgNetwork       = "network"           // interface= state= [nic= address= by= tried= err= remedy=]
-	MsgPrivateNet    = "private network"   // bridge= state= [address=]; bridge= err= remedy=
+	MsgRules         = "network rules"     // state= err= [by= remedy=]
+	MsgPrivateNet    = "private network"   // bridge= state= [address=]
 	MsgTime          = "time"              // state= and what the state has
 	MsgSyslog        = "syslog"            // url= state= [lost= err=]
+	MsgAPI           = "api"               // err= remedy=
 	MsgWatchdog      = "watchdog"          // device= name= timeout= [err=]
 	MsgSSH           = "ssh"               // state= [address= port= methods= fingerprint= err= remedy=]
 	MsgSSHPassword   = "ssh password"      // password= remedy=; on the local consoles only
@@ -44,3 +49,6 @@ const (
 	MsgSSHRefused    = "ssh refused"       // from= passwords= or connections= [others=]
 	MsgConfig        = "config"            // source= keys= or line= column= key= err= remedy=
 )
+
+// MsgGuestTraffic has a long name: guest= reason= packets= err= remedy=.
+const MsgGuestTraffic = "guest traffic refused"

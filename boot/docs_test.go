@@ -109,8 +109,8 @@ var (
 	// bothSides are libraries that know neither side. All other packages below internal belong to the run side.
 	bothSides = []string{
 		"internal/blkid", "internal/bytesize", "internal/config", "internal/dhcpwire", "internal/disks",
-		"internal/kmod", "internal/passwd", "internal/printable", "internal/progress", "internal/sha256sums",
-		"internal/testns", "internal/timezone",
+		"internal/keymap", "internal/kmod", "internal/lazyregexp", "internal/passwd", "internal/printable",
+		"internal/progress", "internal/sha256sums", "internal/testns", "internal/timezone",
 	}
 )
 

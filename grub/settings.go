@@ -130,15 +130,15 @@ func namesOfSettings() []string {
 }
 
 // addition is what may stand in a variable of GRUB's that is expanded without quotes: words that
-// GRUB neither cuts nor changes.
-var addition = regexp.MustCompile(`^[0-9A-Za-z_.,:/=+@%~^!(){}<>|;&#-]*$`)
+// GRUB neither cuts nor changes. It does not look at a "$" again that comes out of a variable: hashes have it.
+var addition = regexp.MustCompile(`^[0-9A-Za-z_.,:/=+@%~^!$(){}<>|;&#-]*$`)
 
 func checkAddition(value string) error {
 	isSpace := func(r rune) bool { return strings.ContainsRune(settingSpace, r) }
 	for word := range strings.FieldsFuncSeq(value, isSpace) {
 		if !addition.MatchString(word) {
 			return fmt.Errorf(
-				`the menu cannot hand on %q; leave out quotes, \, $, *, ?, [, ] and what is not ASCII`, word)
+				`the menu cannot hand on %q; leave out quotes, \, *, ?, [, ] and what is not ASCII`, word)
 		}
 	}
 	if len(value) > settingsRoom {

@@ -3,10 +3,11 @@ package guests
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/zerodisc/zerodisc/internal/lazyregexp"
 )
 
 // rule says which values of a setting xl 4.20 takes (tools/xl/xl_parse.c), where it stops at others. Settings
@@ -32,11 +33,11 @@ var (
 )
 
 var (
-	uuidForm   = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
-	ioportForm = regexp.MustCompile(`^(0[xX])?[0-9a-fA-F]{1,8}(-(0[xX])?[0-9a-fA-F]{1,8})?$`)
-	iomemForm  = regexp.MustCompile(`^ *(0[xX])?[0-9a-fA-F]{1,16}, *(0[xX])?[0-9a-fA-F]{1,16}` +
+	uuidForm   = lazyregexp.New(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+	ioportForm = lazyregexp.New(`^(0[xX])?[0-9a-fA-F]{1,8}(-(0[xX])?[0-9a-fA-F]{1,8})?$`)
+	iomemForm  = lazyregexp.New(`^ *(0[xX])?[0-9a-fA-F]{1,16}, *(0[xX])?[0-9a-fA-F]{1,16}` +
 		`(@ *(0[xX])?[0-9a-fA-F]{1,16})?$`)
-	irqForm = regexp.MustCompile(`^ *[0-9]{1,9}$`)
+	irqForm = lazyregexp.New(`^ *[0-9]{1,9}$`)
 )
 
 var rules = []rule{
@@ -141,7 +142,7 @@ func parseRange(value string) (from, to int64, ok bool) {
 }
 
 // bdfForm is a PCI device: DOMAIN:BUS:DEVICE.FUNCTION, the domain may be missing, * for all functions.
-var bdfForm = regexp.MustCompile(
+var bdfForm = lazyregexp.New(
 	`^([0-9a-fA-F]{1,4}:)?[0-9a-fA-F]{1,2}:[01]?[0-9a-fA-F]\.[0-7*](@[01]?[0-9a-fA-F])?$`)
 
 // pciKeys are the parameters of a PCI device besides its address.

@@ -4,12 +4,12 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/lazyregexp"
 )
 
 // vif is one element of vif (xl-network-configuration(5)).
@@ -122,7 +122,7 @@ func parseMAC(text string) (string, error) {
 }
 
 // rateForm is that of xl: bytes or bits a second, and how often they are replenished.
-var rateForm = regexp.MustCompile(`^([0-9]+)[GMK]?[Bb]/s(?:@([0-9]+)([mu]?s?))?$`)
+var rateForm = lazyregexp.New(`^([0-9]+)[GMK]?[Bb]/s(?:@([0-9]+)([mu]?s?))?$`)
 
 func checkRate(value string) error {
 	const form = "write it like 10Mb/s, 250KB/s or 1MB/s@20ms"

@@ -40,12 +40,14 @@ var kinds = []struct {
 	{commandsKind, 4},
 	{modulesKind, 4},
 	{imagesKind, 12},
+	{keymapsKind, 4},
 }
 
 const (
 	commandsKind = "commands" // u-root's commands, rewritten
 	modulesKind  = "modules"  // the kernel's modules that are on the disc
 	imagesKind   = "images"   // the initrd's parts, compressed
+	keymapsKind  = "keymaps"  // keyboard layouts, as package keymap has them
 )
 
 // Result is what was made.
@@ -80,7 +82,7 @@ func Build(ctx context.Context, in Inputs) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kernel modules: %w", err)
 	}
-	parts, err := in.collect(programs, modules, work)
+	parts, err := in.collect(ctx, programs, modules, work)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +124,7 @@ func (p *parts) list() []Part {
 }
 
 // collect lists the files of each part. modules is the directory with the modules, work one for other files.
-func (in Inputs) collect(programs programs, modules, work string) (p parts, err error) {
+func (in Inputs) collect(ctx context.Context, programs programs, modules, work string) (p parts, err error) {
 	categories, err := readJSON[map[string]string](modules, categoriesFile)
 	if err != nil {
 		return p, fmt.Errorf("kernel modules: %w", err)
@@ -136,6 +138,9 @@ func (in Inputs) collect(programs programs, modules, work string) (p parts, err 
 	x := xenFiles{archive: p.dom0.archive, tree: in.Tree, packages: p.packages}
 	if err := x.addAll(); err != nil {
 		return p, fmt.Errorf("dom0's files: %w", err)
+	}
+	if err := in.addKeymaps(ctx, x); err != nil {
+		return p, fmt.Errorf("keyboard layouts: %w", err)
 	}
 	modulesAt, err := libPath(boot.ModulesDir)
 	if err != nil {

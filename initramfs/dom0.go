@@ -19,6 +19,8 @@ var Packages = []string{
 	"libgcc-s1",         // see dlopened
 	"ncurses-base",      // terminal descriptions for xentop
 	"e2fsprogs",         // mke2fs, for zerodisc-state
+	"console-data",      // keyboard layouts
+	"kbd",               // build tool: what reads those
 	"squashfs-tools",    // build tool: the images that the initrd is made of
 	"zstd",              // build tool: the initrd's first stage
 }

@@ -76,6 +76,7 @@ func stateApplet(args []string) int {
 func guestApplet(args []string) int {
 	return guestcmd.Main(args, guestcmd.Config{
 		Client: client.New(boot.APISocket), In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+		Take: takeConsole,
 	})
 }
 

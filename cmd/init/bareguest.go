@@ -28,7 +28,7 @@ func runBareGuest(s *system) int {
 
 func (b *bareGuest) boot(ctx context.Context) {
 	stage.Run(ctx, b.stageEnded, []stage.Stage{
-		{Name: "tools", Run: mountTools, Remedy: "there are no drivers: the initrd is damaged, check the disc"},
+		{Name: "tools", Run: b.mountTools, Remedy: "there are no drivers: the initrd is damaged, check the disc"},
 		{Name: "devices", Run: b.findDevices, Remedy: "devices that came late are still taken; see dmesg"},
 		{Name: "network", Run: b.startNetwork},
 		{Name: "page", Run: b.guest.servePage},
@@ -59,9 +59,6 @@ func (b *bareGuest) startNetwork(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	go func() {
-		<-b.random
-		_ = manager.Run(ctx) // ends with ctx alone
-	}()
+	b.service("network", b.whenRandom(manager.Run))
 	return nil
 }

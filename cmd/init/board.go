@@ -41,9 +41,12 @@ func (d *dom0) startBoard() {
 // boardService is the status board among the services.
 const boardService = "board"
 
+// takeConsole keeps lines from a terminal until give is called.
+func takeConsole(terminal *os.File) (give func()) { return console.Take(boot.ConsolesDir, terminal) }
+
 // takeOver gives lines and a shell the terminal that the board had, the lines that have been written to others first.
 func (d *dom0) takeOver(ctx context.Context) {
-	text, err := os.ReadFile(logFile)
+	text, err := initLines()
 	if err = errors.Join(err, console.Restore(boardTerminal), writeTerminal(boardTerminal, text)); err != nil {
 		d.log.Warn("status board", "err", err)
 	}
@@ -57,12 +60,12 @@ func (d *dom0) takeOver(ctx context.Context) {
 	}()
 }
 
-func writeTerminal(name string, text []byte) error {
+func writeTerminal(name, text string) error {
 	tty, err := os.OpenFile("/dev/"+name, os.O_WRONLY|unix.O_NOCTTY, 0)
 	if err != nil {
 		return err
 	}
-	_, err = tty.Write(text)
+	_, err = tty.WriteString(text)
 	return errors.Join(err, tty.Close())
 }
 
@@ -78,7 +81,7 @@ func (d *dom0) showBoard(ctx context.Context) {
 		}
 	}()
 	err := board.Run(ctx, board.Config{
-		Terminal: board.NewTerminal("/dev/" + boardTerminal),
+		Terminal: board.NewTerminal("/dev/"+boardTerminal, takeConsole),
 		Snapshot: d.state.Snapshot, Changed: changed, Uptime: uptime,
 		Order: d.orderOnBoard, End: d.endOnBoard, Meter: d.meter,
 		LogIn: func(s *host.Snapshot) []string { return logInLines(s, d.guard.Open()) },
@@ -89,7 +92,7 @@ func (d *dom0) showBoard(ctx context.Context) {
 		Guard: d.guard, TTY: boardTerminal,
 		Shell: []string{shellProgram}, Console: []string{"guest", "console"},
 		GuestLog: d.guestLog,
-		Log:      readLogFile,
+		Log:      initLines,
 	})
 	if err != nil {
 		d.log.Warn("status board", "err", err, "remedy", "use the serial console, or zerodisc.debug")
@@ -164,10 +167,4 @@ func logInLines(s *host.Snapshot, open bool) []string {
 		command += "   password for one login: " + password
 	}
 	return []string{command, "host key " + strings.Join(ssh.Fingerprints, ", ")}
-}
-
-// readLogFile is the host's messages.
-func readLogFile() (string, error) {
-	text, err := os.ReadFile(logFile)
-	return string(text), err
 }

@@ -14,7 +14,6 @@ import (
 
 	"github.com/zerodisc/zerodisc/internal/board"
 	"github.com/zerodisc/zerodisc/internal/host"
-	"github.com/zerodisc/zerodisc/internal/meter"
 	"github.com/zerodisc/zerodisc/internal/oom"
 )
 
@@ -35,16 +34,16 @@ func boardApplet([]string) int {
 	changed := make(chan struct{}, 1)
 	go followStateFile(ctx, &newest, changed)
 	err = board.Run(ctx, board.Config{
-		Terminal: board.NewTerminal("/dev/tty"), Leave: true,
+		Terminal: board.NewTerminal("/dev/tty", takeConsole), Leave: true,
 		Snapshot: newest.Load, Changed: changed, Uptime: uptime,
 		Order: orderByCommand, End: func(action string) error { return runQuietly(ctx, action) },
-		Meter: meter.New(os.DirFS(sysDir)), LogIn: func(s *host.Snapshot) []string { return logInLines(s, true) },
+		Meter: newMeter(), LogIn: func(s *host.Snapshot) []string { return logInLines(s, true) },
 		Run:   runHere,
 		Shell: []string{shellProgram}, Console: []string{"guest", "console"},
 		GuestLog: func(g *host.Guest) (string, error) {
 			return output(ctx, "guest", "logs", "-raw", g.Name)
 		},
-		Log: readLogFile,
+		Log: initLines,
 	})
 	if err != nil {
 		return fail(err)

@@ -38,7 +38,7 @@ func runCheck(s *system) int {
 
 func (c *discCheck) boot(ctx context.Context) {
 	stage.Run(ctx, c.stageEnded, []stage.Stage{
-		{Name: "tools", Run: mountTools, Remedy: "the initrd is damaged: write the disc anew"},
+		{Name: "tools", Run: c.mountTools, Remedy: "the initrd is damaged: write the disc anew"},
 		{Name: "devices", Run: c.findDevices, Remedy: "devices that came late are still taken; see dmesg"},
 		{Name: "media", Run: c.findMedium, Remedy: "put the disc back in and restart"},
 		{Name: "check", Run: c.check, Remedy: "write the disc anew"},

@@ -34,6 +34,7 @@ func (s *system) startClock() {
 		Wake: s.online, Clock: hostClock{s}, Ask: timesync.Ask, Resolve: timesync.Resolve,
 		Report: s.reportClock, Grace: networkGrace,
 	})
+	s.switchService("clock", true, s.watchClock)
 	s.switchService(clockService, config.Is(s.config().NTP.Enabled, true), client.Run)
 }
 
@@ -59,15 +60,43 @@ func (s *system) wakeClock() {
 	}
 }
 
+// leastJump is how much somebody must have set the clock for it to be worth a line.
+const leastJump = time.Second
+
+// watchClock tells that somebody else has set the clock, and has time servers asked at once.
+func (s *system) watchClock(ctx context.Context) error {
+	before := s.stepped.Load()
+	return timesync.Jumps(ctx, func(by time.Duration) {
+		now := s.stepped.Load()
+		by -= time.Duration(now - before)
+		before = now
+		if by.Abs() >= leastJump {
+			s.state.Tell(host.Clock{State: host.ClockMoved, Offset: by, Moved: by, At: time.Now()})
+			s.wakeClock()
+		}
+	})
+}
+
 // hostClock is this host's clock. It is not set while xl runs.
 type hostClock struct{ *system }
 
-// xlPatience is how long setting the clock waits for a moment without xl. Guests are made in a few seconds.
-const xlPatience = time.Minute
+// Setting the clock waits so long for a moment without xl, and then keeps xl waiting for so long: guests are made in a
+// few seconds each.
+const (
+	xlPatience = time.Minute
+	xlHold     = 10 * time.Second
+)
 
 // Step sets the clock.
 func (c hostClock) Step(ctx context.Context, offset time.Duration) error {
-	return c.gate.Alone(ctx, xlPatience, func() error { return timesync.Kernel{}.Step(ctx, offset) })
+	return c.gate.Alone(ctx, xlPatience, xlHold, func() error {
+		c.stepped.Add(int64(offset)) // before watchClock sees it
+		err := timesync.Kernel{}.Step(ctx, offset)
+		if err != nil {
+			c.stepped.Add(-int64(offset))
+		}
+		return err
+	})
 }
 
 // Slew works a small offset off.

@@ -37,6 +37,7 @@ type configuration struct {
 	layers [layerCount]config.Layer
 	merged atomic.Pointer[config.Config]
 	shut   bool            // a source has a password's hash that cannot be used
+	layout string          // of the keyboard, as it was loaded; "" for the kernel's own
 	told   map[string]bool // what was said to be wrong with several sources together
 }
 
@@ -146,6 +147,7 @@ func (d *dom0) apply() {
 	if c.Hostname != "" {
 		d.setHostname()
 	}
+	d.setKeyboard()
 	if err := setTimezone(c.Timezone); err != nil {
 		d.log.Warn(boot.MsgConfig, "key", "timezone", "err", err)
 	}

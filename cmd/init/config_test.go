@@ -121,7 +121,7 @@ func TestFetch(t *testing.T) {
 			http.Error(w, "not yet", http.StatusServiceUnavailable)
 			return
 		}
-		_, _ = io.WriteString(w, "hostname: late\nnetwork: {bridges: {lan: }}\nstores: {state: no}\n")
+		_, _ = io.WriteString(w, "hostname: late\nnetwork: {default-bridge: lan}\nstores: {state: no}\n")
 	})
 	mux.HandleFunc("/login.yaml", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "<!DOCTYPE html><html><body>Log in</body></html>")
@@ -142,7 +142,7 @@ func TestFetch(t *testing.T) {
 		name  string
 	}{
 		{"/slow.yaml", fetch, []string{
-			"503", "it is tried again", "key=network err=\"it comes too late", "stores.state",
+			"503", "it is tried again", "key=network.default-bridge err=\"it comes too late", "stores.state",
 		}, "late"},
 		{"/login.yaml", fetch, []string{"it is a web page (HTML or XML)"}, ""},
 		{"/none.yaml", fetch, []string{"404", "nothing of it is used"}, ""},
@@ -166,7 +166,7 @@ func TestFetch(t *testing.T) {
 				t.Errorf("%s: %s\nwant %s", test.path, lines, want)
 			}
 		}
-		if c := d.config(); c.Hostname != test.name || c.Network.Bridges != nil || c.Stores.State != "" {
+		if c := d.config(); c.Hostname != test.name || c.Network.DefaultBridge != "" || c.Stores.State != "" {
 			t.Errorf("%s: %+v", test.path, c)
 		}
 	}

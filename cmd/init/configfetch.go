@@ -89,7 +89,8 @@ func (d *dom0) awaitAddress(ctx context.Context) bool {
 
 // isAddressed says whether the default bridge is to have an address.
 func (d *dom0) isAddressed() bool {
-	return slices.ContainsFunc(d.network.Interfaces, func(i netcfg.Interface) bool {
+	network, _ := networkOf(d.config())
+	return slices.ContainsFunc(network.Interfaces, func(i netcfg.Interface) bool {
 		return i.Bridge == d.bridge && (i.IPv4.Method != netcfg.None || i.IPv6.Method != netcfg.None)
 	})
 }
@@ -113,6 +114,7 @@ func (d *dom0) fetchLayer(
 		d.addLayer(layer, d.withoutEarly(f))
 		d.apply()
 		d.decidePassword()
+		d.tryNetwork(ctx, layer, before, func(ctx context.Context) error { return d.reach(ctx, url) })
 		d.reportSources(layer)
 		d.adaptServices(ctx, before)
 	}
@@ -175,8 +177,7 @@ func (d *dom0) reportFetch(url string, err error) {
 	d.state.Tell(host.Problem{Text: url + ": " + err.Error()})
 }
 
-// withoutEarly leaves out what a source cannot say that was fetched by the network: how the network is, and where the
-// state volume is.
+// withoutEarly leaves out what a source cannot say that was fetched by the network: what is decided before.
 func (d *dom0) withoutEarly(f config.File) config.File {
 	for _, key := range f.Config.DropEarly() {
 		f.Problems = append(f.Problems, config.Problem{

@@ -138,10 +138,7 @@ func (g *demoGuest) startNetwork(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	go func() {
-		<-g.random
-		_ = manager.Run(ctx)
-	}()
+	g.service("network", g.whenRandom(manager.Run))
 	return nil
 }
 

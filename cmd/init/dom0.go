@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/host"
@@ -18,6 +16,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/sshd"
 	"github.com/zerodisc/zerodisc/internal/stage"
+	"github.com/zerodisc/zerodisc/internal/sysctl"
 	"github.com/zerodisc/zerodisc/internal/xen"
 	"github.com/zerodisc/zerodisc/internal/zram"
 )
@@ -28,9 +27,9 @@ const shellsAtLast = time.Minute
 // dom0 is Xen's control domain while it boots and runs.
 type dom0 struct {
 	machine
-	network netcfg.Network
-	bridge  string // the one that guests are on which name none
-	kernel  string // the Linux kernel that guests may share, "" when it is not at hand
+	manager *netcfg.Manager // nil until startNetwork
+	bridge  string          // the one that guests are on which name none
+	kernel  string          // the Linux kernel that guests may share, "" when it is not at hand
 	xen     xen.Host
 	owners  *owners       // nil where Xen's daemons do not run
 	owned   chan struct{} // closed once owners is set
@@ -49,7 +48,8 @@ type dom0 struct {
 var dom0Modules = []string{
 	"xenfs", "xen_evtchn", "xen_gntdev", "xen_gntalloc", "xen_privcmd", "xen_acpi_processor",
 	"xen_netback", "xen_blkback", "bridge", zram.Module, "xen_wdt",
-	"nf_tables", "nft_meta_bridge", "nft_ct", // the kernel asks for the other parts of the packet filter itself
+	// The kernel asks for the other parts of the packet filter itself.
+	"nf_tables", "nft_meta_bridge", "nft_ct", "nft_limit",
 }
 
 // runDom0 boots dom0, keeps it going until somebody asks for its end, and returns how it ends.
@@ -77,7 +77,8 @@ func (d *dom0) boot(ctx context.Context) {
 	shells := d.openShells(ctx)
 	defer time.AfterFunc(shellsAtLast, shells).Stop()
 	stage.Run(ctx, d.stageEnded, []stage.Stage{
-		{Name: "tools", Run: mountTools, Remedy: "the initrd is damaged: check the disc"},
+		{Name: "lockdown", Run: lockDown, Remedy: "the host runs on with less protection: docs/security.md"},
+		{Name: "tools", Run: d.mountTools, Remedy: "the initrd is damaged: check the disc"},
 		{Name: "devices", Run: d.startDevices, Remedy: "devices that came late are still taken; see dmesg"},
 		{Name: "swap", Run: makeSwap, Remedy: "dom0 cannot spare as much memory for guests as it should; see dmesg"},
 		{Name: "xen", Run: d.startXen, Remedy: "boot an entry of the menu that starts Xen; see xl dmesg"},
@@ -97,6 +98,7 @@ func (d *dom0) boot(ctx context.Context) {
 	d.startWatchdog(d.state.Answers)
 	d.tell(host.Ready{Took: time.Since(d.start)})
 	close(d.idle)
+	go d.tidyMemory(ctx)
 	d.followMedium(ctx)
 	shells()
 }
@@ -110,15 +112,8 @@ func (d *dom0) openShells(ctx context.Context) func() {
 	})
 }
 
-// makeSwap gives dom0 swap space in RAM for half of its memory, which takes about a quarter of it when it is full. It
-// lets dom0 spare what xl needs only while it creates a guest, and what idle programs have written.
-func makeSwap(context.Context) error {
-	var info unix.Sysinfo_t
-	if err := unix.Sysinfo(&info); err != nil {
-		return err
-	}
-	return zram.Swap(int64(info.Totalram) * int64(info.Unit) / 2 &^ int64(os.Getpagesize()-1))
-}
+// lockDown makes the kernel's settings what dom0 wants, before there are devices, networks and daemons.
+func lockDown(context.Context) error { return sysctl.Apply(sysctl.Table) }
 
 // startXen starts Xen's daemons, learns what the machine can do, and starts what owns guests.
 func (d *dom0) startXen(ctx context.Context) error {
@@ -178,10 +173,9 @@ func (d *dom0) startDaemons(ctx context.Context) error {
 // in the background.
 func (d *dom0) startNetwork(ctx context.Context) error {
 	network, problems := networkOf(d.config())
-	d.network = network
 	d.reportProblems(problems)
 	manager, err := netcfg.NewManager(netcfg.Options{
-		Network: d.network, BootIF: d.bootIF(), Hostname: d.setHostname(),
+		Network: network, BootIF: d.bootIF(), Hostname: d.setHostname(),
 		SetHostname: d.config().Hostname == "",
 		ResolvConf:  resolvConf, TimeServers: boot.RunDir + "/ntp",
 		Report: d.reportNetwork,
@@ -192,23 +186,15 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 	if err := manager.MakeBridges(); err != nil {
 		return err
 	}
-	unguarded := d.guardNetwork(ctx) // guests are refused then, and dom0 still has to be reached
+	d.manager = manager
+	unguarded := d.guardNetwork(ctx, d.config()) // guests are refused then, and dom0 still has to be reached
 	if err := setDefaultBridge(d.bridge); err != nil {
 		d.log.Warn("xl.conf", "err", err, "remedy", "name the bridge in the vif of guests that you create by hand")
 	}
-	d.fetchConfig(ctx)
-	for _, bridge := range d.network.Bridges() {
-		d.service("neighbours-"+bridge, func(ctx context.Context) error { return d.watchNeighbours(ctx, bridge) })
-	}
-	d.service("network", func(ctx context.Context) error {
-		select {
-		case <-d.random:
-			return manager.Run(ctx)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	})
+	d.keepNetworkServices(nil)
+	d.service("network", d.whenRandom(manager.Run))
 	d.startClock()
+	d.fetchConfig(ctx)
 	return unguarded
 }
 

@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
-	"github.com/zerodisc/zerodisc/internal/boundedlog"
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/pid1"
@@ -32,17 +31,16 @@ func emergency(args []string) int {
 	if hadBoard {
 		_ = console.Restore(boardTerminal) // without it there are other terminals
 	}
-	out := console.Open(terminals)
-	out.Add(boundedlog.Open(logFile, logLimit))
+	out := console.Open(boot.ConsolesDir, terminals)
 	showLog(out, terminals)
 	journal := openJournal()
 	out.Add(journal.Writer(sourceInit))
 	cmdline, err := os.ReadFile("/proc/cmdline")
 	s := &system{
-		log: console.Logger(out, slog.LevelInfo), requests: make(chan pid1.Action, 8),
+		ttys: out, log: console.Logger(out, slog.LevelInfo), requests: make(chan pid1.Action, 8),
 		terminals: terminals, cmdline: boot.ParseCmdline(string(cmdline)),
 		conf: newConfiguration(string(cmdline)), journal: journal, services: supervise.NewTable(),
-		daemonLog: serviceOutput(journal),
+		daemonLog: journal.Services(),
 	}
 	if err != nil {
 		s.log.Error("kernel command line", "err", err)
@@ -81,6 +79,7 @@ func emergency(args []string) int {
 	stop()
 	s.shutdownGuests()
 	s.endWatchdog(action)
+	s.ttys.Reclaim()
 	return pid1.Leave(action)
 }
 

@@ -45,8 +45,9 @@ func guestRules(n config.GuestNetwork) vifrules.Guest {
 		Inbound: inbound(n.Inbound),
 	}
 	if n.Address.IsValid() {
-		g.Addresses = []netip.Addr{n.Address}
+		g.Addresses = append(g.Addresses, n.Address)
 	}
+	g.Addresses = append(g.Addresses, n.Addresses...)
 	for _, reason := range n.Trust {
 		g.Trust = append(g.Trust, vifrules.Reason(reason))
 	}

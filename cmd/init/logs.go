@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"io"
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,23 +13,18 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/boundedlog"
 	"github.com/zerodisc/zerodisc/internal/console"
+	"github.com/zerodisc/zerodisc/internal/devlog"
+	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/kmsg"
 	"github.com/zerodisc/zerodisc/internal/logs"
+	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/vt"
+	"github.com/zerodisc/zerodisc/internal/xen"
 	"github.com/zerodisc/zerodisc/internal/xenring"
 )
 
-const (
-	logFile       = boot.RunDir + "/log"
-	daemonLogFile = boot.RunDir + "/daemons.log"
-
-	logLimit       = 1 << 20 // bytes
-	daemonLogLimit = 256 << 10
-
-	// sourceLimit is how much is kept of one source. 24 of them, all full, and the two files above stay below the
-	// 8 MiB of boot.RunDir.
-	sourceLimit = 192 << 10
-)
+// sourceLimit is how much is kept of one source, bytes. 24 of them, all full, stay below the 8 MiB of boot.RunDir.
+const sourceLimit = 192 << 10
 
 // The log's sources that are no services.
 const (
@@ -59,9 +54,16 @@ func openJournal() *logs.Store {
 	return logs.Open(logs.Options{Dir: boot.LogsDir, Limit: sourceLimit})
 }
 
-// serviceOutput is where services' output goes.
-func serviceOutput(journal *logs.Store) io.Writer {
-	return io.MultiWriter(boundedlog.Open(daemonLogFile, daemonLogLimit), journal.Services())
+// initLines are init's lines as the consoles have got them.
+func initLines() (string, error) {
+	reader := logs.NewReader(boot.LogsDir)
+	defer reader.Close()
+	entries, _, err := reader.Read()
+	var text strings.Builder
+	for _, e := range (logs.Filter{Sources: []string{sourceInit}}).Select(entries, -1) {
+		text.WriteString(e.Logfmt() + "\n")
+	}
+	return text.String(), err
 }
 
 // boundForeignLogs keeps the logs of other programs from growing without end.
@@ -76,33 +78,47 @@ func (s *system) tellDropped(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// keepKernelLog keeps the kernel's messages, those of before init too. After a crash of stage2 the emergency process
-// goes on after those that are kept.
+// keepKernelLog keeps the kernel's messages, those of before init too. Whoever does so after a crash, or a restart of
+// the service, goes on after those that are kept.
 func (s *system) keepKernelLog(ctx context.Context) error {
-	last := s.journal.Last(sourceKernel)
-	return kmsg.Follow(ctx, func(r kmsg.Record, lost uint64) {
-		if last > 0 && r.Up <= last { // the first ones have no time: the clock did not run yet
-			return
-		}
+	return kmsg.Follow(ctx, s.journal.From(sourceKernel), func(r kmsg.Record, lost uint64) {
 		if lost > 0 {
 			s.journal.Add(sourceKernel, logs.Warning, "(the kernel overwrote messages before they could be read)")
 		}
 		s.journal.AddAt(sourceKernel, r.Up, logs.Level(r.Level), r.Text)
+		s.journal.Reached(sourceKernel, r.Number+1)
+		if pid, name, ok := oom.Victim(r.Text); ok {
+			s.state.Tell(host.OutOfMemory{PID: pid, Name: name})
+		}
 	})
 }
+
+// keepProgramsLog keeps what programs say to syslog(3). xenstored says there which guest asks too much of it.
+func (s *system) keepProgramsLog(ctx context.Context) error {
+	return devlog.Serve(ctx, devlog.Path, func(m devlog.Message) {
+		s.journal.Add(m.Program, logs.Level(m.Severity), m.Text)
+		if domid, problem, ok := xen.Complaint(m.Text); ok && m.Program == xenstoredName {
+			s.state.Tell(host.GuestFlood{Domid: domid, What: host.FloodXenstore, Problem: problem})
+		}
+	})
+}
+
+// xenstoredName is how xenstored calls itself.
+const xenstoredName = "xenstored"
 
 // xenLogPause is the time between two looks at what Xen says. One takes some microseconds.
 const xenLogPause = 2 * time.Second
 
 // keepXenLog keeps what the hypervisor says. What it said before the first look has no time: it is the boot's.
 func (s *system) keepXenLog(ctx context.Context) error {
-	ring, err := xenring.Open()
+	from := s.journal.From(sourceXen)
+	ring, err := xenring.Open(uint32(from))
 	if err != nil {
 		return err
 	}
 	defer ring.Close()
 	var lines xenring.Lines
-	first := s.journal.Last(sourceXen) == 0
+	first := from == 0
 	for {
 		text, err := ring.Read()
 		if err != nil {
@@ -111,6 +127,7 @@ func (s *system) keepXenLog(ctx context.Context) error {
 		for _, line := range lines.Cut(text) {
 			s.addXenLine(line, first)
 		}
+		s.journal.Reached(sourceXen, uint64(ring.Index()-uint32(lines.Begun())))
 		if text != "" { // there may be more
 			continue
 		}

@@ -46,8 +46,12 @@ type machine struct {
 	idle    chan struct{}   // closed when the boot is through; nil in modes that are in no hurry
 }
 
-// mountTools mounts what dom0 has and guests have not: Xen's tools and all modules.
-func mountTools(context.Context) error { return loopdev.MountImage(boot.Dom0Image, boot.Dom0Mount) }
+// mountTools mounts what dom0 has and guests have not: Xen's tools and all modules, and keyboard layouts.
+func (m *machine) mountTools(context.Context) error {
+	err := loopdev.MountImage(boot.Dom0Image, boot.Dom0Mount)
+	m.setKeyboard() // as far as it is known
+	return err
+}
 
 // findDevices listens for devices, looks through those that are there, and waits until all of
 // them have their drivers. The listener goes on for as long as the machine runs.

@@ -109,8 +109,11 @@ func privateNetworksOf(c *config.Config) []privnet.Options {
 			o.First, o.Last = first, last
 		}
 		for _, guest := range slices.Sorted(maps.Keys(c.Guests)) {
-			if address := c.Guests[guest].Network.Address; p.Address.Contains(address) {
-				o.Reserved = append(o.Reserved, address)
+			n := c.Guests[guest].Network
+			for _, address := range append([]netip.Addr{n.Address}, n.Addresses...) {
+				if p.Address.Contains(address) {
+					o.Reserved = append(o.Reserved, address)
+				}
 			}
 		}
 		all = append(all, o)
@@ -118,9 +121,20 @@ func privateNetworksOf(c *config.Config) []privnet.Options {
 	return all
 }
 
-// wantsFallback says whether guests on the default bridge get a private network while dom0 has no address there: only
-// where it is to get one from a server.
-func wantsFallback(c *config.Config) bool {
-	b := c.Network.Bridges[c.Network.Default()]
-	return config.Is(c.Network.Fallback, true) && b.MethodOf4(true) == "dhcp"
+// fallbacksOf are the networks that guests get on the bridges where dom0 waits for an address from a server. From those
+// on the default bridge they reach whatever dom0 reaches. On another bridge they reach one another: who has set it up
+// may want to keep them from the rest.
+func fallbacksOf(c *config.Config) []privnet.Options {
+	if !config.Is(c.Network.Fallback, true) {
+		return nil
+	}
+	var all []privnet.Options
+	for _, name := range bridgesOf(c.Network) {
+		isDefault := name == c.Network.Default()
+		b := c.Network.Bridges[name]
+		if b.MethodOf4(isDefault) == "dhcp" && b.Port(isDefault) != config.NoNIC {
+			all = append(all, privnet.Options{Bridge: name, NoNAT: !isDefault})
+		}
+	}
+	return all
 }

@@ -2,6 +2,10 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,23 +120,105 @@ func TestPrivateNetworksOf(t *testing.T) {
 		lan.NoDNS || lan.Domain != "lan.internal" || fmt.Sprint(lan.Reserved) != "[10.11.0.10]" {
 		t.Errorf("%+v", lan)
 	}
-	if open.NoNAT || !open.NoDNS || open.First.IsValid() || open.Reserved != nil || !open.Rule().Strict {
+	if open.NoNAT || !open.NoDNS || open.First.IsValid() || open.Reserved != nil {
 		t.Errorf("%+v", open)
 	}
 }
 
-func TestWantsFallback(t *testing.T) {
-	for text, want := range map[string]bool{
-		"hostname: a":                                                      true,
-		"network: {fallback: no}":                                          false,
-		"network: {bridges: {xenbr0: {nic: none}}}":                        false,
-		"network: {bridges: {xenbr0: {ipv4: {method: none}}}}":             false,
-		"network: {bridges: {xenbr0: {ipv4: {addresses: [10.0.0.5/24]}}}}": false,
-		"network: {bridges: {xenbr0: {private: {address: 10.0.0.1/24}}}}":  false,
-		"network: {bridges: {xenbr0: {nic: eth1}}}":                        true,
+func TestFallbacksOf(t *testing.T) {
+	for text, want := range map[string]string{
+		"hostname: a":                                                      "xenbr0",
+		"network: {fallback: no}":                                          "",
+		"network: {bridges: {xenbr0: {nic: none}}}":                        "",
+		"network: {bridges: {xenbr0: {ipv4: {method: none}}}}":             "",
+		"network: {bridges: {xenbr0: {ipv4: {addresses: [10.0.0.5/24]}}}}": "",
+		"network: {bridges: {xenbr0: {private: {address: 10.0.0.1/24}}}}":  "",
+		"network: {bridges: {xenbr0: {nic: eth1}}}":                        "xenbr0",
+		"network: {bridges: {dmz: {nic: eth1, ipv4: {method: dhcp}}}}":     "xenbr0 dmz(closed)",
+		"network: {bridges: {dmz: {nic: eth1}}}":                           "xenbr0",
 	} {
-		if got := wantsFallback(read(t, text)); got != want {
+		var words []string
+		for _, o := range fallbacksOf(read(t, text)) {
+			words = append(words, o.Bridge+map[bool]string{true: "(closed)"}[o.NoNAT])
+		}
+		if got := strings.Join(words, " "); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestSameNetworks(t *testing.T) {
+	const base = "network: {bridges: {lan: {private: {address: 10.11.0.1/24}}}}"
+	for text, want := range map[string]bool{
+		base:                   true,
+		base + "\nhostname: b": true,
+		base + "\nguests: {a: {network: {bridge: lan, rate: 1MB/s}}}":                 true,
+		base + "\nguests: {a: {network: {address: 10.11.0.5}}}":                       false,
+		base + "\ndns: {servers: [192.0.2.53]}":                                       false,
+		"network: {bridges: {lan: }}":                                                 false,
+		"network: {fallback: no, bridges: {lan: {private: {address: 10.11.0.1/24}}}}": false,
+	} {
+		if got := sameNetworks(read(t, base), read(t, text)); got != want {
 			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
+
+func TestNameServers(t *testing.T) {
+	text := "search lan\nnameserver 192.0.2.1\n# nameserver 192.0.2.2\nnameserver fe80::1%xenbr0\n" +
+		"nameserver x\nnameserver\n"
+	want := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("fe80::1")}
+	if got := nameServers(text); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// TestDocumentedNetworks has the networks of all examples in docs made, as far as that needs no machine.
+func TestDocumentedNetworks(t *testing.T) {
+	examples := regexp.MustCompile("(?s)```(yaml|cmdline)\n(.*?)```")
+	counts := map[string]int{}
+	for _, page := range []string{"configuration.md", "networking.md"} {
+		text, err := os.ReadFile("../../docs/" + page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, example := range examples.FindAllStringSubmatch(string(text), -1) {
+			kind, text := example[1], example[2]
+			counts[page+" "+kind]++
+			if kind == "yaml" {
+				checkNetwork(t, text, read(t, text))
+				continue
+			}
+			for line := range strings.Lines(text) {
+				c := config.ParseCommandLine(line)
+				checkNetwork(t, line, &c.Config)
+			}
+		}
+	}
+	if counts["configuration.md yaml"] < 4 || counts["configuration.md cmdline"] < 2 ||
+		counts["networking.md yaml"] < 3 {
+		t.Errorf("examples found: %v", counts)
+	}
+}
+
+// checkNetwork says what of a configuration's networks cannot be made.
+func checkNetwork(t *testing.T, text string, c *config.Config) {
+	t.Helper()
+	network, problems := networkOf(c)
+	for _, p := range problems {
+		t.Errorf("%v in\n%s", p, text)
+	}
+	if err := network.Check(); err != nil {
+		t.Errorf("%v in\n%s", err, text)
+	}
+	for _, o := range append(privateNetworksOf(c), fallbacksOf(c)...) {
+		if !slices.Contains(network.Bridges(), o.Bridge) {
+			t.Errorf("a private network on %s, which there is not, in\n%s", o.Bridge, text)
+		}
+	}
+	for name, guest := range c.Guests {
+		if err := guestRules(guest.Network).Check(); err != nil {
+			t.Errorf("guest %s: %v in\n%s", name, err, text)
 		}
 	}
 }

@@ -36,7 +36,7 @@ func (s *system) startOwners(ctx context.Context, machine func() guests.Machine)
 	if err != nil {
 		return nil, err
 	}
-	toolstack := xen.NewToolstack(s.gate.Exec, store)
+	toolstack := xen.NewToolstack(s.gate.Exec, store).Direct()
 	consoles, err := guestconsole.New(ctx, store, s.state, s.log)
 	if err != nil {
 		return nil, err
@@ -48,7 +48,8 @@ func (s *system) startOwners(ctx context.Context, machine func() guests.Machine)
 		consoles: consoles,
 		controller: control.New(control.Config{
 			Xen: toolstack, State: s.state, Ledger: ledger, Disks: s.newDisks(ledger, images),
-			Machine: machine, Override: s.override, Rules: s.setGuestRules, Dir: boot.GuestRunDir, Log: s.log,
+			Machine: machine, Override: s.override, Rules: s.setGuestRules,
+			CheckMAC: networkRules.CheckMAC, Dir: boot.GuestRunDir, Log: s.log,
 		}),
 	}
 	go o.controller.Run(ctx)
@@ -63,10 +64,7 @@ func (s *system) startOwners(ctx context.Context, machine func() guests.Machine)
 func newLedger(toolstack *xen.Toolstack, limits func() (guests, left int64), state *host.State) *memory.Ledger {
 	balloon := xen.NewBalloon()
 	return memory.New(memory.Source{
-		XenFree: func(ctx context.Context) (int64, error) {
-			info, err := toolstack.Info(ctx)
-			return info.FreeKiB, err
-		},
+		XenFree:   toolstack.FreeKiB,
 		Available: balloon.AvailableKiB,
 		GiveUp:    balloon.GiveUpKiB,
 		Limits:    limits,

@@ -2,8 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
+	"maps"
+	"reflect"
+	"slices"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/config"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
 	"github.com/zerodisc/zerodisc/internal/privnet"
 	"github.com/zerodisc/zerodisc/internal/vifrules"
@@ -13,44 +18,95 @@ import (
 // other, by a program that it has to start.
 var natModules = []string{"nft_chain_nat", "nft_masq", "nft_connlimit"}
 
-// guardNetwork has the rules of dom0 and of all bridges in force, and keeps them in step with dom0's addresses. It
-// starts the private networks; guests on the default bridge get one while dom0 has no address.
-func (d *dom0) guardNetwork(ctx context.Context) error {
-	rules := vifrules.Rules{Dir: vifrules.Dir}
-	private := privateNetworksOf(d.config())
+// networkRules are those of this host.
+var networkRules = vifrules.Rules{Dir: vifrules.Dir}
+
+// guardNetwork has the rules of dom0 and of all bridges in force. Those of private networks are there before the
+// networks are: guests may come first.
+func (d *dom0) guardNetwork(ctx context.Context, c *config.Config) error {
+	private := privateNetworksOf(c)
 	if len(private) > 0 {
 		if err := loadModules(ctx, natModules...); err != nil {
 			d.log.Debug("private network", "err", err) // the kernel asks again for what is missing
 		}
 	}
-	if err := rules.Configure(func(c *vifrules.Config) {
-		c.Host.Private = nil
-		for _, p := range private { // guests may come before the networks are there
+	return networkRules.Configure(func(c *vifrules.Config) {
+		c.Host.Private = slices.DeleteFunc(slices.Clone(c.Host.Private), func(p vifrules.Private) bool {
+			return !p.Temporary
+		})
+		for _, p := range private {
 			c.Host.Private = append(c.Host.Private, p.Rule())
 		}
-	}); err != nil {
-		return err
+	})
+}
+
+// networkService is a service that a configuration asks for. Two that are about equals do the same.
+type networkService struct {
+	about any
+	run   func(context.Context) error
+}
+
+// networkServices are those that keep a configuration's networks going, by name.
+func (d *dom0) networkServices(c *config.Config) map[string]networkService {
+	services := map[string]networkService{}
+	add := func(name string, about any, run func(context.Context) error) {
+		services[name] = networkService{about, run}
 	}
-	for _, p := range private {
-		p.Rules, p.ResolvConf, p.Report = rules, resolvConf, d.reportPrivate
-		d.service("private network of "+p.Bridge, func(ctx context.Context) error { return privnet.Run(ctx, p) })
-	}
-	var addressed chan bool // nil: nobody wants to know
-	if wantsFallback(d.config()) {
-		addressed = make(chan bool)
-		fallback := privnet.NewFallback(privnet.Options{
-			Bridge: d.bridge, Rules: rules, ResolvConf: resolvConf, Report: d.reportPrivate,
-		})
-		go fallback.Run(ctx, addressed)
-	}
-	go privnet.Follow(ctx, rules, d.bridge, addressed, d.reportPrivate)
-	for _, i := range d.network.Interfaces {
-		if i.Bridge != d.bridge && i.NIC != netcfg.NoNIC {
-			go privnet.Follow(ctx, rules, i.Bridge, nil, d.reportPrivate)
+	add("network-rules", nil, func(ctx context.Context) error { return privnet.Protect(ctx, networkRules) })
+	add("rules-guard", nil, func(ctx context.Context) error { return networkRules.Guard(ctx, d.reportRepair) })
+	add("guest-traffic", nil, func(ctx context.Context) error { return d.watchTraffic(ctx, networkRules) })
+	network, _ := networkOf(c)
+	for _, i := range network.Interfaces {
+		add("neighbours-"+i.Bridge, nil, func(ctx context.Context) error { return d.watchNeighbours(ctx, i.Bridge) })
+		if i.NIC != netcfg.NoNIC {
+			add("vlans-"+i.Bridge, nil, func(ctx context.Context) error {
+				return privnet.CarryVLANs(ctx, networkRules, i.Bridge)
+			})
 		}
 	}
-	return nil
+	for _, o := range privateNetworksOf(c) {
+		add("private-"+o.Bridge, o, func(ctx context.Context) error { return privnet.Run(ctx, d.completed(o)) })
+	}
+	for n, o := range fallbacksOf(c) {
+		add("fallback-"+o.Bridge, o, func(ctx context.Context) error {
+			return privnet.NewFallback(d.completed(o), n).Run(ctx)
+		})
+	}
+	return services
 }
+
+// completed are a private network's options with what does not come from the configuration.
+func (d *dom0) completed(o privnet.Options) privnet.Options {
+	o.Rules, o.ResolvConf, o.Report = networkRules, resolvConf, d.reportPrivate
+	return o
+}
+
+// keepNetworkServices has those services run that the configuration asks for now. before are those that run.
+func (d *dom0) keepNetworkServices(before map[string]networkService) {
+	now := d.networkServices(d.config())
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		if now[name].run == nil {
+			d.switchService(name, false, nil)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		d.switchService(name, true, func(ctx context.Context) error { return d.runNetworkService(ctx, name) })
+		if old, runs := before[name]; runs && !reflect.DeepEqual(old.about, now[name].about) {
+			d.orderService("restart", name)
+		}
+	}
+}
+
+// runNetworkService runs a service as the configuration asks for it when it is started, by whomever.
+func (d *dom0) runNetworkService(ctx context.Context, name string) error {
+	service, wanted := d.networkServices(d.config())[name]
+	if !wanted {
+		return errNotConfigured
+	}
+	return service.run(ctx)
+}
+
+var errNotConfigured = errors.New("the configuration does not ask for it any more")
 
 // reportPrivate says what became of a private network.
 func (d *dom0) reportPrivate(e privnet.Event) {
@@ -61,7 +117,5 @@ func (d *dom0) reportPrivate(e privnet.Event) {
 		d.log.Info(boot.MsgPrivateNet, "bridge", e.Bridge, "state", "ended")
 	case privnet.EventLeased:
 		d.log.Debug(boot.MsgPrivateNet, "bridge", e.Bridge, "guest", e.Guest, "mac", e.MAC, "leased", e.Address)
-	case privnet.EventProblem:
-		d.log.Warn(boot.MsgPrivateNet, "bridge", e.Bridge, "err", e.Err, "remedy", "it is tried again; see ip addr")
 	}
 }

@@ -18,8 +18,7 @@ import (
 var reportPieces = []bundle.Piece{
 	{Name: "status.txt", Text: statusText},
 	{Name: "state", Files: stateFile},
-	{Name: "log", Files: logFile},
-	{Name: "log", Files: daemonLogFile},
+	{Name: "log/log.txt", Program: []string{"logs"}},
 	{Name: "log/sources", Files: boot.LogsDir + "/*"},
 	{Name: "log/xen", Files: "/var/log/xen/*"},
 	{Name: "kernel/dmesg.txt", Program: []string{"dmesg"}},

@@ -49,7 +49,7 @@ func runRescue(s *system) int {
 func (r *rescueSystem) boot(ctx context.Context) {
 	r.setHostname()
 	stage.Run(ctx, r.stageEnded, []stage.Stage{
-		{Name: "tools", Run: mountTools, Remedy: "there are no drivers: the initrd is damaged, check the disc"},
+		{Name: "tools", Run: r.mountTools, Remedy: "there are no drivers: the initrd is damaged, check the disc"},
 		{Name: "devices", Run: r.findDevices, Remedy: "devices that came late are still taken; see dmesg"},
 		{Name: "media", Run: r.findMedium, Remedy: "nothing here needs it"},
 	})

@@ -26,11 +26,15 @@ func lasting(spec supervise.Spec) supervise.Spec {
 
 // service has a function run for as long as this process does, under the supervisor.
 func (s *system) service(name string, run func(context.Context) error) {
-	spec := supervise.Spec{
-		Name: name, Run: run, MaxRestarts: supervise.Forever, MinBackoff: time.Second, MaxBackoff: time.Minute,
-		Output: s.daemonLog, Report: s.reportDaemon,
-	}
-	if err := s.services.Add(context.Background(), spec); err != nil {
+	s.switchService(name, true, run)
+}
+
+// ordersService is the name of what the command services talks to.
+const ordersService = "orders"
+
+// switchService starts a service that is a function of this process, or stops it.
+func (s *system) switchService(name string, on bool, run func(context.Context) error) {
+	if err := s.switchSpec(on, s.functionSpec(name, run)); err != nil {
 		s.log.Error("service", "name", name, "err", err)
 	}
 }
@@ -58,15 +62,31 @@ func endless(run func(context.Context)) func(context.Context) error {
 	}
 }
 
-// switchService starts a service or stops it.
-func (s *system) switchService(name string, on bool, run func(context.Context) error) {
-	known := slices.ContainsFunc(s.services.List(), func(status supervise.Status) bool { return status.Name == name })
+func (s *system) functionSpec(name string, run func(context.Context) error) supervise.Spec {
+	spec := supervise.Spec{
+		Name: name, Run: run, MaxRestarts: supervise.Forever, MinBackoff: time.Second, MaxBackoff: time.Minute,
+		Output: s.daemonLog, Report: s.reportDaemon,
+	}
+	if name == ordersService {
+		spec.Kept = "it takes these orders, and nobody could start it again; it can be restarted"
+	}
+	return spec
+}
+
+// switchSpec starts a service or stops it.
+func (s *system) switchSpec(on bool, spec supervise.Spec) error {
+	known := slices.ContainsFunc(s.services.List(), func(status supervise.Status) bool {
+		return status.Name == spec.Name
+	})
 	switch {
 	case on && !known:
-		s.service(name, run)
+		return s.services.Add(context.Background(), spec)
+	case on:
+		return s.services.Order(context.Background(), "start", spec.Name)
 	case known:
-		s.orderService(map[bool]string{true: "start", false: "stop"}[on], name)
+		return s.services.Order(context.Background(), "stop", spec.Name)
 	}
+	return nil
 }
 
 func (s *system) orderService(verb, name string) {
@@ -80,7 +100,9 @@ func (s *system) startLogServices() {
 	s.service("log-limits", s.boundForeignLogs)
 	s.service("log-rates", s.tellDropped)
 	s.service("kernel-log", s.keepKernelLog)
-	s.service("orders", func(ctx context.Context) error { return s.services.Serve(ctx, boot.ServiceSocket) })
+	s.service("programs-log", s.keepProgramsLog)
+	s.service("space", s.watchSpace)
+	s.service(ordersService, func(ctx context.Context) error { return s.services.Serve(ctx, boot.ServiceSocket) })
 }
 
 const servicesUsage = `Usage: services [start|stop|restart NAME]

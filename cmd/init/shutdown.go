@@ -17,6 +17,7 @@ import (
 const (
 	guestDeadline = 60 * time.Second // for guests to shut down before they are destroyed
 	bootEnd       = 10 * time.Second // for a boot that is called off
+	viewsEnd      = 2 * time.Second  // for who has a console for a view: lines are written then
 	// A second request counts only after this: a Ctrl-Alt-Del that is held down repeats itself, and
 	// some machines report one press of the power button twice.
 	repeatAfter = 2 * time.Second
@@ -55,6 +56,7 @@ func (s *system) reportPanic(err error, stack []byte) {
 func (s *system) firstRequest() pid1.Action {
 	action := <-s.requests
 	s.tell(host.Ending{Action: action.String()})
+	time.AfterFunc(viewsEnd, s.ttys.Reclaim)
 	s.insisted = make(chan struct{})
 	go s.awaitSecondRequest(time.Now())
 	return action
@@ -99,7 +101,7 @@ func (s *system) shutdownGuests() {
 		case <-ctx.Done():
 		}
 	}()
-	if err := control.End(ctx, xen.NewToolstack(xen.Exec, store), guestDeadline, s.tell); err != nil {
+	if err := control.End(ctx, xen.NewToolstack(xen.Exec, store).Direct(), guestDeadline, s.tell); err != nil {
 		s.log.Error("guests", "err", err)
 	}
 }

@@ -8,12 +8,16 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 )
 
 // askedAt is a system that gets requests at these times, counted from now on.
 func askedAt(t *testing.T, times ...time.Duration) *system {
-	s := &system{log: slog.New(slog.NewTextHandler(&bytes.Buffer{}, nil)), requests: make(chan pid1.Action, 8)}
+	s := &system{
+		log: slog.New(slog.NewTextHandler(&bytes.Buffer{}, nil)), ttys: console.New(),
+		requests: make(chan pid1.Action, 8),
+	}
 	s.startLines(t.Context(), "test")
 	for _, at := range times {
 		time.AfterFunc(at, func() { s.requests <- pid1.PowerOff })

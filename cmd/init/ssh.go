@@ -23,7 +23,7 @@ import (
 func sshServer([]string) int {
 	return sshd.Main(sshd.Config{
 		Dir: boot.SSHDir, Home: boot.Home, Shell: shellProgram, Keys: filepath.Join(boot.Home, ".ssh/authorized_keys"),
-		Guests: readState, Greeting: greeting, Tell: sshd.Teller(os.Stdout),
+		Guests: readState, Sockets: []string{boot.APISocket}, Greeting: greeting, Tell: sshd.Teller(os.Stdout),
 	})
 }
 
@@ -77,8 +77,7 @@ func (d *dom0) startSSH(ctx context.Context) {
 	if d.ssh == nil {
 		d.ssh = sshd.NewService(sshd.ServiceConfig{
 			Dir: boot.SSHDir, Kept: boot.StateSSH, Random: d.random, Tell: d.state.Tell, Show: d.showPassword,
-			Start: func() (func(), error) { return d.superviseSSH(ctx) },
-			Made:  d.left != nil && d.left.Host.SSH.Port != 0,
+			Switch: d.switchSSH, Made: d.left != nil && d.left.Host.SSH.Port != 0,
 			Problem: func(err error, remedy string) {
 				d.log.Error(boot.MsgSSH, "err", err, "remedy", remedy)
 				d.state.Tell(host.Problem{Text: err.Error()})
@@ -102,17 +101,21 @@ func openSSH(o sshd.Options) error {
 	return vifrules.Rules{Dir: vifrules.Dir}.Configure(func(c *vifrules.Config) { c.Host.Open = open })
 }
 
-// superviseSSH starts the server's process, and returns what ends it.
-func (d *dom0) superviseSSH(ctx context.Context) (func(), error) {
-	daemon, err := supervise.Start(ctx, supervise.Spec{
-		Name: sshd.Role, Path: boot.InitProgram, Args: []string{sshd.Role}, Lasting: lastingOutput(sshd.Role),
-		Output: sshd.Listener{Tell: d.hearSSH, Rest: d.daemonLog}, Report: d.reportDaemon,
+// switchSSH starts the server's process, as one of the services, or ends it.
+func (d *dom0) switchSSH(on bool) error {
+	return d.switchSpec(on, lasting(supervise.Spec{
+		Name: sshd.Role, Path: boot.InitProgram, Args: []string{sshd.Role}, MaxRestarts: supervise.Forever,
+		Output: sshd.Listener{Tell: d.hearSSH, Rest: d.daemonLog}, Report: d.reportSSH,
 		Remedy: "log in at the console; reboot the host",
-	})
-	if err != nil {
-		return nil, err
+	}))
+}
+
+// reportSSH tells what became of the server's process. One that somebody has stopped listens no more.
+func (d *dom0) reportSSH(status supervise.Status) {
+	d.reportDaemon(status)
+	if status.Phase == supervise.Stopped && !d.state.Snapshot().Host.SSH.Off {
+		d.state.Tell(host.SSH{Problem: "somebody has stopped it; services start " + sshd.Role + " starts it again"})
 	}
-	return daemon.Stop, nil
 }
 
 // hearSSH makes known what the server tells.

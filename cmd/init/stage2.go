@@ -11,15 +11,16 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
-	"github.com/zerodisc/zerodisc/internal/boundedlog"
 	"github.com/zerodisc/zerodisc/internal/config"
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/hypercall"
 	"github.com/zerodisc/zerodisc/internal/kmsg"
 	"github.com/zerodisc/zerodisc/internal/login"
 	"github.com/zerodisc/zerodisc/internal/logs"
@@ -59,6 +60,7 @@ type system struct {
 	online    chan struct{} // has an element when there is a new lease
 	gate      *xen.Gate     // xl runs through it
 	conf      *configuration
+	stepped   atomic.Int64 // by how much this process has set the clock, in all, nanoseconds
 }
 
 // stage2 is the inner process. It boots what the kernel command line asks for and then waits for
@@ -97,7 +99,9 @@ func stage2(args []string) int {
 		s.reportParameters()
 	}
 	s.log.Debug("mode", "name", mode.name)
-	return pid1.Leave(pid1.Action(mode.run(s)))
+	action := mode.run(s)
+	s.ttys.Reclaim()
+	return pid1.Leave(pid1.Action(action))
 }
 
 // setEnvironment gives children what the kernel does not: where commands are.
@@ -122,7 +126,7 @@ func newSystem(
 	s := &system{
 		cmdline: cmdline, conf: conf, left: left, terminals: activeConsoles(),
 		requests: make(chan pid1.Action, 8), start: start, random: make(chan struct{}),
-		meter: meter.New(os.DirFS(sysDir)), journal: openJournal(),
+		meter: newMeter(), journal: openJournal(),
 		services: supervise.NewTable(), online: make(chan struct{}, 1), gate: new(xen.Gate),
 	}
 	go s.gatherEntropy()
@@ -130,14 +134,13 @@ func newSystem(
 	if hasBoard && (left == nil || config.Is(s.config().Services.Board, true)) {
 		s.terminals, s.board = takeBoardTerminal(cmdline, s.terminals)
 	}
-	s.ttys = console.Open(s.terminals)
+	s.ttys = console.Open(boot.ConsolesDir, s.terminals)
 	s.screen = &screen{out: s.ttys}
 	out := console.New(s.screen)
 	level := slog.LevelInfo
 	if cmdline.Has(boot.KeyDebug) {
 		level = slog.LevelDebug
 	}
-	out.Add(boundedlog.Open(logFile, logLimit))
 	showLog(out, terminals)
 	out.Add(s.journal.Writer(sourceInit))
 	s.log = console.Logger(out, level)
@@ -145,7 +148,7 @@ func newSystem(
 	if !hasBoard || left != nil || s.config().PasswordHash != "" { // else another source may have one
 		s.decidePassword()
 	}
-	s.daemonLog = serviceOutput(s.journal)
+	s.daemonLog = s.journal.Services()
 	s.startLines(context.Background(), version)
 	if left == nil {
 		s.keepSnapshot(context.Background())
@@ -159,6 +162,26 @@ func newSystem(
 		s.log.Debug("ctrl-alt-del", "err", err)
 	}
 	return s
+}
+
+// newMeter returns what measures guests. The hypervisor can be asked as soon as the driver for that is loaded.
+func newMeter() *meter.Meter {
+	var xen *hypercall.Domains
+	return meter.New(os.DirFS(sysDir), func() (map[int]time.Duration, error) {
+		if xen == nil {
+			opened, err := hypercall.OpenDomains()
+			if err != nil {
+				return nil, err
+			}
+			xen = opened
+		}
+		list, err := xen.List()
+		times := map[int]time.Duration{}
+		for _, domain := range list {
+			times[domain.Domid] = domain.Time
+		}
+		return times, err
+	}).WithRules(networkRules.Traffic)
 }
 
 // relayKernel writes the kernel's messages to the consoles in its place.
@@ -182,6 +205,18 @@ func (s *system) gatherEntropy() {
 	for {
 		if _, err := unix.Read(fd, make([]byte, 1)); err != unix.EINTR {
 			return
+		}
+	}
+}
+
+// whenRandom runs a service once the kernel has random numbers to give.
+func (s *system) whenRandom(run func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		select {
+		case <-s.random:
+			return run(ctx)
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

@@ -63,6 +63,7 @@ func (s *system) startEmergencyServices() {
 	s.service("log-limits", s.boundForeignLogs)
 	s.service("log-rates", s.tellDropped)
 	s.service("kernel-log", s.keepKernelLog)
+	s.service("programs-log", s.keepProgramsLog)
 	s.service("xen-log", s.keepXenLog)
 	s.startSyslog()
 	s.startWatchdog(nil)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/logs"
 )
 
 // metadata reads the metadata of an answer.
@@ -32,20 +33,25 @@ func metadata[T any](t testing.TB, text string) (value T) {
 // TestLooks asks for all that there is to see. ask holds each answer to the description.
 func TestLooks(t *testing.T) {
 	w := newWorld(t, Read)
+	w.logs.Add("init", logs.Info, `msg="guest running" guest=web`)
+	w.logs.Add("kernel", logs.Warning, "something")
 	for path, want := range map[string]string{
 		"/1.0":                     `"server":"zerodisc"`,
 		"/1.0/openapi.yaml":        "openapi: 3",
 		"/1.0/host":                `"address":"10.0.0.9/24"`,
 		"/1.0/host/state":          `"owner":"web"`,
 		"/1.0/logs":                `"guest running"`,
-		"/1.0/logs?limit=1":        `[{"level":"warn"`,
+		"/1.0/logs?limit=1":        `"source":"kernel","level":"warn","message":"something"}]`,
+		"/1.0/logs?source=init":    `"level":"info","message":"guest running","context":{"guest":"web"}}]`,
+		"/1.0/logs?level=err":      `"metadata":[]`,
+		"/1.0/logs?level=x":        `is no level`,
 		"/1.0/guests":              `"/1.0/guests/web"`,
 		"/1.0/guests?recursion=1":  `"status":"refused"`,
 		"/1.0/guests?recursion=2":  `"vif0":{"bytes_in":2,"bytes_out":1}`,
 		"/1.0/guests/web":          `"address":"10.0.0.2"`,
 		"/1.0/guests/old":          `"problem":"no memory"`,
-		"/1.0/guests/web/state":    `"memory":{"usage":100663296}`,
-		"/1.0/guests/web/logs":     `[{"level":"info","message":"guest running"`,
+		"/1.0/guests/web/state":    `"sent":{"packets":9,"bytes":900},"dropped":{"dhcp":{"packets":3,"bytes":300}}`,
+		"/1.0/guests/web/logs":     `"source":"init","level":"info","message":"guest running"`,
 		"/1.0/guests/old/logs":     `"metadata":[]`,
 		"/1.0/guests/web/disks":    `"copy_on_write":true`,
 		"/1.0/guests/web/nics":     `"00:16:3e:00:00:01"`,
@@ -278,6 +284,9 @@ func TestConnectionsAreBounded(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), "too many connections") {
 		t.Errorf("%q, %v", text, err)
 	}
+	if line := <-w.logged; !strings.Contains(line, "too many connections") {
+		t.Error(line)
+	}
 	open[0].Close()
 	for deadline := time.Now().Add(time.Minute); ; {
 		answer, err := w.client.Get("http://host/1.0")
@@ -311,40 +320,36 @@ func TestListen(t *testing.T) {
 	}
 }
 
-func TestLogFile(t *testing.T) {
-	file := LogFile(t.TempDir() + "/log")
-	if lines, err := file.Recent(10); err != nil || len(lines) != 0 {
-		t.Errorf("of no file: %v, %v", lines, err)
+// The API's log is the host's one log: what is wanted of it is chosen before the newest lines are counted.
+func TestHostLog(t *testing.T) {
+	dir := t.TempDir()
+	log := HostLog{dir + "/logs", "init"}
+	if lines, err := log.Recent(Query{Limit: 10}); err != nil || len(lines) != 0 {
+		t.Errorf("of no log: %v, %v", lines, err)
 	}
-	text := "level=INFO msg=\"guest running\" guest=\"a b\" domid=1\n" +
-		"level=WARN msg=x err=\"a \\\"b\\\"\"\nno logfmt\nhalf"
-	if err := os.WriteFile(string(file), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+	store := logs.Open(logs.Options{Dir: log.Dir})
+	store.Add("init", logs.Info, `msg="guest running" guest="a b" domid=1`)
+	for range 100 {
+		store.Add("kernel", logs.Warning, "guest=\"a b\" is what a guest may write")
 	}
-	lines, err := file.Recent(10)
-	if err != nil || len(lines) != 3 || lines[0].Context["guest"] != "a b" || lines[1].Context["err"] != `a "b"` ||
-		lines[1].Level != "warn" || lines[2].Message != "no logfmt" {
-		t.Errorf("%+v, %v", lines, err)
+	store.Add("init", logs.Warning, `msg=x err="a \"b\""`)
+	store.Add("init", logs.Critical, "no logfmt")
+	about, err := log.Recent(Query{Guest: "a b", Limit: 10})
+	if err != nil || len(about) != 1 || about[0].Context["domid"] != "1" || about[0].Source != "init" {
+		t.Errorf("about a guest: %+v, %v", about, err)
 	}
-	if lines, _ := file.Recent(1); len(lines) != 1 || lines[0].Message != "no logfmt" {
-		t.Errorf("the last is %+v", lines)
+	if at, err := time.Parse(time.RFC3339Nano, about[0].Time); err != nil || time.Since(at).Abs() > time.Hour {
+		t.Errorf("its time: %v, %v", at, err)
 	}
-	news := file.Follow(t.Context())
-	for i := 0; ; i++ { // it may not have begun to follow
-		f, err := os.OpenFile(string(file), os.O_APPEND|os.O_WRONLY, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(f, "\nmsg=new%d\n", i)
-		f.Close()
-		select {
-		case line := <-news:
-			if line.Message == "half" || strings.HasPrefix(line.Message, "new") || line.Message == "" {
-				return
-			}
-			t.Errorf("%+v", line)
-		case <-time.After(100 * time.Millisecond):
-		}
+	lines, err := log.Recent(Query{Filter: logs.Filter{Sources: []string{"init"}}, Limit: 2})
+	if err != nil || len(lines) != 2 || lines[0].Context["err"] != `a "b"` || lines[0].Level != "warn" ||
+		lines[1].Message != "no logfmt" || lines[1].Level != "error" {
+		t.Errorf("of init: %+v, %v", lines, err)
+	}
+	news := log.Follow(t.Context())
+	store.Add("sshd", logs.Debug, "new=1")
+	if line := <-news; line.Message != "new=1" || line.Source != "sshd" || line.Level != "debug" {
+		t.Errorf("what comes: %+v", line)
 	}
 }
 

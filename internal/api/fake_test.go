@@ -18,7 +18,9 @@ import (
 
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/logs"
 	"github.com/zerodisc/zerodisc/internal/meter"
+	"github.com/zerodisc/zerodisc/internal/vifrules"
 )
 
 var (
@@ -101,15 +103,6 @@ func (h *hub) Open(_ string, from int64) (Session, error) {
 func (s session) Write(p []byte) (int, error) { s.typed <- string(p); return len(p), nil }
 func (s session) Close() error                { return s.says.Close() }
 
-type logLines []LogLine
-
-func (l logLines) Recent(limit int) ([]LogLine, error) { return l[max(0, len(l)-limit):], nil }
-func (l logLines) Follow(context.Context) <-chan LogLine {
-	c := make(chan LogLine, 1)
-	c <- l[0]
-	return c
-}
-
 const guestUUID = "00000000-0000-0000-0000-000000000001"
 
 // world is a server and what it works with.
@@ -122,6 +115,19 @@ type world struct {
 	save   func(ctx context.Context, tell func(Progress)) error
 	socket string
 	client *http.Client
+	logs   *logs.Store
+	logged logged
+}
+
+// logged has what the server writes to its log.
+type logged chan string
+
+func (l logged) Write(p []byte) (int, error) {
+	select {
+	case l <- string(p):
+	default: // nobody looks
+	}
+	return len(p), nil
 }
 
 // newWorld starts a server with the guest web, which runs, and old, which was refused.
@@ -132,19 +138,29 @@ func newWorld(t testing.TB, granted Access) *world {
 	return w
 }
 
+// counted is what the rules have counted.
+func counted() ([]vifrules.Traffic, vifrules.HostDrops, error) {
+	return []vifrules.Traffic{{
+		UUID: guestUUID, Sent: vifrules.Count{Packets: 9, Bytes: 900},
+		Dropped: map[vifrules.Reason]vifrules.Count{vifrules.DHCPServer: {Packets: 3, Bytes: 300}},
+	}}, vifrules.HostDrops{}, nil
+}
+
 func newWorldWith(t testing.TB, granted Access, state *host.State) *world {
 	t.Helper()
 	r, says := io.Pipe()
 	w := &world{
 		t: t, orders: &orders{got: make(chan string, 100)}, says: says,
-		hub: &hub{said: "hello\r\nworld", says: r, typed: make(chan string, 10)},
+		hub: &hub{said: "hello\r\nworld", says: r, typed: make(chan string, 10)}, logged: make(logged, 100),
 	}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.NewTextHandler(w.logged, nil))
+	dir := t.TempDir()
+	w.logs = logs.Open(logs.Options{Dir: dir})
 	w.state = state
 	m := meter.New(fstest.MapFS{
 		"class/net/vif3.0/statistics/rx_bytes": &fstest.MapFile{Data: []byte("1\n")},
 		"class/net/vif3.0/statistics/tx_bytes": &fstest.MapFile{Data: []byte("2\n")},
-	})
+	}, func() (map[int]time.Duration, error) { return nil, errors.ErrUnsupported }).WithRules(counted)
 	l, err := Listen(filepath.Join(t.TempDir(), "api.sock"))
 	if err != nil {
 		t.Fatal(err)
@@ -160,10 +176,7 @@ func newWorldWith(t testing.TB, granted Access, state *host.State) *world {
 	go func() {
 		ended <- Serve(ctx, l, granted, Config{
 			State: w.state, Orders: w.orders, Consoles: w.hub, Meter: m, Look: func() {}, Log: log,
-			Logs: logLines{
-				{Level: "info", Message: "guest running", Context: map[string]string{"guest": "web"}},
-				{Level: "warn", Message: "devices", Context: map[string]string{"err": "x"}},
-			},
+			Logs: HostLog{dir, "init"},
 			Save: func(ctx context.Context, guest string, _ SavePost, tell func(Progress), note func(string)) error {
 				note("saved " + guest)
 				return w.save(ctx, tell)

@@ -3,10 +3,12 @@ package api
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/meter"
+	"github.com/zerodisc/zerodisc/internal/vifrules"
 )
 
 // getGuests answers with the paths of guests, with recursion=1 with guests, with recursion=2 with what they use, too.
@@ -23,16 +25,16 @@ func (s *server) getGuests(_ http.ResponseWriter, r *http.Request) answer {
 		}
 		return result{paths}
 	}
-	cpu, traffic := s.Meter.CPU(now), map[int]meter.Traffic(nil)
+	cpu, used := s.Meter.CPU(now), use{}
 	if depth > 1 {
-		traffic = s.Meter.Traffic()
+		used = s.used()
 		s.Look()
 	}
 	views := []Guest{}
 	for i := range now.Guests {
 		view := guestView(&now.Guests[i], cpu)
 		if depth > 1 {
-			state := stateView(&now.Guests[i], cpu, traffic)
+			state := stateView(&now.Guests[i], cpu, used)
 			view.State = &state
 		}
 		views = append(views, view)
@@ -53,7 +55,7 @@ func (s *server) getGuestState(_ http.ResponseWriter, r *http.Request) answer {
 	if err != nil {
 		return failed(err)
 	}
-	return result{stateView(g, s.Meter.CPU(s.State.Snapshot()), s.Meter.Traffic())}
+	return result{stateView(g, s.Meter.CPU(s.State.Snapshot()), s.used())}
 }
 
 func (s *server) getGuestLogs(_ http.ResponseWriter, r *http.Request) answer {
@@ -149,21 +151,42 @@ func diskViews(g *host.Guest) []Disk {
 	return views
 }
 
+// use is what the devices of all guests have carried.
+type use struct {
+	traffic map[int]meter.Traffic       // by domid
+	packets map[string]vifrules.Traffic // by UUID
+}
+
+func (s *server) used() use { return use{s.Meter.Traffic(), s.Meter.Packets()} }
+
 // stateView is what a guest uses.
-func stateView(g *host.Guest, cpu meter.CPU, traffic map[int]meter.Traffic) GuestState {
+func stateView(g *host.Guest, cpu meter.CPU, used use) GuestState {
 	view := GuestState{
 		Status: Status(g), Domid: g.Domid, Network: map[string]Traffic{}, Disk: map[string]Traffic{},
 		CPU: CPUState{Seconds: cpu[g.Domid].Used.Seconds(), Percent: percent(g, cpu)},
+	}
+	if packets, known := used.packets[strings.ToLower(g.UUID)]; known {
+		view.Rules = rulesView(packets)
 	}
 	if g.Domid == 0 {
 		return view
 	}
 	view.Memory.Usage = memoryBytes(g)
-	for name, count := range traffic[g.Domid].Network {
+	for name, count := range used.traffic[g.Domid].Network {
 		view.Network[name] = Traffic(count)
 	}
-	for name, count := range traffic[g.Domid].Disk {
+	for name, count := range used.traffic[g.Domid].Disk {
 		view.Disk[name] = Traffic(count)
+	}
+	return view
+}
+
+func rulesView(t vifrules.Traffic) *RulesState {
+	view := &RulesState{
+		Received: PacketCount(t.Received), Sent: PacketCount(t.Sent), Dropped: map[string]PacketCount{},
+	}
+	for reason, count := range t.Dropped {
+		view.Dropped[string(reason)] = PacketCount(count)
 	}
 	return view
 }

@@ -3,8 +3,10 @@ package api
 import (
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/logs"
 	"github.com/zerodisc/zerodisc/internal/meter"
 )
 
@@ -21,7 +23,7 @@ func hostView(h host.Host) Host {
 		Medium: Medium{
 			Device: h.Medium.Device, File: h.Medium.File, Status: string(h.Medium.State), Problem: h.Medium.Problem,
 		},
-		Daemons: []Daemon{}, Stores: storeViews(h), Problems: append([]string{}, h.Problems...),
+		Daemons: []Daemon{}, Stores: storeViews(h), Problems: append([]string{}, h.Wrong()...),
 		Ready: h.Ready, Ending: h.Ending,
 	}
 	if v := h.State; v.Device != "" || v.Problem != "" {
@@ -115,15 +117,20 @@ func (s *server) logs(r *http.Request, guest string) answer {
 	if err != nil {
 		return failed(err)
 	}
-	lines, err := s.Logs.Recent(int(min(limit, 1<<20)))
+	q := Query{Guest: guest, Limit: int(min(limit, 1<<20))}
+	if sources := r.URL.Query().Get("source"); sources != "" {
+		q.Sources = strings.Split(sources, ",")
+	}
+	if name := r.URL.Query().Get("level"); name != "" {
+		least, err := logs.ParseLevel(name)
+		if err != nil {
+			return failed(badRequest("level=%v", err))
+		}
+		q.Level = &least
+	}
+	lines, err := s.Logs.Recent(q)
 	if err != nil {
 		return failed(err)
 	}
-	about := []LogLine{}
-	for _, l := range lines {
-		if guest == "" || l.Context["guest"] == guest {
-			about = append(about, l)
-		}
-	}
-	return result{about}
+	return result{lines}
 }

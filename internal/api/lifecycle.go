@@ -26,8 +26,12 @@ func lifecycleOf(e host.Event) Lifecycle {
 		return guest("disk", e.Name)
 	case host.GuestDisksFull:
 		return guest("disks-full", e.Name)
+	case host.GuestRefusedTraffic:
+		return guest("traffic-refused", e.Name)
 	case host.GuestEnded:
 		return guest("stopped", e.Name)
+	case host.GuestFloods:
+		return guest("floods", e.Name)
 	case host.GuestRestarts:
 		return guest("restarted", e.Name)
 	}

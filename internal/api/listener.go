@@ -11,10 +11,13 @@ import (
 // somebody who opens a thousand would keep all others from knowing why they get no answer.
 type bounded struct {
 	net.Listener
-	slots chan struct{}
+	slots      chan struct{}
+	complaints *complaints
 }
 
-func newBounded(l net.Listener, limit int) *bounded { return &bounded{l, make(chan struct{}, limit)} }
+func newBounded(l net.Listener, limit int, c *complaints) *bounded {
+	return &bounded{l, make(chan struct{}, limit), c}
+}
 
 const refusal = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" +
 	`{"type":"error","error":"too many connections to the API; close some","error_code":503}` + "\n"
@@ -37,6 +40,7 @@ func (b *bounded) Accept() (net.Conn, error) {
 			return &slotted{Conn: conn, slots: b.slots}, nil
 		default:
 		}
+		b.complaints.say("clients have too many connections open: more are refused", "close some; ps shows what runs")
 		_ = conn.SetDeadline(time.Now().Add(time.Second)) // a new connection has room for it
 		_, _ = conn.Write([]byte(refusal))
 		_ = conn.Close()

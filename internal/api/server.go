@@ -53,8 +53,8 @@ type Session interface {
 
 // Logs has the lines of the host's log.
 type Logs interface {
-	// Recent returns the newest lines, at most so many, the newest last.
-	Recent(limit int) ([]LogLine, error)
+	// Recent returns the newest of the lines that are wanted, the newest last.
+	Recent(Query) ([]LogLine, error)
 	// Follow returns the lines that come, until ctx ends. It may leave some out for a reader that is slow.
 	Follow(ctx context.Context) <-chan LogLine
 }
@@ -74,7 +74,7 @@ type Config struct {
 	Look func()
 	// Status is the status code, as HTTP's, for an error of an order.
 	Status func(error) int
-	Log    *slog.Logger // for debugging
+	Log    *slog.Logger
 }
 
 // server answers requests.
@@ -82,6 +82,7 @@ type server struct {
 	Config
 	ctx        context.Context // until the end of the server
 	operations *operations
+	complaints *complaints
 }
 
 //go:embed openapi.yaml
@@ -96,7 +97,7 @@ const (
 
 // Serve answers the requests that come by a listener until ctx ends. Its clients may do what granted says.
 func Serve(ctx context.Context, l net.Listener, granted Access, c Config) error {
-	s := &server{Config: c, ctx: ctx, operations: newOperations(ctx, c.Status)}
+	s := &server{Config: c, ctx: ctx, operations: newOperations(ctx, c.Status), complaints: &complaints{log: c.Log}}
 	h := http.Server{
 		Handler: s.handler(granted), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeader, ErrorLog: log.New(debugWriter{c.Log}, "", 0),
@@ -104,7 +105,7 @@ func Serve(ctx context.Context, l net.Listener, granted Access, c Config) error 
 	}
 	stop := context.AfterFunc(ctx, func() { _ = h.Close() })
 	defer stop()
-	err := h.Serve(newBounded(l, maxConnections))
+	err := h.Serve(newBounded(l, maxConnections, s.complaints))
 	if ctx.Err() != nil {
 		return nil
 	}

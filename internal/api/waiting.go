@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -106,6 +107,10 @@ func (s *server) send(ctx context.Context, conn *websocket.Conn, events <-chan E
 			}
 			if err != nil {
 				s.Log.Debug("api", "events", "end", "err", err)
+				if errors.Is(err, errUnread) {
+					s.complaints.say("a client reads no events: its connection is closed",
+						"read them all, or ask for fewer types")
+				}
 				return
 			}
 		case <-ctx.Done():
@@ -115,11 +120,18 @@ func (s *server) send(ctx context.Context, conn *websocket.Conn, events <-chan E
 	}
 }
 
-// writeMessage writes to a client that has writeTimeout to read.
+// errUnread is a client that does not read.
+var errUnread = errors.New("the client does not read")
+
+// writeMessage writes to a client that has writeTimeout to read. The error is errUnread if it has not.
 func writeMessage(ctx context.Context, conn *websocket.Conn, kind websocket.MessageType, p []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	return conn.Write(ctx, kind, p)
+	err := conn.Write(ctx, kind, p)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return errUnread
+	}
+	return err
 }
 
 // hand gives a reader an event, and says whether there is one still.

@@ -9,6 +9,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/logs"
 )
 
 // dial opens a websocket.
@@ -33,6 +34,7 @@ func TestEvents(t *testing.T) {
 	w.order("PUT", "/1.0/guests/web/state", `{"action":"pause"}`)
 	seen := map[string]bool{}
 	w.state.Tell(host.Gone{Domid: 3})
+	w.logs.Add("init", logs.Info, `msg="guest running" guest=web`)
 	for !seen["operation Success"] || !seen["logging guest running"] || !seen["lifecycle guest-stopped"] {
 		_, text, err := conn.Read(t.Context())
 		if err != nil {
@@ -51,6 +53,7 @@ func TestEvents(t *testing.T) {
 
 // TestEventsUnread has a client that never reads. The host goes on, and others get their events.
 func TestEventsUnread(t *testing.T) {
+	t.Parallel() // it takes writeTimeout
 	w := newWorld(t, Control)
 	w.mustDial("/1.0/events?type=lifecycle,operation")
 	reader := w.mustDial("/1.0/events?type=lifecycle")
@@ -65,8 +68,11 @@ func TestEventsUnread(t *testing.T) {
 			t.Fatal(err)
 		}
 		if strings.Contains(string(text), "guest-stopped") {
-			return
+			break
 		}
+	}
+	if line := <-w.logged; !strings.Contains(line, "a client reads no events") {
+		t.Error(line)
 	}
 }
 

@@ -92,6 +92,21 @@ type GuestState struct {
 	Memory  MemoryState        `json:"memory"`
 	Network map[string]Traffic `json:"network"` // by the vif's number
 	Disk    map[string]Traffic `json:"disk"`    // by vdev
+	Rules   *RulesState        `json:"rules,omitempty"`
+}
+
+// RulesState is what a guest has sent and received through all its network interfaces, and what the host's rules have
+// dropped of it, since the host knows the guest.
+type RulesState struct {
+	Received PacketCount            `json:"received"`
+	Sent     PacketCount            `json:"sent"`    // what was dropped of it, too
+	Dropped  map[string]PacketCount `json:"dropped"` // by reason, those that are not 0
+}
+
+// PacketCount counts packets.
+type PacketCount struct {
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"` // without Ethernet's header
 }
 
 // CPUState is what a guest has used of the processors.
@@ -235,8 +250,9 @@ type Lifecycle struct {
 
 // LogLine is a line of the host's log.
 type LogLine struct {
-	Time    string            `json:"time,omitempty"`
-	Level   string            `json:"level"` // "debug", "info", "warn", "error"
+	Time    string            `json:"time,omitempty"` // RFC 3339
+	Source  string            `json:"source"`         // "init", "kernel", "xen", or a service
+	Level   string            `json:"level"`          // "debug", "info", "warn", "error"
 	Message string            `json:"message"`
 	Context map[string]string `json:"context,omitempty"`
 }

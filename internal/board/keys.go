@@ -26,7 +26,7 @@ var sequences = map[string]Key{
 }
 
 // maxSequence bounds what is waited for as the rest of a sequence.
-const maxSequence = 8
+const maxSequence = 12
 
 // cutKey takes the first key from what a terminal has sent. n is how many bytes it has, 0 when the rest of it is still
 // to come. A sequence that is known for no key is one key that does nothing, so that its letters are not taken for

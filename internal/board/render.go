@@ -40,7 +40,7 @@ func (v *View) Lines(columns, rows int) []string {
 		return append(lines, v.keys(columns))
 	}
 	room := rows - len(lines) - 1 - belowRows
-	lines = append(lines, bold+fit(heading, columns))
+	lines = append(lines, bold+fit(heading(columns), columns))
 	lines = append(lines, v.list(columns, room)...)
 	lines = append(lines, "", v.detail(columns))
 	lines = append(lines, v.problems(columns)...)
@@ -109,10 +109,23 @@ func (v *View) memory() string {
 func mib(kib int64) string { return fmt.Sprintf("%d MiB", kib>>10) }
 
 // heading stands above the guests, in the columns of guestLine.
-var heading = fmt.Sprintf(rowFormat, "", fit("GUEST", 16), "STATE", "ADDRESS", "CPU", "MEMORY", "NETWORK", "FOR")
+func heading(columns int) string {
+	name, address := widths(columns)
+	return fmt.Sprintf(rowFormat, "", fit("GUEST", name), "STATE", fit("ADDRESS", address), "CPU", "MEMORY", "NETWORK",
+		"FOR")
+}
 
-// rowFormat is a line of the table, 80 columns wide: mark, name, state, address, CPU, memory, traffic, time.
-const rowFormat = "%1s %s %-10s %-15s %5s %8s %9s %8s"
+// rowFormat is a line of the table: mark, name, state, address, CPU, memory, traffic, time. With the least widths of
+// the name and the address it has 80 columns.
+const rowFormat = "%1s %s %-10s %s %5s %8s %9s %8s"
+
+// widths are those of a guest's name and address: a wide terminal has room for long names, and any IPv6 address.
+func widths(columns int) (name, address int) {
+	const leastName, leastAddress, mostName, mostAddress = 16, 15, 40, 39
+	more := max(0, columns-minColumns)
+	address = min(mostAddress, leastAddress+more)
+	return min(mostName, leastName+more-(address-leastAddress)), address
+}
 
 // list is the guests, as many as there is room for, with the chosen one among them.
 func (v *View) list(columns, room int) []string {
@@ -123,7 +136,7 @@ func (v *View) list(columns, room int) []string {
 	}
 	v.scroll(room)
 	for i := v.first; i < len(guests) && len(lines) < room; i++ {
-		line := fit(v.guestLine(&guests[i]), columns)
+		line := fit(v.guestLine(&guests[i], columns), columns)
 		if i == v.place() {
 			line = reverse + line
 		}
@@ -152,7 +165,7 @@ func (v *View) nothing() string {
 }
 
 // guestLine is a guest in the table.
-func (v *View) guestLine(g *host.Guest) string {
+func (v *View) guestLine(g *host.Guest, columns int) string {
 	mark, cpu, traffic, memory := "", "", "", ""
 	if g.Problem != "" && g.Phase != host.Stopped {
 		mark = "!"
@@ -170,12 +183,10 @@ func (v *View) guestLine(g *host.Guest) string {
 	if a := g.Address(); a.IsValid() {
 		where = a.String()
 	}
-	return fmt.Sprintf(rowFormat, mark, fit(g.Name, 16), state(g), cut(where, 15), cpu, memory, traffic,
-		elapsed(v.now.Sub(g.Since)))
+	nameWidth, addressWidth := widths(columns)
+	return fmt.Sprintf(rowFormat, mark, fit(g.Name, nameWidth), state(g), fit(where, addressWidth), cpu, memory,
+		traffic, elapsed(v.now.Sub(g.Since)))
 }
-
-// cut cuts text to so many columns.
-func cut(text string, columns int) string { return runewidth.Truncate(text, columns, "~") }
 
 // state is a guest's phase in a word.
 func state(g *host.Guest) string {
@@ -240,7 +251,7 @@ func (v *View) problems(columns int) []string {
 	case !h.Ready:
 		texts = []string{"Starting: " + stages(h.Stages)}
 	}
-	problems := h.Problems
+	problems := h.Wrong()
 	if more := len(problems) + len(texts) - problemRows; more > 0 {
 		problems = problems[more:]
 	}
@@ -287,6 +298,8 @@ func (v *View) keys(columns int) string {
 	}
 	if v.Leave {
 		labels = append(labels, "q quit")
+	} else {
+		labels = append(labels, "P power off")
 	}
 	return reverse + fit(" "+strings.Join(labels, "  "), columns)
 }

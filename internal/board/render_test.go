@@ -100,6 +100,7 @@ func TestScreens(t *testing.T) {
 	} {
 		screens += "---- " + s.name + "\n" + text(t, s.view, 80, 25)
 	}
+	screens += "---- running, on a wide terminal\n" + text(t, view(running()), 132, 24)
 	const golden = "testdata/screens.txt"
 	if *update {
 		if err := os.WriteFile(golden, []byte(screens), 0o644); err != nil {

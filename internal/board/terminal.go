@@ -20,14 +20,19 @@ type Terminal struct {
 	keys    chan Key
 	lost    chan *os.File // a file that cannot be read any more
 	resized chan os.Signal
+	answers chan size // of the terminal itself, where the kernel does not know its size
+	said    size      // the last of them
+	hold    func(*os.File) (give func())
+	release func() // what hold has returned
 }
 
 // NewTerminal is the terminal with that device: "/dev/tty1", or "/dev/tty" for the one that this process was started
 // on. It is opened anew each time it is taken, since the kernel hangs a terminal up for everybody when a session that
-// had it ends.
-func NewTerminal(device string) *Terminal {
+// had it ends. hold keeps others from writing to it until give is called.
+func NewTerminal(device string, hold func(*os.File) (give func())) *Terminal {
 	return &Terminal{
 		device: device, keys: make(chan Key, 16), lost: make(chan *os.File), resized: make(chan os.Signal, 1),
+		answers: make(chan size), hold: hold,
 	}
 }
 
@@ -55,10 +60,14 @@ func (t *Terminal) take(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("set up terminal %s: %w", t.device, err), file.Close())
 	}
-	t.file = file
+	t.file, t.release = file, t.hold(file)
 	signal.Notify(t.resized, unix.SIGWINCH)
 	go t.read(ctx, file)
-	_, err = file.WriteString(beginScreen)
+	begin := beginScreen
+	if (t.known() == size{}) {
+		begin += askSize
+	}
+	_, err = file.WriteString(begin)
 	return err
 }
 
@@ -71,6 +80,7 @@ func (t *Terminal) give() {
 	_, _ = t.file.WriteString(endScreen)
 	_ = control(t.file, func(fd int) error { return unix.IoctlSetTermios(fd, unix.TCSETS, &t.before) })
 	_ = t.file.Close() // which ends read
+	t.release()
 	t.file = nil
 }
 
@@ -124,7 +134,15 @@ func (t *Terminal) read(ctx context.Context, file *os.File) {
 			if n == 0 {
 				break
 			}
+			answer, isAnswer := parseSize(sent[:n])
 			sent = sent[n:]
+			if isAnswer {
+				select {
+				case t.answers <- answer:
+				case <-ctx.Done():
+				}
+				continue
+			}
 			select {
 			case t.keys <- key:
 			case <-ctx.Done():
@@ -134,20 +152,29 @@ func (t *Terminal) read(ctx context.Context, file *os.File) {
 	}
 }
 
-// size is the terminal's, 80 by 25 where it does not say.
+// size is the terminal's, the least one where nobody says.
 func (t *Terminal) size() (columns, rows int) {
-	columns, rows = minColumns, 25
+	for _, s := range []size{t.known(), t.said} {
+		if (s != size{}) {
+			return s.columns, s.rows
+		}
+	}
+	return minColumns, minRows
+}
+
+// known is the size that the kernel knows, 0 by 0 of a serial line.
+func (t *Terminal) known() (s size) {
 	if t.file == nil {
-		return columns, rows
+		return s
 	}
 	_ = control(t.file, func(fd int) error {
-		size, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
-		if err == nil && size.Col > 0 && size.Row > 0 {
-			columns, rows = int(size.Col), int(size.Row)
+		w, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
+		if err == nil && w.Col > 0 && w.Row > 0 {
+			s = size{int(w.Col), int(w.Row)}
 		}
 		return err
 	})
-	return columns, rows
+	return s
 }
 
 // patience is how long the terminal may take for a screen. One that is stopped gets the newest later.

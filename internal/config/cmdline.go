@@ -22,6 +22,8 @@ type CommandLine struct {
 var single = []struct{ parameter, key string }{
 	{boot.KeyHostnameShort, "hostname"},
 	{boot.KeyHostname, "hostname"},
+	{boot.KeyKeymap, "keyboard"},
+	{boot.KeyKeyboard, "keyboard"},
 	{boot.KeyPassword, "password-hash"},
 	{boot.KeyAutostart, "autostart"},
 	{boot.KeyBridge, "network.default-bridge"},

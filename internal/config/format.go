@@ -9,11 +9,12 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/zerodisc/zerodisc/internal/keymap"
+	"github.com/zerodisc/zerodisc/internal/lazyregexp"
 	"github.com/zerodisc/zerodisc/internal/passwd"
 	"github.com/zerodisc/zerodisc/internal/timezone"
 )
@@ -43,6 +44,7 @@ var formats = map[string]format{
 	"nic":         {checkNIC, ""},
 	"guest":       {matches(guestPattern, "want a guest's name"), guestPattern},
 	"timezone":    {checkTimezone, ""},
+	"keyboard":    {checkKeyboard, ""},
 	"hash":        {checkHash, `^\$(y|6|5|2[aby])\$`},
 	"time-server": {checkTimeServer, ""},
 	"address":     {checkAddress, ""},
@@ -84,13 +86,20 @@ func checkBondOption(text string) error {
 	return nil
 }
 
+func checkKeyboard(text string) error {
+	if keymap.Layout(text) == "" {
+		return fmt.Errorf("there is no such keyboard layout%s", suggest(text, keymap.Names()))
+	}
+	return nil
+}
+
 func checkHash(text string) error {
 	_, err := passwd.Parse(text)
 	return err
 }
 
 func matches(pattern, want string) func(string) error {
-	compiled := regexp.MustCompile(pattern)
+	compiled := lazyregexp.New(pattern)
 	return func(text string) error {
 		if !compiled.MatchString(text) {
 			return errors.New(want)

@@ -16,15 +16,16 @@ type Guest struct {
 
 // GuestNetwork is a guest's network: the bridge and the MAC address of its first network card, and what holds for each.
 type GuestNetwork struct {
-	Bridge   string     `yaml:"bridge" format:"interface"`
-	VLAN     int        `yaml:"vlan" min:"1" max:"4094"`
-	MAC      MAC        `yaml:"mac"`
-	Address  netip.Addr `yaml:"address"`
-	Rate     Rate       `yaml:"rate" min:"100kbit/s"`
-	Inbound  []Inbound  `yaml:"inbound" closed:"yes"`
-	Isolated *bool      `yaml:"isolated"`
-	Host     *bool      `yaml:"host"`
-	Trust    []string   `yaml:"trust" enum:"mac,control,vlan,arp,address,dhcp,ra,redirect"`
+	Bridge    string       `yaml:"bridge" format:"interface"`
+	VLAN      int          `yaml:"vlan" min:"1" max:"4094"`
+	MAC       MAC          `yaml:"mac"`
+	Address   netip.Addr   `yaml:"address"`
+	Addresses []netip.Addr `yaml:"addresses"`
+	Rate      Rate         `yaml:"rate" min:"100kbit/s"`
+	Inbound   []Inbound    `yaml:"inbound" closed:"yes"`
+	Isolated  *bool        `yaml:"isolated"`
+	Host      *bool        `yaml:"host"`
+	Trust     []string     `yaml:"trust" enum:"mac,control,vlan,arp,address,dhcp,ra,redirect,fragment"`
 }
 
 // Inbound is a kind of packet that may be sent to a guest.

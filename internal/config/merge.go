@@ -155,8 +155,8 @@ func show(v reflect.Value) string {
 // DropEarly takes out what has to be known before there is a network, and returns the keys.
 func (c *Config) DropEarly() []string {
 	var keys []string
-	if !reflect.ValueOf(c.Network).IsZero() {
-		keys, c.Network = append(keys, "network"), Network{}
+	if c.Network.DefaultBridge != "" {
+		keys, c.Network.DefaultBridge = append(keys, "network.default-bridge"), ""
 	}
 	if c.Services.Board != nil {
 		keys, c.Services.Board = append(keys, "services.board"), nil

@@ -122,6 +122,10 @@ func TestValidate(t *testing.T) {
 			"192.0.2.7 is given twice",
 		},
 		{
+			"guests: {v: {network: {address: 192.0.2.7}}, w: {network: {addresses: [192.0.2.8, 192.0.2.7]}}}",
+			"guests.w.network.addresses: 192.0.2.7 is given twice",
+		},
+		{
 			"guests: {w: {network: {bridge: a, address: 192.0.2.7}}}\nnetwork: {bridges: {a: {private: {address: " +
 				"10.0.0.1/24}}}}",
 			"192.0.2.7 is not in the network of bridge a, 10.0.0.0/24",

@@ -76,13 +76,17 @@ func TestEveryKeyIsDescribed(t *testing.T) {
 
 // TestDocumentedExamples checks the examples in docs: files have no problems, command lines neither.
 func TestDocumentedExamples(t *testing.T) {
-	page, err := os.ReadFile(docs + "configuration.md")
-	if err != nil {
-		t.Fatal(err)
+	var page []byte
+	for _, name := range []string{"configuration.md", "networking.md"} {
+		text, err := os.ReadFile(docs + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page = append(page, text...)
 	}
 	files := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(page, -1)
 	lines := regexp.MustCompile("(?s)```cmdline\n(.*?)```").FindAllSubmatch(page, -1)
-	if len(files) < 4 || len(lines) < 2 {
+	if len(files) < 7 || len(lines) < 2 {
 		t.Errorf("%d files and %d command lines", len(files), len(lines))
 	}
 	for _, file := range files {

@@ -4,6 +4,7 @@ package config
 type Config struct {
 	Hostname     string           `yaml:"hostname" format:"hostname"`
 	Timezone     string           `yaml:"timezone" format:"timezone"`
+	Keyboard     string           `yaml:"keyboard" format:"keyboard"`
 	PasswordHash string           `yaml:"password-hash" format:"hash" secret:"yes"`
 	Autostart    *bool            `yaml:"autostart"`
 	NTP          NTP              `yaml:"ntp"`

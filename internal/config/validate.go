@@ -102,6 +102,9 @@ func (v *validator) guest(name string, g Guest) Guest {
 			n.Address = netip.Addr{}
 		}
 	}
+	n.Addresses = slices.DeleteFunc(slices.Clone(n.Addresses), func(a netip.Addr) bool {
+		return !v.host(key+".addresses", a)
+	})
 	n.Inbound = v.inbound(key+".inbound", n.Inbound)
 	return g
 }

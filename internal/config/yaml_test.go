@@ -14,6 +14,7 @@ import (
 const whole = `# a host in a rack
 hostname: rack7
 timezone: Europe/Berlin
+keyboard: de
 password-hash: $6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1
 autostart: yes
 ntp: {enabled: on, servers: [ntp.example.org, 192.0.2.123]}
@@ -126,6 +127,7 @@ func TestProblems(t *testing.T) {
 		"hostname: [a]":                  "f:1:11: hostname: want one value",
 		"hostname: a b":                  `f:1:11: hostname: "a b": want letters, digits and hyphens, at most 63`,
 		"hostname: a\nhostname: b":       "f:2:1: hostname: it is given in line 1 already; keep one",
+		"keyboard: de-latin":             `there is no such keyboard layout; did you mean de-latin1?`,
 		"timezone: Europe/Berln":         `there is no such time zone; did you mean Europe/Berlin?`,
 		"password-hash: geheim":          "f:1:16: password-hash: this is no hash of a password",
 		"password-hash: $y$j9T$a$b":      "its last part has 1 characters, want 43; is it cut off?",

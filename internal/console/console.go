@@ -24,14 +24,18 @@ const (
 // Consoles are the open console devices, fanned out to by Write. A device that fails is opened anew
 // for the next line: when a shell exits, the kernel hangs up whatever else has its terminal open. One
 // that is stopped misses lines. Any other writer that fails is skipped from then on.
+//
+// A device that somebody has taken (Take) gets its lines once it is given back.
 type Consoles struct {
+	dir  string // of the files by which devices are taken
 	mu   sync.Mutex
 	outs []*output
+	ours bool // nobody can take a console any more
 }
 
-// Open opens the console devices named, skipping what cannot be opened.
-func Open(names []string) *Consoles {
-	c := &Consoles{}
+// Open opens the console devices named, skipping what cannot be opened. They are taken by files in dir.
+func Open(dir string, names []string) *Consoles {
+	c := &Consoles{dir: dir}
 	for _, name := range names {
 		c.AddDevice(name)
 	}
@@ -60,11 +64,17 @@ func (c *Consoles) Add(w io.Writer) {
 
 // AddDevice adds one more console device, if it can be opened.
 func (c *Consoles) AddDevice(name string) {
-	if f, err := openDevice(name); err == nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.outs = append(c.outs, &output{w: f, device: name})
+	f, err := openDevice(name)
+	if err != nil {
+		return
 	}
+	o := &output{w: f, device: name}
+	if lock, err := openLock(c.dir, f); err == nil { // else lines are written across views
+		o.held.lock = lock
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.outs = append(c.outs, o)
 }
 
 // Write writes p, whole lines, to every console. It never fails: a report has no better place to
@@ -72,8 +82,56 @@ func (c *Consoles) AddDevice(name string) {
 func (c *Consoles) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.outs = slices.DeleteFunc(c.outs, func(o *output) bool { return o.write(p) != nil && !o.reopen(p) })
+	c.outs = slices.DeleteFunc(c.outs, func(o *output) bool { return !c.put(o, p) })
 	return len(p), nil
+}
+
+// put writes a line to a console, now or later, and says whether to keep the console.
+func (c *Consoles) put(o *output, line []byte) bool {
+	if !c.ours && !o.held.isFree() {
+		o.held.add(line)
+		if !o.held.waiting {
+			o.held.waiting = true
+			go c.writeLater(o)
+		}
+		return true
+	}
+	defer o.held.release()
+	return o.put(line)
+}
+
+// writeLater writes what a console was to get while somebody had it.
+func (c *Consoles) writeLater(o *output) {
+	o.held.wait()
+	for c.writeNext(o) { // without the mutex in between: whoever logs goes on
+	}
+}
+
+// writeNext writes the oldest line that was held back, and says whether there was one.
+func (c *Consoles) writeNext(o *output) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	line := o.held.next()
+	if line == nil {
+		o.held.waiting = false
+		o.held.release()
+		return false
+	}
+	o.put(line)
+	return true
+}
+
+// Reclaim has all lines written at once from now on, those first that were held back: the machine ends, and no view
+// lasts longer.
+func (c *Consoles) Reclaim() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ours = true
+	for _, o := range c.outs {
+		for line := o.held.next(); line != nil; line = o.held.next() {
+			o.put(line)
+		}
+	}
 }
 
 // output is one console. The mutex of Consoles guards it.
@@ -82,7 +140,11 @@ type output struct {
 	device  string // "" for what is no console device
 	stopped bool   // it did not take the last line in time
 	rest    []byte // of a line that it took only the beginning of
+	held    held
 }
+
+// put writes a line, and says whether the output can be used any longer.
+func (o *output) put(line []byte) bool { return o.write(line) == nil || o.reopen(line) }
 
 // write writes a line, or skips it when the console is stopped. A line that has begun is ended
 // before the next, so that no two are run together.

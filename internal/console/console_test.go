@@ -101,7 +101,7 @@ func write(t *testing.T, c *Consoles, lines ...string) time.Duration {
 func TestWriteSkipsLinesOfAStoppedConsole(t *testing.T) {
 	keyboard, name := terminal(t)
 	var other bytes.Buffer
-	c := Open([]string{name})
+	c := Open(t.TempDir(), []string{name})
 	c.Add(&other)
 	write(t, c, "before\n")
 	readUntil(t, keyboard, "before\r\n")
@@ -141,7 +141,7 @@ func TestWriteSkipsLinesOfAStoppedConsole(t *testing.T) {
 // The line that fills a console nobody reads is out in part; the rest of it comes before the next.
 func TestWriteTearsNoLine(t *testing.T) {
 	screen, name := terminal(t)
-	c := Open([]string{name})
+	c := Open(t.TempDir(), []string{name})
 	long := strings.Repeat("x", 1<<18) + "\n" // more than the kernel keeps
 	write(t, c, long, "missed\n")
 	stop := make(chan bool)
@@ -213,7 +213,7 @@ func TestLoggerForm(t *testing.T) {
 // The kernel hangs up the log's terminal when a shell on it exits; closing the file is as good.
 func TestWriteOpensADeviceThatFailedAnew(t *testing.T) {
 	keyboard, name := terminal(t)
-	c := Open([]string{name})
+	c := Open(t.TempDir(), []string{name})
 	if err := c.outs[0].w.(*os.File).Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,8 @@ func (c *Controller) admit(ctx context.Context, all []applicant) (admitted []*li
 	for i, l := range resolved {
 		if err == nil && answers[i].Err == nil {
 			l.memory = answers[i].Guest
-			c.State.Tell(host.Planned{Spec: l.spec, Source: l.source, Life: l})
+			c.lives.add(l)
+			c.State.Tell(host.Planned{Spec: l.spec, Source: l.source})
 			admitted = append(admitted, l)
 			continue
 		}
@@ -132,7 +133,7 @@ func (c *Controller) taken(spec *guests.Resolved, others []*life) error {
 			return fault
 		}
 	}
-	return nil
+	return c.takenMAC(spec, now, others)
 }
 
 func quote(name string) string { return `"` + name + `"` }

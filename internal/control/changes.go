@@ -30,11 +30,14 @@ func (c *Controller) change(
 		if err != nil {
 			return err
 		}
-		l, isManaged := g.Life.(*life)
-		if isManaged {
-			err = l.give(ctx, func(ctx context.Context, domid int) error { return managed(ctx, l, domid) })
-		} else {
+		l := c.lives.of(g.UUID)
+		switch {
+		case !g.Managed:
 			err = byHand(context.WithoutCancel(ctx), g)
+		case l == nil:
+			err = errEnded
+		default:
+			err = l.give(ctx, func(ctx context.Context, domid int) error { return managed(ctx, l, domid) })
 		}
 		if err != nil && !errors.Is(err, ErrPhase) {
 			return fmt.Errorf("guest %q: %w", name, err)
@@ -49,7 +52,7 @@ func (l *life) give(ctx context.Context, do func(ctx context.Context, domid int)
 	select {
 	case l.orders <- o:
 	case <-l.over:
-		return &refusal{ErrPhase, "the guest has ended meanwhile"}
+		return errEnded
 	case <-ctx.Done():
 		return ctx.Err()
 	}

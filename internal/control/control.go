@@ -19,7 +19,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/xen"
 )
 
-// Config is what a Controller works with. All fields but Override and Rules are to be set.
+// Config is what a Controller works with. All fields but Override, Rules and CheckMAC are to be set.
 type Config struct {
 	Xen    *xen.Toolstack
 	State  *host.State
@@ -33,6 +33,9 @@ type Config struct {
 	// another name. own is the name that its configuration gives it, name the one that it has. Nil where there is
 	// nothing.
 	Rules func(own, name, uuid string) error
+	// CheckMAC is an error where somebody who is no guest has a MAC address that a guest is to have: dom0, its gateway.
+	// Nil where nobody can say.
+	CheckMAC func(mac, uuid string) error
 	// Dir is where the configurations that xl gets are written, NAME.cfg.
 	Dir string
 	Log *slog.Logger // for debugging
@@ -46,6 +49,7 @@ type Controller struct {
 	ordering  chan struct{}              // one element: held while somebody takes a guest for an order
 	looked    chan time.Time             // one element: when Xen was asked last; taken while it is being asked
 	begin     chan func(context.Context) // what is to be done in Run's context
+	lives     lives
 }
 
 // New returns a Controller. Run has to run for it to notice how domains end, and to start guests by order.

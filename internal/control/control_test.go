@@ -895,6 +895,7 @@ func TestResumeOfWhatCannotBeLedOn(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(w.Dir, "odd.cfg"), []byte(config), 0o644); err != nil {
 			w.t.Fatal(err)
 		}
+		synctest.Wait() // the first look at Xen's list: in life, the domain has been there for long
 		w.add(&domain{name: "odd", uuid: "u2", state: "-b----", kib: 96 * mib})
 		w.Resume(w.t.Context(), &host.Snapshot{Guests: []host.Guest{
 			{Name: "hand", UUID: "u1", Phase: host.Restarting},

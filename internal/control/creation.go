@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"sync"
+
 	"time"
 
 	"github.com/zerodisc/zerodisc/guests"
@@ -19,46 +19,6 @@ const (
 	createTimeout = 2 * time.Minute
 	slowMedium    = 512 << 10 // bytes a second
 )
-
-// first makes the guest's disks and its first domain. The next guest may begin when this one's domain is being made,
-// or, where this one leads, when it is. Where a disk is late, only this guest waits for it; waits is called if that
-// takes longer than others would want to.
-func (l *life) first(ctx context.Context, next chan<- struct{}, waits func(error)) error {
-	pass := sync.OnceFunc(func() { close(next) })
-	defer pass()
-	done, err := l.ready(ctx, pass, waits)
-	if err != nil {
-		return err
-	}
-	defer done()
-	return l.create(ctx)
-}
-
-// ready waits until the guest's domain can be made, or until somebody does not want it any more. done is to be called
-// when it is made; the next guest may be made meanwhile.
-func (l *life) ready(ctx context.Context, pass func(), waits func(error)) (done func(), err error) {
-	ctx, cancel := l.unless(ctx, host.WantStop, host.WantDestroy)
-	defer cancel()
-	select {
-	case <-time.After(l.delay):
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if l.Disks.Lacks(l.spec) != nil {
-		pass()
-		if err := l.awaitDisks(ctx, waits); err != nil {
-			return nil, err
-		}
-	}
-	if l.disks, err = l.Disks.Prepare(ctx, l.spec); err != nil {
-		return nil, err
-	}
-	done, err = l.memory.Create(ctx, creations())
-	if !l.leads {
-		pass()
-	}
-	return done, err
-}
 
 // unless returns a context that ends when somebody wants one of these of the guest.
 func (l *life) unless(ctx context.Context, wants ...host.Want) (context.Context, context.CancelFunc) {
@@ -80,43 +40,6 @@ func (l *life) wanted() host.Want {
 
 // unwanted says whether the guest is not to be made any more.
 func (l *life) unwanted() bool { return l.wanted() == host.WantStop || l.wanted() == host.WantDestroy }
-
-// diskPatience is for how long a guest that waits for a disk counts as one that is being started: a stick that was
-// there at the boot takes seconds to be found. The boot is not to be delayed by more than 5 s.
-const diskPatience = 4 * time.Second
-
-// The time between two looks whether a disk has come, at first and later on.
-const (
-	diskPause     = 100 * time.Millisecond
-	diskLongPause = time.Second
-)
-
-// errMadeByHand says that somebody has made the guest while it waited.
-var errMadeByHand = errors.New("somebody else has made the guest")
-
-// awaitDisks waits until all devices are there that the guest's configuration names, for as long as that takes. It
-// calls waits when diskPatience is over.
-func (l *life) awaitDisks(ctx context.Context, waits func(error)) error {
-	pause, late := diskPause, time.After(diskPatience)
-	for {
-		lack := l.Disks.Lacks(l.spec)
-		if lack == nil {
-			return nil
-		}
-		select {
-		case <-time.After(pause):
-		case <-late:
-			pause = diskLongPause
-			l.phase(host.Waiting, lack.Error())
-			waits(&refusal{ErrWaits, fmt.Sprintf("%v; it starts when that is there", lack)})
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if g := l.State.Snapshot().ByUUID(l.uuid); g != nil && g.Domid != 0 {
-			return errMadeByHand
-		}
-	}
-}
 
 // tries is how often a guest's next domain is tried. What spoils a creation often passes: dom0 was short of
 // memory, or a device was still the last domain's.

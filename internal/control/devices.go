@@ -157,6 +157,11 @@ func (c *Controller) attachNIC(ctx context.Context, domid int, mac string, words
 	if other := c.State.Snapshot().ByMAC(mac); other != nil {
 		return fmt.Errorf("guest %q has the MAC address %s already; choose another one, or none", other.Name, mac)
 	}
+	if c.CheckMAC != nil {
+		if err := c.CheckMAC(mac, ""); err != nil {
+			return fmt.Errorf("MAC address %s: %w; choose another one, or none", mac, err)
+		}
+	}
 	return c.Xen.AttachNIC(ctx, domid, words)
 }
 

@@ -45,11 +45,10 @@ const (
 	longestPause = time.Minute
 )
 
-// run lives the guest's life until ctx ends or the guest has ended for good. It begins when turn is closed, and
-// closes next when the next guest may begin, so that guests are made in their order. result gets once why the first
-// domain was not made; ErrWaits is for one that will be once the guest's disks are there.
+// run lives the guest's life until ctx ends or the guest has ended for good. Its first domain is made after turn is
+// closed; it closes next when the next guest may begin, so that guests are made in their order. result gets once why
+// the first domain was not made; ErrWaits is for one that will be once the guest's disks are there.
 func (l *life) run(ctx context.Context, turn <-chan struct{}, next chan<- struct{}, result chan<- error) {
-	<-turn
 	answered := false
 	answer := func(err error) {
 		if !answered {
@@ -57,13 +56,16 @@ func (l *life) run(ctx context.Context, turn <-chan struct{}, next chan<- struct
 			result <- err
 		}
 	}
-	err := l.first(ctx, next, answer)
+	err := l.first(ctx, turn, next, answer)
 	switch {
 	case err == nil:
 		answer(nil)
 		l.goOn(ctx)
 	case errors.Is(err, errMadeByHand):
 		l.release()
+	case errors.Is(err, errUnwanted):
+		l.release()
+		l.phase(host.Stopped, "")
 	default:
 		l.giveUp(ctx, err)
 	}
@@ -73,6 +75,7 @@ func (l *life) run(ctx context.Context, turn <-chan struct{}, next chan<- struct
 
 // finish lets go of the guest.
 func (l *life) finish() {
+	l.lives.remove(l) // before another life of the guest can begin
 	l.State.Tell(host.Unmanaged{UUID: l.uuid})
 	close(l.over)
 }

@@ -93,6 +93,9 @@ const (
 	destroyOrder = "destroy"
 )
 
+// errEnded refuses an order to a guest that has just come to its end.
+var errEnded = &refusal{ErrPhase, "the guest has ended meanwhile"}
+
 func noGuest(name string) error {
 	return &refusal{ErrNoGuest, fmt.Sprintf("there is no guest %q; see guest list", name)}
 }
@@ -142,7 +145,7 @@ func (c *Controller) running(ctx context.Context, g *host.Guest) (now *host.Gues
 func notRunning(g *host.Guest) error {
 	switch {
 	case g == nil:
-		return &refusal{ErrPhase, "the guest has ended meanwhile"}
+		return errEnded
 	case g.Shutdown == host.Suspend:
 		return notNow(g.Name, "is suspended")
 	case g.Shutdown != "" && g.Phase == host.Running:

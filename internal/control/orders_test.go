@@ -699,6 +699,82 @@ func TestOrder(t *testing.T) {
 	})
 }
 
+// A guest that waits for its turn, or out its delay, is stopped at once, and one that somebody makes by hand meanwhile
+// is theirs. Those that come after it keep their order.
+func TestOrdersToGuestsThatWaitForTheirTurn(t *testing.T) {
+	live(t, func(w *world) {
+		w.Override = func(name string) guests.Override {
+			wanted := guests.Override{Order: map[string]int{"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}[name]}
+			if name == "a" {
+				wanted.Delay = time.Hour
+			}
+			return wanted
+		}
+		found := []*guests.Guest{
+			w.guest("a", ""), w.guest("b", ""), w.guest("c", ""), w.guest("d", ""), w.guest("e", ""),
+		}
+		result := make(chan int, 1)
+		go func() { result <- w.Start(w.t.Context(), found) }()
+		w.settle(time.Second)
+		byHand := w.is("d", host.Waiting, 0, "a", "b", "c", "d", "e")
+		w.add(&domain{name: "d", uuid: byHand.UUID, state: "-b----", kib: 96 * mib})
+		w.settle(time.Second)
+		if g := w.is("d", host.Running, 1, "a", "b", "c", "e"); g.Managed {
+			t.Error("it has two owners")
+		}
+		began := time.Now()
+		w.works(w.Stop(w.t.Context(), "b", 0, false))
+		w.works(w.Destroy(w.t.Context(), "c"))
+		w.is("b", host.Stopped, 0, "a", "e")
+		w.is("c", host.Stopped, 0, "a", "e")
+		w.is("e", host.Waiting, 0, "a", "e")
+		w.works(w.Stop(w.t.Context(), "a", 0, false))
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("the orders took %s", took)
+		}
+		w.settle(2 * time.Second)
+		w.is("e", host.Running, 2, "e")
+		if n := <-result; n != 1 || w.called("create") != 1 || w.called("destroy") != 0 {
+			t.Errorf("%d guests run, calls %q", n, w.calls)
+		}
+		w.works(w.StartGuest(w.t.Context(), "b"))
+		w.is("b", host.Running, 3, "b", "e")
+	})
+}
+
+// Whoever starts a guest that somebody else stops before it runs is told so.
+func TestStartThatIsCalledOff(t *testing.T) {
+	live(t, func(w *world) {
+		w.Found([]*guests.Guest{w.guest("late", "disk = [ 'phy:/dev/vg/late,xvda,r' ]\n")})
+		result := make(chan error, 1)
+		go func() { result <- w.StartGuest(w.t.Context(), "late") }()
+		w.settle(time.Second)
+		w.works(w.Stop(w.t.Context(), "late", 0, false))
+		w.fails(<-result, ErrPhase, "stopped before it has run")
+		w.is("late", host.Stopped, 0)
+	})
+}
+
+// A clock that is set while a guest is made ends libxl's timeouts all at once. The guest is made once more.
+func TestClockIsSetDuringACreation(t *testing.T) {
+	live(t, func(w *world) {
+		times := 0
+		w.create = func(context.Context, *domain) error {
+			if times++; times == 1 {
+				return fmt.Errorf("%w: exit status 1", xen.ErrClockSet)
+			}
+			return nil
+		}
+		w.started(w.guest("a", ""))
+		w.is("a", host.Running, 2, "a")
+		w.create = func(context.Context, *domain) error { return fmt.Errorf("%w: exit status 1", xen.ErrClockSet) }
+		if n := w.Start(w.t.Context(), []*guests.Guest{w.guest("b", "")}); n != 0 || w.called("create") != 4 {
+			t.Errorf("%d guests run, calls %q", n, w.calls)
+		}
+		w.is("b", host.Failed, 0, "a")
+	})
+}
+
 func TestLook(t *testing.T) {
 	live(t, func(w *world) {
 		w.settle(time.Second)

@@ -36,7 +36,8 @@ func (c *Controller) Resume(ctx context.Context, left *host.Snapshot) {
 			g.Managed = false
 		}
 		if l != nil {
-			g.Spec, g.Life = l.spec, l
+			g.Spec = l.spec
+			c.lives.add(l)
 		}
 		c.State.Tell(host.Resumed{Guest: g})
 		if l != nil {

@@ -3,8 +3,10 @@ package disc
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"text/template"
 
 	"github.com/zerodisc/zerodisc/boot"
@@ -78,7 +80,7 @@ func documents(p provenance, tree *payload.Tree, own licences) ([]iso9660.File, 
 		}
 		files = append(files, iso9660.File{Path: name, Content: iso9660.Bytes(text.Bytes())})
 	}
-	for at, name := range map[string]string{"COPYRIGHT/zerodisc": own.zerodisc, "COPYRIGHT/go/LICENSE": own.golang} {
+	for at, name := range map[string]string{"COPYRIGHT/zerodisc": own.zerodisc, "COPYRIGHT/go": own.golang} {
 		content, _, err := iso9660.FromFile(name)
 		if err != nil {
 			return nil, fmt.Errorf("licence: %w", err)
@@ -92,14 +94,33 @@ func documents(p provenance, tree *payload.Tree, own licences) ([]iso9660.File, 
 		}
 		files = append(files, iso9660.File{Path: "COPYRIGHT/" + pkg.Name, Content: contentOf(e)})
 	}
-	for _, m := range p.Modules {
+	text, err := moduleLicences(p.Modules)
+	if err != nil {
+		return nil, err
+	}
+	return append(files, iso9660.File{Path: "COPYRIGHT/go-modules", Content: iso9660.Bytes(text)}), nil
+}
+
+// moduleLicences is one text of all licences of Go modules, each text once below the names of the files that have it.
+// Every file and directory of its own would take at least a sector of the disc: 200 kB in all.
+func moduleLicences(modules []initramfs.Module) ([]byte, error) {
+	var texts []string
+	files := map[string][]string{}
+	for _, m := range modules {
 		for _, name := range m.Licences {
-			content, _, err := iso9660.FromFile(filepath.Join(m.Dir, name))
+			text, err := os.ReadFile(filepath.Join(m.Dir, name))
 			if err != nil {
 				return nil, err
 			}
-			files = append(files, iso9660.File{Path: path.Join("COPYRIGHT/go", m.Path, name), Content: content})
+			if files[string(text)] == nil {
+				texts = append(texts, string(text))
+			}
+			files[string(text)] = append(files[string(text)], path.Join(m.Path, name))
 		}
 	}
-	return files, nil
+	var all bytes.Buffer
+	for _, text := range texts {
+		fmt.Fprintf(&all, "==== %s\n\n%s\n", strings.Join(files[text], "\n==== "), text)
+	}
+	return all.Bytes(), nil
 }

@@ -43,11 +43,11 @@ func TestDocuments(t *testing.T) {
 		texts[f.Path] = string(text)
 	}
 	for name, want := range map[string]string{
-		"README":                             "A live disc",
-		"BUILT":                              "\nexample.org/m v1\n",
-		"COPYRIGHT/zerodisc":                 "our licence",
-		"COPYRIGHT/go/LICENSE":               "Go's licence",
-		"COPYRIGHT/go/example.org/m/COPYING": "a module's licence",
+		"README":               "A live disc",
+		"BUILT":                "\nexample.org/m v1\n",
+		"COPYRIGHT/zerodisc":   "our licence",
+		"COPYRIGHT/go":         "Go's licence",
+		"COPYRIGHT/go-modules": "==== example.org/m/COPYING\n\na module's licence",
 	} {
 		if !strings.Contains(texts[name], want) {
 			t.Errorf("%s is %q, want mention of %q", name, texts[name], want)

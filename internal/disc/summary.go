@@ -22,6 +22,7 @@ var groups = []struct{ name, prefix string }{
 	{"Debian's installer", boot.MediumInstaller + "/"},
 	{"memory test", "boot/memtest86+"},
 	{"iPXE", "boot/ipxe"},
+	{"GRUB", "boot/"},
 	{"texts and licences", ""},
 }
 
@@ -57,7 +58,7 @@ func (b *builder) summary(ctx context.Context, files []iso9660.File, parts []ini
 			}
 		}
 	}
-	b.sizeLine(0, "boot loader and file system", rest)
+	b.sizeLine(0, "file system", rest)
 	b.sizeLine(0, "in all: "+path.Clean(b.Output), total)
 	return nil
 }

@@ -24,6 +24,8 @@ type Config struct {
 	Client   *client.Client
 	In       io.Reader // files where they are to be used as terminals
 	Out, Err io.Writer
+	// Take keeps all other lines from a terminal, while a view has it, until give is called.
+	Take func(terminal *os.File) (give func())
 }
 
 // command is one of the things that guest can do. docs/operations.md describes them.

@@ -45,6 +45,7 @@ func (k *call) console(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
+		defer k.Take(in)()
 		defer func() { _ = term.Restore(int(in.Fd()), old) }()
 		defer fmt.Fprint(k.Err, "\r\n")
 	}

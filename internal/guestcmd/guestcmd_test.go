@@ -51,6 +51,15 @@ func TestShow(t *testing.T) {
 	if status, out, _ := w.guest("show web"); status != 0 || !strings.Contains(out, "config:    /g/web.cfg") {
 		t.Errorf("%d\n%s", status, out)
 	}
+	_, out, _ := w.guest("show web")
+	for _, want := range []string{"packets:   7 received, 0 sent\n", "dropped:   dhcp: 3 packets, 300B\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%s\nhas no %q", out, want)
+		}
+	}
+	if _, out, _ = w.guest("list -o json"); !strings.Contains(out, `"dhcp": {`) {
+		t.Errorf("no drops in %s", out)
+	}
 	status, _, said := w.guest("show nobody")
 	if status != exitNoGuest || !strings.Contains(said, `no guest "nobody"`) {
 		t.Errorf("%d %s", status, said)
@@ -226,6 +235,7 @@ func TestTop(t *testing.T) {
 		busy := 12.3
 		return api.Guest{Name: "web", Domid: 1, CPU: &busy, Memory: 96 << 20, Status: "running", State: &api.GuestState{
 			Network: map[string]api.Traffic{"vif0": {In: in, Out: out}},
+			Rules:   &api.RulesState{Dropped: map[string]api.PacketCount{"arp": {Packets: uint64(in)}}},
 		}}
 	}
 	idle := guest(0, 0)
@@ -233,8 +243,8 @@ func TestTop(t *testing.T) {
 	before := sample{at, []api.Guest{guest(1000, 0)}}
 	now := sample{at.Add(2 * time.Second), []api.Guest{idle, guest(5000, 3<<20)}}
 	got := strings.Join(usage(before, now).lines(80), "\n")
-	want := "NAME  STATE    CPU  MEMORY   NET IN   NET OUT  READ  WRITTEN\n" +
-		"web   running  12%     96M  2kB/s  1.57MB/s  0B/s     0B/s\n" +
+	want := "NAME  STATE    CPU  MEMORY   NET IN   NET OUT  DROPS  READ  WRITTEN\n" +
+		"web   running  12%     96M  2kB/s  1.57MB/s  2k/s  0B/s     0B/s\n" +
 		"idle  running          96M"
 	if squeeze(got) != squeeze(want) {
 		t.Errorf("\n%s\nwant\n%s", got, want)

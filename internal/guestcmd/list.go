@@ -3,6 +3,8 @@ package guestcmd
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,7 +17,7 @@ func (k *call) list(ctx context.Context, args []string) error {
 	if err := k.want(args, 0); err != nil {
 		return err
 	}
-	guests, err := k.Client.Guests(ctx, false)
+	guests, err := k.Client.Guests(ctx, k.json)
 	if err != nil {
 		return err
 	}
@@ -142,6 +144,7 @@ func details(g api.Guest, state api.GuestState) *table {
 	for i, mac := range g.MACs {
 		add("nic", mac+traffic(state.Network["vif"+strconv.Itoa(i)], "received", "sent"))
 	}
+	packets(state.Rules, add)
 	for _, d := range g.Disks {
 		add("disk", disk(d)+traffic(state.Disk[d.Vdev], "read", "written"))
 	}
@@ -149,6 +152,18 @@ func details(g api.Guest, state api.GuestState) *table {
 		add("changes", fmt.Sprintf("%s of %s", memory(c.Used), memory(c.Budget)))
 	}
 	return t
+}
+
+// packets adds what passed the host's rules, and what they have dropped, for each reason.
+func packets(r *api.RulesState, add func(key, value string)) {
+	if r == nil {
+		return
+	}
+	add("packets", fmt.Sprintf("%d received, %d sent", r.Received.Packets, r.Sent.Packets))
+	for _, reason := range slices.Sorted(maps.Keys(r.Dropped)) {
+		count := r.Dropped[reason]
+		add("dropped", fmt.Sprintf("%s: %d packets, %s", reason, count.Packets, rate(float64(count.Bytes))))
+	}
 }
 
 func disk(d api.Disk) string {

@@ -68,6 +68,7 @@ func (k *call) refresh(ctx context.Context, before sample) error {
 		if err != nil {
 			return err
 		}
+		defer k.Take(in)()
 		defer func() { _ = term.Restore(int(in.Fd()), old) }()
 		go untilQuit(k.In, stop)
 	}
@@ -113,8 +114,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // usage is what guests used between two looks, the busiest first.
 func usage(before, now sample) *table {
-	t := &table{right: []bool{false, false, true, true, true, true, true, true}}
-	t.add("NAME", "STATE", "CPU", "MEMORY", "NET IN", "NET OUT", "READ", "WRITTEN")
+	t := &table{right: []bool{false, false, true, true, true, true, true, true, true}}
+	t.add("NAME", "STATE", "CPU", "MEMORY", "NET IN", "NET OUT", "DROPS", "READ", "WRITTEN")
 	past := now.at.Sub(before.at).Seconds()
 	guests := slices.Clone(now.guests)
 	slices.SortStableFunc(guests, func(a, b api.Guest) int { return cmp.Compare(share(b), share(a)) })
@@ -125,15 +126,29 @@ func usage(before, now sample) *table {
 		network, disk := total(g.State.Network), total(g.State.Disk)
 		i := slices.IndexFunc(before.guests, func(b api.Guest) bool { return b.Domid == g.Domid && b.State != nil })
 		var rates [4]string
+		var drops string
 		if i >= 0 && past > 0 {
 			n, d := total(before.guests[i].State.Network), total(before.guests[i].State.Disk)
 			for j, bytes := range [4]int64{network.In - n.In, network.Out - n.Out, disk.In - d.In, disk.Out - d.Out} {
 				rates[j] = rate(float64(max(0, bytes))/past) + "/s"
 			}
+			drops = number(float64(dropped(g.State)-dropped(before.guests[i].State))/past) + "/s"
 		}
-		t.add(cut(g.Name, maxName), g.Status, cpu(g.CPU), memory(g.Memory), rates[0], rates[1], rates[2], rates[3])
+		t.add(cut(g.Name, maxName), g.Status, cpu(g.CPU), memory(g.Memory),
+			rates[0], rates[1], drops, rates[2], rates[3])
 	}
 	return t
+}
+
+// dropped is how many packets of a guest the host's rules have dropped, and of what others sent to it.
+func dropped(s *api.GuestState) (packets int64) {
+	if s.Rules == nil {
+		return 0
+	}
+	for _, count := range s.Rules.Dropped {
+		packets += int64(count.Packets)
+	}
+	return packets
 }
 
 func share(g api.Guest) float64 {
@@ -150,18 +165,21 @@ func total(devices map[string]api.Traffic) (sum api.Traffic) {
 	return sum
 }
 
-// rate is a number of bytes in at most five characters.
-func rate(bytes float64) string {
-	for _, unit := range []string{"B", "kB", "MB", "GB"} {
-		if bytes < 999.5 {
-			if unit == "B" || bytes >= 99.5 {
-				return fmt.Sprintf("%.0f%s", bytes, unit)
+// rate is a number of bytes in at most six characters, number one of packets in five.
+func rate(bytes float64) string   { return short(bytes, "B", "kB", "MB", "GB", "TB") }
+func number(count float64) string { return short(max(0, count), "", "k", "M", "G", "T") }
+
+func short(n float64, units ...string) string {
+	for i, unit := range units {
+		if n < 999.5 || i == len(units)-1 {
+			if i == 0 || n >= 99.5 {
+				return fmt.Sprintf("%.0f%s", n, unit)
 			}
-			return fmt.Sprintf("%.3g%s", bytes, unit)
+			return fmt.Sprintf("%.3g%s", n, unit)
 		}
-		bytes /= 1000
+		n /= 1000
 	}
-	return fmt.Sprintf("%.3gTB", bytes)
+	return ""
 }
 
 // printLine prints a line of JSON.

@@ -20,6 +20,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/client"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/meter"
+	"github.com/zerodisc/zerodisc/internal/vifrules"
 )
 
 var errPhase = errors.New("guest web is paused; resume it first")
@@ -96,7 +97,7 @@ func (hub) Open(string, int64) (api.Session, error) {
 	return session{r, w}, nil
 }
 
-func (hub) Recent(int) ([]api.LogLine, error)         { return nil, nil }
+func (hub) Recent(api.Query) ([]api.LogLine, error)   { return nil, nil }
 func (hub) Follow(context.Context) <-chan api.LogLine { return nil }
 
 // world is a host with the guests web and db, which run, and old, which was refused.
@@ -136,6 +137,14 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// counted is what the rules have counted.
+func counted() ([]vifrules.Traffic, vifrules.HostDrops, error) {
+	return []vifrules.Traffic{{
+		UUID: "00000000-0000-0000-0000-000000000000", Received: vifrules.Count{Packets: 7},
+		Dropped: map[vifrules.Reason]vifrules.Count{vifrules.DHCPServer: {Packets: 3, Bytes: 300}},
+	}}, vifrules.HostDrops{}, nil
+}
+
 func (w *world) serve(state *host.State) {
 	listener, err := api.Listen(w.socket)
 	if err != nil {
@@ -144,7 +153,7 @@ func (w *world) serve(state *host.State) {
 	go func() {
 		_ = api.Serve(w.t.Context(), listener, api.Control, api.Config{
 			State: state, Orders: w.orders, Consoles: hub{}, Logs: hub{}, Look: func() {},
-			Meter: meter.New(fstest.MapFS{}), Log: slog.New(slog.DiscardHandler),
+			Meter: meter.New(fstest.MapFS{}, noXen).WithRules(counted), Log: slog.New(slog.DiscardHandler),
 			Save: func(
 				_ context.Context, guest string, p api.SavePost, tell func(api.Progress), note func(string),
 			) error {
@@ -171,3 +180,5 @@ func (w *world) guest(line string) (status int, out, errors string) {
 	status = Main(strings.Fields(line), w.config)
 	return status, stdout.String(), stderr.String()
 }
+
+func noXen() (map[int]time.Duration, error) { return nil, errors.ErrUnsupported }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zerodisc/zerodisc/internal/guarded"
+	"github.com/zerodisc/zerodisc/internal/host"
 )
 
 // The keys below a domain's directory in xenstore that name the pseudo-terminals of its consoles: the one that
@@ -98,17 +99,21 @@ func (l *line) follow(ctx context.Context, path string) error {
 	l.hangUp()
 	l.source = &source{file: file, ended: make(chan struct{})}
 	l.record.connect(l, file)
-	guarded.Go(ctx, func() { l.source.read(l.record) })
+	guarded.Go(ctx, func() { l.source.read(l) })
 	return l.publish(ctx, named, origin)
 }
 
-// read appends what comes from a terminal to the record, until it is hung up.
-func (s *source) read(r *record) {
+// read appends what comes from a terminal to the line's record, until it is hung up.
+func (s *source) read(l *line) {
 	defer close(s.ended)
 	buffer := make([]byte, 4096)
+	var flood flood
 	for {
 		n, err := s.file.Read(buffer)
-		r.append(buffer[:n])
+		l.record.append(buffer[:n])
+		if flood.note(n, time.Now()) {
+			l.hub.state.Tell(host.GuestFlood{Domid: l.domid, What: host.FloodConsole, Problem: floodProblem})
+		}
 		if err != nil {
 			return
 		}

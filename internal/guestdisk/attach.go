@@ -40,7 +40,11 @@ func (s *Set) Attach(ctx context.Context, spec *guests.Resolved, vdev string) er
 func (s *Set) attachPlanned(ctx context.Context, plans []plan) error {
 	for _, p := range plans { // it is one at most
 		if p.cow && s.budget.closed {
-			return s.spec.Problem(guests.Pos{}, "restart the guest, or attach the disk for reading only", errFull)
+			s.look() // a disk may just have been detached
+		}
+		if p.cow && s.budget.closed {
+			return s.spec.Problem(guests.Pos{}, "detach another disk that it writes to, attach this one for reading "+
+				"only, or stop the guest and start it: what it has written is lost then", errFull)
 		}
 		if err := s.manager.Load(ctx, devmapper.Module, ublk.Module); err != nil {
 			return s.spec.Problem(guests.Pos{}, "see dmesg", err)
@@ -59,8 +63,8 @@ func (s *Set) attachPlanned(ctx context.Context, plans []plan) error {
 }
 
 // Detach takes a disk's devices away, once the guest has let go of it. spec is the guest without that disk. What the
-// guest has written to it is lost; the memory that it took is free for changes to the other disks. With the last disk
-// that has any, their memory is given back.
+// guest has written to it is lost; the memory that it took is free for changes to the other disks, which take writes
+// again if they were full. With the last disk that has any, their memory is given back.
 func (s *Set) Detach(spec *guests.Resolved, vdev string) {
 	s.unwatch()
 	s.spec = spec

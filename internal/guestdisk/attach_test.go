@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/host"
@@ -94,12 +96,13 @@ func TestAttachWhenFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	set.unwatch()
 	w.kernel.Use(1 << 40)
-	<-set.watched
+	set.look()
 	second := writable
 	second.Vdev = "xvdb"
 	if err := set.Attach(t.Context(), w.spec(writable, second), "xvdb"); err == nil ||
-		!strings.Contains(err.Error(), "have used up their memory; restart the guest") {
+		!strings.Contains(err.Error(), "have used up their memory; detach another disk") {
 		t.Error(err)
 	}
 	second.Writable = false
@@ -109,6 +112,48 @@ func TestAttachWhenFull(t *testing.T) {
 	if !w.facts[len(w.facts)-1].Changes.Full {
 		t.Errorf("%+v", w.facts)
 	}
+}
+
+// When a disk is detached whose changes have filled the budget, the others take writes again, and it is told.
+func TestDetachMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.Budgets = budgets(64)
+		second := writable
+		second.Vdev = "xvdb"
+		set, err := w.Prepare(t.Context(), w.spec(writable, second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.kernel.Use(70 * mib)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if told := w.facts[len(w.facts)-1]; !told.Changes.Full {
+			t.Fatalf("%+v", told)
+		}
+		set.Detach(w.spec(writable), "xvdb")
+		w.kernel.Calls()
+		w.kernel.Use(5 * mib)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		w.want("room", fmt.Sprintf("replace guest-u-xvda [0 %d linear /dev/mapper/guest-u-xvda-cow 0]", gib))
+		if told := w.facts[len(w.facts)-1]; told.Changes.Full || told.Changes.UsedKiB != 5*mib>>10 {
+			t.Errorf("%+v", told)
+		}
+		w.kernel.Use(65 * mib)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if told := w.facts[len(w.facts)-1]; !told.Changes.Full {
+			t.Errorf("it fills again: %+v", told)
+		}
+		if err := set.Close(); err != nil {
+			t.Error(err)
+		}
+		if told := w.facts[len(w.facts)-1]; told.Changes != (host.Changes{}) || len(told.Disks) != 1 ||
+			told.Disks[0].Device != "" {
+			t.Errorf("of a guest that has ended: %+v", told)
+		}
+	})
 }
 
 // A disk that an earlier manager has made is taken away like others, with its changes.

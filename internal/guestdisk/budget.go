@@ -92,7 +92,7 @@ const (
 
 // watch begins to watch the budget, if there is one.
 func (s *Set) watch() {
-	if len(s.budget.gates) == 0 || s.budget.closed {
+	if len(s.budget.gates) == 0 {
 		return
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -100,20 +100,30 @@ func (s *Set) watch() {
 	go func() {
 		defer close(s.watched)
 		checked := time.Now()
-		for s.look() {
-			if time.Since(checked) >= lookLate {
+		for {
+			s.look()
+			if time.Since(checked) >= lookLate && !s.budget.closed {
 				s.revive()
 				checked = time.Now()
 			}
-			left := max(0, s.budget.bytes-s.budget.told)
-			wait := time.Duration(float64(left) / fastest * float64(time.Second))
 			select {
-			case <-time.After(min(lookLate, max(lookSoon, wait))):
+			case <-time.After(s.nextLook()):
 			case <-ctx.Done():
 				return
 			}
 		}
 	}()
+}
+
+// nextLook is how soon the budget is to be looked at again. Disks that refuse writes fill no more memory; only what is
+// detached gives some back.
+func (s *Set) nextLook() time.Duration {
+	if s.budget.closed {
+		return lookLate
+	}
+	left := max(0, s.budget.bytes-s.budget.told)
+	wait := time.Duration(float64(left) / fastest * float64(time.Second))
+	return min(lookLate, max(lookSoon, wait))
 }
 
 // unwatch ends the watch, if there is one.
@@ -125,36 +135,39 @@ func (s *Set) unwatch() {
 	}
 }
 
-// look looks at what the changes take, and says whether to go on.
-func (s *Set) look() bool {
+// look looks at what the changes take, and has the disks refuse writes, or take them again.
+func (s *Set) look() {
 	used, err := s.manager.Kernel.Used(s.dir)
 	if err != nil {
 		s.manager.Log.Debug("guest disks", "guest", s.spec.Name, "err", err)
-		return true
+		return
 	}
 	full := used >= s.budget.bytes
-	if full {
-		s.close()
-		s.revive() // nothing can spoil it any more
+	turns := full != s.budget.closed
+	if turns {
+		s.turn(full)
+		s.revive() // where it is full nothing can spoil it any more
 	}
-	if full || moved(s.budget.told, used) {
+	if turns || !full && moved(s.budget.told, used) {
 		s.budget.files.Wrote(min(used, s.budget.limit) - min(s.budget.told, s.budget.limit))
 		s.tell(used)
 	}
-	return !full
 }
 
 // moved says whether what is used has changed enough to be told.
 func moved(before, now int64) bool { return now-before >= mib || before-now >= mib }
 
-// close makes the guest's disks refuse writes.
-func (s *Set) close() {
+// turn makes the guest's disks refuse writes, or take them again. One that was lost stays shut.
+func (s *Set) turn(closed bool) {
 	for _, g := range s.budget.gates {
-		if err := s.manager.Kernel.Replace(g.name, g.table(true)); err != nil {
+		if g.lost {
+			continue
+		}
+		if err := s.manager.Kernel.Replace(g.name, g.table(closed)); err != nil {
 			s.manager.Log.Error("guest disk", "guest", s.spec.Name, "disk", g.vdev, "err", err)
 		}
 	}
-	s.budget.closed = true
+	s.budget.closed = closed
 }
 
 // tell makes known what the guest's disks are and what its changes take.

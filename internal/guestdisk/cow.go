@@ -129,7 +129,7 @@ func (s *Set) revive() {
 		}
 		if g.lost = err != nil; g.lost {
 			s.manager.Log.Error("guest disk", "guest", s.spec.Name, "disk", g.vdev, "err", err,
-				"remedy", "restart the guest; what it has written to the disk is lost")
+				"remedy", "stop the guest and start it; what it has written to the disk is lost")
 			continue
 		}
 		level := slog.LevelWarn

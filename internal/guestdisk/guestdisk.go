@@ -239,7 +239,7 @@ func devicePrefix(uuid string) string { return "guest-" + uuid + "-" }
 
 // fail takes back what was made and returns err.
 func (s *Set) fail(err error) error {
-	if undone := s.Close(); undone != nil {
+	if undone := s.undoAll(); undone != nil {
 		s.manager.Log.Debug("guest disks", "guest", s.spec.Name, "err", undone)
 	}
 	return err
@@ -251,6 +251,15 @@ func (s *Set) did(do func() error) { s.undo = append(s.undo, undo{s.making, do})
 // Close takes the devices away and gives their memory back, as soon as the guest's domain has let go of
 // them. What the guest has written is lost.
 func (s *Set) Close() error {
+	err := s.undoAll()
+	s.budget = budget{}
+	clear(s.devices)
+	clear(s.damage)
+	s.tell(0)
+	return err
+}
+
+func (s *Set) undoAll() error {
 	s.unwatch()
 	return s.takeBack(func(undo) bool { return true })
 }

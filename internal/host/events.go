@@ -6,8 +6,8 @@ import (
 )
 
 // Event is something worth a line, told once: one of the facts Stage, Medium, Network, Daemon, Store, Volume,
-// VolumeGone, VolumeProblem, StateVolume, Remote, Clock, LogServer, WatchdogTimer, SSH, SSHLogin, SSHRefused, Ready and
-// Ending, or one of the types below.
+// VolumeGone, VolumeProblem, StateVolume, Remote, Clock, LogServer, WatchdogTimer, SSH, SSHLogin, SSHRefused,
+// OutOfMemory, FileSystem, GuestRefusedTraffic, Ready and Ending, or one of the types below.
 type Event any
 
 type (
@@ -50,6 +50,14 @@ type (
 		Name    string
 		Domid   int
 		Forced  *bool // at the end of the machine: it had to be destroyed
+		Problem string
+	}
+
+	// GuestFloods says that a guest floods a part of the host, and how.
+	GuestFloods struct {
+		Name    string
+		Domid   int
+		What    Flooded
 		Problem string
 	}
 

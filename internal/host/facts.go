@@ -215,6 +215,19 @@ type (
 	// Problem is what went wrong with the machine and what to do about it.
 	Problem struct{ Text string }
 
+	// OutOfMemory is a process that dom0's kernel has killed, because dom0 had no memory left.
+	OutOfMemory struct {
+		PID  int
+		Name string
+	}
+
+	// FileSystem is a file system in dom0's memory that is full, or has room again.
+	FileSystem struct {
+		Dir  string
+		Full bool
+		KiB  int64 // its size
+	}
+
 	// Configured is the whole configuration, in the order in which it is documented.
 	Configured []Setting
 	// Setting is one value of it. A secret's value is not shown.
@@ -228,6 +241,19 @@ type (
 
 	// Ending says that somebody has asked for the end of the machine.
 	Ending struct{ Action string }
+)
+
+// ClockMoved is the state of a clock that somebody else has set than package timesync.
+const ClockMoved = "moved"
+
+// Flooded is what a guest floods.
+type Flooded string
+
+// What a guest can flood.
+const (
+	FloodConsole  Flooded = "console"  // it talks without end
+	FloodXenstore Flooded = "xenstore" // it writes too much or too often
+	FloodAddress  Flooded = "address"  // it says it has another address all the time
 )
 
 // MediumState is what became of the boot medium.
@@ -284,11 +310,10 @@ type (
 		Source       guests.Source
 	}
 
-	// Planned is a guest that was admitted. Life is the controller's own.
+	// Planned is a guest that was admitted.
 	Planned struct {
 		Spec   *guests.Resolved
 		Source guests.Source
-		Life   any
 	}
 
 	// Resumed is a guest as an earlier state had it.
@@ -415,6 +440,24 @@ type (
 	Plugged struct {
 		Domid int
 		MACs  []string // canonical: lower case, colons
+	}
+
+	// GuestFlood is a domain that floods a part of the host. Problem is how.
+	GuestFlood struct {
+		Domid   int
+		What    Flooded
+		Problem string
+	}
+
+	// GuestRefusedTraffic is what the host's rules have dropped of what a guest sent. It is the event, too. What says
+	// what the guest does, Packets how many were dropped so far.
+	GuestRefusedTraffic struct {
+		UUID    string
+		Name    string
+		Reason  string // the counter's name: "dhcp"
+		What    string
+		Packets uint64
+		Remedy  string
 	}
 
 	// Said is the address that a domain says it has, invalid when it takes it back.

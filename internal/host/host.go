@@ -7,6 +7,7 @@
 package host
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -96,9 +97,6 @@ type Guest struct {
 
 	HeardAt time.Time `json:",omitzero"` // when Heard became what it is
 
-	// Life is the guest controller's own: how it reaches whoever lives a managed guest's life.
-	Life any `json:"-"`
-
 	twinOf string // the UUID of a guest that has none of its own, because another one has it
 	given  uint64 // number of the snapshot in which it got its domain
 }
@@ -133,11 +131,22 @@ type Host struct {
 	State    StateVolume   `json:",omitzero"`
 	Stages   []Stage       `json:",omitempty"` // in the order in which they ended
 	Memory   []Memory      `json:",omitempty"` // by owner
+	Full     []FileSystem  `json:",omitempty"` // file systems in memory, by directory
 	Problems []string      `json:",omitempty"`
 	Settings []Setting     `json:",omitempty"` // all values of the configuration that are not the default
 	Ready    bool          `json:",omitempty"`
 	Ending   string        `json:",omitempty"` // "poweroff", "reboot", "halt"; "" while the machine goes on
 	Listed   time.Time     `json:",omitzero"`  // when Xen was asked for its domains last
+}
+
+// Wrong is what went wrong with the machine, and last what is wrong with it now.
+func (h *Host) Wrong() []string {
+	texts := slices.Clone(h.Problems)
+	for _, f := range h.Full {
+		texts = append(texts,
+			fmt.Sprintf("%s is full (%d MiB of dom0's memory): delete what is not needed", f.Dir, f.KiB>>10))
+	}
+	return texts
 }
 
 // First is the address at which everybody reaches the interface, an IPv4 address where it has one; invalid where there

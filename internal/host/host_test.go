@@ -454,3 +454,27 @@ func TestSSH(t *testing.T) {
 		t.Errorf("method %q", e.Method)
 	}
 }
+
+// What a guest sends against the rules is told each time, and a problem once.
+func TestRefusedTraffic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := begin(t).create("web", 1, 5)
+		<-s.updates
+		for _, reason := range []string{"arp", "dhcp"} {
+			s.tell(GuestRefusedTraffic{UUID: uuid(1), Name: "old", Reason: reason, What: "w", Packets: 3})
+		}
+		synctest.Wait()
+		var told []GuestRefusedTraffic
+		for len(told) < 2 {
+			for _, event := range (<-s.updates).Events {
+				told = append(told, event.(GuestRefusedTraffic))
+			}
+		}
+		if told[0].Name != "web" || told[1].Reason != "dhcp" {
+			t.Errorf("told %+v", told)
+		}
+		if p := s.Snapshot().Host.Problems; len(p) != 1 || !strings.Contains(p[0], "guest web sends") {
+			t.Errorf("problems %q", p)
+		}
+	})
+}

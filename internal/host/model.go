@@ -44,6 +44,7 @@ func (m *model) snapshot(number uint64) *Snapshot {
 	s.Host.Volumes = slices.Clone(m.host.Volumes)
 	s.Host.Remotes = slices.Clone(m.host.Remotes)
 	s.Host.Stages = slices.Clone(m.host.Stages)
+	s.Host.Full = slices.Clone(m.host.Full)
 	s.Host.Problems = slices.Clone(m.host.Problems)
 	for _, key := range slices.Sorted(maps.Keys(m.guests)) {
 		s.Guests = append(s.Guests, *m.guests[key])
@@ -265,6 +266,20 @@ func (f Problem) apply(m *model) {
 	}
 }
 
+func (f OutOfMemory) apply(m *model) {
+	f.Name = printable.Line(f.Name)
+	m.tell(f)
+}
+
+func (f FileSystem) apply(m *model) {
+	if f.Full {
+		m.host.Full = put(m.host.Full, f, func(s FileSystem) string { return s.Dir })
+	} else {
+		m.host.Full = slices.DeleteFunc(m.host.Full, func(s FileSystem) bool { return s.Dir == f.Dir })
+	}
+	m.tell(f)
+}
+
 func (f Configured) apply(m *model) {
 	m.host.Settings = nil
 	for _, s := range f {
@@ -292,7 +307,7 @@ func (f Planned) apply(m *model) {
 	m.dropSource(f.Source)
 	g := &Guest{
 		Name: f.Spec.Name, UUID: f.Spec.UUID, Origin: printable.Line(f.Spec.File), Spec: f.Spec,
-		Source: f.Source.Printable(), Life: f.Life, Managed: true,
+		Source: f.Source.Printable(), Managed: true,
 		Type: string(f.Spec.Type), NeedKiB: f.Spec.NeedKiB(), MACs: f.Spec.MACs,
 	}
 	if old != nil {
@@ -601,7 +616,7 @@ func (m *model) list(g *Guest, d Domain) {
 
 func (f Unmanaged) apply(m *model) {
 	if g := m.guests[f.UUID]; g != nil {
-		g.Managed, g.Life, g.Wanted = false, nil, ""
+		g.Managed, g.Wanted = false, ""
 	}
 }
 
@@ -609,6 +624,22 @@ func (f Plugged) apply(m *model) {
 	if g := m.guest(f.Domid); g != nil {
 		g.MACs = slices.Clone(f.MACs)
 	}
+}
+
+func (f GuestFlood) apply(m *model) {
+	if g := m.guest(f.Domid); g != nil {
+		m.tell(GuestFloods{Name: g.Name, Domid: f.Domid, What: f.What, Problem: printable.Line(f.Problem)})
+	}
+}
+
+func (f GuestRefusedTraffic) apply(m *model) {
+	if g := m.guests[f.UUID]; g != nil {
+		f.Name = g.Name
+	}
+	f.Name = printable.Line(f.Name)
+	m.tell(f)
+	// One for each guest: there is room for so many only, and the guest has the say how many reasons it gives.
+	Problem{"guest " + f.Name + " sends what it must not, which is dropped; see guest show " + f.Name}.apply(m)
 }
 
 func (f Said) apply(m *model) {

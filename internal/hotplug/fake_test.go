@@ -45,8 +45,17 @@ func (h *host) call(format string, args ...any) error {
 func (h *host) system() System {
 	return System{
 		Links: h, Disks: h, Rules: h,
-		AttachPort: func(bridge, ifname string) error { return h.call("port %s %s", bridge, ifname) },
-		Lock:       func(context.Context) (func(), error) { return func() {}, nil },
+		AttachPort: func(bridge, ifname string, joined func() error) error {
+			err := h.call("port %s %s", bridge, ifname)
+			if err == nil {
+				err = joined()
+			}
+			if err == nil {
+				err = h.call("up %s", ifname)
+			}
+			return err
+		},
+		Lock: func(context.Context) (func(), error) { return func() {}, nil },
 	}
 }
 

@@ -49,8 +49,8 @@ type System struct {
 	Links Links
 	Disks Disks
 	Rules Rules
-	// AttachPort makes ifname a port of bridge and sets it up (netcfg.AttachPort).
-	AttachPort func(bridge, ifname string) error
+	// AttachPort makes ifname a port of bridge, calls joined and sets it up (netcfg.AttachPort).
+	AttachPort func(bridge, ifname string, joined func() error) error
 	// Lock serialises the sharing check with what follows it, among all applets.
 	Lock func(context.Context) (unlock func(), err error)
 }
@@ -60,7 +60,7 @@ type System struct {
 // xenstore, from where xl prints it, or to stderr if that fails.
 func Main(
 	script string, args []string, getenv func(string) string,
-	attachPort func(bridge, ifname string) error, stderr io.Writer,
+	attachPort func(bridge, ifname string, joined func() error) error, stderr io.Writer,
 ) int {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()

@@ -24,7 +24,7 @@ const minMTU, maxMTU = 68, 65535 - 18
 // Rules are the packet filter's; vifrules.Rules are them.
 type Rules interface {
 	Plug(vifrules.Vif) error  // before the interface is a port
-	Joined(name string) error // when it is one
+	Joined(name string) error // when it is one, and not up yet
 	Unplug(name string) error // when it is none any more
 }
 
@@ -50,11 +50,9 @@ func vif(ctx context.Context, store Store, system System, r request) error {
 	if err := plug(ctx, store, system.Rules, r, bridge, name); err != nil {
 		return err
 	}
-	if err := system.AttachPort(bridge, name); err != nil {
+	joined := func() error { return system.Rules.Joined(name) }
+	if err := system.AttachPort(bridge, name, joined); err != nil {
 		return err // names interface, bridge and remedy
-	}
-	if err := system.Rules.Joined(name); err != nil {
-		return err
 	}
 	// After AttachPort, which gives the port the bridge's MTU.
 	if err := setMTU(ctx, store, system.Links, r, bridge, name); err != nil {

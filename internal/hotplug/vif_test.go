@@ -22,7 +22,7 @@ func vifServer(more map[string]string) *xenstoretest.Server {
 // joined is what happens to an interface that becomes a port.
 func joined(name, bridge string) string {
 	return "rules " + name + " " + bridge + " 00:16:3e:00:00:01 some-uuid web 1; " +
-		"port " + bridge + " " + name + "; joined " + name
+		"port " + bridge + " " + name + "; joined " + name + "; up " + name
 }
 
 func TestVif(t *testing.T) {

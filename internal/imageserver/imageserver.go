@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zerodisc/zerodisc/internal/confine"
 	"github.com/zerodisc/zerodisc/internal/diskimage"
 	"github.com/zerodisc/zerodisc/internal/ublk"
 )
@@ -59,6 +60,10 @@ func run(args []string, stdout io.Writer) error {
 	device, err := serve(image, args[2:])
 	if err != nil {
 		return err
+	}
+	// From here on it reads from its image, and talks to the driver: nothing that an image makes of it can do more.
+	if err := confine.Seal(unix.SYS_IO_URING_ENTER); err != nil {
+		return errors.Join(err, device.Close())
 	}
 	fmt.Fprintln(stdout, device.ID())
 	select {

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zerodisc/zerodisc/internal/confine"
 	"github.com/zerodisc/zerodisc/internal/guestdisk"
 	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/printable"
@@ -67,6 +68,10 @@ func (s *Servers) Serve(ctx context.Context, key, target, format string) (device
 	return "/dev/ublkb" + v.number, nil
 }
 
+// limits are what a process may do until its device can be used: make the device, and read its image on a file system
+// where files may be anybody's. Then it seals itself.
+var limits = confine.Limits{Capabilities: []int{unix.CAP_SYS_ADMIN, unix.CAP_DAC_READ_SEARCH}}
+
 // start starts a process and returns when its device can be used.
 func (s *Servers) start(ctx context.Context, key string, v *server) (wait func() error, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
@@ -84,7 +89,7 @@ func (s *Servers) start(ctx context.Context, key string, v *server) (wait func()
 	if err != nil {
 		return nil, err
 	}
-	if err := oom.Start(cmd); err != nil {
+	if err := limits.Start(cmd); err != nil {
 		return nil, err
 	}
 	_ = oom.Set(cmd.Process.Pid, oom.Last) // a guest's disk hangs without it

@@ -13,7 +13,11 @@ import (
 
 // From linux/io_uring.h.
 const (
-	setupSQE128 = 1 << 10 // submission entries of 128 bytes, with room for a command of 80
+	setupDisabled = 1 << 6  // until it is told otherwise
+	setupSQE128   = 1 << 10 // submission entries of 128 bytes, with room for a command of 80
+
+	registerRestrictions, registerEnable = 11, 12
+	restrictSQEOp                        = 1
 
 	enterGetEvents = 1 << 0
 
@@ -64,10 +68,10 @@ type Ring struct {
 
 // New makes a ring for entries submissions at a time. wide gives each command 80 bytes in place of 16.
 func New(entries int, wide bool) (*Ring, error) {
-	var p params
+	p := params{flags: setupDisabled}
 	r := &Ring{entrySize: sqeBytes}
 	if wide {
-		p.flags, r.entrySize = setupSQE128, 2*sqeBytes
+		p.flags, r.entrySize = p.flags|setupSQE128, 2*sqeBytes
 	}
 	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, uintptr(entries), uintptr(unsafe.Pointer(&p)), 0)
 	if errno != 0 {
@@ -81,7 +85,32 @@ func New(entries int, wide bool) (*Ring, error) {
 	if err := r.mmap(&p); err != nil {
 		return nil, errors.Join(fmt.Errorf("io_uring: %w", err), r.Close())
 	}
+	if err := r.restrict(); err != nil {
+		return nil, errors.Join(fmt.Errorf("io_uring: %w", err), r.Close())
+	}
 	return r, nil
+}
+
+// restriction is struct io_uring_restriction.
+type restriction struct {
+	opcode uint16
+	op     uint8
+	_      [13]uint8
+}
+
+// restrict makes the ring take drivers' commands and nothing else: it would also open files, for a process that may
+// not do that by a system call any more.
+func (r *Ring) restrict() error {
+	only := restriction{opcode: restrictSQEOp, op: opURingCmd}
+	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), registerRestrictions,
+		uintptr(unsafe.Pointer(&only)), 1, 0, 0)
+	if errno == 0 {
+		_, _, errno = unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), registerEnable, 0, 0, 0, 0)
+	}
+	if errno != 0 {
+		return fmt.Errorf("restrict: %w", errno)
+	}
+	return nil
 }
 
 // mmap maps the rings and the submission entries.

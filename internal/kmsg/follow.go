@@ -13,21 +13,22 @@ import (
 
 // Record is a message of the kernel's.
 type Record struct {
-	Level int           // 0 to 7, as syslog(2) has them
-	Up    time.Duration // since the kernel started
-	Text  string        // printable
+	Level  int           // 0 to 7, as syslog(2) has them
+	Number uint64        // the kernel's; programs' messages count as well
+	Up     time.Duration // since the kernel started
+	Text   string        // printable
 }
 
-// Follow gives each message of the kernel's to tell, those first that it still has, until ctx ends. lost is how many
-// were overwritten before they could be read.
-func Follow(ctx context.Context, tell func(r Record, lost uint64)) error {
+// Follow gives each message of the kernel's to tell, from that number on, those first that it still has, until ctx
+// ends. lost is how many were overwritten before they could be read.
+func Follow(ctx context.Context, from uint64, tell func(r Record, lost uint64)) error {
 	file, err := os.Open("/dev/kmsg")
 	if err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { file.Close() })()
 	defer file.Close()
-	var next uint64
+	next := from
 	record := make([]byte, 8<<10) // the kernel's own limit is below it
 	for {
 		n, err := file.Read(record)
@@ -36,16 +37,16 @@ func Follow(ctx context.Context, tell func(r Record, lost uint64)) error {
 		case err != nil:
 			return err
 		default:
-			r, number, ok := parseRecord(string(record[:n]))
+			r, ok := parseRecord(string(record[:n]))
 			var lost uint64
-			if next != 0 && number > next {
-				lost = number - next
+			if next != 0 && r.Number > next {
+				lost = r.Number - next
 			}
-			if ok {
+			if ok && r.Number >= from {
 				tell(r, lost)
 			}
-			if number != 0 {
-				next = number + 1
+			if r.Number != 0 {
+				next = r.Number + 1
 			}
 		}
 	}
@@ -53,19 +54,19 @@ func Follow(ctx context.Context, tell func(r Record, lost uint64)) error {
 
 // parseRecord reads a record (Linux, Documentation/ABI/testing/dev-kmsg). What programs have written there is not the
 // kernel's: it is not ok, but has a number.
-func parseRecord(record string) (r Record, number uint64, ok bool) {
+func parseRecord(record string) (r Record, ok bool) {
 	head, text, ok := strings.Cut(record, ";")
 	fields := strings.Split(head, ",")
 	if !ok || len(fields) < 3 {
-		return Record{}, 0, false
+		return Record{}, false
 	}
 	priority, err := strconv.ParseUint(fields[0], 10, 16)
 	number, err2 := strconv.ParseUint(fields[1], 10, 64)
 	microseconds, err3 := strconv.ParseUint(fields[2], 10, 52)
 	if err != nil || err2 != nil || err3 != nil {
-		return Record{}, 0, false
+		return Record{}, false
 	}
 	text, _, _ = strings.Cut(text, "\n")
-	r = Record{Level: int(priority & 7), Up: time.Duration(microseconds) * time.Microsecond, Text: text}
-	return r, number, priority <= verbose
+	up := time.Duration(microseconds) * time.Microsecond
+	return Record{Level: int(priority & 7), Number: number, Up: up, Text: text}, priority <= verbose
 }

@@ -70,7 +70,7 @@ func Relay(ctx context.Context, level int, to io.Writer) error {
 
 // parse makes a line of a record of the kernel's own, as the kernel would write it. Of other records it is "".
 func parse(record string) (line string, level int) {
-	r, _, ok := parseRecord(record)
+	r, ok := parseRecord(record)
 	if !ok {
 		return "", 0
 	}

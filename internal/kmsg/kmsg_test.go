@@ -45,19 +45,28 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func TestFollow(t *testing.T) {
+// follow returns the first of the kernel's messages from a number on.
+func follow(t *testing.T, from uint64) Record {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	var last time.Duration
-	count := 0
-	err := Follow(ctx, func(r Record, _ uint64) {
-		if count++; r.Up < last-time.Minute {
-			t.Errorf("%v after %v", r.Up, last)
+	var first *Record
+	err := Follow(ctx, from, func(r Record, _ uint64) {
+		if first == nil {
+			first = &r
 		}
-		last = r.Up
 		cancel()
 	})
-	if count == 0 {
+	if first == nil {
 		t.Skip("the kernel says nothing here: ", err)
+	}
+	return *first
+}
+
+// Whoever follows goes on where somebody else has stopped.
+func TestFollow(t *testing.T) {
+	first := follow(t, 0)
+	second := follow(t, first.Number+1)
+	if second.Number <= first.Number || second.Up < first.Up-time.Minute {
+		t.Errorf("%+v after %+v", second, first)
 	}
 }

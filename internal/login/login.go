@@ -97,7 +97,8 @@ func (g *Guard) Ask(ctx context.Context, terminal string) error {
 // ErrTooEarly says that it is not known yet whether there is a password.
 var ErrTooEarly = errors.New("zerodisc is still starting; try again in a moment")
 
-// AskOnce asks on a terminal once, and says whether the password was right.
+// AskOnce asks on a terminal once, and says whether the password was right. Without an answer it gives up at ctx's
+// deadline, if that has one.
 func (g *Guard) AskOnce(ctx context.Context, terminal string) (right bool, err error) {
 	tty, err := os.OpenFile("/dev/"+terminal, os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -107,9 +108,14 @@ func (g *Guard) AskOnce(ctx context.Context, terminal string) (right bool, err e
 	if !g.isKnown() {
 		return false, ErrTooEarly
 	}
-	fmt.Fprint(tty, "\nzerodisc: password for root: ")
-	password, err := readPassword(tty)
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = tty.SetReadDeadline(deadline) // a terminal can do that
+	}
+	password, err := readPassword(tty, "\nzerodisc: password for root: ")
 	fmt.Fprintln(tty)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return false, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("read password on %s: %w", terminal, err)
 	}
@@ -124,21 +130,42 @@ func (g *Guard) AskOnce(ctx context.Context, terminal string) (right bool, err e
 }
 
 // readPassword reads a line that is not shown. Its end, by Ctrl-D or because the terminal was hung up, is an error.
-func readPassword(tty *os.File) ([]byte, error) {
-	fd := int(tty.Fd())
-	settings, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+// What was typed before the prompt is thrown away.
+func readPassword(tty *os.File, prompt string) ([]byte, error) {
+	settings, err := hideInput(tty)
 	if err != nil {
 		return nil, err
 	}
-	hidden := *settings
-	hidden.Lflag = hidden.Lflag&^unix.ECHO | unix.ICANON | unix.ISIG
-	hidden.Iflag |= unix.ICRNL
-	if err := unix.IoctlSetTermios(fd, unix.TCSETSF, &hidden); err != nil {
-		return nil, err
-	}
-	defer func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, settings) }()
+	defer func() { _ = setTermios(tty, unix.TCSETS, settings) }()
+	fmt.Fprint(tty, prompt)
 	line, err := bufio.NewReaderSize(tty, 4096).ReadSlice('\n') // no terminal has longer lines, N_TTY_BUF_SIZE
 	return bytes.Clone(bytes.TrimRight(line, "\r\n")), err
+}
+
+// hideInput has what is typed not shown, and returns the settings from before.
+func hideInput(tty *os.File) (before *unix.Termios, err error) {
+	failure := control(tty, func(fd int) { before, err = unix.IoctlGetTermios(fd, unix.TCGETS) })
+	if err := errors.Join(failure, err); err != nil {
+		return nil, err
+	}
+	hidden := *before
+	hidden.Lflag = hidden.Lflag&^unix.ECHO | unix.ICANON | unix.ISIG
+	hidden.Iflag |= unix.ICRNL
+	return before, setTermios(tty, unix.TCSETSF, &hidden)
+}
+
+func setTermios(tty *os.File, request uint, settings *unix.Termios) (err error) {
+	failure := control(tty, func(fd int) { err = unix.IoctlSetTermios(fd, request, settings) })
+	return errors.Join(failure, err)
+}
+
+// control calls do with the file's descriptor, which stays one that can have a deadline.
+func control(file *os.File, do func(fd int)) error {
+	connection, err := file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return connection.Control(func(fd uintptr) { do(int(fd)) })
 }
 
 // right checks a password, one at a time, and waits after a wrong one.

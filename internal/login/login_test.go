@@ -1,9 +1,16 @@
 package login
 
 import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/internal/passwd"
 )
@@ -112,4 +119,54 @@ func TestUnusableHash(t *testing.T) {
 			t.Error("open")
 		}
 	})
+}
+
+// terminal returns the keyboard and screen of a pseudo-terminal, and the name of its device below /dev.
+func terminal(t *testing.T) (*os.File, string) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("no pseudo-terminals here: %v", err)
+	}
+	t.Cleanup(func() { master.Close() })
+	var number int
+	err = control(master, func(fd int) {
+		_ = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
+		number, err = unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	})
+	name := fmt.Sprintf("pts/%d", number)
+	if _, statErr := os.Stat("/dev/" + name); err != nil || statErr != nil {
+		t.Skipf("no pseudo-terminals here: %v, %v", err, statErr)
+	}
+	return master, name
+}
+
+func TestAskOnce(t *testing.T) {
+	keyboard, name := terminal(t)
+	g := guard(t)
+	screen := bufio.NewReader(keyboard)
+	answer := func(text string) {
+		if _, err := screen.ReadString(':'); err != nil { // zerodisc:
+			t.Error(err)
+		}
+		if _, err := screen.ReadString(':'); err != nil { // password for root:
+			t.Error(err)
+		}
+		if _, err := keyboard.WriteString(text); err != nil {
+			t.Error(err)
+		}
+	}
+	go answer("zerodisc\r")
+	if right, err := g.AskOnce(t.Context(), name); !right || err != nil {
+		t.Errorf("the right password: %v, %v", right, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if right, err := g.AskOnce(ctx, name); right || err != nil {
+		t.Errorf("no answer: %v, %v", right, err)
+	}
+	shown, err := screen.ReadString(':')
+	if err != nil || strings.Contains(shown, "disc\r\n") {
+		t.Errorf("the password is shown: %q, %v", shown, err)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -71,12 +72,20 @@ func TestNextProcessGoesOn(t *testing.T) {
 	s, dir := open(t, c, nil)
 	s.Add("kernel", Info, "x")
 	s = Open(Options{Dir: dir, Uptime: c.uptime})
-	if last := s.Last("kernel"); last != c.up {
-		t.Error(last)
+	if from := s.From("kernel"); from != 0 {
+		t.Error(from)
 	}
 	s.Add("kernel", Info, "y")
+	s.Reached("kernel", 12)
+	s.Reached("kernel", 9) // a number may start anew
+	s.Reached("xen", 1<<32-1)
 	if text, lost := read(t, NewReader(dir)); text != "kernel/1/info/x kernel/2/info/y" || lost != 0 {
 		t.Error(text, lost)
+	}
+	for _, s := range []*Store{s, Open(Options{Dir: dir})} {
+		if kernel, xen := s.From("kernel"), s.From("xen"); kernel != 9 || xen != 1<<32-1 {
+			t.Errorf("from %d and %d", kernel, xen)
+		}
 	}
 }
 
@@ -262,6 +271,30 @@ func TestCommand(t *testing.T) {
 		if !strings.Contains(out.String(), test.out) || !strings.Contains(errs.String(), test.errs) ||
 			test.errs == "" && errs.Len() > 0 {
 			t.Errorf("logs %s: %q, %q", test.args, out.String(), errs.String())
+		}
+	}
+}
+
+// TestExamples runs the examples of docs/operations.md.
+func TestExamples(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, dir := open(t, &clock{up: Uptime()}, nil)
+	s.Add("kernel", Warning, "hot")
+	s.Add("xen", Info, "quiet")
+	examples := regexp.MustCompile(`(?m)^    logs\b([^#\n]*)`).FindAllStringSubmatch(string(page), -1)
+	if len(examples) < 5 {
+		t.Errorf("there are %d examples", len(examples))
+	}
+	for _, e := range examples {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel() // what follows the log ends once it has shown what there is
+		var out, errs bytes.Buffer
+		status := Main(ctx, strings.Fields(e[1]), dir, &out, &errs)
+		if status != 0 || errs.Len() > 0 || !strings.Contains(out.String(), "hot") {
+			t.Errorf("%s: %d, %s%s", e[0], status, &out, &errs)
 		}
 	}
 }

@@ -58,8 +58,8 @@ func (r *ring) open() bool {
 	return true
 }
 
-// last is the last line in the files, empty where there is none.
-func (r *ring) last() Entry {
+// last is the number of the last line in the files, 0 where there is none.
+func (r *ring) last() uint64 {
 	for _, name := range []string{r.name, r.name + olderSuffix} {
 		text, err := tail(name, 2*maxText)
 		if err != nil {
@@ -67,10 +67,10 @@ func (r *ring) last() Entry {
 		}
 		lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 		if e, ok := parseLine("", lines[len(lines)-1]); ok {
-			return e
+			return e.Number
 		}
 	}
-	return Entry{}
+	return 0
 }
 
 // tail reads the last bytes of a file.

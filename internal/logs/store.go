@@ -77,11 +77,19 @@ func (s *Store) AddAt(source string, up time.Duration, level Level, text string)
 	s.get(source).add(Entry{Up: up, Level: level, Text: clean(text)}, s.options)
 }
 
-// Last is the time of the newest line of a source that an earlier Store has written, 0 where there is none.
-func (s *Store) Last(source string) time.Duration {
+// Reached notes how far something was read whose lines a source has, in its own numbers: a message's, a byte's. It
+// outlasts this Store, so that whoever reads on after a crash adds no line twice.
+func (s *Store) Reached(source string, next uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.get(source).left.Up
+	s.get(source).mark.write(next)
+}
+
+// From is where to read on: what Reached has noted last for the source, 0 where it has noted nothing.
+func (s *Store) From(source string) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.get(source).mark.read()
 }
 
 func (s *Store) get(name string) *source {
@@ -97,8 +105,8 @@ func (s *Store) get(name string) *source {
 	}
 	from := &source{name: name, allowance: float64(s.options.Burst), filled: s.options.Uptime()}
 	from.ring = ring{name: filepath.Join(s.options.Dir, name), limit: s.options.Limit}
-	from.left = from.ring.last()
-	from.next = from.left.Number + 1
+	from.mark = mark(from.ring.name + markSuffix)
+	from.next = from.ring.last() + 1
 	s.sources[name] = from
 	return from
 }
@@ -146,7 +154,7 @@ func (s *Store) tellDropped() {
 type source struct {
 	name      string
 	ring      ring
-	left      Entry         // the last line of an earlier Store
+	mark      mark
 	next      uint64        // number of the next line
 	allowance float64       // lines that it may write now
 	filled    time.Duration // when allowance was worked out
@@ -230,6 +238,20 @@ func logfmtLevel(line string) (Level, string) {
 		return Info, text
 	}
 	return Debug, text
+}
+
+// Logfmt is a line as a Writer has taken it, without its end.
+func (e Entry) Logfmt() string {
+	level := slog.LevelInfo
+	switch {
+	case e.Level <= Error:
+		level = slog.LevelError
+	case e.Level == Warning:
+		level = slog.LevelWarn
+	case e.Level == Debug:
+		level = slog.LevelDebug
+	}
+	return "level=" + level.String() + " " + e.Text
 }
 
 // Services returns what adds lines that begin with their source, "NAME: LINE\n", as package supervise writes

@@ -3,7 +3,8 @@ package lvm
 import (
 	"errors"
 	"fmt"
-	"regexp"
+
+	"github.com/zerodisc/zerodisc/internal/lazyregexp"
 )
 
 // group is a volume group as its metadata describe it.
@@ -61,7 +62,7 @@ const (
 )
 
 // safeName is what LVM accepts as a name (lib/misc/lvm-string.c), so that no path and no escape sequence is one.
-var safeName = regexp.MustCompile(`^[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,126}$`)
+var safeName = lazyregexp.New(`^[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,126}$`)
 
 func validName(name string) bool { return safeName.MatchString(name) && name != "." && name != ".." }
 

@@ -1,13 +1,15 @@
-// Package meter counts what guests use: processor time, bytes on the network and on disks. It is read where the kernel
-// counts, /sys, and where the hypervisor does, in the host's state; nothing is asked of guests.
+// Package meter counts what guests use: processor time, bytes on the network and on disks, packets that passed the
+// host's rules or were dropped by them. It is read where the kernel counts, /sys and nftables, and where the hypervisor
+// does, in the host's state; nothing is asked of guests.
 package meter
 
 import (
 	"io/fs"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/vifrules"
 )
 
 // Share is what one domain has used of the processors.
@@ -23,30 +25,59 @@ type CPU map[int]Share
 
 // Meter reads what guests use. Its methods may be called from any goroutine.
 type Meter struct {
-	sys fs.FS
-	cpu atomic.Pointer[CPU]
+	sys   fs.FS
+	rules func() ([]vifrules.Traffic, vifrules.HostDrops, error) // nil: there are none
+	times func() (map[int]time.Duration, error)
+
+	mu  sync.Mutex // guards cpu, and calls of times
+	cpu CPU
 }
 
-// New returns a meter that reads sys, which is /sys.
-func New(sys fs.FS) *Meter {
-	m := &Meter{sys: sys}
-	m.cpu.Store(&CPU{})
+// New returns a meter that reads sys, which is /sys, and asks the hypervisor by times how much processor time domains
+// have had, by domid. There is one call of times at a time.
+func New(sys fs.FS, times func() (map[int]time.Duration, error)) *Meter {
+	return &Meter{sys: sys, times: times, cpu: CPU{}}
+}
+
+// WithRules has the meter read what passed the rules, as [vifrules.Rules.Traffic] does, and returns it. It is called
+// before anything else.
+func (m *Meter) WithRules(read func() ([]vifrules.Traffic, vifrules.HostDrops, error)) *Meter {
+	m.rules = read
 	return m
 }
 
-// CPU returns the domains' shares of the processors: those between the look at the hypervisor's list that s has and
-// the one before that anybody has asked about.
-func (m *Meter) CPU(s *host.Snapshot) CPU {
-	for {
-		last := m.cpu.Load()
-		next := last.next(s.Host.Listed, usedBy(s))
-		if m.cpu.CompareAndSwap(last, &next) {
-			return next
-		}
+// Packets returns what passed of guests, and what was dropped, by their UUIDs, in lower case; nil where it cannot be
+// read.
+func (m *Meter) Packets() map[string]vifrules.Traffic {
+	if m.rules == nil {
+		return nil
 	}
+	list, _, err := m.rules()
+	if err != nil {
+		return nil
+	}
+	packets := map[string]vifrules.Traffic{}
+	for _, t := range list {
+		packets[t.UUID] = t
+	}
+	return packets
 }
 
-// shortestLook is the shortest time between two looks that make a share: the hypervisor's list has tenths of a second.
+// CPU returns the domains' shares of the processors between now, or a moment ago, and the last time that anybody has
+// asked. Where the hypervisor does not say, they are those between its lists that the states had.
+func (m *Meter) CPU(s *host.Snapshot) CPU {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if times, err := m.times(); err == nil {
+		delete(times, 0) // dom0 is no guest
+		m.cpu = m.cpu.next(time.Now(), times)
+	} else {
+		m.cpu = m.cpu.next(s.Host.Listed, usedBy(s))
+	}
+	return m.cpu
+}
+
+// shortestLook is the shortest time between two looks that make a share.
 const shortestLook = time.Second
 
 // usedBy is what domains had used of the processors when the hypervisor was asked last.

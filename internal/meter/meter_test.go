@@ -1,10 +1,13 @@
 package meter
 
 import (
+	"errors"
 	"reflect"
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/host"
 )
 
 func TestShares(t *testing.T) {
@@ -33,6 +36,31 @@ func TestShares(t *testing.T) {
 	}
 }
 
+func noXen() (map[int]time.Duration, error) { return nil, errors.ErrUnsupported }
+
+// TestCPU has the hypervisor say what domains have used, dom0 among them, and then nothing any more.
+func TestCPU(t *testing.T) {
+	var used time.Duration
+	var failure error
+	m := New(nil, func() (map[int]time.Duration, error) {
+		return map[int]time.Duration{0: time.Hour, 3: used}, failure
+	})
+	s := &host.Snapshot{Guests: []host.Guest{{Domid: 3, CPUSeconds: 100}}}
+	if cpu := m.CPU(s); len(cpu) != 1 || cpu[3].Known {
+		t.Errorf("%v after one look", cpu)
+	}
+	m.cpu[3] = Share{Used: 0, at: time.Now().Add(-10 * time.Second)}
+	used = 5 * time.Second
+	if cpu := m.CPU(s); !cpu[3].Known || cpu[3].Percent > 50 || cpu[3].Percent < 1 {
+		t.Errorf("%v, want 50 %%", cpu)
+	}
+	failure = errors.ErrUnsupported
+	s.Host.Listed = time.Now().Add(time.Hour)
+	if cpu := m.CPU(s); cpu[3].Used != 100*time.Second {
+		t.Errorf("%v, want what the list says", cpu)
+	}
+}
+
 func file(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 
 func TestTraffic(t *testing.T) {
@@ -52,7 +80,7 @@ func TestTraffic(t *testing.T) {
 		"bus/xen-backend/devices/vbd-9-51712/statistics/rd_sect":      file("x\n"),
 		"bus/xen-backend/devices/vbd-9-51712/statistics/wr_sect":      file("x\n"),
 		"bus/xen-backend/devices/vbd-10-51712/statistics/mode/ignore": file(""),
-	})
+	}, noXen)
 	want := map[int]Traffic{
 		5: {
 			Network: map[string]Count{"vif0": {In: 20, Out: 10}},

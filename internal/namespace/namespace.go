@@ -23,14 +23,14 @@ const (
 )
 
 // mounts in the order in which they are made. What programs write without being asked has limits that a small
-// dom0 can bear: /run, /tmp, logs. This program's own files and the logs are in file systems of their own, so
-// that they go on when another one is full.
+// dom0 can bear: /run, /tmp, logs; and /dev, where a disk's name that is misspelt becomes a file. This program's own
+// files and the logs are in file systems of their own, so that they go on when another one is full.
 var mounts = []mount{
 	{"proc", "/proc", "proc", noExec, ""},
 	{"sysfs", "/sys", "sysfs", noExec, ""},
-	{"devtmpfs", "/dev", "devtmpfs", unix.MS_NOSUID, "mode=0755"},
+	{"devtmpfs", "/dev", "devtmpfs", unix.MS_NOSUID, "mode=0755,size=4m"},
 	{"devpts", "/dev/pts", "devpts", unix.MS_NOSUID | unix.MS_NOEXEC, "ptmxmode=0666,mode=0620,gid=5"},
-	{"tmpfs", "/dev/shm", "tmpfs", noDev, "mode=1777"},
+	{"tmpfs", "/dev/shm", "tmpfs", noDev, "mode=1777,size=1m"},
 	{"tmpfs", "/run", "tmpfs", noDev, "mode=0755,size=10%"},
 	{"tmpfs", "/run/zerodisc", "tmpfs", noDev, "mode=0755,size=8m"},
 	{"tmpfs", "/tmp", "tmpfs", noDev, "mode=1777,size=25%"},
@@ -59,6 +59,7 @@ func Make() error {
 	for _, m := range mounts {
 		errs = append(errs, m.make())
 	}
+	errs = append(errs, boundRoot())
 	for _, dir := range dirs {
 		errs = append(errs, os.MkdirAll(dir, 0o755))
 	}

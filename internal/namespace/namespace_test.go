@@ -1,6 +1,8 @@
 package namespace
 
 import (
+	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"syscall"
@@ -10,6 +12,29 @@ import (
 
 	"github.com/zerodisc/zerodisc/internal/testns"
 )
+
+// The root file system has room for a tenth of the memory, beyond what it has.
+func TestRootIsBounded(t *testing.T) {
+	testns.Run(t, syscall.CLONE_NEWNS, func(t *testing.T) {
+		root := t.TempDir()
+		if err := unix.Mount("tmpfs", root, "tmpfs", 0, ""); err != nil {
+			t.Skip(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, "initrd"), make([]byte, 1<<20), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var all unix.Sysinfo_t
+		var fs unix.Statfs_t
+		err := errors.Join(unix.Chroot(root), unix.Chdir("/"), boundRoot(), unix.Statfs("/", &fs), unix.Sysinfo(&all))
+		if err != nil {
+			t.Fatal(err)
+		}
+		size, want := fs.Blocks*uint64(fs.Bsize), all.Totalram*uint64(all.Unit)/10+1<<20
+		if size < want || size > want+1<<16 {
+			t.Errorf("it has room for %d bytes, want %d", size, want)
+		}
+	})
+}
 
 // What is written without being asked for is bounded, and nothing is mounted over what was mounted before.
 func TestLimits(t *testing.T) {

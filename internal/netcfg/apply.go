@@ -23,7 +23,7 @@ func readInstalled(ifname string) (Installed, error) {
 	if err != nil {
 		return Installed{}, err
 	}
-	addresses, err := complete(func() ([]netlink.Addr, error) { return netlink.AddrList(link, netlink.FAMILY_ALL) })
+	addresses, err := Complete(func() ([]netlink.Addr, error) { return netlink.AddrList(link, netlink.FAMILY_ALL) })
 	if err != nil {
 		return Installed{}, fmt.Errorf("list addresses of %s: %w", ifname, err)
 	}
@@ -43,7 +43,7 @@ func readInstalled(ifname string) (Installed, error) {
 
 // ourRoutes lists the routes of one family by a link that this package added.
 func ourRoutes(link netlink.Link, family int) ([]Route, error) {
-	kernels, err := complete(func() ([]netlink.Route, error) {
+	kernels, err := Complete(func() ([]netlink.Route, error) {
 		ours := &netlink.Route{LinkIndex: link.Attrs().Index, Protocol: routeProtocol}
 		return netlink.RouteListFiltered(family, ours, netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL)
 	})

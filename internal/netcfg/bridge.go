@@ -151,8 +151,9 @@ func Release(index int) error {
 }
 
 // AttachPort puts an interface, such as a guest's vif, into a bridge, with the bridge's MTU, and
-// sets it up. The bridge's own MAC, MTU and addresses stay as they are.
-func AttachPort(bridge, ifname string) error {
+// sets it up. The bridge's own MAC, MTU and addresses stay as they are. joined is called when the interface is a port
+// and not up yet: no frame has gone through it; nil for nothing.
+func AttachPort(bridge, ifname string, joined func() error) error {
 	target, err := Bridge{bridge}.link()
 	if isNotFound(err) {
 		return fmt.Errorf("attach %s: bridge %s does not exist; name an existing one in the guest's vif (bridge=)",
@@ -173,6 +174,11 @@ func AttachPort(bridge, ifname string) error {
 	}
 	if err := netlink.LinkSetMaster(port, target); err != nil {
 		return fmt.Errorf("attach %s to bridge %s: %w", ifname, bridge, err)
+	}
+	if joined != nil {
+		if err := joined(); err != nil {
+			return err
+		}
 	}
 	if err := raisePort(port); err != nil {
 		return fmt.Errorf("attach %s to bridge %s: %w", ifname, bridge, err)

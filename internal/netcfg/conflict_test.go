@@ -128,7 +128,7 @@ func TestGuestCannotTakeDom0sAddress(t *testing.T) {
 		s := serveLAN(t, "eth0", policy{address: "192.0.2.50", seconds: 60, options: renewal(1, 50)})
 		guest := plugNIC(t, "vif1.0", "192.0.2.50/24")
 		check(t, Bridge{bridgeName}.Ensure())
-		check(t, AttachPort(bridgeName, "vif1.0"))
+		check(t, AttachPort(bridgeName, "vif1.0", nil))
 		tap, err := (*tap)(nil), error(nil)
 		guest.inside(func() { tap, err = openTap(guest.port.Attrs().Index, unix.ETH_P_ALL, arpFilter) })
 		check(t, err)

@@ -36,7 +36,7 @@ func (c *Client6) exchange(
 		case err != nil:
 			return nil, cmpErr(ctx.Err(), err)
 		}
-		if answer, ok := parseAnswer6(frame[:n], self, c.duid()); ok &&
+		if answer, ok := parseAnswer6(frame[:n], tap.unsummed, self, c.duid()); ok &&
 			answer.MessageType == kind && answer.TransactionID == message.TransactionID {
 			return answer, nil
 		}
@@ -57,8 +57,8 @@ func udp6(source netip.Addr, data []byte) packet6 {
 }
 
 // parseAnswer6 reads a server's answer to this client out of a frame.
-func parseAnswer6(frame []byte, self netip.Addr, id dhcpv6.DUID) (*dhcpv6.Message, bool) {
-	p, ok := parseFrame6(frame)
+func parseAnswer6(frame []byte, unsummed bool, self netip.Addr, id dhcpv6.DUID) (*dhcpv6.Message, bool) {
+	p, ok := parseFrame6(frame, unsummed)
 	const header = 8
 	if !ok || p.next != unix.IPPROTO_UDP || len(p.payload) < header || p.target != self {
 		return nil, false

@@ -61,8 +61,9 @@ func frame6(mac net.HardwareAddr, p packet6, checksum int) []byte {
 	return frame
 }
 
-// parseFrame6 reads a frame with an IPv6 packet whose checksum is right. The payload is ICMPv6 or UDP.
-func parseFrame6(frame []byte) (packet6, bool) {
+// parseFrame6 reads a frame with an IPv6 packet whose checksum is right, or unsummed as in [tap]. The payload is ICMPv6
+// or UDP.
+func parseFrame6(frame []byte, unsummed bool) (packet6, bool) {
 	if len(frame) < ethernetHeader+ipv6Header || binary.BigEndian.Uint16(frame[12:]) != unix.ETH_P_IPV6 {
 		return packet6{}, false
 	}
@@ -77,7 +78,7 @@ func parseFrame6(frame []byte) (packet6, bool) {
 		next:   header[ipv6Next], hops: header[ipv6HopLimit],
 		payload: payload[:length],
 	}
-	return p, checksum6(p) == 0
+	return p, unsummed || checksum6(p) == 0
 }
 
 // checksum6 sums up a payload and its pseudo header (RFC 8200, section 8.1): 0 for one whose checksum is right, and

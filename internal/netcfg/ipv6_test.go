@@ -103,7 +103,7 @@ func TestGuestIsNoRouterForDom0(t *testing.T) {
 			leases: []string{"2001:db8:bad::66"}, seconds: time.Hour,
 		})
 		check(t, Bridge{bridgeName}.Ensure())
-		check(t, AttachPort(bridgeName, "vif1.0"))
+		check(t, AttachPort(bridgeName, "vif1.0", nil))
 		awaitUp(t, guest.handle, "lan-vif1.0")
 		stop := make(chan struct{})
 		defer close(stop)

@@ -15,8 +15,8 @@ import (
 // listTries is how often a dump that was interrupted by changes is repeated.
 const listTries = 20
 
-// complete lists something, again if changes interrupted the dump.
-func complete[T any](list func() ([]T, error)) (all []T, err error) {
+// Complete lists something, again if changes interrupted the dump.
+func Complete[T any](list func() ([]T, error)) (all []T, err error) {
 	for range listTries {
 		if all, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
 			return all, err
@@ -27,7 +27,7 @@ func complete[T any](list func() ([]T, error)) (all []T, err error) {
 
 // listLinks returns all links.
 func listLinks() ([]netlink.Link, error) {
-	links, err := complete(netlink.LinkList)
+	links, err := Complete(netlink.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}

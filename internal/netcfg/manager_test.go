@@ -116,7 +116,7 @@ func assertGuestChangesNothing(t *testing.T) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MTU, attrs.HardwareAddr = "vif1.0", 600, net.HardwareAddr{0, 0, 0, 0, 0, 1}
 	check(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "guest"}))
-	check(t, AttachPort(bridgeName, "vif1.0"))
+	check(t, AttachPort(bridgeName, "vif1.0", nil))
 	after := must(netlink.LinkByName(bridgeName))(t).Attrs()
 	if after.MTU != before.MTU || after.HardwareAddr.String() != before.HardwareAddr.String() {
 		t.Errorf("bridge had MAC %s, MTU %d; has %s, %d",
@@ -132,11 +132,11 @@ func assertGuestChangesNothing(t *testing.T) {
 
 func TestAttachPortWithoutBridge(t *testing.T) {
 	inNamespace(t, func(t *testing.T) {
-		err := AttachPort("xenbr9", "lo")
+		err := AttachPort("xenbr9", "lo", nil)
 		if err == nil || !strings.Contains(err.Error(), "bridge xenbr9 does not exist") {
 			t.Errorf("got %v", err)
 		}
-		if err := AttachPort("lo", "lo"); err == nil || !strings.Contains(err.Error(), "of type") {
+		if err := AttachPort("lo", "lo", nil); err == nil || !strings.Contains(err.Error(), "of type") {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -395,7 +395,7 @@ func TestGuestIsNoDHCPServerForDom0(t *testing.T) {
 		guest := plugNIC(t, "vif1.0", serverAddress+"/24")
 		guestServer := guest.serve(policy{address: "192.0.2.66", seconds: 3600})
 		check(t, Bridge{bridgeName}.Ensure())
-		check(t, AttachPort(bridgeName, "vif1.0"))
+		check(t, AttachPort(bridgeName, "vif1.0", nil))
 		e := manage(t, Options{Network: DefaultNetwork(bridgeName), Sys: wired("eth0")})
 		e.await(EventNIC)
 		for range 3 {

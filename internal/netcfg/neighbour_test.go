@@ -85,7 +85,7 @@ func TestPortOf(t *testing.T) {
 		check(t, Bridge{bridgeName}.Ensure())
 		first, second := plugNIC(t, "vif1.0", "192.0.2.9/24"), plugNIC(t, "vif2.0", "192.0.2.10/24")
 		for _, name := range []string{"vif1.0", "vif2.0"} {
-			check(t, AttachPort(bridgeName, name))
+			check(t, AttachPort(bridgeName, name, nil))
 		}
 		if _, err := (Bridge{bridgeName}).PortOf(testMAC); !errors.Is(err, unix.ENOENT) {
 			t.Errorf("a MAC that nobody has: %v", err)
@@ -112,7 +112,7 @@ func TestWatchNeighbours(t *testing.T) {
 	inNamespace(t, func(t *testing.T) {
 		check(t, Bridge{bridgeName}.Ensure())
 		guest := plugNIC(t, "vif1.0", "192.0.2.9/24")
-		check(t, AttachPort(bridgeName, "vif1.0"))
+		check(t, AttachPort(bridgeName, "vif1.0", nil))
 		type neighbour struct {
 			mac     string
 			address netip.Addr

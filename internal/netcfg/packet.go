@@ -22,6 +22,10 @@ var broadcastMAC = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 type tap struct {
 	file  *os.File
 	index int // of the link
+
+	// unsummed says of the frame that was read last that nobody has filled in its checksum yet: it comes from this
+	// machine or from one that this is a virtual machine of, whose kernel leaves that to a NIC.
+	unsummed bool
 }
 
 // openTap opens a tap on the link with the given index. filter sees frames from their Ethernet header on.
@@ -40,7 +44,7 @@ func openTap(index int, protocol uint16, filter []unix.SockFilter) (*tap, error)
 		unix.Close(fd)
 		return nil, fmt.Errorf("open packet socket on link %d: %w", index, err)
 	}
-	return &tap{os.NewFile(uintptr(fd), "packet"), index}, nil
+	return &tap{file: os.NewFile(uintptr(fd), "packet"), index: index}, nil
 }
 
 // setUpTap attaches the filter and binds the socket. What this machine sends is left out: on a NIC that would
@@ -53,11 +57,48 @@ func setUpTap(fd, index int, protocol uint16, filter []unix.SockFilter) error {
 	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1); err != nil {
 		return fmt.Errorf("ignore outgoing frames: %w", err)
 	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
+		return fmt.Errorf("ask for the state of checksums: %w", err)
+	}
 	return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: networkOrder(protocol), Ifindex: index})
 }
 
 // read reads one frame.
-func (t *tap) read(frame []byte) (int, error) { return t.file.Read(frame) }
+func (t *tap) read(frame []byte) (n int, err error) {
+	raw, rawErr := t.file.SyscallConn()
+	if rawErr != nil {
+		return 0, rawErr
+	}
+	rawErr = raw.Read(func(fd uintptr) bool {
+		n, err = t.receive(int(fd), frame)
+		return err != unix.EAGAIN
+	})
+	if rawErr != nil {
+		return 0, rawErr
+	}
+	return n, err
+}
+
+// csumNotReady is TP_STATUS_CSUMNOTREADY of linux/if_packet.h, a bit of the first field of struct tpacket_auxdata.
+const csumNotReady = 1 << 3
+
+// receive reads one frame if there is one, else its error is unix.EAGAIN.
+func (t *tap) receive(fd int, frame []byte) (int, error) {
+	var control [64]byte
+	for {
+		n, length, _, _, err := unix.Recvmsg(fd, frame, control[:], unix.MSG_DONTWAIT)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		header, data, _, err := unix.ParseOneSocketControlMessage(control[:length])
+		t.unsummed = err == nil && header.Level == unix.SOL_PACKET && header.Type == unix.PACKET_AUXDATA &&
+			len(data) >= 4 && binary.NativeEndian.Uint32(data)&csumNotReady != 0
+		return n, nil
+	}
+}
 
 // readUntil reads one frame that came in before the end; a zero end is never. os.ErrDeadlineExceeded is returned
 // when there is none, not when the machine was too busy to look in time.
@@ -74,7 +115,7 @@ func (t *tap) readUntil(end time.Time, frame []byte) (int, error) {
 		return 0, rawErr
 	}
 	late := raw.Control(func(fd uintptr) {
-		if count, _, readErr := unix.Recvfrom(int(fd), frame, unix.MSG_DONTWAIT); readErr == nil {
+		if count, readErr := t.receive(int(fd), frame); readErr == nil {
 			n, err = count, nil
 		}
 	})

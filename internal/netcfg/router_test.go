@@ -55,7 +55,7 @@ func (l *lan) route6(p routerPolicy) *router6 {
 			if err != nil {
 				return
 			}
-			if p, ok := parseFrame6(frame[:n]); ok {
+			if p, ok := parseFrame6(frame[:n], false); ok {
 				r.handle(p, net.HardwareAddr(slices.Clone(frame[6:12])))
 			}
 		}

@@ -17,6 +17,7 @@ type Routers struct {
 
 type router struct {
 	address        netip.Addr
+	heard          time.Time
 	expires        time.Time // as a default router
 	preference     int
 	managed, other bool
@@ -47,7 +48,7 @@ const maxHeard = 64
 // Hear takes what a router says.
 func (r *Routers) Hear(a Advert, now time.Time) {
 	r.forget(now)
-	r.routers = note(r.routers, router{a.Router, now.Add(a.Lifetime), a.Preference, a.Managed, a.Other},
+	r.routers = note(r.routers, router{a.Router, now, now.Add(a.Lifetime), a.Preference, a.Managed, a.Other},
 		func(old router) bool { return old.address == a.Router })
 	for _, p := range a.Prefixes {
 		r.hearPrefix(p, now)
@@ -124,8 +125,16 @@ func after(now time.Time, lifetime time.Duration) time.Time {
 
 func isOverAt(expires, now time.Time) bool { return !expires.IsZero() && !now.Before(expires) }
 
-// forget drops what has expired. A router stays known for what it says about DHCPv6.
+// longestLifetime is that of a default router, in an advertisement (RFC 4861, section 6.2.1: AdvDefaultLifetime). One
+// that says nothing for as long has gone.
+const longestLifetime = 9000 * time.Second
+
+// forget drops what has expired. A router that is no default router stays known for what it says about DHCPv6, as long
+// as it goes on saying it.
 func (r *Routers) forget(now time.Time) {
+	r.routers = slices.DeleteFunc(r.routers, func(other router) bool {
+		return isOverAt(other.expires, now) && now.Sub(other.heard) >= longestLifetime
+	})
 	r.prefixes = slices.DeleteFunc(r.prefixes, func(p prefix) bool { return isOverAt(p.expires, now) })
 	r.routes = slices.DeleteFunc(r.routes, func(a advertedRoute) bool { return isOverAt(a.expires, now) })
 	r.dns = slices.DeleteFunc(r.dns, func(d advertedDNS) bool { return isOverAt(d.expires, now) })

@@ -135,17 +135,36 @@ func TestRoutersAreBounded(t *testing.T) {
 	}
 }
 
+// Routers that have gone make room for others, and do not go on asking for DHCPv6.
+func TestRoutersAreForgotten(t *testing.T) {
+	var r Routers
+	start := time.Unix(10000, 0)
+	for i := range maxHeard {
+		source := netip.AddrFrom16([16]byte{0xfe, 0x80, 15: byte(i)})
+		r.Hear(Advert{Router: source, Managed: true, Lifetime: time.Duration(i) * time.Minute}, start)
+	}
+	later := Advert{Router: netip.MustParseAddr("fe80::ff"), Lifetime: time.Hour}
+	r.Hear(later, start.Add(2*time.Hour))
+	if c := r.Config(start.Add(2*time.Hour), hostMAC, nil); len(c.Routes) != 0 || r.dhcp6() != statefulDHCPv6 {
+		t.Errorf("after two hours: %v, DHCPv6 %d", c.Routes, r.dhcp6())
+	}
+	r.Hear(later, start.Add(3*time.Hour))
+	if c := r.Config(start.Add(3*time.Hour), hostMAC, nil); len(c.Routes) != 1 || r.dhcp6() != noDHCPv6 {
+		t.Errorf("after three hours: %v, DHCPv6 %d", c.Routes, r.dhcp6())
+	}
+}
+
 func TestMessagesOfOurOwn(t *testing.T) {
 	for name, frame := range map[string][]byte{
 		"router question":    routerQuestion(hostMAC),
 		"neighbour question": neighbourQuestion(hostMAC, netip.MustParseAddr("2001:db8::ff12:3456")),
 		"DHCPv6":             frame6(hostMAC, udp6(fromMAC(linkLocal, hostMAC), []byte("odd")), 6),
 	} {
-		if _, ok := parseFrame6(frame); !ok {
+		if _, ok := parseFrame6(frame, false); !ok {
 			t.Errorf("%s: a receiver would not take it", name)
 		}
 		frame[len(frame)-1] ^= 1
-		if _, ok := parseFrame6(frame); ok {
+		if _, ok := parseFrame6(frame, false); ok {
 			t.Errorf("%s: damage goes unnoticed", name)
 		}
 	}
@@ -195,7 +214,7 @@ func FuzzAnswer6(f *testing.F) {
 		length := 8 + len(data)
 		payload := append([]byte{2, 35, 2, 34, byte(length >> 8), byte(length), 0, 0}, data...)
 		frame := frame6(hostMAC, packet6{routerAddress, self, unix.IPPROTO_UDP, 64, payload}, 6)
-		message, ok := parseAnswer6(frame, self, c.duid())
+		message, ok := parseAnswer6(frame, false, self, c.duid())
 		if !ok {
 			return
 		}

@@ -90,7 +90,7 @@ func (s *solicitor) listen(ctx context.Context) error {
 			if err != nil {
 				return cmpErr(context.Cause(ctx), err)
 			}
-			if s.hear(ctx, frame[:n]) {
+			if p, ok := parseFrame6(frame[:n], tap.unsummed); ok && s.hear(ctx, p) {
 				answered, end = true, time.Time{}
 			}
 		}
@@ -106,11 +106,7 @@ func cmpErr(cause, err error) error {
 }
 
 // hear reports an advertisement, once it is known which of its addresses can be used.
-func (s *solicitor) hear(ctx context.Context, frame []byte) bool {
-	p, ok := parseFrame6(frame)
-	if !ok {
-		return false
-	}
+func (s *solicitor) hear(ctx context.Context, p packet6) bool {
 	advert, err := parseAdvert(p)
 	if err != nil {
 		return false
@@ -170,7 +166,7 @@ func claim6(ctx context.Context, port int, mac net.HardwareAddr, address netip.A
 		if n >= ethernetHeader && slices.Equal(frame[6:12], mac) {
 			continue // a switch sent our question back
 		}
-		p, ok := parseFrame6(frame[:n])
+		p, ok := parseFrame6(frame[:n], tap.unsummed)
 		if !ok {
 			continue
 		}

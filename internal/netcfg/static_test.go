@@ -167,7 +167,7 @@ func TestApply(t *testing.T) {
 		network := DefaultNetwork("xenbr0")
 		e := manage(t, Options{Network: network, Sys: wired("eth0", "eth1")})
 		e.await(EventLease, EventNIC)
-		check(t, AttachPort("xenbr0", "vif1.0"))
+		check(t, AttachPort("xenbr0", "vif1.0", nil))
 		index := must(netlink.LinkByName("xenbr0"))(t).Attrs().Index
 
 		more := DefaultNetwork("xenbr0")
@@ -218,7 +218,7 @@ func TestGuestKeepsItsBridge(t *testing.T) {
 			Network: Network{Interfaces: []Interface{static("xenbr0", "eth0", "192.0.2.70/24")}}, Sys: wired("eth0"),
 		})
 		e.await(EventAddress, EventNIC)
-		check(t, AttachPort("xenbr0", "vif1.0"))
+		check(t, AttachPort("xenbr0", "vif1.0", nil))
 		e.apply(Network{Interfaces: []Interface{static("xenbr1", "eth0", "192.0.2.70/24")}})
 		e.await(EventAddress, EventAddressGone, EventGone, EventNIC)
 		if got := fmt.Sprint(ports(t, "xenbr0"), ports(t, "xenbr1"), addresses(t, "xenbr0")); got != "[vif1.0] [eth0]" {

@@ -11,6 +11,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/guarded"
 )
 
 // Limits of the DNS server.
@@ -83,12 +85,12 @@ func (d *dnsServer) serveUDP(ctx context.Context, conn *net.UDPConn) error {
 			continue // the guest asks again
 		}
 		query := append([]byte(nil), buffer[:n]...)
-		go func() {
+		guarded.Go(ctx, func() {
 			defer d.slots.free(guest)
 			if answer := d.answer(ctx, query, "udp"); answer != nil {
 				_, _ = conn.WriteToUDPAddrPort(answer, from)
 			}
-		}()
+		})
 	}
 }
 
@@ -112,10 +114,10 @@ func (d *dnsServer) serveTCP(ctx context.Context, listener net.Listener) error {
 			<-open
 			continue
 		}
-		go func() {
+		guarded.Go(ctx, func() {
 			defer func() { conn.Close(); d.slots.free(guest); <-open }()
 			d.serveConn(ctx, conn)
-		}()
+		})
 	}
 }
 

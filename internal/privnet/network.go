@@ -7,17 +7,18 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
+	"github.com/zerodisc/zerodisc/internal/sysctl"
 	"github.com/zerodisc/zerodisc/internal/vifrules"
 )
 
@@ -47,7 +48,6 @@ const (
 	EventStarted EventKind = iota // the network works: Prefix
 	EventStopped                  // it ended, and its address is gone
 	EventLeased                   // a guest was given its address, or keeps it: Guest, MAC, Address
-	EventProblem                  // something failed, the network goes on or is tried again: Err
 )
 
 // Event is something about a private network that a person would want to know.
@@ -58,21 +58,20 @@ type Event struct {
 	Guest   string
 	MAC     string
 	Address netip.Addr
-	Err     error
 }
 
-// restartPause is the time after which a network that failed is tried again.
-const restartPause = 5 * time.Second
-
 // Run makes the bridge, if it is not there, and keeps the private network on it until ctx ends. Then dom0's address
-// is taken away, the bridge stays.
+// is taken away, the bridge stays. When something fails it returns before, and leaves what is there to the next Run.
 func Run(ctx context.Context, options Options) error {
 	if err := options.check(); err != nil {
 		return err
 	}
 	n := newNetwork(options, longLease, true)
-	n.keep(ctx)
-	return ctx.Err()
+	err := n.serve(ctx)
+	if ctx.Err() == nil {
+		return err
+	}
+	return cmp.Or(n.takeDown(), ctx.Err())
 }
 
 func (o Options) check() error {
@@ -99,29 +98,10 @@ func newNetwork(options Options, time leaseTime, lasting bool) *network {
 	}
 }
 
-// keep serves until ctx ends, again after each failure.
-func (n *network) keep(ctx context.Context) {
-	for ctx.Err() == nil {
-		if err := n.serve(ctx); ctx.Err() == nil {
-			n.event(Event{Kind: EventProblem, Err: err})
-			select {
-			case <-ctx.Done():
-			case <-time.After(restartPause):
-			}
-		}
-	}
-	if err := n.takeDown(); err != nil {
-		n.event(Event{Kind: EventProblem, Err: err})
-	}
-	n.event(Event{Kind: EventStopped})
-}
-
-func (n *network) event(e Event) { n.options.report(e) }
-
-func (o Options) report(e Event) {
-	e.Bridge, e.Prefix = o.Bridge, o.Prefix
-	if o.Report != nil {
-		o.Report(e)
+func (n *network) event(e Event) {
+	e.Bridge, e.Prefix = n.options.Bridge, n.options.Prefix
+	if n.options.Report != nil {
+		n.options.Report(e)
 	}
 }
 
@@ -145,7 +125,7 @@ func (n *network) serve(ctx context.Context) error {
 		}
 	}
 	d := n.dhcpServer()
-	group.Go(func() error { return d.run(running, dhcp) })
+	group.Go(guarded.Func(running, func() error { return d.run(running, dhcp) }))
 	n.event(Event{Kind: EventStarted})
 	return group.Wait()
 }
@@ -164,8 +144,8 @@ func (n *network) serveDNS(ctx context.Context, group *errgroup.Group) error {
 	}
 	context.AfterFunc(ctx, func() { packets.Close(); listener.Close() })
 	s := n.dnsServer()
-	group.Go(func() error { return s.serveUDP(ctx, packets.(*net.UDPConn)) })
-	group.Go(func() error { return s.serveTCP(ctx, listener) })
+	group.Go(guarded.Func(ctx, func() error { return s.serveUDP(ctx, packets.(*net.UDPConn)) }))
+	group.Go(guarded.Func(ctx, func() error { return s.serveTCP(ctx, listener) }))
 	return nil
 }
 
@@ -196,7 +176,7 @@ func (n *network) setUp() error {
 		}
 	}
 	private := n.options.Rule()
-	private.Strict = n.lasting
+	private.Temporary = !n.lasting
 	if err := n.options.Rules.Configure(func(c *vifrules.Config) {
 		c.Host.Private = append(without(c.Host.Private, bridge), private)
 	}); err != nil {
@@ -219,7 +199,7 @@ func (n *network) setUp() error {
 // whenever they come.
 func (o Options) Rule() vifrules.Private {
 	return vifrules.Private{
-		Bridge: o.Bridge, Prefix: o.Prefix, Strict: true, First: o.First, Last: o.Last, Reserved: o.Reserved,
+		Bridge: o.Bridge, Prefix: o.Prefix, First: o.First, Last: o.Last, Reserved: o.Reserved,
 		NoNAT: o.NoNAT, NoDNS: o.NoDNS,
 	}
 }
@@ -229,7 +209,7 @@ func (n *network) address() *netlink.Addr {
 	return &netlink.Addr{IPNet: &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), 32)}}
 }
 
-// takeDown undoes setUp, but for the bridge, which has guests.
+// takeDown undoes setUp, but for the bridge, which has guests, and says so.
 func (n *network) takeDown() error {
 	var errs []error
 	link, err := netlink.LinkByName(n.options.Bridge)
@@ -246,6 +226,7 @@ func (n *network) takeDown() error {
 	if last {
 		errs = append(errs, forwarding("0"))
 	}
+	n.event(Event{Kind: EventStopped})
 	return errors.Join(errs...)
 }
 
@@ -253,10 +234,20 @@ func without(list []vifrules.Private, bridge string) []vifrules.Private {
 	return slices.DeleteFunc(slices.Clone(list), func(p vifrules.Private) bool { return p.Bridge == bridge })
 }
 
-// forwarding has dom0 pass IPv4 on, or not. The rules pass on only what comes from private networks.
+// forwarding has dom0 pass IPv4 on, or not. The rules pass on only what comes from private networks. A kernel that
+// stops to be a router believes redirects again (net/ipv4/devinet.c, inet_forward_change).
 func forwarding(value string) error {
-	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte(value), 0); err != nil {
-		return fmt.Errorf("pass IPv4 on: %w", err)
-	}
-	return nil
+	makeRoom()
+	return errors.Join(sysctl.Set("net.ipv4.ip_forward", value), sysctl.Set("net.ipv4.conf.all.accept_redirects", "0"))
+}
+
+// connections is how many the kernel remembers for all guests and dom0: enough for 64 guests that have as many as each
+// may. By itself the kernel makes room for 2048 with 256 MB of memory, which two guests could fill, and dom0 was cut
+// off. One takes 320 bytes while it lasts.
+const connections = 64 * vifrules.MaxConnections
+
+// makeRoom has the kernel remember so many connections. In a network namespace, where it is not to be set, what there
+// is has to do.
+func makeRoom() {
+	_ = sysctl.Set("net.netfilter.nf_conntrack_max", strconv.Itoa(connections))
 }

@@ -10,10 +10,10 @@ import (
 )
 
 // FreeSubnet returns an address for dom0 in a subnet of 254 hosts that overlaps with none of those in use:
-// 10.77.0.1/24, 10.77.1.1/24 and so on.
-func FreeSubnet(inUse []netip.Prefix) (netip.Prefix, error) {
-	for third := range 256 {
-		prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 77, byte(third), 1}), 24)
+// 10.77.0.1/24, 10.77.1.1/24 and so on, from the nth on. Networks that choose at the same time have different n.
+func FreeSubnet(inUse []netip.Prefix, n int) (netip.Prefix, error) {
+	for i := range 256 {
+		prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 77, byte(n + i), 1}), 24)
 		if !slices.ContainsFunc(inUse, prefix.Overlaps) {
 			return prefix, nil
 		}
@@ -23,13 +23,13 @@ func FreeSubnet(inUse []netip.Prefix) (netip.Prefix, error) {
 
 // SubnetsInUse lists the IPv4 subnets that dom0 has addresses in or routes to.
 func SubnetsInUse() ([]netip.Prefix, error) {
-	addresses, err := netlink.AddrList(nil, netlink.FAMILY_V4)
+	addresses, err := addressesOf(nil, netlink.FAMILY_V4)
 	if err != nil {
-		return nil, fmt.Errorf("list addresses: %w", err)
+		return nil, err
 	}
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+	routes, err := routesOf(netlink.FAMILY_V4)
 	if err != nil {
-		return nil, fmt.Errorf("list routes: %w", err)
+		return nil, err
 	}
 	var inUse []netip.Prefix
 	for _, address := range addresses {

@@ -131,13 +131,18 @@ func TestResolvConf(t *testing.T) {
 }
 
 func TestFreeSubnet(t *testing.T) {
-	for _, test := range []struct{ inUse, want string }{
-		{"192.168.1.0/24", "10.77.0.1/24"}, {"10.77.0.0/24", "10.77.1.1/24"}, {"10.77.0.0/17", "10.77.128.1/24"},
-		{"10.0.0.0/8", ""},
+	for _, test := range []struct {
+		inUse string
+		n     int
+		want  string
+	}{
+		{"192.168.1.0/24", 0, "10.77.0.1/24"}, {"10.77.0.0/24", 0, "10.77.1.1/24"},
+		{"10.77.0.0/17", 0, "10.77.128.1/24"}, {"10.0.0.0/8", 0, ""},
+		{"192.168.1.0/24", 1, "10.77.1.1/24"}, {"10.77.255.0/24", 255, "10.77.0.1/24"},
 	} {
-		got, err := FreeSubnet([]netip.Prefix{netip.MustParsePrefix(test.inUse)})
+		got, err := FreeSubnet([]netip.Prefix{netip.MustParsePrefix(test.inUse)}, test.n)
 		if (err != nil) != (test.want == "") || err == nil && got.String() != test.want {
-			t.Errorf("%s: %s, %v", test.inUse, got, err)
+			t.Errorf("%s, %d: %s, %v", test.inUse, test.n, got, err)
 		}
 	}
 }

@@ -117,6 +117,11 @@ func (l *Lines) line(event host.Event) (level slog.Level, message string, attrs 
 		return logServerLine(e)
 	case host.WatchdogTimer:
 		return watchdogLine(e)
+	case host.OutOfMemory:
+		return slog.LevelError, boot.MsgOutOfMemory, []any{"killed", e.Name, "pid", e.PID,
+			"remedy", "dom0 had no memory left; see free and ps, and boot with more: dom0_mem"}
+	case host.FileSystem:
+		return fileSystemLine(e)
 	case host.Ending:
 		return slog.LevelInfo, boot.MsgEnding, []any{"action", e.Action}
 	}
@@ -134,7 +139,7 @@ func (l *Lines) guestLine(event host.Event) (level slog.Level, message string, a
 		return slog.LevelInfo, boot.MsgGuestRunning, attrs
 	case host.GuestAddressed:
 		if l.addresses[e.Domid]++; l.addresses[e.Domid] > maxAddresses {
-			return 0, "", nil
+			return l.addressFlood(e)
 		}
 		return slog.LevelInfo, boot.MsgGuestAddress, []any{"guest", e.Name, "address", e.Address.String()}
 	case host.GuestDisk:
@@ -150,7 +155,8 @@ func (l *Lines) guestLine(event host.Event) (level slog.Level, message string, a
 	case host.GuestDisksFull:
 		return slog.LevelError, boot.MsgGuestDiskFull, []any{
 			"guest", e.Name, "used", mibs(e.Changes.UsedKiB), "budget", mibs(e.Changes.BudgetKiB),
-			"remedy", "its disks take no more writes; " + boot.KeyBudget + "=" + e.Name + ":SIZE gives it more",
+			"remedy", "its disks take no more writes; guest disk save keeps what it has written, guest stop and " +
+				"guest start drop it; " + boot.KeyBudget + "=" + e.Name + ":SIZE gives it more",
 		}
 	case host.GuestNotStarted:
 		return slog.LevelError, boot.MsgGuestRefused, []any{"guest", e.Name, "file", e.Origin, "err", e.Problem}
@@ -169,12 +175,54 @@ func (l *Lines) guestLine(event host.Event) (level slog.Level, message string, a
 			attrs = append(attrs, "err", e.Problem)
 		}
 		return slog.LevelInfo, boot.MsgGuestStopped, attrs
+	case host.GuestFloods:
+		return floodLine(e)
+	case host.GuestRefusedTraffic:
+		return slog.LevelWarn, boot.MsgGuestTraffic, []any{
+			"guest", e.Name, "reason", e.Reason, "packets", e.Packets, "err", e.What,
+			"remedy", strings.ReplaceAll(e.Remedy, "NAME", e.Name),
+		}
 	case host.GuestRestarts:
 		if e.Problem != "" {
 			return slog.LevelWarn, boot.MsgGuestRestarts, []any{"guest", e.Name, "err", e.Problem}
 		}
 	}
 	return 0, "", nil
+}
+
+// addressFlood says once that a domain has had more addresses than are written.
+func (l *Lines) addressFlood(e host.GuestAddressed) (level slog.Level, message string, attrs []any) {
+	if l.addresses[e.Domid] > maxAddresses+1 {
+		return 0, "", nil
+	}
+	return floodLine(host.GuestFloods{
+		Name: e.Name, Domid: e.Domid, What: host.FloodAddress,
+		Problem: fmt.Sprintf("it had %d addresses; no more of them are shown here", maxAddresses),
+	})
+}
+
+// floodRemedies are what one can do about a guest that floods something.
+var floodRemedies = map[host.Flooded]string{
+	host.FloodConsole:  "dom0 takes no more than it can bear, and keeps the newest; guest console NAME shows it",
+	host.FloodXenstore: "others are not held up; look at what the guest does, or end it with guest destroy NAME",
+	host.FloodAddress:  "guest list has the newest; fixing its address with guests.NAME.network.address ends it",
+}
+
+func floodLine(e host.GuestFloods) (level slog.Level, message string, attrs []any) {
+	return slog.LevelWarn, boot.MsgGuestFlood, []any{
+		"guest", e.Name, "what", string(e.What), "err", e.Problem,
+		"remedy", strings.ReplaceAll(floodRemedies[e.What], "NAME", e.Name),
+	}
+}
+
+func fileSystemLine(f host.FileSystem) (level slog.Level, message string, attrs []any) {
+	attrs = []any{"dir", f.Dir, "state", "room", "size", mibs(f.KiB)}
+	if !f.Full {
+		return slog.LevelInfo, boot.MsgFileSystem, attrs
+	}
+	attrs[3] = "full"
+	return slog.LevelError, boot.MsgFileSystem, append(attrs,
+		"remedy", "delete what is not needed there, du "+f.Dir+" lists it; it is dom0's memory")
 }
 
 // volumeLine is the line of a disk or partition that was looked at; what holds no file system has none.
@@ -359,6 +407,10 @@ func daemonLine(e host.Daemon) (slog.Level, string, []any) {
 // clockLine is the line of the clock.
 func clockLine(e host.Clock) (slog.Level, string, []any) {
 	attrs := []any{"state", e.State}
+	if e.State == host.ClockMoved {
+		return slog.LevelWarn, boot.MsgTime, append(attrs, "offset", e.Offset.Round(time.Millisecond).String(),
+			"now", e.At.UTC().Format(time.RFC3339), "remedy", "somebody has set the clock; time servers are asked now")
+	}
 	if e.Problem != "" {
 		return slog.LevelWarn, boot.MsgTime, append(attrs, "err", e.Problem, "remedy", clockRemedy(e))
 	}

@@ -43,7 +43,7 @@ func TestText(t *testing.T) {
 				{Device: "/dev/sdc1", Label: "stick", Guests: strings.Split("b0 b1 b2 b3 b4 b5 b6 b7 b8", " ")},
 				{Device: "/dev/sdd1", Guests: []string{"slow"}},
 			},
-			Problems: []string{"no medium"},
+			Problems: []string{"no medium"}, Full: []host.FileSystem{{Dir: "/tmp", Full: true, KiB: 2048}},
 		},
 		Guests: []host.Guest{
 			{Name: "big", Phase: host.Refused, Problem: "needs 9000 MiB, 600 MiB are free"},
@@ -77,6 +77,7 @@ zerodisc 1.0
   guest suspended    suspended
   guest tty1         running  10.0.2.16
   ! no medium
+  ! /tmp is full (2 MiB of dom0's memory): delete what is not needed
   guest list | guest console NAME (leave with Ctrl-]) | guest help | poweroff
 
 `
@@ -203,6 +204,17 @@ func TestLines(t *testing.T) {
 		{host.GuestRestarts{Name: "a", Problem: "it crashed"},
 			`level=WARN msg="guest restarts" guest=a err="it crashed"`},
 		{host.GuestRestarts{Name: "a"}, ""},
+		{host.GuestFloods{Name: "a", Domid: 1, What: host.FloodXenstore, Problem: "it writes"},
+			`level=WARN msg="guest flood" guest=a what=xenstore err="it writes" ` +
+				`remedy="others are not held up; look at what the guest does, or end it with guest destroy a"`},
+		{host.OutOfMemory{PID: 7, Name: "sort"}, `level=ERROR msg="out of memory" killed=sort pid=7 ` +
+			`remedy="dom0 had no memory left; see free and ps, and boot with more: dom0_mem"`},
+		{host.FileSystem{Dir: "/tmp", Full: true, KiB: 2048}, `level=ERROR msg="file system" dir=/tmp state=full ` +
+			`size="2 MiB" remedy="delete what is not needed there, du /tmp lists it; it is dom0's memory"`},
+		{host.FileSystem{Dir: "/tmp", KiB: 2048}, `level=INFO msg="file system" dir=/tmp state=room size="2 MiB"`},
+		{host.Clock{State: host.ClockMoved, Offset: time.Hour, At: time.Unix(0, 0)},
+			`level=WARN msg=time state=moved offset=1h0m0s now=1970-01-01T00:00:00Z ` +
+				`remedy="somebody has set the clock; time servers are asked now"`},
 	} {
 		l, out := lines()
 		l.write(host.Update{Snapshot: &host.Snapshot{Number: 3}, Events: []host.Event{test.event}})
@@ -228,8 +240,11 @@ func TestAddressesAreWrittenSoOften(t *testing.T) {
 	}
 	tell(1, 2*maxAddresses)
 	tell(2, 3)
-	if n := strings.Count(out.String(), "guest address"); n != maxAddresses+3 {
+	if n := strings.Count(out.String(), `"guest address"`); n != maxAddresses+3 {
 		t.Errorf("%d addresses were written, want %d", n, maxAddresses+3)
+	}
+	if n := strings.Count(out.String(), `"guest flood" guest=a what=address`); n != 1 {
+		t.Errorf("%d lines say that more were left out, want 1", n)
 	}
 	l.write(host.Update{Snapshot: &host.Snapshot{}, Events: []host.Event{host.GuestEnded{Domid: 1}}, Lost: 5})
 	if len(l.addresses) != 1 || !strings.Contains(out.String(), `msg="lines left out" count=5`) {

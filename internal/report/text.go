@@ -43,7 +43,7 @@ func Text(s *host.Snapshot) string {
 	for i := range shown {
 		fmt.Fprintf(&b, "  guest %-12s %s%s\n", shown[i].Name, guest(&shown[i]), changes(shown[i].Changes))
 	}
-	for _, problem := range s.Host.Problems {
+	for _, problem := range s.Host.Wrong() {
 		fmt.Fprintf(&b, "  ! %s\n", problem)
 	}
 	if s.Host.Ending != "" {

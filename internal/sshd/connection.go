@@ -3,7 +3,6 @@ package sshd
 import (
 	"context"
 	"net"
-	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -28,16 +27,16 @@ func (c *hurried) Read(p []byte) (int, error) {
 }
 
 // connection serves a connection from its first byte to its end.
-func (s *Server) connection(ctx context.Context, conn net.Conn, from netip.Addr) {
+func (s *Server) connection(ctx context.Context, conn net.Conn, w *waiter) {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	_ = conn.SetDeadline(time.Now().Add(s.firstByte))
 	config := s.config(*s.settings.Load())
 	ready, channels, requests, err := ssh.NewServerConn(&hurried{Conn: conn, login: s.login}, config)
-	s.gate.leave(from)
-	if err != nil {
+	if had := s.gate.leave(w); err != nil || !had {
 		return
 	}
+	from := w.from
 	_ = conn.SetDeadline(time.Time{})
 	s.guard.welcome(from)
 	method := ready.Permissions.Extensions[methodKey]
@@ -60,7 +59,7 @@ func (s *Server) channels(ctx context.Context, conn *ssh.ServerConn, channels <-
 	room := make(chan struct{}, s.limits.channels)
 	for c := range channels {
 		serve := map[string]func(context.Context, *ssh.ServerConn, ssh.NewChannel){
-			"session": s.session, "direct-tcpip": s.forward,
+			"session": s.session, "direct-tcpip": s.forward, "direct-streamlocal@openssh.com": s.forwardSocket,
 		}[c.ChannelType()]
 		if serve == nil {
 			_ = c.Reject(ssh.UnknownChannelType, "only sessions and connections to guests")

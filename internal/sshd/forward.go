@@ -28,34 +28,81 @@ type directTCPIP struct {
 	OriginPort uint32
 }
 
+// directStreamLocal is OpenSSH's extension of it, direct-streamlocal@openssh.com (PROTOCOL, 2.4).
+type directStreamLocal struct {
+	Path         string
+	Reserved     string
+	ReservedPort uint32
+}
+
+// stream is a connection whose two directions end each for itself.
+type stream interface {
+	io.ReadWriteCloser
+	CloseWrite() error
+}
+
 // forward serves a connection from the client's side to a guest, as ssh -L and -D ask for.
 func (s *Server) forward(ctx context.Context, _ *ssh.ServerConn, c ssh.NewChannel) {
-	guest, err := s.dialGuest(ctx, c.ExtraData())
+	s.connect(ctx, c, s.dialGuest)
+}
+
+// forwardSocket serves a connection from the client's side to one of dom0's sockets.
+func (s *Server) forwardSocket(ctx context.Context, _ *ssh.ServerConn, c ssh.NewChannel) {
+	s.connect(ctx, c, s.dialSocket)
+}
+
+// connect connects a channel with what dial reaches.
+func (s *Server) connect(
+	ctx context.Context, c ssh.NewChannel, dial func(context.Context, []byte) (stream, error),
+) {
+	far, err := dial(ctx, c.ExtraData())
 	if err != nil {
 		_ = c.Reject(ssh.Prohibited, err.Error())
 		return
 	}
-	defer guest.Close()
+	defer far.Close()
 	channel, requests, err := c.Accept()
 	if err != nil {
 		return
 	}
 	defer channel.Close()
 	go ssh.DiscardRequests(requests)
-	defer context.AfterFunc(ctx, func() { _ = guest.Close() })()
+	defer context.AfterFunc(ctx, func() { _ = far.Close() })()
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		_, _ = io.Copy(guest, channel)
-		_ = guest.(*net.TCPConn).CloseWrite()
+		_, _ = io.Copy(far, channel)
+		_ = far.CloseWrite()
 	}()
-	_, _ = io.Copy(channel, guest)
+	_, _ = io.Copy(channel, far)
 	_ = channel.CloseWrite()
 	<-sent
 }
 
+// dialSocket connects to the socket that a client names, if it is one of those that are meant for that.
+func (s *Server) dialSocket(ctx context.Context, payload []byte) (stream, error) {
+	var to directStreamLocal
+	if err := ssh.Unmarshal(payload, &to); err != nil {
+		return nil, err
+	}
+	if !slices.Contains(s.Sockets, to.Path) {
+		return nil, fmt.Errorf("of sockets connections go to %s only", strings.Join(s.Sockets, ", "))
+	}
+	return dial(ctx, "unix", to.Path)
+}
+
+// dial connects by a network whose connections are streams.
+func dial(ctx context.Context, network, address string) (stream, error) {
+	dialer := net.Dialer{Timeout: dialLimit}
+	conn, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return conn.(stream), nil // as those of TCP and of unix sockets are
+}
+
 // dialGuest connects to the guest that a client names, by name or address.
-func (s *Server) dialGuest(ctx context.Context, payload []byte) (net.Conn, error) {
+func (s *Server) dialGuest(ctx context.Context, payload []byte) (stream, error) {
 	var to directTCPIP
 	if err := ssh.Unmarshal(payload, &to); err != nil {
 		return nil, err
@@ -75,8 +122,7 @@ func (s *Server) dialGuest(ctx context.Context, payload []byte) (net.Conn, error
 	if err != nil {
 		return nil, err
 	}
-	dialer := net.Dialer{Timeout: dialLimit}
-	return dialer.DialContext(ctx, "tcp", net.JoinHostPort(guest.String(), strconv.Itoa(int(to.Port))))
+	return dial(ctx, "tcp", net.JoinHostPort(guest.String(), strconv.Itoa(int(to.Port))))
 }
 
 // findGuest is the address of the guest with that name or address. A guest's word for its address is no way to dom0's

@@ -111,6 +111,13 @@ func (g *guard) welcome(from netip.Addr) {
 	}
 }
 
+// knows says whether somebody has logged in from an address before.
+func (g *guard) knows(from netip.Addr) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.friends[hostOf(from)]
+}
+
 // wrong is how many wrong passwords an address has typed.
 func (g *guard) wrong(from netip.Addr) int {
 	g.mu.Lock()

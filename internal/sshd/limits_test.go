@@ -126,6 +126,75 @@ func TestGuessing(t *testing.T) {
 	}
 }
 
+// come has a connection wait at the gate, and says whether it came in.
+func come(g *gate, from string, friend bool) (w, out *waiter) {
+	address := netip.MustParseAddr(from)
+	w = &waiter{host: hostOf(address), from: address, friend: friend}
+	return w, g.enter(w)
+}
+
+// Four addresses that take all places keep nobody out: they lose one for each that comes from elsewhere.
+func TestGateIsNotHeld(t *testing.T) {
+	g := newGate(usualLimits)
+	hold := func() {
+		for i := range 4 * usualLimits.sameHost {
+			come(g, fmt.Sprintf("192.0.2.%d", i%4), false)
+		}
+	}
+	hold()
+	if len(g.waiting) != usualLimits.waiting {
+		t.Fatalf("%d wait", len(g.waiting))
+	}
+	if w, out := come(g, "192.0.2.1", false); out != w {
+		t.Error("one more of an address that has 16 comes in")
+	}
+	guest, out := come(g, "198.51.100.1", false)
+	if out == nil || out == guest || out.from.String()[:8] != "192.0.2." {
+		t.Fatalf("out is %+v", out)
+	}
+	for range 100 { // whoever was dropped comes again
+		hold()
+	}
+	if !g.leave(guest) || g.leave(guest) || g.leave(out) {
+		t.Error("who waits alone has lost his place to those who are many")
+	}
+	if len(g.waiting) > usualLimits.waiting {
+		t.Errorf("%d wait", len(g.waiting))
+	}
+}
+
+// However many strangers there are, who has logged in before comes in, and stays.
+func TestGateKeepsPlacesForFriends(t *testing.T) {
+	g := newGate(usualLimits)
+	crowd := func() (dropped int) {
+		for i := range 4 * usualLimits.waiting {
+			if w, out := come(g, fmt.Sprintf("192.0.2.%d", i), false); out != w {
+				dropped++
+			}
+		}
+		return dropped
+	}
+	crowd()
+	friend, out := come(g, "198.51.100.1", true)
+	if out == nil || out.friend {
+		t.Fatalf("out is %+v", out)
+	}
+	if crowd() == 0 {
+		t.Error("whoever came first stays, and nobody else comes in")
+	}
+	if !g.leave(friend) {
+		t.Error("a friend has lost its place to a stranger")
+	}
+	for i := range 2 * usualLimits.waiting {
+		come(g, fmt.Sprintf("203.0.113.%d", i), true)
+	}
+	for w := range g.waiting {
+		if !w.friend {
+			t.Error("a stranger has a place that a friend wants")
+		}
+	}
+}
+
 // A thousand connections: few are kept, and not for long; it is told; when they are over the server serves.
 func TestThousandConnections(t *testing.T) {
 	r := newRig(t, func(r *rig) { r.limits.firstByte = 2 * time.Second })

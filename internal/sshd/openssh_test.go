@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -177,6 +178,46 @@ func TestForwardingRefused(t *testing.T) {
 	}
 }
 
+// The API's socket comes to the client's side, and no other one does.
+func TestForwardingOfASocket(t *testing.T) {
+	api := filepath.Join(t.TempDir(), "api.sock")
+	l, err := net.Listen("unix", api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			text, _ := io.ReadAll(c)
+			_, _ = c.Write(bytes.ToUpper(text))
+			_ = c.Close()
+		}
+	}()
+	r := newRig(t, func(r *rig) { r.sockets = []string{api} })
+	for to, want := range map[string]string{api: "HELLO", "/run/other.sock": ""} {
+		near := filepath.Join(t.TempDir(), "s")
+		cmd := r.client("ssh", "-N", "-L", near+":"+to, target)
+		r.must(cmd.Start())
+		defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
+		var conn net.Conn
+		for deadline := time.Now().Add(patience); conn == nil; time.Sleep(10 * time.Millisecond) {
+			if conn, err = net.Dial("unix", near); err != nil && time.Now().After(deadline) {
+				t.Fatal(err)
+			}
+		}
+		_, _ = io.WriteString(conn, "hello")
+		_ = conn.(*net.UnixConn).CloseWrite()
+		if text, _ := io.ReadAll(conn); string(text) != want {
+			t.Errorf("to %s: %q, want %q", to, text, want)
+		}
+		conn.Close()
+	}
+}
+
 // A connection to a guest, by its address and by its name.
 func TestForwarding(t *testing.T) {
 	testns.Run(t, syscall.CLONE_NEWNET, func(t *testing.T) {
@@ -229,4 +270,34 @@ func TestForwarding(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What the greeting and the docs say: the password for one login, and ssh-copy-id; from then on the key is enough.
+func TestCopyID(t *testing.T) {
+	r := newRig(t, func(r *rig) {
+		r.options.Keys = nil
+		r.must(os.Mkdir(filepath.Join(r.keys, ".ssh"), 0o700)) // where ssh-copy-id works
+		r.must(os.Mkdir(filepath.Join(r.home, ".ssh"), 0o700))
+		r.must(os.Symlink(".ssh/authorized_keys", filepath.Join(r.home, "authorized_keys"))) // what the rig reads
+	})
+	public := r.newKey("id")
+	r.must(os.WriteFile(filepath.Join(r.keys, "id.pub"), []byte(public+"\n"), 0o600))
+	password, err := NewOneTime(r.dir)
+	r.must(err)
+	cmd := r.client("ssh-copy-id", "-i", filepath.Join(r.keys, "id"), target)
+	cmd.Args = slices.DeleteFunc(cmd.Args, func(a string) bool { return a == "-F" || a == "none" })
+	for i, a := range cmd.Args {
+		if a == "-P" {
+			cmd.Args[i] = "-p"
+		}
+	}
+	if _, errs, status := r.run(r.ask(cmd, password)); status != 0 {
+		t.Fatalf("ssh-copy-id: %d, %s", status, errs)
+	}
+	if out, errs, _ := r.ssh("-o", "BatchMode=yes", target, "echo in"); out != "in\n" {
+		t.Errorf("with the key: %s", errs)
+	}
+	if left := OneTimePassword(r.dir); left != "" {
+		t.Error("the password is good for one more login")
+	}
 }

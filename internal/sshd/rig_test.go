@@ -34,6 +34,7 @@ type rig struct {
 	dir, home, keys string // of the server, of root, of the client
 	port            int
 	options         Options
+	sockets         []string
 	guests          []host.Guest
 	limits          limits
 
@@ -67,6 +68,7 @@ func (r *rig) start() {
 	ended := make(chan error, 1)
 	server := newServer(Config{
 		Dir: r.dir, Home: r.home, Shell: "/bin/sh", Keys: filepath.Join(r.home, "authorized_keys"),
+		Sockets:  r.sockets,
 		Guests:   func() (*host.Snapshot, error) { return &host.Snapshot{Guests: r.guests}, nil },
 		Greeting: func() string { return "welcome\n" }, Tell: r.tell,
 	}, r.limits)

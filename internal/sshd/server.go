@@ -180,16 +180,24 @@ func (s *Server) accept(ctx context.Context, l net.Listener) {
 			time.Sleep(acceptPause)
 			continue
 		}
-		from := address(conn.RemoteAddr().String())
-		if !s.gate.enter(from) {
-			_ = conn.Close()
-			if count := s.crowded.add(); isMilestone(count) {
-				s.news.maybe(Event{Kind: Crowded, From: from.String(), Count: count}, time.Now())
-			}
-			continue
-		}
-		s.open.Go(func() { s.connection(ctx, conn, from) })
+		s.admit(ctx, conn)
 	}
+}
+
+// admit serves a connection, and ends one that waits for a login where there are too many.
+func (s *Server) admit(ctx context.Context, conn net.Conn) {
+	from := address(conn.RemoteAddr().String())
+	w := &waiter{host: hostOf(from), from: from, friend: s.guard.knows(from), drop: func() { _ = conn.Close() }}
+	if out := s.gate.enter(w); out != nil {
+		out.drop()
+		if count := s.crowded.add(); isMilestone(count) {
+			s.news.maybe(Event{Kind: Crowded, From: out.from.String(), Count: count}, time.Now())
+		}
+		if out == w {
+			return
+		}
+	}
+	s.open.Go(func() { s.connection(ctx, conn, w) })
 }
 
 // counter counts what comes soon after each other.

@@ -1,11 +1,13 @@
 package sshd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/zerodisc/zerodisc/internal/host"
 )
@@ -14,7 +16,7 @@ import (
 type Service struct {
 	ServiceConfig
 	options  chan Options
-	stop     func()  // nil: the server does not run
+	on       bool    // the server's process was switched on
 	made     bool    // a one-time password
 	last     Options // that were applied
 	volume   volume
@@ -23,15 +25,16 @@ type Service struct {
 
 // ServiceConfig is what a Service works with.
 type ServiceConfig struct {
-	Dir    string                 // of the server's files; it is made
-	Kept   string                 // directory on the state volume, relative to it, where the host key outlasts the boot
-	Random <-chan struct{}        // closed when the kernel has random numbers
-	Start  func() (func(), error) // starts the server's process; the function that it returns ends it
-	Show   func(password string)  // shows a one-time password to who stands at the machine, and to nobody else
+	Dir    string                // of the server's files; it is made
+	Kept   string                // directory on the state volume, relative to it, where the host key outlasts the boot
+	Random <-chan struct{}       // closed when the kernel has random numbers
+	Switch func(on bool) error   // starts the server's process, which starts itself again from then on, or ends it
+	Show   func(password string) // shows a one-time password to who stands at the machine, and to nobody else
 	Tell   func(host.Fact)
 	// Problem reports what is wrong, each time with other words.
 	Problem func(err error, remedy string)
-	Made    bool // there was a one-time password before: an init that has crashed has made it
+	Made    bool          // there was a one-time password before: an init that has crashed has made it
+	Retry   time.Duration // after a failure to do what the options say; 10 s
 }
 
 // volume is the state volume, as far as it matters here.
@@ -42,6 +45,7 @@ type volume struct {
 
 // NewService returns a Service, which does nothing until Run.
 func NewService(config ServiceConfig) *Service {
+	config.Retry = cmp.Or(config.Retry, listenPause)
 	return &Service{
 		ServiceConfig: config, options: make(chan Options, 1), made: config.Made, reported: map[string]bool{},
 	}
@@ -65,6 +69,7 @@ func (s *Service) Run(ctx context.Context, updates <-chan host.Update) {
 		return
 	}
 	s.note(<-updates) // the present state
+	var retry <-chan time.Time
 	for known := false; ; {
 		select {
 		case s.last = <-s.options:
@@ -73,11 +78,14 @@ func (s *Service) Run(ctx context.Context, updates <-chan host.Update) {
 			if !s.note(update) || !known {
 				continue
 			}
+		case <-retry:
 		case <-ctx.Done():
 			return
 		}
+		retry = nil
 		if err := s.apply(s.last); err != nil {
 			s.Tell(host.SSH{Problem: err.Error()})
+			retry = time.After(s.Retry)
 		}
 	}
 }
@@ -115,23 +123,25 @@ func (s *Service) apply(o Options) error {
 	if err := WriteOptions(s.Dir, o); err != nil {
 		return err
 	}
-	if s.stop != nil {
+	if s.on {
 		return nil // it follows the options
 	}
-	stop, err := s.Start()
-	if err == nil {
-		s.stop = stop
+	if err := s.Switch(true); err != nil {
+		return err
 	}
-	return err
+	s.on = true
+	return nil
 }
 
 // end ends the server, and with it all connections.
 func (s *Service) end() error {
-	if s.stop != nil {
-		s.stop()
-		s.stop = nil
-	}
 	s.Tell(host.SSH{Off: true})
+	if s.on {
+		if err := s.Switch(false); err != nil {
+			return err
+		}
+		s.on = false
+	}
 	return errors.Join(DropOneTime(s.Dir), removeOptions(s.Dir))
 }
 

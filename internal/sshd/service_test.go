@@ -23,7 +23,7 @@ type place struct {
 	shown, problems  []string
 	started, stopped int
 	facts            []host.Fact
-	startErr         error
+	switchErr        error
 }
 
 func newPlace(t *testing.T) *place {
@@ -32,9 +32,13 @@ func newPlace(t *testing.T) *place {
 	close(random)
 	p.Service = NewService(ServiceConfig{
 		Dir: p.dir, Kept: "zerodisc/ssh", Random: random,
-		Start: func() (func(), error) {
-			p.started++
-			return func() { p.stopped++ }, p.startErr
+		Switch: func(on bool) error {
+			if on {
+				p.started++
+			} else {
+				p.stopped++
+			}
+			return p.switchErr
 		},
 		Show:    func(password string) { p.shown = append(p.shown, password) },
 		Tell:    func(f host.Fact) { p.facts = append(p.facts, f) },
@@ -201,10 +205,35 @@ func TestServiceRun(t *testing.T) {
 	}
 }
 
+// What could not be done is tried again.
+func TestServiceTriesAgain(t *testing.T) {
+	p := newPlace(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	tries := make(chan bool)
+	p.Retry = time.Millisecond
+	p.Switch = func(bool) error {
+		tries <- true
+		return errors.New("no memory")
+	}
+	p.Tell = func(host.Fact) {}
+	updates := make(chan host.Update, 1)
+	updates <- host.Update{Snapshot: &host.Snapshot{}}
+	p.Apply(Options{})
+	go p.Service.Run(ctx, updates)
+	for range 3 {
+		select {
+		case <-tries:
+		case <-time.After(patience):
+			t.Fatal("it is not tried again")
+		}
+	}
+}
+
 func TestServiceReportsThatItCannotStart(t *testing.T) {
 	p := newPlace(t)
-	p.startErr = errors.New("no memory")
-	if err := p.Service.apply(Options{}); !errors.Is(err, p.startErr) {
+	p.switchErr = errors.New("no memory")
+	if err := p.Service.apply(Options{}); !errors.Is(err, p.switchErr) {
 		t.Errorf("apply = %v", err)
 	}
 	if _, err := ReadHostKey(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {

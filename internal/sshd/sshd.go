@@ -41,6 +41,8 @@ type Config struct {
 	Shell  string                         // runs commands with -c
 	Keys   string                         // a file of more keys, authorized_keys(5); it need not exist
 	Guests func() (*host.Snapshot, error) // the host's state, for forwarding
+
+	Sockets []string // unix sockets to which connections may go
 	// Greeting is what a person reads above the first prompt.
 	Greeting func() string
 	Tell     func(Event)

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/confine"
 )
 
 // Spec describes a daemon. The zero value of a duration or count takes the default named.
@@ -34,6 +36,8 @@ type Spec struct {
 
 	// Essential daemons hold state that dies with them: they are not started again.
 	Essential bool
+	// Kept is why nobody may stop the service, "" where anybody may; it can be restarted all the same.
+	Kept string
 	// Remedy ends the error of a daemon that is gone for good: what the user can do.
 	Remedy string
 
@@ -46,7 +50,8 @@ type Spec struct {
 	MaxRestarts int           // within Window; one more failure gives up; 5; Forever: it never gives up
 	Window      time.Duration // 1 min
 
-	OOMScoreAdj int // standing with the out-of-memory killer, package oom; 0 is the usual one
+	Limits      *confine.Limits // of the program's rights; nil: it has this process's
+	OOMScoreAdj int             // standing with the out-of-memory killer, package oom; 0 is the usual one
 
 	Output io.Writer    // gets each line of stdout and stderr as one Write, "NAME: LINE\n"
 	Report func(Status) // called by the owner at each change of phase; must not block or call Stop
@@ -75,7 +80,7 @@ type Status struct {
 	Name     string
 	Phase    Phase
 	PID      int // 0 while no process runs, and of a function
-	Restarts int // since Start
+	Restarts int // since it was started first
 	Since    time.Time
 	Err      error // why the last process ended; set in Waiting and Failed
 	Quiet    bool  // it dies again and again, and that was reported maxReported times
@@ -88,6 +93,7 @@ type Daemon struct {
 	history  history                // the owner's
 	settled  chan struct{}          // closed at the first Running, Stopped or Failed
 	settle   sync.Once
+	again    atomic.Bool   // another one is started when this one is stopped
 	stop     chan struct{} // closed by Stop
 	stopOnce sync.Once
 	done     chan struct{} // closed when the owner ends
@@ -98,17 +104,6 @@ const maxReported = 3
 
 // errStopped ends a run that Stop asked to end.
 var errStopped = errors.New("stopped")
-
-// Start starts the daemon and waits until it is ready. When it fails for good, or ctx ends first,
-// nothing is left running and the error says why. Later failures are reported through
-// Spec.Report; ctx has no influence on the daemon any more.
-func Start(ctx context.Context, spec Spec) (*Daemon, error) {
-	d := begin(spec)
-	if err := d.await(ctx); err != nil {
-		return nil, err
-	}
-	return d, nil
-}
 
 // begin starts the daemon's owner.
 func begin(spec Spec) *Daemon {
@@ -156,7 +151,7 @@ func (d *Daemon) own() {
 		started := time.Now()
 		err := d.run()
 		if errors.Is(err, errStopped) {
-			d.publish(Stopped, 0, nil)
+			d.publish(d.stopped(), 0, nil)
 			return
 		}
 		pause, err := d.verdict(started, err)
@@ -168,10 +163,18 @@ func (d *Daemon) own() {
 		select {
 		case <-time.After(pause):
 		case <-d.stop:
-			d.publish(Stopped, 0, nil)
+			d.publish(d.stopped(), 0, nil)
 			return
 		}
 	}
+}
+
+// stopped is the phase of a daemon that was asked to end. One that is restarted has not come to rest.
+func (d *Daemon) stopped() Phase {
+	if d.again.Load() {
+		return Waiting
+	}
+	return Stopped
 }
 
 // verdict decides what follows a process that was started then and ended with err: a pause before

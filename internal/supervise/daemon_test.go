@@ -67,7 +67,7 @@ func shell(l *log, script string) Spec {
 
 func TestStartStop(t *testing.T) {
 	var l log
-	d, err := Start(t.Context(), shell(&l, "echo hello; echo world >&2; printf end; exec sleep 60"))
+	d, err := start(t.Context(), shell(&l, "echo hello; echo world >&2; printf end; exec sleep 60"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestKillAfterDeadline(t *testing.T) {
 	var l log
 	spec := shell(&l, "trap '' TERM; echo ready; while :; do sleep 0.05; done")
 	spec.StopTimeout = 100 * time.Millisecond
-	d, err := Start(t.Context(), spec)
+	d, err := start(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestKillAfterDeadline(t *testing.T) {
 
 func TestRestartAfterDeath(t *testing.T) {
 	var l log
-	d, err := Start(t.Context(), shell(&l, "exec sleep 60"))
+	d, err := start(t.Context(), shell(&l, "exec sleep 60"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestGivesUp(t *testing.T) {
 	spec.Ready = func(context.Context) error { return errors.New("no answer") }
 	spec.MaxRestarts = 2
 	spec.Remedy = "see /var/log"
-	_, err := Start(t.Context(), spec)
+	_, err := start(t.Context(), spec)
 	if err == nil ||
 		!strings.Contains(err.Error(), "demo died more than 2 times in 1m0s: exit status 3; see /var/log") {
 		t.Error(err)
@@ -144,7 +144,7 @@ func TestEssentialIsNotRestarted(t *testing.T) {
 	var l log
 	spec := shell(&l, "exec sleep 60")
 	spec.Essential, spec.Remedy = true, "reboot the host"
-	d, err := Start(t.Context(), spec)
+	d, err := start(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,13 +163,13 @@ func TestReadiness(t *testing.T) {
 	mark := filepath.Join(t.TempDir(), "ready")
 	spec := shell(&l, "sleep 0.1; : >"+mark+"; exec sleep 60")
 	spec.Ready = func(context.Context) error { _, err := os.Stat(mark); return err }
-	d, err := Start(t.Context(), spec)
+	d, err := start(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Stop()
 	if _, err := os.Stat(mark); err != nil {
-		t.Error("Start returned before the daemon was ready")
+		t.Error("start returned before the daemon was ready")
 	}
 }
 
@@ -184,7 +184,7 @@ func TestNeverReady(t *testing.T) {
 		}
 		return errors.New("connection refused")
 	}
-	_, err := Start(t.Context(), spec)
+	_, err := start(t.Context(), spec)
 	if err == nil || !strings.Contains(err.Error(), "not ready within 100ms: connection refused") {
 		t.Error(err)
 	}
@@ -199,7 +199,7 @@ func TestStartEndsWithContext(t *testing.T) {
 	spec.Ready = func(context.Context) error { return errors.New("not yet") }
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := Start(ctx, spec); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := start(ctx, spec); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
 	if err := syscall.Kill(l.status(0).PID, 0); err != syscall.ESRCH {
@@ -208,7 +208,7 @@ func TestStartEndsWithContext(t *testing.T) {
 }
 
 func TestMissingProgram(t *testing.T) {
-	_, err := Start(t.Context(), Spec{Name: "demo", Path: "/nonexistent/demo", Essential: true})
+	_, err := start(t.Context(), Spec{Name: "demo", Path: "/nonexistent/demo", Essential: true})
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
@@ -263,4 +263,13 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Fatalf("no sign of %s within 5 s", what)
+}
+
+// start starts a daemon and waits until it is ready.
+func start(ctx context.Context, spec Spec) (*Daemon, error) {
+	d := begin(spec)
+	if err := d.await(ctx); err != nil {
+		return nil, err
+	}
+	return d, nil
 }

@@ -27,8 +27,8 @@ func TestLastingIsTakenOver(t *testing.T) {
 	_ = left.output.fifo.Close() // as a crash of the supervisor does
 	touch(t, go1)
 
-	d, err := Start(t.Context(), spec)
-	if err != nil {
+	d := begin(spec)
+	if err := d.await(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if status := d.Status(); status.PID != left.pid() || status.Phase != Running {

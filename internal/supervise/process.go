@@ -46,7 +46,11 @@ func execute(spec Spec) (*process, error) {
 		out := &lines{prefix: spec.Name + ": ", to: spec.Output}
 		cmd.Stdout, cmd.Stderr = out, out // equal writers share one pipe and one copying goroutine
 	}
-	if err := oom.Start(cmd); err != nil {
+	start := oom.Start
+	if spec.Limits != nil {
+		start = spec.Limits.Start
+	}
+	if err := start(cmd); err != nil {
 		if p.output != nil {
 			p.output.fifo.Close()
 		}

@@ -26,8 +26,9 @@ var (
 // NewTable returns a Table without services.
 func NewTable() *Table { return &Table{services: map[string]*Daemon{}, busy: map[string]bool{}} }
 
-// Add starts a service and waits until it is ready, as Start does. It is in the table from then on, also when it
-// could not be started.
+// Add starts a service and waits until it is ready. When it fails for good, or ctx ends first, nothing is left running
+// and the error says why; later failures are reported through Spec.Report, and ctx has no influence any more. It is in
+// the table from then on, also when it could not be started.
 func (t *Table) Add(ctx context.Context, spec Spec) error {
 	release, _, err := t.take(spec.Name, false)
 	if err != nil {
@@ -60,7 +61,7 @@ func (t *Table) List() []Status {
 var Verbs = []string{"start", "stop", "restart"}
 
 // Order starts, stops or restarts the service called name, and returns when that is done. What is essential is
-// started only once. Errors are ErrNoService, ErrRefused, and those of the start.
+// started only once, and what is Kept is not stopped. Errors are ErrNoService, ErrRefused, and those of the start.
 func (t *Table) Order(ctx context.Context, verb, name string) error {
 	if !slices.Contains(Verbs, verb) {
 		return fmt.Errorf("%q: %w: orders are %s", verb, ErrRefused, strings.Join(Verbs, ", "))
@@ -73,10 +74,14 @@ func (t *Table) Order(ctx context.Context, verb, name string) error {
 	if d.spec.Essential {
 		return fmt.Errorf("%s %s: %w: what it keeps would be lost; %s", verb, name, ErrRefused, d.spec.Remedy)
 	}
+	if verb == "stop" && d.spec.Kept != "" {
+		return fmt.Errorf("stop %s: %w: %s", name, ErrRefused, d.spec.Kept)
+	}
 	over := d.Status().Phase.final()
 	if verb == "start" && !over {
 		return nil
 	}
+	d.again.Store(verb == "restart")
 	d.Stop()
 	if verb == "stop" {
 		return nil

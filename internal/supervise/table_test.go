@@ -27,7 +27,7 @@ func untilAsked(ctx context.Context) error {
 
 func TestFunction(t *testing.T) {
 	var l log
-	d, err := Start(t.Context(), service(&l, "f", untilAsked))
+	d, err := start(t.Context(), service(&l, "f", untilAsked))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestFunction(t *testing.T) {
 func TestPanicIsAFailure(t *testing.T) {
 	var l log
 	calls := 0
-	d, err := Start(t.Context(), service(&l, "f", func(ctx context.Context) error {
+	d, err := start(t.Context(), service(&l, "f", func(ctx context.Context) error {
 		if calls++; calls <= 7 { // more than the 5 of a program
 			var packet []byte
 			return errors.New(string(packet[calls]))
@@ -183,6 +183,30 @@ func TestTable(t *testing.T) {
 	table.StopAll()
 	if s := table.List(); s[0].Phase != Stopped || s[1].Phase != Stopped || s[2].Phase != Running {
 		t.Errorf("after StopAll: %+v", s)
+	}
+}
+
+// What takes the orders cannot be stopped by one, but restarted.
+func TestKeptServiceIsNotStopped(t *testing.T) {
+	var l log
+	table := NewTable()
+	spec := service(&l, "orders", untilAsked)
+	spec.Kept = "it takes these orders"
+	if err := table.Add(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	defer table.services["orders"].Stop()
+	err := table.Order(t.Context(), "stop", "orders")
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), spec.Kept) {
+		t.Errorf("stop: %v", err)
+	}
+	if err := table.Order(t.Context(), "restart", "orders"); err != nil || table.List()[0].Phase != Running {
+		t.Errorf("restart: %v, %+v", err, table.List())
+	}
+	for _, s := range l.all() {
+		if s.Phase == Stopped {
+			t.Error("a restart is reported as a stop")
+		}
 	}
 }
 

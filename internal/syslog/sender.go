@@ -35,6 +35,7 @@ type Options struct {
 	SendTimeout time.Duration // for a batch; 20 s
 	MinPause    time.Duration // between two attempts; doubled for each; 1 s
 	MaxPause    time.Duration // 1 min
+	Steady      time.Duration // a connection that lasts so long is a good one; 30 s
 }
 
 // State is how a sender stands.
@@ -52,8 +53,15 @@ type Sender struct {
 	lost    uint64       // since the last report
 	pause   time.Duration
 	began   time.Time
-	reached bool // the server was reached once
+
+	reached bool            // the server was reached once
+	up      bool            // what was reported last
+	told    map[string]bool // reasons for which it was not connected, since the last good connection
+	flaps   bool            // the last connection was none of the good ones
 }
+
+// maxTold is how many reasons for one outage are worth a line.
+const maxTold = 5
 
 // New returns a Sender that begins with the first line which the log still has.
 func New(o Options) *Sender {
@@ -62,7 +70,7 @@ func New(o Options) *Sender {
 		fallback time.Duration
 	}{
 		{&o.Every, time.Second}, {&o.DialTimeout, 10 * time.Second}, {&o.SendTimeout, 20 * time.Second},
-		{&o.MinPause, time.Second}, {&o.MaxPause, time.Minute},
+		{&o.MinPause, time.Second}, {&o.MaxPause, time.Minute}, {&o.Steady, 30 * time.Second},
 	} {
 		if *d.value == 0 {
 			*d.value = d.fallback
@@ -71,24 +79,19 @@ func New(o Options) *Sender {
 	if o.Level == 0 {
 		o.Level = logs.Info
 	}
-	return &Sender{options: o, reader: logs.NewReader(o.Dir), pause: o.MinPause}
+	return &Sender{options: o, reader: logs.NewReader(o.Dir), pause: o.MinPause, told: map[string]bool{}}
 }
 
 // Run sends until ctx ends. It returns ctx's error.
 func (s *Sender) Run(ctx context.Context) error {
 	defer s.reader.Close()
 	s.began = time.Now()
-	var told string
 	for ctx.Err() == nil {
-		err := s.connected(ctx, &told)
+		err := s.connected(ctx)
 		if ctx.Err() != nil {
 			break
 		}
-		early := !s.reached && time.Since(s.began) < s.options.Grace
-		if text := err.Error(); text != told && !early { // each reason once
-			told = text
-			s.options.Report(State{Err: err})
-		}
+		s.failed(err)
 		// Half of it by chance, so that a hundred hosts do not come back to a server at the same time.
 		select {
 		case <-time.After(s.pause/2 + rand.N(s.pause/2+1)):
@@ -99,8 +102,34 @@ func (s *Sender) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// failed reports why there is no connection: each reason once, and not those of a network that comes up.
+func (s *Sender) failed(err error) {
+	text := err.Error()
+	early := !s.reached && time.Since(s.began) < s.options.Grace
+	if early || !s.up && (s.told[text] || len(s.told) >= maxTold) {
+		return
+	}
+	s.up, s.told[text] = false, true
+	s.options.Report(State{Err: err})
+}
+
+// works notes that a connection is there since then, and reports it: at once, unless the last one was closed again
+// soon. Only with one that lasts does everything count as new.
+func (s *Sender) works(since time.Time) {
+	steady := time.Since(since) >= s.options.Steady
+	if steady {
+		s.pause, s.flaps = s.options.MinPause, false
+		clear(s.told)
+	}
+	if s.flaps || s.up && s.lost == 0 {
+		return
+	}
+	s.options.Report(State{Connected: true, Lost: s.lost})
+	s.reached, s.up, s.lost = true, true, 0
+}
+
 // connected connects and sends until something fails.
-func (s *Sender) connected(ctx context.Context, told *string) error {
+func (s *Sender) connected(ctx context.Context) error {
 	conn, err := s.dial(ctx)
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", s.options.Target, err)
@@ -108,27 +137,32 @@ func (s *Sender) connected(ctx context.Context, told *string) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	ended := s.watch(conn)
-	first := true
+	since := time.Now()
+	defer func() { s.flaps = time.Since(since) < s.options.Steady }()
 	for {
 		if err := s.read(); err != nil {
 			return err
 		}
 		if err := s.send(conn); err != nil {
-			return fmt.Errorf("send to %s: %w", s.options.Target, err)
+			return fmt.Errorf("send to %s: %w", s.options.Target, reason(err))
 		}
-		if first || s.lost > 0 {
-			s.options.Report(State{Connected: true, Lost: s.lost})
-			s.reached = true
-			*told, first, s.lost, s.pause = "", false, 0, s.options.MinPause
-		}
+		s.works(since)
 		select {
 		case <-time.After(s.options.Every):
 		case err := <-ended:
-			return fmt.Errorf("%s closed the connection: %w", s.options.Target, err)
+			return fmt.Errorf("%s closed the connection: %w", s.options.Target, reason(err))
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+}
+
+// reason is an error without this end's port, which is another one each time.
+func reason(err error) error {
+	if of := (*net.OpError)(nil); errors.As(err, &of) {
+		return of.Err
+	}
+	return err
 }
 
 // dial connects to the server.

@@ -13,6 +13,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -50,6 +51,27 @@ func TestParseTargets(t *testing.T) {
 }
 
 var instant = time.Date(2026, 11, 27, 6, 0, 0, 0, time.UTC)
+
+// TestExamples holds docs/operations.md to what a server gets, and reads its parameter.
+func TestExamples(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := logs.Entry{Source: "kernel", Number: 7, Up: 10 * time.Second, Level: logs.Error, Text: "text"}
+	c := Clock{Now: instant, Up: 20 * time.Second, Known: true, Synced: true}
+	message := strings.Replace(Format(e, "zerodisc", c), "\ufeff", "BOM", 1)
+	if !strings.Contains(string(page), "\n    "+message+"\n") {
+		t.Errorf("docs/operations.md does not have %s", message)
+	}
+	parameter := regexp.MustCompile(`(?m)^    zerodisc\.syslog=(\S+)$`).FindSubmatch(page)
+	if len(parameter) == 0 {
+		t.Fatal("docs/operations.md has no zerodisc.syslog")
+	}
+	if targets, err := ParseTargets(string(parameter[1])); err != nil || len(targets) != 2 {
+		t.Errorf("%s: %v, %v", parameter[1], targets, err)
+	}
+}
 
 func TestFormat(t *testing.T) {
 	e := logs.Entry{Source: "kernel", Number: 7, Up: 10 * time.Second, Level: logs.Error, Text: "disk [sda] is bad"}
@@ -123,7 +145,7 @@ func (w *world) send(t *testing.T, target string, change func(*Options)) {
 		Target: parsed, Dir: w.dir, Hostname: func() string { return "host" },
 		Clock:  func() Clock { return Clock{Now: time.Now(), Up: logs.Uptime(), Known: true} },
 		Report: func(s State) { w.states <- s }, Every: time.Millisecond, MinPause: time.Millisecond,
-		MaxPause: 10 * time.Millisecond,
+		MaxPause: 10 * time.Millisecond, Steady: 50 * time.Millisecond,
 	}
 	if change != nil {
 		change(&o)
@@ -245,6 +267,31 @@ func TestServerComesAndGoes(t *testing.T) {
 	_, r = accept(t, server)
 	expect(t, r, "three")
 	server.Close()
+}
+
+// TestServerThatClosesAtOnce has one that accepts every connection and closes it. It is told once, and the server is
+// left alone for longer and longer; when it has mended its ways, that is told, too.
+func TestServerThatClosesAtOnce(t *testing.T) {
+	w := newWorld(t, nil)
+	server := listen(t)
+	w.send(t, "tcp://"+server.Addr().String(), func(o *Options) { o.Steady = time.Second })
+	for range 100 {
+		c, _ := accept(t, server)
+		if err := c.(*net.TCPConn).SetLinger(0); err != nil { // some ends are resets
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+	accept(t, server)
+	for i := 0; ; i++ {
+		s := w.state(t)
+		if s.Connected && i > 0 && len(w.states) == 0 {
+			break // it lasts
+		}
+		if i > 2*maxTold {
+			t.Fatalf("a line for each connection: %+v", s)
+		}
+	}
 }
 
 // TestLostLinesAreCounted has a log that keeps less than was said while the server was away.

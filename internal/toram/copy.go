@@ -1,6 +1,7 @@
 package toram
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -61,7 +62,8 @@ func (m *Manager) fill(ctx context.Context, root *os.Root, p plan, files *memory
 	}
 	to, err := os.OpenRoot(m.Dir)
 	if err == nil {
-		c := &copier{from: root, to: to, files: files, tell: m.progress(p.bytes), buffer: make([]byte, 1<<20)}
+		c := &copier{from: root, to: to, files: files, tell: m.progress(p.bytes), buffer: make([]byte, 1<<20),
+			bySize: map[int64][]string{}}
 		for _, name := range p.names {
 			if err = c.copy(ctx, name); err != nil {
 				break
@@ -102,6 +104,7 @@ type copier struct {
 	tell     func(done int64)
 	done     int64 // bytes
 	buffer   []byte
+	bySize   map[int64][]string // files that were copied
 }
 
 // copy copies a file, a directory without what is in it, or a link.
@@ -123,9 +126,49 @@ func (c *copier) copy(ctx context.Context, name string) error {
 		}
 		return c.to.Symlink(target, name)
 	case info.Mode().IsRegular():
+		if twin := c.twin(name, info.Size()); twin != "" {
+			return c.to.Link(twin, name)
+		}
+		c.bySize[info.Size()] = append(c.bySize[info.Size()], name)
 		return c.copyFile(ctx, name, info)
 	}
 	return nil // a guest cannot use anything else
+}
+
+// twin is a file that was copied and has the same content, "" for none: guests that boot the same have the same initrd.
+// An error is one of the copy's, which comes next.
+func (c *copier) twin(name string, size int64) string {
+	for _, other := range c.bySize[size] {
+		if size > 0 && c.isSame(name, other, size) {
+			return other
+		}
+	}
+	return ""
+}
+
+// isSame compares a file with a copy of the same size.
+func (c *copier) isSame(name, other string, size int64) bool {
+	file, err := c.from.Open(name)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	copied, err := c.to.Open(other)
+	if err != nil {
+		return false
+	}
+	defer copied.Close()
+	a, b := c.buffer[:len(c.buffer)/2], c.buffer[len(c.buffer)/2:]
+	for offset := int64(0); offset < size; {
+		n, _ := file.ReadAt(a, offset)
+		m, _ := copied.ReadAt(b[:n], offset)
+		if n == 0 || m != n || !bytes.Equal(a[:n], b[:n]) {
+			return false
+		}
+		_ = unix.Fadvise(int(file.Fd()), offset, int64(n), unix.FADV_DONTNEED)
+		offset += int64(n)
+	}
+	return true
 }
 
 // copyFile copies a file. Of what is zero nothing is written, so that it takes no memory.

@@ -3,9 +3,10 @@ package udev
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/zerodisc/zerodisc/internal/lazyregexp"
 )
 
 // maxAltName is how long an interface's alternative name may be (ALTIFNAMSIZ of Linux, with its NUL).
@@ -73,7 +74,7 @@ func (n *netNames) hardware() bool {
 	return device != "" && n.attrs.subsystem(device) != "xen-backend"
 }
 
-var pciAddress = regexp.MustCompile(`^([0-9a-f]+):([0-9a-f]+):([0-9a-f]+)\.([0-9])$`)
+var pciAddress = lazyregexp.New(`^([0-9a-f]+):([0-9a-f]+):([0-9a-f]+)\.([0-9])$`)
 
 // find finds out what the interface is at.
 func (n *netNames) find() {

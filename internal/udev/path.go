@@ -7,18 +7,20 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/zerodisc/zerodisc/internal/lazyregexp"
 )
 
 // The places of devices are told by their names in sysfs, which the kernel gives by fixed rules, so that most of a path
 // is known without reading anything.
 var (
-	pciName    = regexp.MustCompile(`^[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f]$`)
-	usbName    = regexp.MustCompile(`^(usb\d+|\d+-[0-9.]+(:\d+\.\d+)?)$`)
-	scsiName   = regexp.MustCompile(`^(\d+):(\d+):(\d+):(\d+)$`)
-	virtioName = regexp.MustCompile(`^virtio\d+$`)
-	nvmeName   = regexp.MustCompile(`^nvme\d+$`)
+	pciName    = lazyregexp.New(`^[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f]$`)
+	usbName    = lazyregexp.New(`^(usb\d+|\d+-[0-9.]+(:\d+\.\d+)?)$`)
+	scsiName   = lazyregexp.New(`^(\d+):(\d+):(\d+):(\d+)$`)
+	virtioName = lazyregexp.New(`^virtio\d+$`)
+	nvmeName   = lazyregexp.New(`^nvme\d+$`)
 	// What is on no bus of its own: parts of a SCSI transport, and directories that are no devices.
-	noBus = regexp.MustCompile(`^(host\d+|target\d+:\d+:\d+|ata\d+|block|net|tty|nvme|pci[0-9a-f]+:[0-9a-f]+)$`)
+	noBus = lazyregexp.New(`^(host\d+|target\d+:\d+:\d+|ata\d+|block|net|tty|nvme|pci[0-9a-f]+:[0-9a-f]+)$`)
 )
 
 // place is where a device is, put together from the device up to the root.
@@ -84,7 +86,7 @@ func (p *place) step(at string) (last string, ok bool) {
 }
 
 // prepend puts a name in front and passes over the parents that are of the same kind.
-func (p *place) prepend(at, name string, kind *regexp.Regexp) string {
+func (p *place) prepend(at, name string, kind *lazyregexp.Regexp) string {
 	p.parts = append(p.parts, name)
 	if len(p.compat) > 0 {
 		p.compat = append(p.compat, name)
@@ -93,7 +95,7 @@ func (p *place) prepend(at, name string, kind *regexp.Regexp) string {
 	return skip(at, kind)
 }
 
-func skip(at string, kind *regexp.Regexp) string {
+func skip(at string, kind *lazyregexp.Regexp) string {
 	for kind.MatchString(path.Base(path.Dir(at))) {
 		at = path.Dir(at)
 	}

@@ -3,11 +3,11 @@ package udev
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/zerodisc/zerodisc/internal/blkid"
+	"github.com/zerodisc/zerodisc/internal/lazyregexp"
 )
 
 // usb is the USB device that something is or is at.
@@ -21,7 +21,7 @@ type usb struct {
 	instances string
 }
 
-var usbInterface = regexp.MustCompile(`^\d+-[0-9.]+:\d+\.\d+$`)
+var usbInterface = lazyregexp.New(`^\d+-[0-9.]+:\d+\.\d+$`)
 
 // usbOf finds the USB device at or above device.
 func usbOf(attrs *attributes, device string) usb {

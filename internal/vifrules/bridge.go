@@ -2,6 +2,7 @@ package vifrules
 
 import (
 	"net"
+	"net/netip"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -32,7 +33,8 @@ func bridgeChains(h Host) []chain {
 			// A vif without rules is one that something went wrong with.
 			when(inPrefix("vif"), dropped(string(FromNowhere))),
 		}),
-		bridgeChain("input", nftables.ChainHookInput, fenceIn()),
+		bridgeChain("input", nftables.ChainHookInput, append(
+			[]rule{dispatch(expr.MetaKeyIIFNAME, mapHost)}, fenceIn()...)),
 		bridgeChain("forward", nftables.ChainHookForward, append(append(
 			[]rule{dispatch(expr.MetaKeyIIFNAME, mapLeave)}, fencePrivate(h)...),
 			dispatch(expr.MetaKeyOIFNAME, mapEnter))),
@@ -76,9 +78,12 @@ func bridgeSets(table *nftables.Table) []*nftables.Set {
 	sets := []*nftables.Set{
 		{Name: setGuests, KeyType: nftables.TypeIFName},
 		{Name: setIsolated, KeyType: nftables.TypeIFName},
-		{Name: setOwn4, KeyType: nftables.TypeIPAddr},
-		{Name: setOwn6, KeyType: nftables.TypeIP6Addr},
 	}
+	for _, s := range addressSets {
+		sets = append(sets, &nftables.Set{Name: s.four, KeyType: nftables.TypeIPAddr},
+			&nftables.Set{Name: s.six, KeyType: nftables.TypeIP6Addr})
+	}
+	sets = append(sets, learnedSet(table, setLeased, maxLeased))
 	for _, name := range verdicts {
 		sets = append(sets, &nftables.Set{
 			Name: name, KeyType: nftables.TypeIFName, IsMap: true, DataType: nftables.TypeVerdict,
@@ -91,4 +96,13 @@ func bridgeSets(table *nftables.Table) []*nftables.Set {
 }
 
 // verdicts are the maps that lead to a vif's chains.
-var verdicts = []string{mapFrom, mapLeave, mapEnter, mapTo}
+var verdicts = []string{mapFrom, mapHost, mapLeave, mapEnter, mapTo}
+
+// addressSets are the sets of addresses that all vifs use.
+var addressSets = []struct {
+	four, six string
+	of        func(*files) []netip.Addr
+}{
+	{setOwned4, setOwned6, func(f *files) []netip.Addr { return f.config.owned(f.vifs) }},
+	{setHost4, setHost6, func(f *files) []netip.Addr { return f.config.Host.Own }},
+}

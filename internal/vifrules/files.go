@@ -2,6 +2,7 @@ package vifrules
 
 import (
 	"cmp"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,7 +20,9 @@ type files struct {
 	path   string
 	config Config
 	vifs   []Vif
-	gone   []Vif // whose interfaces are no more, and whose rules still have to go
+	stale  bool // the kernel's rules may be others than these
+	// generation is the number of the kernel's rules when they were these.
+	generation uint32
 }
 
 // stored is the file.
@@ -68,6 +71,12 @@ func (r Rules) Path() string { return filepath.Join(r.Dir, "rules.json") }
 
 func (r Rules) read() (*files, error) {
 	f := &files{path: r.Path()}
+	_, err := os.Stat(f.stalePath())
+	f.stale = err == nil
+	number, _ := os.ReadFile(f.generationPath()) // without it the rules are looked at
+	if len(number) == 4 {
+		f.generation = binary.BigEndian.Uint32(number)
+	}
 	text, err := os.ReadFile(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, nil
@@ -83,7 +92,24 @@ func (r Rules) read() (*files, error) {
 	return f, nil
 }
 
+// stalePath is a file that exists while the kernel's rules may be others than the files'.
+func (f *files) stalePath() string { return f.path + ".stale" }
+
+// generationPath is a file with files.generation.
+func (f *files) generationPath() string { return f.path + ".generation" }
+
+func (f *files) noteGeneration(number uint32) error {
+	if err := os.WriteFile(f.generationPath(), binary.BigEndian.AppendUint32(nil, number), 0o600); err != nil {
+		return fmt.Errorf("network rules: %w", err)
+	}
+	return nil
+}
+
+// save keeps what the rules are to be. Until [files.enforced] they count as not in force.
 func (f *files) save() error {
+	if err := os.WriteFile(f.stalePath(), nil, 0o600); err != nil {
+		return fmt.Errorf("network rules: %w", err)
+	}
 	text, err := json.MarshalIndent(stored{f.config, f.vifs}, "", "\t")
 	if err != nil {
 		return fmt.Errorf("network rules: %w", err)
@@ -94,14 +120,14 @@ func (f *files) save() error {
 	return os.Rename(f.path+".new", f.path)
 }
 
+// enforced notes that the kernel has the rules.
+func (f *files) enforced() error { return os.Remove(f.stalePath()) }
+
 // forgetGone takes out the vifs whose interfaces are no more: nobody says so when a domain is destroyed.
 func (f *files) forgetGone() {
 	f.vifs = slices.DeleteFunc(f.vifs, func(v Vif) bool {
 		_, err := netlink.LinkByName(v.Name)
 		_, gone := errors.AsType[netlink.LinkNotFoundError](err)
-		if gone {
-			f.gone = append(f.gone, v)
-		}
 		return gone
 	})
 }
@@ -115,6 +141,10 @@ func (f *files) add(v Vif) {
 
 func (f *files) remove(name string) {
 	f.vifs = slices.DeleteFunc(f.vifs, func(v Vif) bool { return v.Name == name })
+}
+
+func (f *files) has(name string) bool {
+	return slices.ContainsFunc(f.vifs, func(v Vif) bool { return v.Name == name })
 }
 
 // vif returns that of a name, or one that has nothing but the name.

@@ -43,11 +43,14 @@ func translateChain(h Host) chain {
 	}
 }
 
-// trackRules keep pings of dom0 out of the table of connections, which each of their numbers would fill by one.
+// trackRules keep pings of dom0 out of the table of connections, which each of their numbers would fill by one. Those
+// of guests on private networks are translated, and counted as connections.
 func trackRules(h Host) []rule {
 	var rules []rule
 	for _, p := range h.Private {
-		rules = append(rules, when(inName(p.Bridge), accept()))
+		rules = append(rules,
+			when(inName(p.Bridge), udp(etherIPv4, portTo, portDHCPServer), rule{&expr.Notrack{}}),
+			when(inName(p.Bridge), subnet(p, equal), accept()))
 	}
 	return append(rules,
 		when(icmp(icmpEcho), rule{&expr.Notrack{}}),
@@ -111,13 +114,17 @@ const icmp6Solicit = 135
 
 // privateServices are dom0's on a private bridge. The bridge's own rules see to it that only guests ask for DHCP.
 func privateServices(p Private) []rule {
-	var rules []rule
-	services := []Service{{UDP, portDHCPServer}}
-	if !p.NoDNS {
-		services = append(services, Service{UDP, portDNS}, Service{TCP, portDNS})
+	guest := when(inName(p.Bridge), marked(differ, 0))
+	addressed := when(guest, subnet(p, equal))
+	rules := []rule{
+		when(guest, Service{UDP, portDHCPServer}.match(), accept()),
+		when(addressed, connections(), dropped(counterInputGuest)), // replies have been let in already
 	}
-	for _, service := range services {
-		rules = append(rules, when(inName(p.Bridge), marked(differ, 0), service.match(), accept()))
+	if p.NoDNS {
+		return rules
+	}
+	for _, protocol := range []Protocol{UDP, TCP} {
+		rules = append(rules, when(addressed, Service{protocol, portDNS}.match(), accept()))
 	}
 	return rules
 }
@@ -130,8 +137,9 @@ func (s Service) match() rule {
 	return when(over(protocol), payload(transport, portTo, equal, big16(s.Port)))
 }
 
-// maxConnections bounds the translated connections of one guest: it could fill the table for all.
-const maxConnections = 1000
+// MaxConnections bounds what the kernel remembers of one guest on a private network, connections that are translated
+// and questions for names: it could fill the table for all.
+const MaxConnections = 1000
 
 // forwardRules pass on what guests on private bridges send to the world, and the answers. Nothing else goes
 // through dom0. The source is right: the bridge's rules hold guests there to their addresses.
@@ -143,9 +151,9 @@ func forwardRules(h Host) []rule {
 		}
 		rules = append(rules,
 			when(inName(p.Bridge), outName(p.Bridge), dropped(counterForward)),
-			when(inName(p.Bridge), marked(differ, 0), ether(etherIPv4), subnet(p, equal),
+			when(inName(p.Bridge), marked(differ, 0), subnet(p, equal),
 				connections(), dropped(counterForward)),
-			when(inName(p.Bridge), marked(differ, 0), ether(etherIPv4), subnet(p, equal), intoPrivate(h, p), accept()))
+			when(inName(p.Bridge), marked(differ, 0), subnet(p, equal), intoPrivate(h, p), accept()))
 	}
 	return append(rules, dropped(counterForward))
 }
@@ -165,7 +173,7 @@ func connections() rule {
 		&expr.Payload{DestRegister: 1, Base: network, Offset: ip4From, Len: 4},
 		&expr.Dynset{
 			SrcRegKey: 1, SetName: setConnections, Operation: unix.NFT_DYNSET_OP_ADD,
-			Exprs: []expr.Any{&expr.Connlimit{Count: maxConnections, Flags: expr.NFT_CONNLIMIT_F_INV}},
+			Exprs: []expr.Any{&expr.Connlimit{Count: MaxConnections, Flags: expr.NFT_CONNLIMIT_F_INV}},
 		},
 	}
 }
@@ -183,7 +191,8 @@ func intoPrivate(h Host, from Private) rule {
 
 // subnet matches the source.
 func subnet(p Private, op expr.CmpOp) rule {
-	return masked(network, ip4From, net.CIDRMask(p.Prefix.Bits(), 32), op, p.Prefix.Masked().Addr().AsSlice())
+	mask := net.CIDRMask(p.Prefix.Bits(), 32)
+	return when(ether(etherIPv4), masked(network, ip4From, mask, op, p.Prefix.Masked().Addr().AsSlice()))
 }
 
 // translateRules give packets from private bridges the address of the interface that they leave by.
@@ -194,7 +203,7 @@ func translateRules(h Host) []rule {
 			continue
 		}
 		rules = append(rules, when(
-			ether(etherIPv4), subnet(p, equal),
+			subnet(p, equal),
 			meta(expr.MetaKeyOIFNAME, differ, ifname(p.Bridge)), rule{&expr.Masq{}}))
 	}
 	return rules

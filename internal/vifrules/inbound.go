@@ -68,13 +68,6 @@ func (b *builder) allowReplies() {
 	b.add(ether(etherIPv6), laterFragment6, accept())
 }
 
-// laterFragment6 matches a fragment header (RFC 8200, section 4.5) with an offset.
-var laterFragment6 = rule{
-	&expr.Exthdr{DestRegister: 1, Type: unix.IPPROTO_FRAGMENT, Offset: 2, Len: 2, Op: expr.ExthdrOpIpv6},
-	&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 2, Mask: []byte{0xff, 0xf8}, Xor: []byte{0, 0}},
-	&expr.Cmp{Op: differ, Register: 1, Data: []byte{0, 0}},
-}
-
 // What UDP replies are known by: the other's address and port, and the guest's port.
 const (
 	maxReplies = 4096 // for each vif and family
@@ -91,8 +84,8 @@ type replyFamily struct {
 }
 
 var replyFamilies = []replyFamily{
-	{"udp4", etherIPv4, nftables.TypeIPAddr, 4, ip4From, ip4From + 4},
-	{"udp6", etherIPv6, nftables.TypeIP6Addr, 16, ip6From, ip6From + 16},
+	{"udp4", etherIPv4, nftables.TypeIPAddr, 4, ip4From, ip4To},
+	{"udp6", etherIPv6, nftables.TypeIP6Addr, 16, ip6From, ip6To},
 }
 
 // key loads an address and two ports into the registers from 1 (that is, from 8) on, of 4 bytes each.

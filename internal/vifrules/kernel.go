@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -75,7 +76,7 @@ func switchOffBridgedIP() error {
 }
 
 // setBase makes what every frame on a bridge goes through.
-func (t *tables) setBase(h Host) error {
+func (t *tables) setBase(f *files) error {
 	if err := switchOffBridgedIP(); err != nil {
 		return err
 	}
@@ -85,14 +86,16 @@ func (t *tables) setBase(h Host) error {
 			return fmt.Errorf("set %s: %w", set.Name, err)
 		}
 	}
-	if err := t.fill(setOwn4, nftables.TypeIPAddr, keys(h.Protected, netip.Addr.Is4)); err != nil {
-		return err
+	for _, s := range addressSets {
+		addresses := s.of(f)
+		if err := errors.Join(
+			t.fill(t.bridge, s.four, nftables.TypeIPAddr, keys(addresses, is4)),
+			t.fill(t.bridge, s.six, nftables.TypeIP6Addr, keys(addresses, is6))); err != nil {
+			return err
+		}
 	}
-	if err := t.fill(setOwn6, nftables.TypeIP6Addr, keys(h.Protected, netip.Addr.Is6)); err != nil {
-		return err
-	}
-	t.addCounters(t.bridge, string(FromNowhere), counterFence)
-	t.setChains(t.bridge, bridgeChains(h))
+	t.addCounters(t.bridge, string(FromNowhere), counterFence, counterBad)
+	t.setChains(t.bridge, bridgeChains(f.config.Host))
 	return t.commit("rules of bridges")
 }
 
@@ -136,9 +139,9 @@ func (t *tables) setChains(table *nftables.Table, chains []chain) {
 	}
 }
 
-// fill makes a set of the bridge's table have these elements and no others.
-func (t *tables) fill(name string, kind nftables.SetDatatype, keys [][]byte) error {
-	set := &nftables.Set{Table: t.bridge, Name: name, KeyType: kind}
+// fill makes a set have these elements and no others.
+func (t *tables) fill(table *nftables.Table, name string, kind nftables.SetDatatype, keys [][]byte) error {
+	set := &nftables.Set{Table: table, Name: name, KeyType: kind}
 	if err := t.conn.AddSet(set, nil); err != nil {
 		return fmt.Errorf("set %s: %w", name, err)
 	}
@@ -152,6 +155,8 @@ func (t *tables) fill(name string, kind nftables.SetDatatype, keys [][]byte) err
 	}
 	return nil
 }
+
+var is4, is6 = netip.Addr.Is4, netip.Addr.Is6
 
 // keys are the addresses of one family, each once.
 func keys(addresses []netip.Addr, of func(netip.Addr) bool) [][]byte {
@@ -193,7 +198,7 @@ func reasonNames() []string {
 
 // addVifSets makes the sets that the chains of a vif use.
 func (t *tables) addVifSets(c *Config, v Vif) error {
-	allowed := c.allowed(v)
+	own := c.belonging(v)
 	none4, none6 := netip.IPv4Unspecified(), netip.IPv6Unspecified() // of a sender that has no address yet
 	b := builder{vif: v}
 	for _, f := range replyFamilies {
@@ -208,9 +213,12 @@ func (t *tables) addVifSets(c *Config, v Vif) error {
 			return err
 		}
 	}
+	if err := t.conn.AddSet(learnedSet(t.bridge, b.leases(), maxLearned), nil); err != nil {
+		return err
+	}
 	return errors.Join(
-		t.fill(b.set4(), nftables.TypeIPAddr, keys(append(allowed, none4), netip.Addr.Is4)),
-		t.fill(b.set6(), nftables.TypeIP6Addr, keys(append(allowed, none6), netip.Addr.Is6)),
+		t.fill(t.bridge, b.set4(), nftables.TypeIPAddr, keys(append(own, none4), is4)),
+		t.fill(t.bridge, b.set6(), nftables.TypeIP6Addr, keys(append(own, none6), is6)),
 		t.member(setGuests, v.Name, true),
 		t.member(setIsolated, v.Name, c.Guests[v.UUID].Isolated))
 }
@@ -236,24 +244,40 @@ func (t *tables) change(set *nftables.Set, element nftables.SetElement, in bool)
 	return t.conn.SetDeleteElements(set, []nftables.SetElement{element})
 }
 
-// removeVif removes all that belongs to a vif but the guest's counters, which may go on with its next vif.
-func (t *tables) removeVif(name string) error {
+// sweep removes all that belongs to vifs without a record but the guests' counters, which may go on with the next vif.
+func (t *tables) sweep(f *files) error {
 	chains, err := t.conn.ListChainsOfTableFamily(nftables.TableFamilyBridge)
 	if err != nil {
 		return fmt.Errorf("list chains: %w", err)
 	}
-	ours := func(c *nftables.Chain) bool {
-		_, vif, found := strings.Cut(c.Name, ".")
-		return found && vif == name && c.Table.Name == tableName
+	gone := map[string]bool{}
+	for _, c := range chains {
+		_, vif, isVifs := strings.Cut(c.Name, ".")
+		if isVifs && c.Table.Name == tableName && !f.has(vif) {
+			gone[vif] = true
+		}
 	}
-	if !slices.ContainsFunc(chains, ours) {
-		return nil
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(gone)) {
+		errs = append(errs, t.removeVif(name))
+	}
+	return errors.Join(errs...)
+}
+
+// removeVif removes the rules of a vif. It may have had some of them only.
+func (t *tables) removeVif(name string) error {
+	if err := t.forgetLearned(name); err != nil {
+		return err
+	}
+	if err := t.addVifSets(&Config{}, Vif{Name: name}); err != nil {
+		return err
 	}
 	if err := errors.Join(t.member(setGuests, name, false), t.member(setIsolated, name, false)); err != nil {
 		return err
 	}
 	for _, direction := range verdicts {
 		chain := &nftables.Chain{Table: t.bridge, Name: chainOf(direction, name)}
+		t.conn.AddChain(chain)
 		jump := &expr.Verdict{Kind: expr.VerdictJump, Chain: chain.Name}
 		if err := t.element(direction, name, jump, false); err != nil {
 			return err
@@ -263,7 +287,7 @@ func (t *tables) removeVif(name string) error {
 	for _, direction := range verdicts {
 		t.conn.DelChain(&nftables.Chain{Table: t.bridge, Name: chainOf(direction, name)})
 	}
-	for _, kind := range []string{"ip4", "ip6", "udp4", "udp6"} {
+	for _, kind := range []string{"ip4", "ip6", "udp4", "udp6", "lease4"} {
 		t.conn.DelSet(&nftables.Set{Table: t.bridge, Name: chainOf(kind, name)})
 	}
 	return t.commit("end of rules of " + name)

@@ -109,8 +109,9 @@ func dispatch(key expr.MetaKey, verdicts string) rule {
 const (
 	etherTo, etherFrom, etherType = 0, 6, 12
 	arpKinds, arpMAC, arpIP       = 0, 8, 14
-	ip4Fragment, ip4From          = 6, 12
-	ip6From                       = 8
+	arpTarget                     = 24
+	ip4Fragment, ip4From, ip4To   = 6, 12, 16
+	ip6From, ip6To                = 8, 24
 	ports, portFrom, portTo       = 0, 0, 2
 	tcpFlags                      = 13
 	icmpKind                      = 0
@@ -173,4 +174,15 @@ func mark(value uint32) rule {
 // marked matches such a note.
 func marked(op expr.CmpOp, value uint32) rule {
 	return meta(expr.MetaKeyMARK, op, binary.NativeEndian.AppendUint32(nil, value))
+}
+
+// firstFragment6 and laterFragment6 match IPv6's fragment header (RFC 8200, section 4.5) without and with an offset.
+var firstFragment6, laterFragment6 = fragment6(equal), fragment6(differ)
+
+func fragment6(op expr.CmpOp) rule {
+	return rule{
+		&expr.Exthdr{DestRegister: 1, Type: unix.IPPROTO_FRAGMENT, Offset: 2, Len: 2, Op: expr.ExthdrOpIpv6},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 2, Mask: []byte{0xff, 0xf8}, Xor: []byte{0, 0}},
+		&expr.Cmp{Op: op, Register: 1, Data: []byte{0, 0}},
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -540,7 +541,8 @@ func TestFence(t *testing.T) {
 		b.guests()
 		check(t, netlink.AddrAdd(linkOf(t, bridgeName), must(netlink.ParseAddr(own+"/24"))(t)))
 		b.configure(func(c *Config) {
-			c.Host.Private = []Private{{Bridge: bridgeName, Prefix: netip.MustParsePrefix(own + "/24")}}
+			prefix := netip.MustParsePrefix(own + "/24")
+			c.Host.Private = []Private{{Bridge: bridgeName, Prefix: prefix, Temporary: true}}
 		})
 		server := must(net.ListenUDP("udp4", &net.UDPAddr{Port: 67}))(t)
 		defer server.Close()
@@ -561,14 +563,26 @@ func TestFence(t *testing.T) {
 		if !offers("vif1.0") || offers("nic0") {
 			t.Error("the DHCP server's answers go where they should not, or not where they should")
 		}
-		private := arp(mac(mac1), mac(mac1), "10.9.0.5")
+		lease := b.lease("vif1.0")
+		private := arp(mac(mac1), mac(mac1), lease.String())
 		if b.arrives("vif1.0", "nic0", private) || !b.arrives("vif1.0", "vif2.0", private) {
 			t.Error("private addresses get to the LAN, or not to neighbours")
 		}
 		if !b.arrives("vif1.0", "nic0", arp(mac(mac1), mac(mac1), "10.10.0.5")) {
 			t.Error("other addresses do not get to the LAN")
 		}
+		if b.arrives("vif1.0", "vif2.0", arp(mac(mac1), mac(mac1), lease.Next().String())) {
+			t.Error("a guest uses a private address that is not its own")
+		}
 	})
+}
+
+// lease is the address of a vif.
+func (b *bench) lease(name string) netip.Addr {
+	b.t.Helper()
+	vifs := must(b.rules.Vifs())(b.t)
+	at := slices.IndexFunc(vifs, func(v Vif) bool { return v.Name == name })
+	return vifs[at].Lease
 }
 
 // offer has dom0's server broadcast.

@@ -44,7 +44,7 @@ func vifsOn(n int) []Vif {
 }
 
 func config(prefix string) *Config {
-	private := Private{Bridge: "priv0", Prefix: netip.MustParsePrefix(prefix), Strict: true}
+	private := Private{Bridge: "priv0", Prefix: netip.MustParsePrefix(prefix)}
 	return &Config{Host: Host{Private: []Private{private}}}
 }
 
@@ -90,7 +90,7 @@ func TestAddressesStay(t *testing.T) {
 
 // A new vif, wherever its name is in the list, leaves the others their addresses.
 func TestAnotherVifChangesNoAddress(t *testing.T) {
-	private := Private{Bridge: "b", Prefix: netip.MustParsePrefix("10.7.0.1/28"), Strict: true}
+	private := Private{Bridge: "b", Prefix: netip.MustParsePrefix("10.7.0.1/28")}
 	c := Config{Host: Host{Private: []Private{private}}}
 	before := map[string]netip.Addr{}
 	var vifs []Vif
@@ -124,7 +124,7 @@ func TestConfiguredAddress(t *testing.T) {
 	if got := c.allowed(vifs[0]); len(got) != 1 || got[0] != vifs[0].Lease {
 		t.Errorf("allowed %s", got)
 	}
-	c.Host.Private[0].Strict = false
+	c.Host.Private[0].Temporary = true
 	if got := c.allowed(vifs[0]); len(got) != 0 {
 		t.Errorf("allowed %s for a time", got)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"reflect"
 	"strings"
 
@@ -23,27 +22,29 @@ type Rules struct{ Dir string }
 // are left alone. The change must not keep what it was given. A guest that is wrong (see [Guest.Check]) is an error,
 // and nothing is changed.
 func (r Rules) Configure(change func(*Config)) error {
-	return r.locked(func(f *files, t *tables) error {
+	return r.change(func(f *files) error {
+		change(&f.config)
+		return f.config.check()
+	}, outcome.all)
+}
+
+// change changes the files and makes the kernel's rules of them. which says what of the outcome is the caller's.
+func (r Rules) change(change func(*files) error, which func(outcome) error) error {
+	return r.locked(func(now *files, t *tables) error {
 		before, err := r.read()
 		if err != nil {
 			return err
 		}
-		change(&f.config)
-		if err := f.config.check(); err != nil {
+		now.forgetGone()
+		if err := change(now); err != nil {
 			return err
 		}
-		if exists, err := t.exists(); err != nil {
-			return err
-		} else if !exists {
-			before = &files{} // all rules have to be made
-		}
-		f.forgetGone()
-		f.config.assign(f.vifs)
-		if err := f.save(); err != nil {
+		if now.config.Host.Own, err = ownAddresses(now.config.Host.Private); err != nil {
 			return err
 		}
-		_ = t.prune(f)
-		return errors.Join(t.setBase(f.config.Host), t.setHost(f.config.Host), t.setVifs(before, f))
+		now.config.assign(now.vifs)
+		o, err := t.enforce(before, now)
+		return errors.Join(err, which(o))
 	})
 }
 
@@ -54,7 +55,7 @@ func (r Rules) SetGuest(uuid string, guest Guest) error {
 	if err != nil {
 		return err
 	}
-	if before, known := f.config.Guests[uuid]; known && reflect.DeepEqual(before, guest) {
+	if before, known := f.config.Guests[uuid]; known && !f.stale && reflect.DeepEqual(before, guest) {
 		return nil
 	}
 	return r.Configure(func(c *Config) {
@@ -67,10 +68,13 @@ func (r Rules) SetGuest(uuid string, guest Guest) error {
 
 // Restore makes all rules anew, for example after somebody has flushed the kernel's.
 func (r Rules) Restore() error {
-	return r.locked(func(f *files, t *tables) error {
-		f.forgetGone()
-		return errors.Join(t.setBase(f.config.Host), t.setHost(f.config.Host), t.setVifs(&files{}, f))
-	})
+	return r.locked(func(f *files, t *tables) error { return restore(f, t) })
+}
+
+func restore(f *files, t *tables) error {
+	f.forgetGone()
+	o, err := t.enforce(&files{stale: true}, f)
+	return errors.Join(err, o.all())
 }
 
 func (c *Config) check() error {
@@ -82,78 +86,34 @@ func (c *Config) check() error {
 	return nil
 }
 
-// setVifs makes the rules of all vifs that have changed. One that fails does not keep the others from theirs.
-func (t *tables) setVifs(before, now *files) error {
-	var errs []error
-	for _, v := range now.gone {
-		errs = append(errs, t.removeVif(v.Name))
-	}
-	for _, v := range now.vifs {
-		if !reflect.DeepEqual(before.inputs(v.Name), now.inputs(v.Name)) {
-			errs = append(errs, t.setVif(&now.config, v), tag(now.config.Guests[v.UUID].VLAN, v))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// inputs are all that a vif's rules are made of.
-type inputs struct {
-	vif     Vif
-	guest   Guest
-	allowed []netip.Addr
-}
-
-func (f *files) inputs(name string) inputs {
-	v := f.vif(name)
-	return inputs{v, f.config.Guests[v.UUID], f.config.allowed(v)}
-}
-
-// Plug puts a vif's rules in force. Its interface is there, and not yet a port of the bridge.
+// Plug puts a vif's rules in force. Its interface is there, and not yet a port of the bridge. A MAC that is somebody
+// else's is an error.
 func (r Rules) Plug(v Vif) error {
 	mac, err := net.ParseMAC(v.MAC)
 	if err != nil || len(mac) != 6 {
 		return fmt.Errorf("rules of %s: MAC %.20q is none", v.Name, v.MAC)
 	}
 	v.MAC, v.UUID = mac.String(), strings.ToLower(v.UUID)
-	return r.locked(func(f *files, t *tables) error {
-		exists, err := t.exists()
-		if err != nil {
-			return err
+	return r.change(func(f *files) error {
+		if err := f.claim(v.MAC, v.UUID); err != nil {
+			return fmt.Errorf("MAC address %s: %w; choose another one, or none", v.MAC, err)
 		}
-		f.forgetGone()
 		f.add(v)
-		f.config.assign(f.vifs)
-		if err := f.save(); err != nil {
-			return err
-		}
-		if !exists { // the first vif, or somebody has flushed the kernel's rules
-			return errors.Join(t.setBase(f.config.Host), t.setHost(f.config.Host), t.setVifs(&files{}, f))
-		}
-		for _, old := range f.gone {
-			if err := t.removeVif(old.Name); err != nil {
-				return err
-			}
-		}
-		_ = t.prune(f) // a counter that is left over costs no guest its network
-		return t.setVif(&f.config, f.vif(v.Name))
-	})
+		return nil
+	}, func(o outcome) error { return errors.Join(o.base, o.vifs[v.Name]) }) // what is wrong with others is theirs
 }
 
 // Joined has to be called when the vif is a port of its bridge: that is when it can get its VLAN.
 func (r Rules) Joined(name string) error {
 	return r.locked(func(f *files, _ *tables) error {
-		v := f.vif(name)
-		return tag(f.config.Guests[v.UUID].VLAN, v)
+		return f.tag(f.vif(name))
 	})
 }
 
 // Unplug ends a vif's rules. What a guest has sent and got remains known as long as the guest is configured.
 func (r Rules) Unplug(name string) error {
-	return r.locked(func(f *files, t *tables) error {
-		f.remove(name)
-		// In this order: a record without rules is mended, rules without a record are not.
-		return errors.Join(t.removeVif(name), f.save())
-	})
+	return r.change(func(f *files) error { f.remove(name); return nil },
+		func(o outcome) error { return errors.Join(o.base, o.gone) })
 }
 
 // Vifs lists the vifs that have rules, by name.

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/internal/confine"
 	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/supervise"
 	"github.com/zerodisc/zerodisc/internal/xenstore"
@@ -28,12 +31,15 @@ const (
 // the socket away from the first and then fails.
 func XenstoreDaemon(output io.Writer, report func(supervise.Status)) supervise.Spec {
 	return supervise.Spec{
-		Name:        "xenstored",
-		Path:        Xenstored,
-		Args:        []string{"--no-fork"},
-		Essential:   true,
-		Remedy:      "running guests go on without control; shut them down from inside and reboot the host",
-		Ready:       StoreAnswers,
+		Name:      "xenstored",
+		Path:      Xenstored,
+		Args:      []string{"--no-fork"},
+		Essential: true,
+		Remedy:    "running guests go on without control; shut them down from inside and reboot the host",
+		Ready:     StoreAnswers,
+		// For the page that it shares with dom0's kernel (drivers/xen/xenbus/xenbus_dev_backend.c), and for a file
+		// descriptor for each guest and more.
+		Limits:      &confine.Limits{Capabilities: []int{unix.CAP_SYS_ADMIN, unix.CAP_SYS_RESOURCE}},
 		OOMScoreAdj: oom.Never,
 		Output:      output,
 		Report:      report,
@@ -50,6 +56,7 @@ func ConsoleDaemon(output io.Writer, report func(supervise.Status)) supervise.Sp
 		Args:   []string{"--interactive", "--log=none"}, // interactive: in the foreground
 		Remedy: "xl console has no answer until the host is rebooted; guests go on and are reachable over the network",
 
+		Limits:      &confine.Limits{Capabilities: []int{unix.CAP_SYS_RESOURCE}}, // file descriptors
 		OOMScoreAdj: oom.Last,
 		Output:      output,
 		Report:      report,

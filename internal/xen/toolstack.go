@@ -32,8 +32,11 @@ type Toolstack struct {
 	run   Runner
 	store *xenstore.Client
 	slots chan struct{} // one element for each command that runs
-	gone  time.Duration // goneTimeout outside tests
-	pause time.Duration // between two looks at domains that shut down
+	// domains lists the domains without xl, dom0 among them, without names; nil: xl is asked.
+	domains func() ([]host.Domain, error)
+	free    func() (int64, error) // the free memory without xl, KiB; nil: xl is asked
+	gone    time.Duration         // goneTimeout outside tests
+	pause   time.Duration         // between two looks at domains that shut down
 }
 
 // NewToolstack returns a Toolstack; run is Exec outside tests.
@@ -41,6 +44,12 @@ func NewToolstack(run Runner, store *xenstore.Client) *Toolstack {
 	return &Toolstack{
 		run: run, store: store, slots: make(chan struct{}, maxCommands), gone: goneTimeout, pause: lookPause,
 	}
+}
+
+// Direct has the Toolstack ask the hypervisor itself where that takes no xl, and returns it.
+func (x *Toolstack) Direct() *Toolstack {
+	x.domains, x.free = hypervisorDomains, hypervisorFree
+	return x
 }
 
 // xl runs a command of xl that is quick and returns what it printed.

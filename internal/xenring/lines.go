@@ -28,6 +28,9 @@ func (l *Lines) Cut(text string) []string {
 	return lines
 }
 
+// Begun is how many bytes of text there are of a line that has no end yet.
+func (l *Lines) Begun() int { return len(l.rest) }
+
 // Urgent says whether a line is one of the hypervisor's own about trouble. Xen keeps its levels to itself.
 func Urgent(line string) bool {
 	text, own := strings.CutPrefix(line, "(XEN) ")

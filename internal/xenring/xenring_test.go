@@ -7,13 +7,11 @@ import (
 	"testing"
 )
 
-// TestRequest holds the request to the layout of struct xen_sysctl with struct xen_sysctl_readconsole in it.
+// TestRequest holds the arguments to the layout of struct xen_sysctl_readconsole.
 func TestRequest(t *testing.T) {
-	request := make([]byte, sysctlSize)
-	encode(request, 0x15, 0x01020304, 0x1122334455667788, 0x4000)
+	request := make([]byte, 32)
+	encode(request, 0x01020304, 0x1122334455667788, 0x4000)
 	want := []byte{
-		1, 0, 0, 0, // cmd
-		0x15, 0, 0, 0, // interface_version
 		0, 1, 0, 0, // clear, incremental, padding
 		4, 3, 2, 1, // index
 		0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, // buffer

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -116,4 +118,23 @@ func TestPrint(t *testing.T) {
 		t.Errorf("table has a figure that was not measured:\n%s", out.String())
 	}
 	t.Log("\n" + out.String())
+}
+
+func TestProcessTimes(t *testing.T) {
+	const rest = " 20 0 5 0 30 "
+	text := "1 (init) S 0 1 1 0 -1 4194560 900 0 3 0 10 20 5 1" + rest + "1290 300 x\n" +
+		"2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 900 900 0 0" + rest + "0 0 x\n" +
+		"77 (sh) S 1 1 1 0 -1 4194560 900 0 3 0 500 20 5 1" + rest + "1290 300 x\n" +
+		"99 (a (b) c) R 1 1 1 0 -1 4194560 900 0 3 0 %s 0 0 0" + rest + "1290 300 x\n%s 9.99\n"
+	before, err := parseTimes(fmt.Sprintf(text, "100", "50.00"))
+	if err != nil || len(before.used) != 2 || math.Abs(before.used["1"]-0.36) > 1e-9 {
+		t.Fatalf("%+v, %v", before, err)
+	}
+	after, err := parseTimes(fmt.Sprintf(text, "160", "110.00"))
+	if err != nil || math.Abs(after.since(before)-0.01) > 1e-9 {
+		t.Errorf("%v, %v", after.since(before), err)
+	}
+	if _, err := parseTimes("1 (init) S 0\n"); err == nil {
+		t.Error("times without a time were taken")
+	}
 }

@@ -135,9 +135,9 @@ var (
 	vmRSS        = regexp.MustCompile(`(?m)^VmRSS:\s+(\d+) kB`)
 )
 
-// addMemory adds dom0's memory in use and what init's two processes have resident, in MiB. In use
-// is what could not be given to a new process: MemTotal - MemAvailable, RAM disks included.
-func addMemory(ctx context.Context, sample Sample, p *qemu.Process) error {
+// addMemoryInUse adds what of dom0's memory could not be given to a new process, in MiB: MemTotal - MemAvailable, RAM
+// disks included.
+func addMemoryInUse(ctx context.Context, sample Sample, name string, p *qemu.Process) error {
 	info, err := p.Shell(ctx, "cat /proc/meminfo")
 	if err != nil {
 		return err
@@ -147,10 +147,15 @@ func addMemory(ctx context.Context, sample Sample, p *qemu.Process) error {
 		return err
 	}
 	available, err := mebibytes(info, memAvailable)
-	if err != nil {
+	sample[name] = total - available
+	return err
+}
+
+// addMemory adds dom0's memory in use and what init's two processes have resident, in MiB.
+func addMemory(ctx context.Context, sample Sample, p *qemu.Process) error {
+	if err := addMemoryInUse(ctx, sample, "dom0 RAM in use", p); err != nil {
 		return err
 	}
-	sample["dom0 RAM in use"] = total - available
 	stage2, err := p.Stage2(ctx)
 	if err != nil {
 		return err

@@ -3,7 +3,7 @@
 // table of medians and writes the same, with every single run, as JSON.
 //
 //	go run ./test/bench [-iso FILE] [-n RUNS] [-accel auto|tcg|kvm] [-mode bios|uefi] [-json FILE]
-//	                    [-storage=false] [-smallest=false]
+//	                    [-storage=false] [-idle=false] [-many=false] [-smallest=false]
 package main
 
 import (
@@ -34,6 +34,8 @@ func run(args []string) error {
 	mode := flags.String("mode", string(qemu.BIOS), "firmware: bios or uefi")
 	out := flags.String("json", "build/bench.json", "where the figures go")
 	storage := flags.Bool("storage", true, "measure a guest's disks, and how soon a USB stick is seen")
+	idle := flags.Bool("idle", true, "measure what a host uses on which nothing happens")
+	many := flags.Bool("many", true, "measure hosts with 50 guests, which needs 8 GB of memory here, and with 10")
 	smallest := flags.Bool("smallest", true, "search for the smallest memory that works")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -59,8 +61,14 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	if *storage {
-		more, err := measureStorage(machine)
+	for _, part := range []struct {
+		wanted  bool
+		measure func(qemu.Machine) ([]Sample, error)
+	}{{*storage, measureStorage}, {*idle, measureIdle}, {*many, measureMany}} {
+		if !part.wanted {
+			continue
+		}
+		more, err := part.measure(machine)
 		if err != nil {
 			return err
 		}

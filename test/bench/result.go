@@ -39,6 +39,12 @@ var figures = []struct{ name, unit string }{
 	{"dom0 RAM in use", "MiB"},
 	{"stage2 RSS", "MiB"},
 	{"process 1 RSS", "MiB"},
+	{idleMemory, "MiB"},
+	{idleCPU, "%"},
+	{guestAdded, "s"},
+	{listGuests, "ms"},
+	{manyMemory, "MiB"},
+	{tenGuestsEnd, "s"},
 	{stickListed, "s"},
 }
 

@@ -23,10 +23,11 @@ const (
 	defaultBare   = "default = bare\ntimeout = 0\n"
 )
 
-// TestCheckMedium lets a disc with one flipped bit check itself, and mkiso verify too: both name the file.
+// TestCheckMedium lets a disc with one flipped bit check itself, and mkiso verify too: both name the file. Its shell is
+// behind the password.
 func TestCheckMedium(t *testing.T) {
 	t.Parallel()
-	iso := remaster(t, defaultCheck)
+	iso := remaster(t, defaultCheck+withPassword)
 	flipBit(t, iso, "build id  ")
 	if out, err := mkiso(t, "verify", iso); err == nil || !strings.Contains(out, "BUILT") {
 		t.Errorf("mkiso verify: %v\n%s", err, out)
@@ -38,6 +39,10 @@ func TestCheckMedium(t *testing.T) {
 		if checked := m.Wait(`msg="`+boot.MsgMediumChecked+`"`, bootLimit); checked.Get("damaged") != "1" {
 			m.Errorf("%s files are damaged, want 1", checked.Get("damaged"))
 		}
+		m.WaitText("p +power off", soon)
+		m.Type("s\r")
+		m.giveRootPassword()
+		m.FromNow().Enter("exit")
 		m.WaitText("p +power off", soon)
 		m.Type("p\r")
 		m.WaitOff(stopLimit)
@@ -60,10 +65,11 @@ func flipBit(t *testing.T, iso, text string) {
 }
 
 // TestRescue boots the entry that is for other people's machines: a shell, no Xen, no network until somebody
-// asks for it.
+// asks for it. The shell is behind the password.
 func TestRescue(t *testing.T) {
 	t.Parallel()
-	Story(t, withoutXen(remaster(t, defaultRescue)), func(m *VM) {
+	Story(t, withoutXen(remaster(t, defaultRescue+withPassword)), func(m *VM) {
+		m.giveRootPassword()
 		if links := m.Shell("ip link"); !strings.Contains(links, "eth0") {
 			m.Errorf("no driver for the network card:\n%s", links)
 		}

@@ -9,7 +9,7 @@ func (m *VM) checkBoard(addresses []string) {
 	for i, guest := range guests {
 		m.untilScreen("1", guest+` +running +`+regexp.QuoteMeta(addresses[i]))
 	}
-	m.press("t")
+	m.stopBehindBoard(guests[0])
 	m.untilScreen("1", guests[0]+` +stopped`)
 	m.checkListed(guests[1:]...)
 	m.press("s")
@@ -20,6 +20,21 @@ func (m *VM) checkBoard(addresses []string) {
 		m.press(key)
 	}
 	m.untilScreen("1", `GUEST +STATE`)
+}
+
+// stopBehindBoard stops the guest that is chosen on the screen while the serial line shows a board, too. The line about
+// that comes once the board is left.
+func (m *VM) stopBehindBoard(guest string) {
+	m.FromNow().Type("board\r") // Enter would type another return, which is a key of the board's
+	m.WaitText(guest+` +running`, soon)
+	m.press("t")
+	m.WaitText(guest+` +stopped`, addressLimit)
+	if m.Said(`msg="guest stopped"`) {
+		m.Errorf("a line is written across the board:\n%s", m.Console.Tail(20))
+	}
+	m.Type("q")
+	m.Wait(`msg="guest stopped" guest=`+guest, soon)
+	m.ForgetShell()
 }
 
 // press presses keys together.

@@ -124,27 +124,30 @@ func (m *VM) awaitLives(name string, lives int) {
 // buildWithMany builds an image that has more guests like the demo's.
 func buildWithMany(t *testing.T, names []string) string {
 	t.Helper()
+	iso := filepath.Join(t.TempDir(), "many-guests.iso")
+	if out, err := mkiso(t, "-offline", "-guests", storeOfMany(t, names, ""), "-o", iso); err != nil {
+		t.Fatalf("build an image with many guests: %v\n%s", err, out)
+	}
+	return iso
+}
+
+// storeOfMany makes a store of guests like the demo's with that vif.
+func storeOfMany(t *testing.T, names []string, vif string) string {
+	t.Helper()
 	store := t.TempDir()
 	for _, name := range names {
-		config := fmt.Sprintf(`name = %q
-kernel = "dom0"
-ramdisk = "/media/boot/guests/tty1/initrd.img"
-extra = "console=hvc0 zerodisc.guest quiet cryptomgr.notests"
-memory = 96
-vif = [ '' ]
-on_crash = "restart"
-`, name)
 		dir := filepath.Join(store, name)
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, name+".cfg"), []byte(config), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, filepath.Join(dir, name+".cfg"), fmt.Sprintf(`name = %q
+kernel = "dom0"
+ramdisk = "/media/boot/guests/tty1/initrd.img"
+extra = "console=hvc0 zerodisc.guest quiet cryptomgr.notests"
+memory = 96
+vif = [ %q ]
+on_crash = "restart"
+`, name, vif))
 	}
-	iso := filepath.Join(t.TempDir(), "many-guests.iso")
-	if out, err := mkiso(t, "-offline", "-guests", store, "-o", iso); err != nil {
-		t.Fatalf("build an image with many guests: %v\n%s", err, out)
-	}
-	return iso
+	return store
 }

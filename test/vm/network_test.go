@@ -119,7 +119,7 @@ func TestNetboot(t *testing.T) {
 
 // TestServe boots a machine with mkiso serve on the other end of the cable, which is all that it needs: it
 // gives the addresses away, and UEFI, then GRUB, load everything by HTTP. The cable and both ends are in
-// a network of their own.
+// a network of their own, from which dom0 is then scanned.
 func TestServe(t *testing.T) {
 	t.Parallel()
 	testns.Run(t, syscall.CLONE_NEWNET, bootServed)
@@ -135,6 +135,9 @@ func bootServed(t *testing.T) {
 		for i, address := range m.waitGuests() {
 			m.checkServedPage(guests[i], address)
 		}
+		m.Run("lockdown", (*VM).checkLockdown)
+		m.Run("what listens", func(m *VM) { m.checkListens("192.168.77.1") })
+		m.Run("a thousand SSH connections", (*VM).checkCrowd)
 		server.stop()
 		for _, want := range []string{"UEFI HTTP Boot asks", "/pxe-uefi.efi", "/boot/initrd.img"} {
 			if !strings.Contains(server.said.String(), want) {

@@ -82,7 +82,7 @@ func (m *VM) checkXenstored(addresses []string) {
 // checkWatchdog stops stage2. Nothing on the machine feeds the watchdog any more, and it boots again.
 func (m *VM) checkWatchdog() {
 	now := m.FromNow()
-	m.Enter("kill -STOP " + m.Stage2())
+	m.Enter("kill -19 " + m.Stage2()) // SIGSTOP, of whose name u-root's kill knows nothing
 	now.WaitText("Starting Xen", bootLimit)
 }
 
@@ -90,28 +90,31 @@ func (m *VM) checkWatchdog() {
 func serveTime(t *testing.T) int {
 	t.Helper()
 	conn, port := listenUDP(t)
-	go func() {
-		request := make([]byte, 512)
-		for {
-			n, from, err := conn.ReadFrom(request)
-			if err != nil {
-				return
-			}
-			if n < 48 {
-				continue
-			}
-			answer := make([]byte, 48) // RFC 5905, section 7.3
-			answer[0], answer[1] = 4<<3|4, 2
-			now := time.Now()
-			stamp := uint64(now.Unix()+2208988800)<<32 | uint64(now.Nanosecond())<<32/1e9
-			for _, at := range []int{16, 32, 40} {
-				binary.BigEndian.PutUint64(answer[at:], stamp)
-			}
-			copy(answer[24:32], request[40:48])
-			_, _ = conn.WriteTo(answer, from)
-		}
-	}()
+	go answerTime(conn, func() (time.Time, bool) { return time.Now(), true })
 	return port
+}
+
+// answerTime answers who asks for the time, as long as clock is ok.
+func answerTime(conn net.PacketConn, clock func() (now time.Time, ok bool)) {
+	request := make([]byte, 512)
+	for {
+		n, from, err := conn.ReadFrom(request)
+		if err != nil {
+			return
+		}
+		now, ok := clock()
+		if n < 48 || !ok {
+			continue
+		}
+		answer := make([]byte, 48) // RFC 5905, section 7.3
+		answer[0], answer[1] = 4<<3|4, 2
+		stamp := uint64(now.Unix()+2208988800)<<32 | uint64(now.Nanosecond())<<32/1e9
+		for _, at := range []int{16, 32, 40} {
+			binary.BigEndian.PutUint64(answer[at:], stamp)
+		}
+		copy(answer[24:32], request[40:48])
+		_, _ = conn.WriteTo(answer, from)
+	}
 }
 
 func listenUDP(t *testing.T) (net.PacketConn, int) {

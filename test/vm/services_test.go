@@ -13,7 +13,8 @@ func (m *VM) checkServices() {
 	for _, service := range []string{
 		`xenstored +running +\d+ +\S+ MiB +0 `, `xenconsoled +running +\d+ +\S+ MiB +1 `,
 		`kernel-log +running +init +0 `,
-		`xen-log +running`, `ntp +running`, `network +running`, `neighbours-xenbr0 +running`,
+		`xen-log +running`, `sshd +running +\d+ +\S+ MiB +0 `, `orders +running +init +0 `,
+		`ntp +running`, `network +running`, `neighbours-xenbr0 +running`,
 	} {
 		if !regexp.MustCompile(`(?m)^` + service).MatchString(list) {
 			m.Errorf("services does not show /%s/:\n%s", service, list)
@@ -22,6 +23,8 @@ func (m *VM) checkServices() {
 	before := m.Shell("pidof xenconsoled")
 	for _, order := range []struct{ order, answer string }{
 		{"restart xenconsoled", ""}, {"stop ntp", ""}, {"restart ntp", ""},
+		{"stop orders", "nobody could start it again"}, {"restart orders", ""}, {"restart sshd", ""},
+		{"restart kernel-log", ""}, {"restart xen-log", ""},
 		{"restart xenstored", "what it keeps would be lost"}, {"stop nothing", "there is no such service"},
 	} {
 		said := m.Shell("services " + order.order)
@@ -34,13 +37,16 @@ func (m *VM) checkServices() {
 	}
 }
 
-// checkLogs looks for a line of each source.
+// checkLogs looks for a line of each source, which is there once, though what keeps the log was started anew.
 func (m *VM) checkLogs() {
 	for source, line := range map[string]string{
 		"init": "msg=ready guests=2", "kernel": "Linux version", "xen": "Xen version",
 	} {
 		if said := m.Shell("logs -source " + source + " | grep '" + line + "'"); !strings.Contains(said, line) {
 			m.Errorf("logs -source %s does not have %q: %q", source, line, said)
+		}
+		if count := m.Shell("logs -source " + source + " | grep -c '" + line + "'"); count != "1" {
+			m.Errorf("logs -source %s has %q %s times", source, line, count)
 		}
 	}
 	if said := m.Shell("logs -source nobody"); !strings.Contains(said, `nothing comes from "nobody"`) {
@@ -51,10 +57,11 @@ func (m *VM) checkLogs() {
 // checkReport has a report written, and looks for what must be in it and what must not.
 func (m *VM) checkReport() {
 	m.Shell("mkdir -p /tmp/report; echo password=sosecret > /var/log/xen/test.log")
-	m.Shell("zerodisc-report > /tmp/report.tar.gz; gzip -d -c /tmp/report.tar.gz > /tmp/report.tar")
+	m.Shell("zerodisc-report -o /tmp/report.tar.gz; gzip -d -c /tmp/report.tar.gz > /tmp/report.tar")
 	files := m.Shell("tar -x -f /tmp/report.tar /tmp/report; find /tmp/report -type f")
 	for _, name := range []string{
-		"/status.txt", "/state/state.json", "/log/sources/kernel", "/log/xen/test.log", "/xen/dmesg.txt",
+		"/status.txt", "/state/state.json", "/log/log.txt", "/log/sources/kernel", "/log/xen/test.log",
+		"/xen/dmesg.txt",
 		"/xen/list.txt",
 		"/kernel/dmesg.txt", "/guests/" + guests[0] + ".cfg", "/network/addresses.txt", "/processes.txt",
 		"/problems.txt",

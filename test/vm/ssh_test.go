@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/client"
 )
 
 // sshClient is OpenSSH's client as a person has it who knows nothing of the host but what its console says.
@@ -33,6 +34,9 @@ func (m *VM) newSSHClient() *sshClient {
 		m.fail("forward a port", err)
 	}
 	c := &sshClient{VM: m, dir: m.t.TempDir(), port: port}
+	if err := os.Mkdir(filepath.Join(c.dir, ".ssh"), 0o700); err != nil { // ssh-copy-id wants one
+		m.t.Fatal(err)
+	}
 	tool(m.t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(c.dir, "id"))
 	return c
 }
@@ -61,7 +65,7 @@ func (c *sshClient) run(askpass, program string, args ...string) (string, error)
 		all = append(all, "-o", "BatchMode=yes")
 	}
 	cmd := exec.CommandContext(ctx, program, append(all, args...)...)
-	cmd.Env = append(os.Environ(), "SSH_ASKPASS="+askpass, "SSH_ASKPASS_REQUIRE=force")
+	cmd.Env = append(os.Environ(), "SSH_ASKPASS="+askpass, "SSH_ASKPASS_REQUIRE=force", "HOME="+c.dir)
 	out, err := cmd.CombinedOutput()
 	return strings.ReplaceAll(string(out), "\r", ""), err
 }
@@ -94,12 +98,7 @@ func (m *VM) checkSSH() {
 		m.Errorf("without a credential: %v, %s", err, out)
 	}
 	shown := m.Wait(`msg="`+boot.MsgSSHPassword+`"`, soon).Get("password")
-	public, err := os.ReadFile(filepath.Join(c.dir, "id.pub"))
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	add := "mkdir -p .ssh; echo '" + strings.TrimSpace(string(public)) + "' >> .ssh/authorized_keys"
-	if out, err := c.run(c.password(shown), "ssh", sshRoot, add); err != nil {
+	if out, err := c.run(c.password(shown), "ssh-copy-id", sshRoot); err != nil {
 		m.Errorf("with the password: %v, %s", err, out)
 		return
 	}
@@ -108,7 +107,7 @@ func (m *VM) checkSSH() {
 	if err == nil {
 		m.Errorf("with the password once more: %s", out)
 	}
-	logs := "cat /run/zerodisc/log /run/zerodisc/daemons.log /run/zerodisc/state.json; dmesg"
+	logs := "cat /run/zerodisc/logs/* /run/zerodisc/state.json; dmesg"
 	if found := m.Shell("(" + logs + ") | grep " + shown); found != "" {
 		m.Errorf("the password is in a log: %s", found)
 	}
@@ -116,6 +115,7 @@ func (m *VM) checkSSH() {
 	c.says("status", "ssh root@")
 	c.checkFiles()
 	c.checkForwarding()
+	c.checkAPISocket()
 	c.checkConsole()
 }
 
@@ -136,6 +136,39 @@ func (c *sshClient) checkFiles() {
 		_ = os.Remove(back)
 	}
 	c.says("ls -l /root/copy; rm /root/copy", "900000")
+	if out, err := c.run("", "ssh", sshRoot, "zerodisc-report"); err != nil || !strings.HasPrefix(out, "\x1f\x8b") {
+		c.Errorf("a report over ssh: %v, %.200q", err, out)
+	}
+	c.checkBroughtGuest()
+}
+
+// checkBroughtGuest brings a guest along, a directory with its configuration, and starts it.
+func (c *sshClient) checkBroughtGuest() {
+	var config strings.Builder
+	for line := range strings.Lines(c.Shell("cat "+boot.GuestRunDir+"/"+guests[0]+".cfg") + "\n") {
+		switch key, _, _ := strings.Cut(line, "="); strings.TrimSpace(key) {
+		case "name":
+			config.WriteString("name = 'web'\n")
+		case "uuid", "vif":
+		default:
+			config.WriteString(line)
+		}
+	}
+	dir := filepath.Join(c.dir, "web")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		c.t.Fatal(err)
+	}
+	write(c.t, filepath.Join(dir, "web.cfg"), config.String())
+	if out, err := c.run("", "scp", "-r", dir, sshRoot+":"); err != nil {
+		c.Errorf("scp -r: %v, %s", err, out)
+		return
+	}
+	now := c.FromNow()
+	c.says("xl create web/web.cfg", "")
+	now.Wait(`msg="guest running" guest=web`, soon)
+	c.says("guest list", "web")
+	c.says("guest destroy web; rm -r web", "")
+	now.Wait(`msg="guest stopped" guest=web`, soon)
 }
 
 // checkForwarding reaches a guest through dom0, and not dom0's own server.
@@ -150,6 +183,23 @@ func (c *sshClient) checkForwarding() {
 			c.Errorf("-W %s: %s", to, out)
 		}
 	}
+}
+
+// checkAPISocket asks the API from outside, by its socket as ssh brings it.
+func (c *sshClient) checkAPISocket() {
+	ctx, cancel := c.Within(soon)
+	defer cancel()
+	near := filepath.Join(c.dir, "api.sock")
+	cmd := exec.CommandContext(ctx, "ssh", "-N", "-F", "none", "-p", c.port, "-i", filepath.Join(c.dir, "id"),
+		"-o", "UserKnownHostsFile="+filepath.Join(c.dir, "known_hosts"), "-L", near+":"+boot.APISocket, sshRoot)
+	if err := cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
+	c.Until("the API answers", soon, func() bool {
+		found, err := client.New(near).Guests(ctx, false)
+		return err == nil && len(found) == len(guests)
+	})
 }
 
 // checkConsole opens a guest's console on a terminal, and hangs up: xl goes, the guest stays.

@@ -133,6 +133,7 @@ func TestAmnesia(t *testing.T) {
 		m.Run("volumes", (*VM).checkVolumes)
 		m.Wait(`msg="`+boot.MsgGuestDisk+`" guest=stick disk=xvdc`, bootLimit)
 		m.Wait(`msg="guest address" guest=stick`, addressLimit)
+		m.Run("servers of images are sealed", (*VM).checkSealed)
 		m.Run("a guest writes", (*VM).checkWriter)
 		m.Run("a stick comes and goes", func(m *VM) { m.checkHotplug(later, volumes["usb.0"]) })
 		m.checkNoWrites()
@@ -159,7 +160,7 @@ func (m *VM) checkWriter() {
 	m.WaitText("^still readable", soon)
 	m.Enter("dd if=/dev/xvde bs=1 skip=1144 count=9") // where ext4 has its label
 	m.WaitText("^md-mirror", soon)
-	m.leaveConsole("stick")
+	m.leaveConsole()
 }
 
 // do has the emulator carry out a command.

@@ -47,6 +47,15 @@ func Tap(name string) Net { return Net(tapPrefix + name) }
 
 const tapPrefix = "tap "
 
+// Wire is a link to whoever reads the Unix datagram socket path, which exists: each datagram is a frame. Frames for the
+// machine go to path with [WireSuffix].
+func Wire(path string) Net { return Net(wirePrefix + path) }
+
+const wirePrefix = "wire "
+
+// WireSuffix is what the name of a machine's end of a wire has behind that of the other end.
+const WireSuffix = ".machine"
+
 // NIC is a network card. The zero value is an e1000 on the user network.
 type NIC struct {
 	Model string
@@ -310,7 +319,11 @@ func (m Machine) backend(i int, nic NIC) (string, error) {
 	if tap, ok := strings.CutPrefix(string(nic.Net), tapPrefix); ok {
 		return fmt.Sprintf("tap,id=net%d,ifname=%s,script=no,downscript=no", i, escape(tap)), nil
 	}
-	return "", fmt.Errorf("NIC %d: net %q: want %q, %q or a tap", i, nic.Net, UserNet, NoServer)
+	if path, ok := strings.CutPrefix(string(nic.Net), wirePrefix); ok {
+		return fmt.Sprintf("dgram,id=net%d,local.type=unix,local.path=%s,remote.type=unix,remote.path=%s",
+			i, escape(path+WireSuffix), escape(path)), nil
+	}
+	return "", fmt.Errorf("NIC %d: net %q: want %q, %q, a tap or a wire", i, nic.Net, UserNet, NoServer)
 }
 
 // rule returns f in the form of QEMU's hostfwd option.

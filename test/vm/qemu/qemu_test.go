@@ -40,6 +40,9 @@ func TestArgs(t *testing.T) {
 		{"two NICs", Machine{NICs: []NIC{{Model: "rtl8139", Net: NoServer}, {}}}, defaults + pv + cd +
 			" -netdev hubport,id=net0,hubid=0 -device rtl8139,netdev=net0,mac=52:54:00:12:34:56,romfile=" +
 			" -netdev user,id=net1 -device e1000,netdev=net1,mac=52:54:00:12:34:57,romfile=" + serial},
+		{"wire", Machine{NICs: []NIC{{Net: Wire("/a,b")}}}, defaults + pv + cd +
+			" -netdev dgram,id=net0,local.type=unix,local.path=/a,,b.machine,remote.type=unix,remote.path=/a,,b" +
+			" -device e1000,netdev=net0,mac=52:54:00:12:34:56,romfile=" + serial},
 		{"UEFI, stick", Machine{Firmware: UEFI, Medium: USB}, defaults + pv +
 			" -drive if=pflash,unit=0,format=raw,readonly=on,file=code.fd" +
 			" -drive if=pflash,unit=1,format=raw,file=vars.fd" +

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/internal/pageout"
+	"github.com/zerodisc/zerodisc/internal/zram"
+)
+
+// makeSwap gives dom0 swap space in RAM for half of its memory, which takes about a quarter of it when it is full. It
+// lets dom0 spare what xl needs only while it creates a guest, and what idle programs have written.
+func makeSwap(context.Context) error {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return err
+	}
+	return zram.Swap(int64(info.Totalram) * int64(info.Unit) / 2 &^ int64(os.Getpagesize()-1))
+}
+
+// bootOver is how long after `ready` what the boot has left in memory is tidied up: guests boot until then.
+const bootOver = 20 * time.Second
+
+// tidyMemory gives back what the boot needed: garbage, and pages of all processes that are not used any more, which are
+// compressed.
+func (d *dom0) tidyMemory(ctx context.Context) {
+	select {
+	case <-time.After(bootOver):
+	case <-ctx.Done():
+		return
+	}
+	debug.FreeOSMemory()
+	if err := pageout.All(); err != nil {
+		d.log.Debug("memory is not compressed", "err", err)
+	}
+}

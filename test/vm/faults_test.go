@@ -1,0 +1,165 @@
+//go:build vm
+
+package vm
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// fault is something that goes wrong, or that somebody does. The console names it, no guest is lost, and dom0 can be
+// reached.
+type fault struct {
+	name    string
+	provoke func(*VM)
+	line    string // that the console has then; "" where whoever provokes it sees it
+	mend    func(*VM)
+	mended  string // the line that says that it is over, "" for none
+}
+
+// faultLimit is how long it may take until a fault is named: time servers are silent for 30 s before that is.
+const faultLimit = addressLimit
+
+// checkFaults provokes faults, one after the other. addresses are the guests', in their order.
+func (m *VM) checkFaults(addresses []string, faults []fault) {
+	before := m.domains()
+	for _, f := range faults {
+		m.Run(f.name, func(m *VM) {
+			f.provoke(m.FromNow())
+			if f.line != "" {
+				m.Wait(f.line, faultLimit)
+			}
+			if f.mend != nil {
+				f.mend(m.FromNow())
+			}
+			if f.mended != "" {
+				m.Wait(f.mended, faultLimit)
+			}
+			m.checkUnharmed(before, addresses)
+		})
+	}
+}
+
+// checkUnharmed checks that guests are the same as before and serve their pages, and that dom0 can be reached.
+func (m *VM) checkUnharmed(before, addresses []string) {
+	m.t.Helper()
+	if now := m.domains(); strings.Join(now, " ") != strings.Join(before, " ") {
+		m.Errorf("the guests' domains are %s, and were %s", now, before)
+	}
+	for i, address := range addresses {
+		if page := m.Fetch(address, soon); !strings.Contains(page, guests[i]) {
+			m.Errorf("the page of %s:\n%s", guests[i], page)
+		}
+	}
+	m.Until("the SSH server answers", soon, m.sshAnswers)
+}
+
+// domains are the demo guests with the numbers of their domains.
+func (m *VM) domains() []string {
+	m.t.Helper()
+	var domains []string
+	table := m.Shell("xl list")
+	for _, guest := range guests {
+		domains = append(domains, regexp.MustCompile(`(?m)^`+guest+`\s+\d+`).FindString(table))
+	}
+	return domains
+}
+
+// sshAnswers says whether dom0's SSH server greets who connects.
+func (m *VM) sshAnswers() bool {
+	m.t.Helper()
+	ctx, cancel := m.Within(soon)
+	defer cancel()
+	conn, err := (&net.Dialer{Timeout: soon}).DialContext(ctx, "tcp", m.sshPort(ctx))
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	_ = conn.SetReadDeadline(time.Now().Add(soon))
+	greeting, err := bufio.NewReader(conn).ReadString('\n')
+	return err == nil && strings.HasPrefix(greeting, "SSH-2.0-")
+}
+
+// sshPort is where dom0's SSH server can be reached from here.
+func (m *VM) sshPort(ctx context.Context) string {
+	m.t.Helper()
+	whole := *m
+	whole.mark = 0 // it was said long ago
+	at, err := m.Forward(ctx, m.nic, whole.dom0Address(), 22)
+	if err != nil {
+		m.fail("forward a port", err)
+	}
+	return at
+}
+
+// full fills a file system in memory, and makes room again.
+func full(dir string) fault {
+	file := strings.TrimSuffix(dir, "/") + "/fill"
+	return fault{
+		name:    dir + " full",
+		provoke: func(m *VM) { m.Shell("dd if=/dev/zero of=" + file + " bs=1M count=1000") },
+		line:    fmt.Sprintf(`msg="file system" dir=%s state=full`, dir),
+		mend:    func(m *VM) { m.Shell("rm " + file) },
+		mended:  fmt.Sprintf(`msg="file system" dir=%s state=room`, dir),
+	}
+}
+
+// quickFaults are those that every run provokes.
+var quickFaults = []fault{
+	{name: "sshd killed", provoke: func(m *VM) { m.killService("sshd") }, line: `msg=daemon name=sshd state=waiting`},
+	full("/run"), full("/tmp"), full("/var/log"), full("/"),
+	{
+		name: "dom0 out of memory", provoke: func(m *VM) { m.Shell("sort /dev/zero > /dev/null") },
+		line: `msg="out of memory" killed=sort`,
+	},
+	{name: "a thousand SSH connections", provoke: (*VM).connectThousand, line: `msg="ssh refused" from=10.0.2.2`},
+	{name: "garbage on the console", provoke: (*VM).typeGarbage},
+}
+
+// killService kills the process of a service.
+func (m *VM) killService(name string) {
+	m.t.Helper()
+	list := m.Shell("services")
+	found := regexp.MustCompile(`(?m)^` + name + ` +running +(\d+)`).FindStringSubmatch(list)
+	if found == nil {
+		m.Fatalf("%s does not run:\n%s", name, list)
+	}
+	m.Shell("kill -9 " + found[1])
+}
+
+// connectThousand opens a thousand connections to dom0's SSH server, holds them for a moment and says nothing.
+func (m *VM) connectThousand() {
+	ctx, cancel := m.Within(shellLimit)
+	defer cancel()
+	var conns []net.Conn
+	defer func() {
+		for _, conn := range conns {
+			conn.Close()
+		}
+	}()
+	at := m.sshPort(ctx)
+	for range 1000 {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", at)
+		if err != nil {
+			m.Fatalf("connection %d: %v", len(conns), err)
+		}
+		conns = append(conns, conn)
+	}
+	time.Sleep(time.Second)
+}
+
+// typeGarbage types what no shell understands. The shell takes commands after it.
+func (m *VM) typeGarbage() {
+	garbage := make([]byte, 2000)
+	for i := range garbage {
+		garbage[i] = byte(i * 151) // all bytes there are
+	}
+	m.Type(string(garbage))
+	m.Type("\x11\x03\x15\r\r") // Ctrl-Q: the terminal may have been stopped
+	m.ForgetShell()
+}

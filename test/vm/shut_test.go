@@ -1,0 +1,59 @@
+//go:build vm && full
+
+package vm
+
+import (
+	"testing"
+
+	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/test/vm/qemu"
+)
+
+// TestPassword boots a disc with a password, and tries every way past it that a keyboard has.
+func TestPassword(t *testing.T) {
+	t.Parallel()
+	Story(t, qemu.Machine{ISO: remaster(t, withPassword+"timeout = 0\n")}, func(m *VM) {
+		addresses := m.waitGuests()
+		m.Run("serial", (*VM).giveRootPassword)
+		m.Run("board and guests' screens", func(m *VM) { m.checkShutScreens(addresses) })
+		m.Run("after a crash", func(m *VM) {
+			stage2 := m.Stage2()
+			m.FromNow().Enter("kill -9 " + stage2)
+			m.giveRootPassword()
+			m.checkListed(guests...)
+		})
+		m.Run("power off", func(m *VM) { m.checkPowerOff(typePowerOff) })
+	})
+}
+
+// checkShutScreens checks that the board takes no order and guests' screens no key before the password was given, and
+// no one-time password is shown; and that one login opens them all.
+func (m *VM) checkShutScreens(addresses []string) {
+	m.press("alt", "f2")
+	m.press("x")
+	m.untilScreen("2", "locked: give the password on Alt-F1")
+	m.press("alt", "f1")
+	for _, key := range []string{"t", "f10", "d"} { // stop, shell, destroy
+		m.FromNow().press(key)
+		m.untilScreen("1", "password for root:")
+		m.press("x")
+		m.press("ret")
+		m.Wait(`msg="`+boot.MsgWrongPassword+`" terminal=tty1`, soon)
+		m.untilScreen("1", "GUEST +STATE")
+	}
+	m.checkPages(addresses)
+	m.press("t")
+	m.untilScreen("1", "password for root:")
+	for _, keys := range [][]string{
+		{"shift", "h"}, {"e"}, {"l"}, {"l"}, {"o"}, {"spc"}, {"w"}, {"o"}, {"r"}, {"l"}, {"d"}, {"shift", "1"}, {"ret"},
+	} {
+		m.press(keys...)
+	}
+	m.untilScreen("1", guests[0]+` +stopped`)
+	m.press("alt", "f3")
+	for _, key := range []string{"u", "n", "a", "m", "e", "ret"} {
+		m.press(key)
+	}
+	m.untilScreen("3", "uname +Linux")
+	m.press("alt", "f1")
+}
