@@ -129,6 +129,9 @@ func (b *board) pause(now time.Time) time.Duration {
 func (b *board) look() {
 	now, snapshot := time.Now(), b.Snapshot()
 	name, _ := os.Hostname()
+	if name == "(none)" { // nobody has given it one yet
+		name = ""
+	}
 	b.view.LogIn = b.Config.LogIn(snapshot)
 	b.view.See(snapshot, b.usage(snapshot, now), name, now, b.Uptime())
 }

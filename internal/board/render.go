@@ -52,6 +52,19 @@ func fit(text string, columns int) string {
 	return runewidth.FillRight(runewidth.Truncate(text, columns, "~"), columns)
 }
 
+// width is how many columns a line takes.
+func width(line string) int {
+	columns := 0
+	for line != "" {
+		text, rest, styled := strings.Cut(line, "\x1b[")
+		columns += runewidth.StringWidth(text)
+		if _, line, _ = strings.Cut(rest, "m"); !styled {
+			break
+		}
+	}
+	return columns
+}
+
 // title says what this is, how long it has been up, and what time it is.
 func (v *View) title(columns int) string {
 	version, _, _ := strings.Cut(v.snapshot.Host.Version, " ")
@@ -249,7 +262,8 @@ func (v *View) problems(columns int) []string {
 	case h.Ending != "":
 		texts = []string{"This machine is ending: " + h.Ending}
 	case !h.Ready:
-		texts = []string{"Starting: " + stages(h.Stages)}
+		const label = "Starting: "
+		texts = []string{label + stages(h.Stages, columns-len(label))}
 	}
 	problems := h.Wrong()
 	if more := len(problems) + len(texts) - problemRows; more > 0 {
@@ -267,8 +281,8 @@ func (v *View) problems(columns int) []string {
 	return texts
 }
 
-// stages is how far the start is.
-func stages(ended []host.Stage) string {
+// stages is how far the start is, in so many columns: the newest stages.
+func stages(ended []host.Stage, columns int) string {
 	var names []string
 	for _, s := range ended {
 		if s.Problem != "" {
@@ -277,7 +291,12 @@ func stages(ended []host.Stage) string {
 			names = append(names, s.Name)
 		}
 	}
-	return strings.Join(names, ", ") + " ..."
+	text := strings.Join(names, ", ") + " ..."
+	for len(text) > columns {
+		_, rest, _ := strings.Cut(text, ", ")
+		text = "... " + rest
+	}
+	return text
 }
 
 // message is the question that waits, or what became of the last key.

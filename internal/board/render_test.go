@@ -80,6 +80,10 @@ func TestScreens(t *testing.T) {
 		Version: "0.9",
 		Stages:  []host.Stage{{Name: "tools"}, {Name: "devices"}, {Name: "xen", Problem: "no xenstored"}},
 	}}
+	late := &host.Snapshot{Host: host.Host{Version: "0.9"}}
+	for _, name := range strings.Fields("lockdown tools devices swap xen media config state ssh network guests") {
+		late.Host.Stages = append(late.Host.Stages, host.Stage{Name: name})
+	}
 	asked := view(running())
 	asked.Question = &Question{Text: "Destroy db? What it has not written to disk yet is lost."}
 	helped := view(running())
@@ -94,7 +98,7 @@ func TestScreens(t *testing.T) {
 		name string
 		view *View
 	}{
-		{"starting", view(booting)}, {"running", view(running())}, {"question", asked}, {"help", helped},
+		{"starting", view(booting)}, {"nearly started", view(late)}, {"running", view(running())}, {"question", asked}, {"help", helped},
 		{"a log", read},
 		{"100 guests, the 58th chosen", scrolled},
 	} {
@@ -110,6 +114,16 @@ func TestScreens(t *testing.T) {
 	want, err := os.ReadFile(golden)
 	if err != nil || screens != string(want) {
 		t.Errorf("run with -update and look at the diff: %v\n%s", err, screens)
+	}
+}
+
+func TestWidth(t *testing.T) {
+	for line, want := range map[string]int{
+		"": 0, "abc": 3, reverse + "ab" + usual: 2, bold + "\u8a08" + usual + "x": 3, usual: 0,
+	} {
+		if got := width(line); got != want {
+			t.Errorf("%q has %d columns, want %d", line, got, want)
+		}
 	}
 }
 

@@ -183,9 +183,13 @@ const patience = time.Second
 // show writes the lines that differ from those that the terminal shows.
 func (t *Terminal) show(shown, lines []string) error {
 	var b bytes.Buffer
+	columns, _ := t.size()
 	for i, line := range lines {
 		if i >= len(shown) || shown[i] != line {
-			fmt.Fprintf(&b, "\x1b[%d;1H%s%s\x1b[K", i+1, line, usual)
+			fmt.Fprintf(&b, "\x1b[%d;1H%s%s", i+1, line, usual)
+			if width(line) < columns { // else the cursor is still on the last character, which would be erased
+				b.WriteString("\x1b[K")
+			}
 		}
 	}
 	if b.Len() == 0 {
