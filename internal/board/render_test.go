@@ -98,7 +98,8 @@ func TestScreens(t *testing.T) {
 		name string
 		view *View
 	}{
-		{"starting", view(booting)}, {"nearly started", view(late)}, {"running", view(running())}, {"question", asked}, {"help", helped},
+		{"starting", view(booting)}, {"nearly started", view(late)},
+		{"running", view(running())}, {"question", asked}, {"help", helped},
 		{"a log", read},
 		{"100 guests, the 58th chosen", scrolled},
 	} {
