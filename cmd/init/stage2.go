@@ -73,11 +73,12 @@ func stage2(args []string) int {
 	debug.SetGCPercent(40)
 	debug.SetMemoryLimit(24 << 20)
 	setEnvironment()
-	startErr := oom.Protect(oom.Last)
 	unix.Umask(0o022)
+	var startErr error
 	if len(args) == 0 { // else all is mounted, and would be hidden
-		startErr = errors.Join(namespace.Make(), startErr)
+		startErr = namespace.Make()
 	}
+	startErr = errors.Join(startErr, oom.Protect(oom.Last))
 	text, err := os.ReadFile("/proc/cmdline")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

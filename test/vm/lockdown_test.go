@@ -45,7 +45,7 @@ func (m *VM) checkLockdown() {
 // kind of filter for system calls.
 func (m *VM) checkRights(pid, capabilities, filter string) {
 	m.t.Helper()
-	said := m.Shell("p=" + pid + "; grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/$p/status; " +
+	said := m.Shell("p=" + pid + "; grep '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/$p/status; " +
 		"readlink /proc/$p/ns/net /proc/self/ns/net; grep -c : /proc/$p/net/dev")
 	want := regexp.MustCompile(`^CapEff:\s+` + capabilities + `\nCapBnd:\s+` + capabilities +
 		`\nNoNewPrivs:\s+1\nSeccomp:\s+` + filter + `\n(net:\S+)\n(net:\S+)\n1$`)

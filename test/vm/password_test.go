@@ -22,8 +22,10 @@ func (m *VM) giveRootPassword() {
 	m.WaitText(asksPassword, bootLimit)
 	m.FromNow().Enter("touch /tmp/in")
 	m.Wait(`msg="`+boot.MsgWrongPassword+`"`, soon)
-	m.WaitText(asksPassword, soon)
-	m.Enter(rootPassword)
+	m.Until("the password opens the console", consoleLimit, func() bool {
+		m.Enter(rootPassword) // what is typed before it asks again is thrown away
+		return m.Said(`^\$ `)
+	})
 	m.ForgetShell()
 	if m.Shell("test -e /tmp/in && echo in") != "" {
 		m.Errorf("a shell took what was no password")
