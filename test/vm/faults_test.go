@@ -117,7 +117,7 @@ var quickFaults = []fault{
 		name: "dom0 out of memory", provoke: func(m *VM) { m.Shell("sort /dev/zero > /dev/null") },
 		line: `msg="out of memory" killed=sort`,
 	},
-	{name: "a thousand SSH connections", provoke: (*VM).connectThousand, line: `msg="ssh refused" from=10.0.2.2`},
+	{name: "many SSH connections", provoke: (*VM).connectOften, line: `msg="ssh refused" from=10.0.2.2`},
 	{name: "garbage on the console", provoke: (*VM).typeGarbage},
 }
 
@@ -132,25 +132,23 @@ func (m *VM) killService(name string) {
 	m.Shell("kill -9 " + found[1])
 }
 
-// connectThousand opens a thousand connections to dom0's SSH server, holds them for a moment and says nothing.
-func (m *VM) connectThousand() {
+// manyConnections is more than dom0's SSH server takes from one address, and what QEMU's network passes on within
+// seconds. A thousand are for ring 1 (internal/sshd).
+const manyConnections = 60
+
+// connectOften opens many connections to dom0's SSH server, and says nothing.
+func (m *VM) connectOften() {
 	ctx, cancel := m.Within(shellLimit)
 	defer cancel()
-	var conns []net.Conn
-	defer func() {
-		for _, conn := range conns {
-			conn.Close()
-		}
-	}()
 	at := m.sshPort(ctx)
-	for range 1000 {
+	for range manyConnections {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", at)
 		if err != nil {
-			m.Fatalf("connection %d: %v", len(conns), err)
+			m.Errorf("connect to the SSH server: %v", err)
+			return
 		}
-		conns = append(conns, conn)
+		defer conn.Close()
 	}
-	time.Sleep(time.Second)
 }
 
 // typeGarbage types what no shell understands. The shell takes commands after it.
