@@ -113,7 +113,7 @@ func (d *dom0) fetchLayer(
 		d.addLayer(layer, d.withoutEarly(f))
 		d.apply()
 		d.decidePassword()
-		d.tryNetwork(ctx, layer, url, before)
+		d.tryNetwork(ctx, layer, before, func(ctx context.Context) error { return d.reach(ctx, url) })
 		d.reportSources(layer)
 		d.adaptServices(ctx, before)
 	}

@@ -173,7 +173,6 @@ func (d *dom0) startNetwork(ctx context.Context) error {
 	}
 	d.manager = manager
 	unguarded := d.guardNetwork(ctx, d.config()) // guests are refused then, and dom0 still has to be reached
-	d.enlargeTables()
 	if err := setDefaultBridge(d.bridge); err != nil {
 		d.log.Warn("xl.conf", "err", err, "remedy", "name the bridge in the vif of guests that you create by hand")
 	}

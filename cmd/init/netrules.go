@@ -13,14 +13,6 @@ import (
 	"github.com/zerodisc/zerodisc/internal/vifrules"
 )
 
-// enlargeTables gives dom0 tables that guests cannot fill.
-func (s *system) enlargeTables() {
-	if err := vifrules.EnlargeNeighbours(); err != nil {
-		s.log.Warn(boot.MsgRules, "state", "failed", "err", err,
-			"remedy", "a guest may fill dom0's table of neighbours; see dmesg")
-	}
-}
-
 // reportRepair says that the rules were not what they should be.
 func (s *system) reportRepair(r vifrules.Repair) {
 	fields := []any{"state", "restored", "err", r.Damage}

@@ -23,16 +23,18 @@ const (
 var errCutOff = errors.New("with these settings its own source cannot be reached any more; the network is as before")
 
 // tryNetwork changes the network to what a source asks for that was fetched by it. before is the configuration without
-// that source. Where the source cannot be reached any more then, everything is as before: a machine that many others
-// share a configuration with, and that nobody can reach, is worse than one with the wrong address.
-func (d *dom0) tryNetwork(ctx context.Context, layer int, url string, before *config.Config) {
+// that source, and reach finds out whether the source can still be reached. If not, everything is as before: a machine
+// that nobody can reach is worse than one with the wrong address.
+func (d *dom0) tryNetwork(
+	ctx context.Context, layer int, before *config.Config, reach func(context.Context) error,
+) {
 	changed := d.config()
 	if sameNetworks(before, changed) {
 		return
 	}
 	err := d.changeNetwork(ctx, before)
 	if err == nil {
-		err = d.reach(ctx, url)
+		err = reach(ctx)
 	}
 	if err == nil || ctx.Err() != nil {
 		return

@@ -138,6 +138,14 @@ func newWorld(t testing.TB, granted Access) *world {
 	return w
 }
 
+// counted is what the rules have counted.
+func counted() ([]vifrules.Traffic, vifrules.HostDrops, error) {
+	return []vifrules.Traffic{{
+		UUID: guestUUID, Sent: vifrules.Count{Packets: 9, Bytes: 900},
+		Dropped: map[vifrules.Reason]vifrules.Count{vifrules.DHCPServer: {Packets: 3, Bytes: 300}},
+	}}, vifrules.HostDrops{}, nil
+}
+
 func newWorldWith(t testing.TB, granted Access, state *host.State) *world {
 	t.Helper()
 	r, says := io.Pipe()
@@ -152,12 +160,7 @@ func newWorldWith(t testing.TB, granted Access, state *host.State) *world {
 	m := meter.New(fstest.MapFS{
 		"class/net/vif3.0/statistics/rx_bytes": &fstest.MapFile{Data: []byte("1\n")},
 		"class/net/vif3.0/statistics/tx_bytes": &fstest.MapFile{Data: []byte("2\n")},
-	}, noTimes).WithRules(func() ([]vifrules.Traffic, vifrules.HostDrops, error) {
-		return []vifrules.Traffic{{
-			UUID: guestUUID, Sent: vifrules.Count{Packets: 9, Bytes: 900},
-			Dropped: map[vifrules.Reason]vifrules.Count{vifrules.DHCPServer: {Packets: 3, Bytes: 300}},
-		}}, vifrules.HostDrops{}, nil
-	})
+	}, func() (map[int]time.Duration, error) { return nil, errors.ErrUnsupported }).WithRules(counted)
 	l, err := Listen(filepath.Join(t.TempDir(), "api.sock"))
 	if err != nil {
 		t.Fatal(err)
@@ -252,6 +255,3 @@ func (w *world) ask(method, path, body string) (*http.Response, string) {
 	described(w.t, r, answer, text)
 	return answer, string(text)
 }
-
-// noTimes is a hypervisor that does not say how much processor time domains have had.
-func noTimes() (map[int]time.Duration, error) { return nil, errors.ErrUnsupported }

@@ -52,8 +52,13 @@ type Config struct {
 	Log      func() (string, error)
 }
 
-// refresh is the time between two looks at the clock and at counters.
-const refresh = 2 * time.Second
+// refresh is the time between two looks at the clock and at counters, and slowRefresh the one on a screen of the
+// machine's own where nobody has pressed a key for unseen: most likely nobody is there. What changes is shown at once.
+const (
+	refresh     = 2 * time.Second
+	slowRefresh = 10 * time.Second
+	unseen      = 5 * time.Minute
+)
 
 // passwordPatience is how long the board waits for the password: whoever passes by wants to see it, not a question.
 const passwordPatience = time.Minute
@@ -64,26 +69,25 @@ const lostPause = time.Second
 // board is a board while it is shown. One goroutine has it.
 type board struct {
 	Config
-	view  View
-	rates rates
-	drawn []string    // what the terminal shows
-	done  chan string // how an order ended: why it failed, or ""
-	ctx   context.Context
-	left  bool // somebody has left the board
+	view    View
+	rates   rates
+	drawn   []string    // what the terminal shows
+	done    chan string // how an order ended: why it failed, or ""
+	ctx     context.Context
+	left    bool      // somebody has left the board
+	pressed time.Time // when a key was pressed last
 }
 
 // Run shows the board until ctx ends, or until somebody leaves it.
 func Run(ctx context.Context, config Config) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	b := &board{Config: config, done: make(chan string), ctx: ctx}
+	b := &board{Config: config, done: make(chan string), ctx: ctx, pressed: time.Now()}
 	b.view.Leave = config.Leave
 	if err := b.Terminal.take(ctx); err != nil {
 		return err
 	}
 	defer b.Terminal.give()
-	tick := time.NewTicker(refresh)
-	defer tick.Stop()
 	for !b.left {
 		b.look()
 		if b.Leave && b.view.snapshot.Host.Ending != "" {
@@ -92,7 +96,7 @@ func Run(ctx context.Context, config Config) error {
 		b.draw()
 		select {
 		case <-b.Changed:
-		case <-tick.C:
+		case <-time.After(b.pause(time.Now())):
 		case b.view.Message = <-b.done:
 		case <-b.Terminal.resized:
 			b.drawn = nil
@@ -111,6 +115,14 @@ func Run(ctx context.Context, config Config) error {
 		}
 	}
 	return nil
+}
+
+// pause is how long the board stands still while nothing happens.
+func (b *board) pause(now time.Time) time.Duration {
+	if b.Leave || now.Sub(b.pressed) < unseen {
+		return refresh
+	}
+	return slowRefresh
 }
 
 // look takes the newest state.
@@ -137,6 +149,7 @@ func (b *board) draw() {
 
 // press does what a key asks for.
 func (b *board) press(key Key) {
+	b.pressed = time.Now()
 	b.view.Message = ""
 	if !b.Guard.Open() {
 		b.view.Question, b.view.page = nil, nil // the password was given long ago

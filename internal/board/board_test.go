@@ -94,3 +94,18 @@ func TestSerialLine(t *testing.T) {
 		t.Errorf("at the end of the machine: %v, or the terminal is still held", err)
 	}
 }
+
+func TestPause(t *testing.T) {
+	for _, test := range []struct {
+		byHand bool
+		ago    time.Duration
+		want   time.Duration
+	}{
+		{false, time.Minute, refresh}, {false, time.Hour, slowRefresh}, {true, time.Hour, refresh},
+	} {
+		b := &board{Config: Config{Leave: test.byHand}, pressed: start}
+		if got := b.pause(start.Add(test.ago)); got != test.want {
+			t.Errorf("%+v: %v", test, got)
+		}
+	}
+}

@@ -24,7 +24,10 @@ func Take(dir string, terminal *os.File) (give func()) {
 		return func() {}
 	}
 	_ = flock(file, unix.LOCK_SH)
-	return func() { _ = file.Close() }
+	return func() {
+		_ = flock(file, unix.LOCK_UN) // a child that was started just now has the file, too, until it runs its program
+		_ = file.Close()
+	}
 }
 
 // device is the number of a terminal's device; of /dev/tty that of the terminal behind it (ioctl_tty(2), TIOCGDEV).

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/zerodisc/zerodisc/internal/guarded"
 )
 
 // Answered is a state: behind a NIC that is not in use there is a DHCP server, or else a router.
@@ -82,7 +84,7 @@ func (u *uplink) startAsking(ctx context.Context, nic NIC) *session {
 	wants4, wants6 := u.want.IPv4.Method == Auto, u.want.IPv6.Method == Auto && hasIPv6()
 	return u.start(ctx, func(ctx context.Context, report func(State)) {
 		routers := make(chan struct{})
-		spawn(ctx, func() {
+		guarded.Go(ctx, func() {
 			defer close(routers)
 			if wants6 {
 				s := &solicitor{port: nic.Index, mac: nic.MAC, timing: timing, wake: make(chan struct{}, 1)}

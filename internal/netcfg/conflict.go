@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/internal/guarded"
 )
 
 const (
@@ -120,7 +122,7 @@ func (c *Client) startGuard(ctx context.Context, id identity, lease *Lease) *gua
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	g := &guard{lease.Address.Addr(), make(chan *conflictError, 1), func() { cancel(); <-done }}
-	spawn(ctx, func() {
+	guarded.Go(ctx, func() {
 		defer close(done)
 		for ctx.Err() == nil {
 			err := c.defend(ctx, id, lease)

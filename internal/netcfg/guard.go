@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+
+	"github.com/zerodisc/zerodisc/internal/guarded"
 )
 
 // keepGuard watches over the static addresses, as long as a NIC is in use.
@@ -46,7 +48,7 @@ func (w *watch) run(ctx context.Context, addresses []netip.Prefix) {
 		round, cancel := context.WithCancel(ctx)
 		done := make(chan struct{})
 		for _, prefix := range addresses {
-			spawn(ctx, func() {
+			guarded.Go(ctx, func() {
 				defer func() { done <- struct{}{} }()
 				if prefix.Addr().Is4() {
 					w.watch4(round, &Lease{Address: prefix})

@@ -131,14 +131,12 @@ func (m *Manager) Apply(ctx context.Context, network Network) error {
 
 // Run creates the bridges, chooses their NICs, gets addresses and keeps all that in step with cables,
 // NICs and servers that come and go, until ctx ends, whose error it returns. Before that it
-// returns only if a bridge cannot be created, or after a panic. What it set up stays when it ends, and is taken
+// returns only if a bridge cannot be created. What it set up stays when it ends, and is taken
 // over by a later Run, which may be one of the same manager.
 func (m *Manager) Run(ctx context.Context) error {
 	if err := m.MakeBridges(); err != nil {
 		return err
 	}
-	ctx, end := withFailure(ctx)
-	defer end(nil)
 	m.uplinks, m.said = nil, map[string]string{}
 	m.adopt(m.options.Network)
 	defer m.hangUp()
@@ -191,7 +189,7 @@ func (m *Manager) wait(ctx context.Context, changed <-chan struct{}) error {
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return ctx.Err()
 	case <-changed:
 		rest(ctx, lookGap-time.Since(m.looked))
 	case <-timer.C:

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/zerodisc/zerodisc/internal/guarded"
 )
 
 // Rivals is a state: several DHCP servers have answered one DISCOVER.
@@ -22,7 +24,7 @@ func (c *Client) hearRivals(ctx context.Context, id identity, xid dhcpv4.Transac
 		return // the search fails of the same, and says so
 	}
 	end := time.Now().Add(c.timing.AnswerGrace)
-	spawn(ctx, func() {
+	guarded.Go(ctx, func() {
 		defer conn.Close()
 		defer context.AfterFunc(ctx, func() { conn.Close() })()
 		var servers []netip.Addr

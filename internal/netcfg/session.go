@@ -1,6 +1,10 @@
 package netcfg
 
-import "context"
+import (
+	"context"
+
+	"github.com/zerodisc/zerodisc/internal/guarded"
+)
 
 // session is something that runs for one interface beside the manager: a DHCP client, questions to a NIC.
 type session struct {
@@ -21,7 +25,7 @@ type report struct {
 func (u *uplink) start(ctx context.Context, run func(ctx context.Context, report func(State))) *session {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &session{cancel: cancel, done: make(chan struct{}), wake: func() {}}
-	spawn(ctx, func() {
+	guarded.Go(ctx, func() {
 		defer close(s.done)
 		run(ctx, func(state State) {
 			select {

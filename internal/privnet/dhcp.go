@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/internal/dhcpwire"
-	"github.com/zerodisc/zerodisc/internal/supervise"
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/vifrules"
 )
 
@@ -60,7 +60,7 @@ func (d *dhcpServer) run(ctx context.Context, conn *net.UDPConn) error {
 		return err
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- supervise.Contain(server.Serve) }()
+	go func() { ended <- guarded.Func(ctx, server.Serve)() }()
 	defer server.Close()
 	for {
 		select {

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
+	"github.com/zerodisc/zerodisc/internal/guarded"
 )
 
 // Limits of the DNS server.
@@ -33,7 +33,6 @@ type dnsServer struct {
 	zone       func() zone // of this moment; called by any goroutine
 	resolvConf string
 	slots      *slots
-	group      *errgroup.Group // what answers is in it
 }
 
 // slots limit what is done at a time, of all guests and of each.
@@ -86,12 +85,11 @@ func (d *dnsServer) serveUDP(ctx context.Context, conn *net.UDPConn) error {
 			continue // the guest asks again
 		}
 		query := append([]byte(nil), buffer[:n]...)
-		spawn(d.group, func() error {
+		guarded.Go(ctx, func() {
 			defer d.slots.free(guest)
 			if answer := d.answer(ctx, query, "udp"); answer != nil {
 				_, _ = conn.WriteToUDPAddrPort(answer, from)
 			}
-			return nil
 		})
 	}
 }
@@ -116,10 +114,9 @@ func (d *dnsServer) serveTCP(ctx context.Context, listener net.Listener) error {
 			<-open
 			continue
 		}
-		spawn(d.group, func() error {
+		guarded.Go(ctx, func() {
 			defer func() { conn.Close(); d.slots.free(guest); <-open }()
 			d.serveConn(ctx, conn)
-			return nil
 		})
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/zerodisc/zerodisc/internal/supervise"
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/vifrules"
 )
 
@@ -147,13 +147,12 @@ type temporary struct {
 func startTemporary(ctx context.Context, n *network) *temporary {
 	ctx, cancel := context.WithCancel(ctx)
 	t := &temporary{n, cancel, make(chan error, 1)}
-	go func() {
+	guarded.Go(ctx, func() {
 		defer close(t.ended)
-		err := supervise.Contain(func() error { return n.serve(ctx) })
-		if ctx.Err() == nil {
+		if err := n.serve(ctx); ctx.Err() == nil {
 			t.ended <- cmp.Or(err, errEnded)
 		}
-	}()
+	})
 	return t
 }
 

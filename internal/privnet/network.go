@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
-	"github.com/zerodisc/zerodisc/internal/supervise"
 	"github.com/zerodisc/zerodisc/internal/sysctl"
 	"github.com/zerodisc/zerodisc/internal/vifrules"
 )
@@ -125,14 +125,9 @@ func (n *network) serve(ctx context.Context) error {
 		}
 	}
 	d := n.dhcpServer()
-	spawn(group, func() error { return d.run(running, dhcp) })
+	group.Go(guarded.Func(running, func() error { return d.run(running, dhcp) }))
 	n.event(Event{Kind: EventStarted})
 	return group.Wait()
-}
-
-// spawn runs do in the group. A panic ends the network, and not the process.
-func spawn(group *errgroup.Group, do func() error) {
-	group.Go(func() error { return supervise.Contain(do) })
 }
 
 // serveDNS has the group answer questions for names until ctx ends.
@@ -148,9 +143,9 @@ func (n *network) serveDNS(ctx context.Context, group *errgroup.Group) error {
 		return errors.Join(err, packets.Close())
 	}
 	context.AfterFunc(ctx, func() { packets.Close(); listener.Close() })
-	s := n.dnsServer(group)
-	spawn(group, func() error { return s.serveUDP(ctx, packets.(*net.UDPConn)) })
-	spawn(group, func() error { return s.serveTCP(ctx, listener) })
+	s := n.dnsServer()
+	group.Go(guarded.Func(ctx, func() error { return s.serveUDP(ctx, packets.(*net.UDPConn)) }))
+	group.Go(guarded.Func(ctx, func() error { return s.serveTCP(ctx, listener) }))
 	return nil
 }
 
@@ -165,9 +160,8 @@ func (n *network) dhcpServer() *dhcpServer {
 	}
 }
 
-func (n *network) dnsServer(group *errgroup.Group) *dnsServer {
+func (n *network) dnsServer() *dnsServer {
 	return &dnsServer{
-		group:  group,
 		prefix: n.options.Prefix, resolvConf: n.options.ResolvConf, slots: newSlots(),
 		zone: func() zone { return zone{n.options.Domain, n.options.Prefix, n.guests.hosts()} },
 	}

@@ -62,7 +62,8 @@ func Main(args []string, c Config) int {
 }
 
 func (c Config) runner(args []string) (*interp.Runner, error) {
-	return interp.New(interp.StdIO(c.In, c.Out, c.Err), interp.Params(append([]string{"--"}, args...)...))
+	return interp.New(interp.StdIO(c.In, c.Out, c.Err), interp.Params(append([]string{"--"}, args...)...),
+		interp.CallHandler(umask))
 }
 
 func (c Config) file(name string, args []string) error {

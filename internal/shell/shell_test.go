@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func sh(t *testing.T, input string, args ...string) (status int, out string) {
@@ -48,6 +50,25 @@ func TestScripts(t *testing.T) {
 		status, out := sh(t, test.input, test.args...)
 		if status != test.status || !strings.HasPrefix(out, test.out) {
 			t.Errorf("%q: %d %q, want %d %q", test.args, status, out, test.status, test.out)
+		}
+	}
+}
+
+// TestUmask has the command that ssh-copy-id begins with.
+func TestUmask(t *testing.T) {
+	before := unix.Umask(0o022)
+	defer unix.Umask(before)
+	file := filepath.Join(t.TempDir(), "f")
+	status, out := sh(t, "", "-c", "umask; cd; umask 077; umask; echo x > "+file)
+	if status != 0 || out != "0022\n0077\n" {
+		t.Errorf("%d %q", status, out)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	for _, wrong := range []string{"umask 8", "umask u=rwx", "umask 077 022", "umask 7777"} {
+		if status, out := sh(t, "", "-c", wrong); status != 1 || !strings.Contains(out, "octal number") {
+			t.Errorf("%s: %d %q", wrong, status, out)
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/guarded"
 )
 
 // function is one call of a service that is a function.
@@ -21,26 +23,57 @@ var errEnded = errors.New("it ended by itself")
 func call(spec Spec) *function {
 	ctx, cancel := context.WithCancel(context.Background())
 	f := &function{cancel: cancel, exited: make(chan error, 1)}
+	panics := make(chan error, 1)
+	ctx = guarded.With(ctx, func(err error, stack []byte) {
+		spec.print(err, stack)
+		select {
+		case panics <- err:
+		default: // one is enough
+		}
+		cancel()
+	})
+	ended := make(chan error, 1)
+	go func() {
+		defer close(ended)
+		guarded.Call(ctx, func() { ended <- spec.Run(ctx) })
+	}()
 	go func() {
 		defer cancel()
-		err := guarded(ctx, spec)
-		if err == nil {
-			err = errEnded
-		}
-		f.exited <- err
+		f.exited <- outcome(ended, panics, spec.StopTimeout)
 	}()
 	return f
 }
 
-// guarded runs the service and makes an error of its panic, whose stack goes to the service's output.
-func guarded(ctx context.Context, spec Spec) error {
-	err := Contain(func() error { return spec.Run(ctx) })
-	if p, panicked := errors.AsType[*PanicError](err); panicked && spec.Output != nil {
-		out := &lines{prefix: spec.Name + ": ", to: spec.Output}
-		_, _ = io.Copy(out, strings.NewReader(p.Error()+"\n"+string(p.Stack)))
+// outcome is why a function has ended, never nil: because of its first panic, if there was one. A function that does
+// not end though one of its goroutines has is left behind after a while.
+func outcome(ended, panics <-chan error, patience time.Duration) error {
+	select {
+	case err := <-panics:
+		select {
+		case <-ended:
+		case <-time.After(patience):
+		}
+		return err
+	case err := <-ended:
+		select {
+		case panicked := <-panics:
+			return panicked
+		default:
+		}
+		if err == nil {
+			err = errEnded
+		}
+		return err
+	}
+}
+
+// print puts a panic into the service's output.
+func (s Spec) print(err error, stack []byte) {
+	if s.Output != nil {
+		out := &lines{prefix: s.Name + ": ", to: s.Output}
+		_, _ = io.Copy(out, strings.NewReader(err.Error()+"\n"+string(stack)))
 		out.flush()
 	}
-	return err
 }
 
 func (f *function) pid() int { return 0 }

@@ -34,6 +34,13 @@ var Table = []Setting{
 		"1 would silence one of two network cards in the same LAN"},
 	{"net.ipv4.conf.*.arp_ignore", "1", "on a bridge, dom0 does not answer for its addresses on others"},
 	{"net.ipv4.conf.*.arp_announce", "2", "nor does it ask with them"},
+	{"net.ipv4.neigh.default.gc_thresh1", "1024", "so many neighbours stay known"},
+	{"net.ipv4.neigh.default.gc_thresh2", "4096", "beyond that those go that were not used for 5 s"},
+	{"net.ipv4.neigh.default.gc_thresh3", "8192", "beyond that none comes: " +
+		"more than 50 guests' rules let through in 5 s"},
+	{"net.ipv6.neigh.default.gc_thresh1", "1024", "as for IPv4"},
+	{"net.ipv6.neigh.default.gc_thresh2", "4096", "the same"},
+	{"net.ipv6.neigh.default.gc_thresh3", "8192", "the same"},
 	{"net.ipv6.conf.*.accept_redirects", "0", "as for IPv4"},
 	{"net.ipv6.conf.*.accept_source_route", "-1", "as for IPv4"},
 	{"net.ipv6.conf.default.accept_ra", "0", "netcfg listens to routers itself; the kernel would believe guests"},

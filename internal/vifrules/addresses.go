@@ -7,11 +7,13 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
+
+	"github.com/zerodisc/zerodisc/internal/netcfg"
 )
 
 // ownAddresses are dom0's own now, and those that it will have on private networks, sorted.
 func ownAddresses(private []Private) ([]netip.Addr, error) {
-	list, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	list, err := netcfg.Complete(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
@@ -46,13 +48,13 @@ func (f *files) claim(mac, uuid string) error {
 			return fmt.Errorf("the guest %q has it", v.Guest)
 		}
 	}
-	links, err := netlink.LinkList()
+	links, err := netcfg.Complete(netlink.LinkList)
 	if err != nil {
 		return fmt.Errorf("list links: %w", err)
 	}
 	for _, link := range links {
-		// A vif's own, fe:ff:ff:ff:ff:ff, is that of all vifs and not the guest's.
-		if a := link.Attrs(); a.HardwareAddr.String() == mac && !strings.HasPrefix(a.Name, "vif") {
+		// What a vif has itself, fe:ff:ff:ff:ff:ff, is not the guest's.
+		if a := link.Attrs(); a.HardwareAddr.String() == mac && !f.has(a.Name) {
 			return fmt.Errorf("%s of dom0 has it", a.Name)
 		}
 	}
@@ -61,7 +63,8 @@ func (f *files) claim(mac, uuid string) error {
 
 // claimNeighbour is an error where the MAC is that of the gateway or a name server, as far as dom0 knows it.
 func (f *files) claimNeighbour(mac string) error {
-	neighbours, err := netlink.NeighList(0, netlink.FAMILY_ALL)
+	list := func() ([]netlink.Neigh, error) { return netlink.NeighList(0, netlink.FAMILY_ALL) }
+	neighbours, err := netcfg.Complete(list)
 	if err != nil {
 		return fmt.Errorf("list neighbours: %w", err)
 	}

@@ -48,7 +48,7 @@ func (t *tables) enforce(before, now *files) (outcome, error) {
 		if before != nil && before.has(v.Name) && reflect.DeepEqual(before.inputs(v.Name), now.inputs(v.Name)) {
 			continue
 		}
-		if err := errors.Join(t.setVif(&now.config, v), tag(now.config.Guests[v.UUID].VLAN, v)); err != nil {
+		if err := errors.Join(t.setVif(&now.config, v), now.tag(v)); err != nil {
 			o.vifs[v.Name] = err
 		}
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/internal/guarded"
 )
 
 // Repair is what was wrong with the kernel's rules, and who was the last to change any; Err says why they could not be
@@ -19,7 +21,7 @@ type Repair struct {
 	Err    error
 }
 
-// guardGap is the shortest time between two looks: a guest that comes makes several changes.
+// guardGap is the shortest time between two looks.
 const guardGap = time.Second
 
 // Guard restores the rules whenever somebody else has changed them, and tries again what could not be put in force. It
@@ -36,16 +38,16 @@ func (r Rules) Guard(ctx context.Context, report func(Repair)) error {
 	}
 	changed := make(chan string, 1)
 	ended := make(chan error, 1)
-	go func() { ended <- follow(conn, changed) }()
-	told := ""
+	guarded.Go(ctx, func() { ended <- follow(conn, changed) })
+	said := repairLog{report: report}
 	for by := ""; ; {
 		repair := r.repair()
 		repair.By = by
-		if text := fmt.Sprint(repair); repair == (Repair{By: by}) {
-			told = ""
-		} else if text != told { // what goes wrong again and again is told once
-			report(repair)
-			told = text
+		said.note(repair, time.Now())
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(guardGap):
 		}
 		again := (<-chan time.Time)(nil)
 		if repair.Err != nil {
@@ -59,11 +61,27 @@ func (r Rules) Guard(ctx context.Context, report func(Repair)) error {
 		case by = <-changed:
 		case <-again:
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(guardGap):
-		}
 	}
+}
+
+// repairLog reports the same repair once a minute at most: two programs may fight over the rules.
+type repairLog struct {
+	report func(Repair)
+	last   Repair
+	at     time.Time
+}
+
+const sameRepair = time.Minute
+
+func (l *repairLog) note(r Repair, now time.Time) {
+	if r.Damage == "" && r.Err == nil {
+		return
+	}
+	if fmt.Sprint(r) == fmt.Sprint(l.last) && now.Sub(l.at) < sameRepair {
+		return
+	}
+	l.last, l.at = r, now
+	l.report(r)
 }
 
 // guardRetry is the time to the next try where the rules cannot be restored.
@@ -104,7 +122,7 @@ func (r Rules) repair() (repair Repair) {
 		if err != nil || now == f.generation && !f.stale {
 			return err // the last change was by the rules' own hand
 		}
-		if repair.Damage, err = t.damage(f); err != nil {
+		if repair.Damage, now, err = t.look(f, now); err != nil {
 			return err
 		}
 		switch {
@@ -117,4 +135,21 @@ func (r Rules) repair() (repair Repair) {
 	})
 	repair.Err = err
 	return repair
+}
+
+// looks is how often the rules are read that somebody changes meanwhile.
+const looks = 20
+
+// look is damage of rules that nobody has changed while they were read, and their generation, which was now.
+func (t *tables) look(f *files, now uint32) (damage string, after uint32, err error) {
+	for range looks {
+		if damage, err = t.damage(f); err != nil {
+			return "", 0, err
+		}
+		if after, err = generation(); err != nil || after == now {
+			return damage, after, err
+		}
+		now = after
+	}
+	return damage, 0, nil
 }

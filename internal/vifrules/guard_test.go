@@ -2,6 +2,7 @@ package vifrules
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -54,6 +55,30 @@ func TestGuard(t *testing.T) {
 			t.Errorf("%q, %v, %d repairs", damage, err, len(repairs))
 		}
 	})
+}
+
+func TestRepairsAreSaidOnceAMinute(t *testing.T) {
+	said := 0
+	l := repairLog{report: func(Repair) { said++ }}
+	start := time.Now()
+	for i, step := range []struct {
+		repair Repair
+		after  time.Duration
+		want   int
+	}{
+		{Repair{}, 0, 0},
+		{Repair{Damage: "a", By: "nft"}, 0, 1},
+		{Repair{}, time.Second, 1},
+		{Repair{Damage: "a", By: "nft"}, 2 * time.Second, 1},
+		{Repair{Damage: "b", By: "nft"}, 3 * time.Second, 2},
+		{Repair{Damage: "b", By: "nft", Err: errors.New("x")}, 4 * time.Second, 3},
+		{Repair{Damage: "b", By: "nft", Err: errors.New("x")}, 5 * time.Second, 3},
+		{Repair{Damage: "b", By: "nft", Err: errors.New("x")}, 65 * time.Second, 4},
+	} {
+		if l.note(step.repair, start.Add(step.after)); said != step.want {
+			t.Errorf("step %d: %d said, want %d", i, said, step.want)
+		}
+	}
 }
 
 // What somebody else has taken away is noticed though the rules were changed by their own hand since.

@@ -106,8 +106,7 @@ func (r Rules) Plug(v Vif) error {
 // Joined has to be called when the vif is a port of its bridge: that is when it can get its VLAN.
 func (r Rules) Joined(name string) error {
 	return r.locked(func(f *files, _ *tables) error {
-		v := f.vif(name)
-		return tag(f.config.Guests[v.UUID].VLAN, v)
+		return f.tag(f.vif(name))
 	})
 }
 

@@ -3,24 +3,28 @@ package vifrules
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 
 	"github.com/vishvananda/netlink"
+
+	"github.com/zerodisc/zerodisc/internal/netcfg"
 )
 
 // firstVLAN is the one that every port of a bridge begins with.
 const firstVLAN = 1
 
-// tag puts a vif into a VLAN of its bridge: untagged at the vif, tagged at every port that is no vif. 0 is none: on a
-// bridge that does not filter by VLAN nothing is done then, on others the vif is in the one that ports begin with.
-func tag(vlan int, v Vif) error {
-	if err := tagPort(uint16(vlan), v); err != nil {
+// tag puts a vif into its guest's VLAN: untagged at the vif, tagged at every port of the bridge that is no vif. 0 is
+// none: on a bridge that does not filter by VLAN nothing is done then, on others the vif is in the one that ports begin
+// with.
+func (f *files) tag(v Vif) error {
+	vlan := f.config.Guests[v.UUID].VLAN
+	if err := f.tagPort(uint16(vlan), v); err != nil {
 		return fmt.Errorf("VLAN %d of %s: %w", vlan, v.Name, err)
 	}
 	return nil
 }
 
-func tagPort(vlan uint16, v Vif) error {
+func (f *files) tagPort(vlan uint16, v Vif) error {
 	bridge, err := netlink.LinkByName(v.Bridge)
 	if err != nil {
 		return err
@@ -41,7 +45,7 @@ func tagPort(vlan uint16, v Vif) error {
 	if err := onlyVLAN(port, vlan); err != nil {
 		return err
 	}
-	return carry(bridge, vlan)
+	return f.carry(bridge, vlan)
 }
 
 func untag(bridge, port netlink.Link) error {
@@ -67,23 +71,24 @@ func (r Rules) Carry(bridge string) error {
 	return r.locked(func(f *files, _ *tables) error {
 		var errs []error
 		for _, v := range f.vifs {
-			if vlan := f.config.Guests[v.UUID].VLAN; vlan != 0 && v.Bridge == bridge {
-				errs = append(errs, tag(vlan, v))
+			if f.config.Guests[v.UUID].VLAN != 0 && v.Bridge == bridge {
+				errs = append(errs, f.tag(v))
 			}
 		}
 		return errors.Join(errs...)
 	})
 }
 
-// carry makes a VLAN a tagged one of every port that is no vif.
-func carry(bridge netlink.Link, vlan uint16) error {
-	all, err := netlink.LinkList()
+// carry makes a VLAN a tagged one of every port that is no vif, whatever vifs are called (vifname=).
+func (f *files) carry(bridge netlink.Link, vlan uint16) error {
+	all, err := netcfg.Complete(netlink.LinkList)
 	if err != nil {
 		return fmt.Errorf("list links: %w", err)
 	}
 	for _, port := range all {
 		name := port.Attrs().Name
-		if port.Attrs().MasterIndex != bridge.Attrs().Index || strings.HasPrefix(name, "vif") {
+		isVif := slices.ContainsFunc(f.vifs, func(v Vif) bool { return v.Name == name })
+		if port.Attrs().MasterIndex != bridge.Attrs().Index || isVif {
 			continue
 		}
 		if err := netlink.BridgeVlanAdd(port, vlan, false, false, false, true); err != nil {

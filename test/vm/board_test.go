@@ -25,7 +25,7 @@ func (m *VM) checkBoard(addresses []string) {
 // stopBehindBoard stops the guest that is chosen on the screen while the serial line shows a board, too. The line about
 // that comes once the board is left.
 func (m *VM) stopBehindBoard(guest string) {
-	m.FromNow().Enter("board")
+	m.FromNow().Type("board\r") // Enter would type another return, which is a key of the board's
 	m.WaitText(guest+` +running`, soon)
 	m.press("t")
 	m.WaitText(guest+` +stopped`, addressLimit)

@@ -35,11 +35,8 @@ network:
     dmz: {nic: bond0, vlan: 20, ipv4: {addresses: [192.0.2.5/24]}, ipv6: {addresses: ["2001:db8::5/64"]}}
     lan: {private: {address: 10.11.0.1/24, range: 10.11.0.100-10.11.0.200}}
 guests:
-  tty1:
-    order: 2
-    memory: 112M
-    network: {bridge: lan, address: 10.11.0.10, mac: "52:54:00:aa:00:01", rate: 4Mbit/s}
-  tty2: {order: 1, network: {bridge: lan, inbound: [{protocol: tcp, ports: "80"}]}}
+  tty1: {order: 2, memory: 112M, network: {bridge: lan, address: 10.11.0.10, mac: "52:54:00:aa:00:01"}}
+  tty2: {order: 1, network: {bridge: lan, rate: 4Mbit/s, inbound: [{protocol: tcp, ports: "80"}]}}
 `
 
 	volumeConfig = `hostname: from-volume
@@ -124,18 +121,25 @@ func (m *VM) checkBond(wires []*wire) {
 	}
 }
 
-// checkRate has tty1, whose console this is, fetch a file from beyond dom0, and so by dom0's address.
-func (m *VM) checkRate(port int) {
+// checkRate has a guest fetch a file from beyond dom0, and so by dom0's address.
+func (m *VM) checkRate(guest string, port int) {
+	m.FromNow().Enter("xl console " + guest)
+	m.FromNow().Until("the guest's shell answers", consoleLimit, func() bool {
+		m.Enter("hostname")
+		return m.Said(`^` + guest)
+	})
 	start := time.Now()
 	m.FromNow().Enter(fmt.Sprintf("wget -O /big http://10.0.2.2:%d%s && ls -l /big && echo got\"\"it", port, bigFile))
 	m.WaitText(`^gotit`, consoleLimit)
 	if took := time.Since(start); took < 2*time.Second {
 		m.Errorf("%d bytes in %v: the rate is not limited", int(bigSize), took)
 	}
+	m.leaveConsole()
 }
 
 // checkConfiguredNetwork has a look at a private network: its guests have the addresses, the order, the memory and the
-// rate that are configured, and one reaches the other by its name, and the world by dom0's.
+// rate that are configured, and one reaches the other by its name, and the world by dom0's address. Of dom0 they reach
+// DHCP and DNS.
 func (m *VM) checkConfiguredNetwork(port int) {
 	m.Wait(`msg="private network" bridge=lan state=started`, bootLimit)
 	m.Wait(`msg="private network" bridge=new state=started`, bootLimit)
@@ -155,8 +159,8 @@ func (m *VM) checkConfiguredNetwork(port int) {
 		m.Enter("wget -O - http://tty2/")
 		return m.Said(`<title>tty2</title>`)
 	})
-	m.checkRate(port)
-	m.leaveConsole("tty1")
+	m.leaveConsole()
+	m.checkRate("tty2", port)
 	m.scanFromGuest("tty1", fromPrivateGuest, m.serveScanner("127.0.0.1"), "10.0.2.2", "10.11.0.1")
 }
 

@@ -82,7 +82,7 @@ func (h *hostile) begin(m *VM) {
 		}
 	})
 	<-h.done
-	m.leaveConsole(hostileGuest)
+	m.leaveConsole()
 }
 
 // order gives the guest an order.

@@ -70,7 +70,7 @@ func (m *VM) fill(guest string, mb int) {
 	m.Enter("echo 1 > /proc/sys/kernel/printk") // else it says of each request that it has failed
 	write := fmt.Sprintf("dd if=/dev/zero of=/dev/xvda bs=1000000 seek=1 count=%d", mb)
 	m.Enter("(" + write + "; sync -data /dev/xvda || touch /failed) &")
-	m.leaveConsole(guest)
+	m.leaveConsole()
 }
 
 // checkFull has a guest that has filled its budget read what is on its disk.
@@ -83,7 +83,7 @@ func (m *VM) checkFull(guest string) {
 	})
 	m.FromNow().Enter("echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/xvda bs=5 count=1")
 	m.WaitText(`^(\$ )?`+guest, soon)
-	m.leaveConsole(guest)
+	m.leaveConsole()
 }
 
 // checkPastBudget has a guest write 1,000 MB at a budget of 256, and another one write and read meanwhile.
@@ -100,7 +100,7 @@ func (m *VM) checkPastBudget() {
 	if m.Said(`msg="` + boot.MsgGuestDiskFull) {
 		m.Errorf("the large guest had filled its budget before the small one was done")
 	}
-	m.leaveConsole("small")
+	m.leaveConsole()
 	m.Wait(`msg="`+boot.MsgGuestDiskFull+`" guest=large`, addressLimit)
 	m.checkFull("large")
 	m.t.Log(m.Shell("status"))

@@ -49,7 +49,7 @@ func TestPullMidCopy(t *testing.T) {
 		m.Enter("echo 3 > /proc/sys/vm/drop_caches")
 		m.Enter("shasum -a 256 /dev/xvda")
 		m.WaitText(sum+" /dev/xvda", addressLimit)
-		m.leaveConsole("web")
+		m.leaveConsole()
 		m.checkPowerOff(typePowerOff)
 	})
 }

@@ -236,7 +236,7 @@ func (m *VM) checkConnected() {
 // checkNetWriter has the guest write to its disk and read back what it wrote.
 func (m *VM) checkNetWriter() {
 	m.Enter("xl console blockguest")
-	defer m.leaveConsole("blockguest")
+	defer m.leaveConsole()
 	m.Enter("")
 	m.Enter("echo changed-xvda | dd of=/dev/xvda bs=512; sync; head -c 12 /dev/xvda")
 	m.WaitText("^changed-xvda", addressLimit)
@@ -251,7 +251,7 @@ func (m *VM) checkTargetAway(target *exec.Cmd, again func()) {
 		m.Errorf("%v", lost)
 	}
 	m.Enter("xl console blockguest")
-	defer m.leaveConsole("blockguest")
+	defer m.leaveConsole()
 	m.Enter("")
 	m.Enter("dd if=/dev/xvda bs=65536 of=/dev/null skip=1000 count=200 && echo read well; echo read on")
 	time.Sleep(5 * time.Second)

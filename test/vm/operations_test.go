@@ -82,7 +82,7 @@ func (m *VM) checkXenstored(addresses []string) {
 // checkWatchdog stops stage2. Nothing on the machine feeds the watchdog any more, and it boots again.
 func (m *VM) checkWatchdog() {
 	now := m.FromNow()
-	m.Enter("kill -STOP " + m.Stage2())
+	m.Enter("kill -19 " + m.Stage2()) // SIGSTOP, of whose name u-root's kill knows nothing
 	now.WaitText("Starting Xen", bootLimit)
 }
 

@@ -68,7 +68,7 @@ func TestPowerCuts(t *testing.T) {
 		m.Enter("xl console keep")
 		m.Enter("")
 		told = append(told, m.record(log, "keep", guestRecord)...)
-		m.leaveConsole("keep")
+		m.leaveConsole()
 		m.Shell("guest disk save -replace tty1")
 	}) // and QEMU is killed
 	file, entries, err := writelog.Open(log)

@@ -34,6 +34,9 @@ func (m *VM) newSSHClient() *sshClient {
 		m.fail("forward a port", err)
 	}
 	c := &sshClient{VM: m, dir: m.t.TempDir(), port: port}
+	if err := os.Mkdir(filepath.Join(c.dir, ".ssh"), 0o700); err != nil { // ssh-copy-id wants one
+		m.t.Fatal(err)
+	}
 	tool(m.t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(c.dir, "id"))
 	return c
 }
@@ -62,7 +65,7 @@ func (c *sshClient) run(askpass, program string, args ...string) (string, error)
 		all = append(all, "-o", "BatchMode=yes")
 	}
 	cmd := exec.CommandContext(ctx, program, append(all, args...)...)
-	cmd.Env = append(os.Environ(), "SSH_ASKPASS="+askpass, "SSH_ASKPASS_REQUIRE=force")
+	cmd.Env = append(os.Environ(), "SSH_ASKPASS="+askpass, "SSH_ASKPASS_REQUIRE=force", "HOME="+c.dir)
 	out, err := cmd.CombinedOutput()
 	return strings.ReplaceAll(string(out), "\r", ""), err
 }

@@ -125,7 +125,7 @@ func (m *VM) writeInGuest(guest, word string) {
 		m.Enter("echo " + word + "-" + disk + " | dd of=/dev/" + disk + " bs=512; sync; head -c 12 /dev/" + disk)
 		m.WaitText("^"+word+"-"+disk, soon)
 	}
-	m.leaveConsole(guest)
+	m.leaveConsole()
 }
 
 // readInGuest has a guest read the word at the beginning of its disks.
@@ -136,7 +136,7 @@ func (m *VM) readInGuest(guest, word string) {
 		m.Enter("head -c 12 /dev/" + disk)
 		m.WaitText(word+"-"+disk, soon)
 	}
-	m.leaveConsole(guest)
+	m.leaveConsole()
 }
 
 // checkState checks the state volume on a disk.

@@ -160,7 +160,7 @@ func (m *VM) checkWriter() {
 	m.WaitText("^still readable", soon)
 	m.Enter("dd if=/dev/xvde bs=1 skip=1144 count=9") // where ext4 has its label
 	m.WaitText("^md-mirror", soon)
-	m.leaveConsole("stick")
+	m.leaveConsole()
 }
 
 // do has the emulator carry out a command.

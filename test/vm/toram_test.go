@@ -48,7 +48,7 @@ func TestPullTheStick(t *testing.T) {
 			}
 			m.Enter("shasum -a 256 /dev/xvdd")
 			m.WaitText(changedSum+" /dev/xvdd", soon)
-			m.leaveConsole("web")
+			m.leaveConsole()
 		}
 		m.Wait("msg=ready guests=3", bootLimit)
 		m.pull("stick")
@@ -66,7 +66,7 @@ func TestPullTheStick(t *testing.T) {
 		m.Enter("dd if=/dev/zero of=/dev/xvdd bs=4096 count=1 seek=1")
 		m.Enter("dd if=/dev/zero of=/dev/xvdd bs=512 count=1 seek=80")
 		m.WaitText(`guest=web disk=xvdd err="a write failed`, soon)
-		m.leaveConsole("web")
+		m.leaveConsole()
 		now := m.FromNow()
 		m.plugIn(iso, "again")
 		now.Wait(`msg="`+boot.MsgMedium+`" mount=/media/boot`, soon)

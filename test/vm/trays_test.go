@@ -83,7 +83,7 @@ func (m *VM) checkForcedTray(iso string) {
 	m.Enter("")
 	m.FromNow().Enter("echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/xvda bs=5 count=1")
 	m.WaitText(`^(\$ )?small`, soon)
-	m.leaveConsole("small")
+	m.leaveConsole()
 }
 
 // checkOtherCard takes the card out of the reader, and puts another one in.

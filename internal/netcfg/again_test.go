@@ -6,19 +6,6 @@ import (
 	"testing"
 )
 
-// What panics in a goroutine of the manager's ends its context alone, which says why.
-func TestSpawn(t *testing.T) {
-	ctx, end := withFailure(t.Context())
-	defer end(nil)
-	inner, cancel := context.WithCancel(ctx)
-	defer cancel()
-	spawn(inner, func() { panic("a packet") })
-	<-inner.Done()
-	if err := context.Cause(ctx); err == nil || err.Error() != "panic: a packet" {
-		t.Errorf("ended with %v", err)
-	}
-}
-
 // A manager whose Run has ended can run again, with what was applied last.
 func TestRunAgain(t *testing.T) {
 	inNamespace(t, func(t *testing.T) {
