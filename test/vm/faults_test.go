@@ -97,22 +97,27 @@ func (m *VM) sshPort(ctx context.Context) string {
 	return at
 }
 
-// full fills a file system in memory, and makes room again.
-func full(dir string) fault {
-	file := strings.TrimSuffix(dir, "/") + "/fill"
+// full fills file systems in memory, and makes room again.
+func full(dirs ...string) fault {
+	each := func(m *VM, command, state string) {
+		for _, dir := range dirs {
+			m.Shell(strings.ReplaceAll(command, "FILE", strings.TrimSuffix(dir, "/")+"/fill"))
+		}
+		for _, dir := range dirs {
+			m.Wait(fmt.Sprintf(`msg="file system" dir=%s state=%s`, dir, state), faultLimit)
+		}
+	}
 	return fault{
-		name:    dir + " full",
-		provoke: func(m *VM) { m.Shell("dd if=/dev/zero of=" + file + " bs=1M count=1000") },
-		line:    fmt.Sprintf(`msg="file system" dir=%s state=full`, dir),
-		mend:    func(m *VM) { m.Shell("rm " + file) },
-		mended:  fmt.Sprintf(`msg="file system" dir=%s state=room`, dir),
+		name:    strings.Join(dirs, ", ") + " full",
+		provoke: func(m *VM) { each(m, "dd if=/dev/zero of=FILE bs=1M count=1000", "full") },
+		mend:    func(m *VM) { each(m, "rm FILE", "room") },
 	}
 }
 
 // quickFaults are those that every run provokes.
 var quickFaults = []fault{
 	{name: "sshd killed", provoke: func(m *VM) { m.killService("sshd") }, line: `msg=daemon name=sshd state=waiting`},
-	full("/run"), full("/tmp"), full("/var/log"), full("/"),
+	full("/run", "/tmp", "/var/log"), full("/"),
 	{
 		name: "dom0 out of memory", provoke: func(m *VM) { m.Shell("sort /dev/zero > /dev/null") },
 		line: `msg="out of memory" killed=sort`,
