@@ -8,10 +8,10 @@ import (
 )
 
 // A console that is flooded: more than floodBytes within floodTime. A kernel that boots with all its messages says a
-// tenth of it. xenconsoled passes on some 300 KiB a second of a domain at most (RATE_LIMIT_* in
+// quarter of it. xenconsoled passes on some 300 KiB a second of a domain at most (RATE_LIMIT_* in
 // tools/console/daemon/io.c).
 const (
-	floodBytes = 512 << 10
+	floodBytes = 256 << 10
 	floodTime  = 10 * time.Second
 	// floodPause is how long a guest may go on before that is said again.
 	floodPause = 10 * time.Minute

@@ -5,6 +5,7 @@ package vm
 import (
 	"fmt"
 	"net"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -17,15 +18,17 @@ import (
 	"github.com/zerodisc/zerodisc/test/vm/qemu"
 )
 
-// TestFaults provokes what can go wrong on a running host, with a guest that crashes again and again next to the
-// demo's two, of which the first does what a hostile guest may do.
+// TestFaults provokes what can go wrong on a running host. Next to the demo's two guests are one that crashes again and
+// again, and one that does what a hostile guest may do.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	h, ntp := serveHostile(t), serveFalseTime(t)
-	loop := guestDir(t, t.TempDir(), "loop")
-	crashing(t, loop)
-	iso := remaster(t, fmt.Sprintf("cmdline = zerodisc.ntp=10.0.2.2:%d\ntimeout = 1\n", ntp.port), loop)
-	Story(t, qemu.Machine{ISO: iso, MemoryMiB: 1280}, func(m *VM) {
+	dir := t.TempDir()
+	loop, other := guestDir(t, dir, "loop"), guestDir(t, dir, hostileGuest)
+	reconfigure(t, loop, 96, "rdinit=/none init=/none panic=0")
+	reconfigure(t, other, 192, "zerodisc.guest quiet cryptomgr.notests")
+	iso := remaster(t, fmt.Sprintf("cmdline = zerodisc.ntp=10.0.2.2:%d\ntimeout = 1\n", ntp.port), loop, other)
+	Story(t, qemu.Machine{ISO: iso, MemoryMiB: 1536}, func(m *VM) {
 		m.Wait(`msg=ready`, bootLimit)
 		addresses := m.waitAddresses()
 		m.Run("crash loop", func(m *VM) { m.checkCrashLoop("loop") })
@@ -39,16 +42,16 @@ func TestFaults(t *testing.T) {
 	})
 }
 
-// crashing makes a guest of the demo's kind crash at once.
-func crashing(t *testing.T, dir string) {
+// reconfigure gives a guest of the demo's kind another kernel command line, and memory in MiB.
+func reconfigure(t *testing.T, dir string, memory int, cmdline string) {
 	t.Helper()
-	write(t, dir+"/loop.cfg", `kernel = "dom0"
+	write(t, filepath.Join(dir, filepath.Base(dir)+".cfg"), fmt.Sprintf(`kernel = "dom0"
 ramdisk = "initrd.img"
-extra = "console=hvc0 rdinit=/none init=/none panic=0"
-memory = 96
+extra = "console=hvc0 %s"
+memory = %d
 vif = [ '' ]
 on_crash = "restart"
-`)
+`, cmdline, memory))
 }
 
 // checkCrashLoop waits until a guest has crashed some times, with a pause that grows.
@@ -100,7 +103,7 @@ func (m *VM) checkEachService() {
 
 // faults are what the hostile guest does, and a program in dom0.
 func (h *hostile) faults() []fault {
-	guest := "guest=" + guests[0]
+	guest := "guest=" + hostileGuest
 	return []fault{
 		h.fault("console flood", "console", `msg="guest flood" what=console `+guest),
 		h.fault("xenstore flood", "xenstore", `msg="guest flood" what=xenstore `+guest),

@@ -66,13 +66,16 @@ func (h *hostile) fetchProgram() string {
 	return "wget -O /tmp/hostile " + h.url + "/hostile && chmod 755 /tmp/hostile"
 }
 
-// begin has the first guest ask for orders.
+// hostileGuest is the guest that the program runs in.
+const hostileGuest = "hostile"
+
+// begin has the guest ask for orders. The first one is nothing: its console is open.
 func (h *hostile) begin(m *VM) {
-	m.FromNow().Enter("xl console " + guests[0])
+	m.FromNow().Enter("xl console " + hostileGuest)
 	m.Until("the guest asks for orders", consoleLimit, func() bool {
 		m.Enter(h.fetchProgram() + " && (nohup /tmp/hostile " + h.url + " > /dev/null 2>&1 &)")
 		select {
-		case h.orders <- "console":
+		case h.orders <- "nothing":
 			return true
 		case <-time.After(20 * time.Second):
 			return false
