@@ -34,6 +34,7 @@ const (
 	MsgWrongPassword = "wrong password"    // terminal=
 	MsgEnding        = "ending"            // action=
 	MsgCrashed       = "init crashed"      // remedy=
+	MsgResumed       = "init runs again"   // guests=
 	MsgHostAddress6  = "host IPv6 address" // interface= nic= address= [gateway=] by=
 	MsgNetwork       = "network"           // interface= state= [nic= address= by= tried= err= remedy=]
 	MsgRules         = "network rules"     // state= err= [by= remedy=]

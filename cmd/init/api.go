@@ -14,21 +14,17 @@ import (
 
 // serveAPI serves the local API until ctx ends.
 func (o *owners) serveAPI(ctx context.Context) {
-	listener, err := api.Listen(boot.APISocket)
-	if err != nil {
-		o.log.Error(boot.MsgAPI, "err", err, "remedy", "the command guest does not work; xl does")
-		return
-	}
-	go func() {
-		err := api.Serve(ctx, listener, api.Control, api.Config{
+	o.watch(ctx, "api", func(ctx context.Context) error {
+		listener, err := api.Listen(boot.APISocket)
+		if err != nil {
+			return err
+		}
+		return api.Serve(ctx, listener, api.Control, api.Config{
 			State: o.state, Orders: o.controller, Consoles: consoles{o.consoles},
 			Logs:  api.HostLog{Dir: boot.LogsDir, Init: sourceInit},
 			Meter: o.meter, Look: o.controller.Changed, Save: saveGuest, Status: orderStatus, Log: o.log,
 		})
-		if err != nil {
-			o.log.Error(boot.MsgAPI, "err", err, "remedy", "the command guest does not work; xl does")
-		}
-	}()
+	})
 }
 
 // orderStatus is the status code for an error of an order.

@@ -16,7 +16,6 @@ import (
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/control"
 	"github.com/zerodisc/zerodisc/internal/host"
-	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/report"
 	"github.com/zerodisc/zerodisc/internal/sshd"
 )
@@ -35,17 +34,12 @@ func takeBoardTerminal(cmdline boot.Cmdline, terminals []string) (rest []string,
 
 // startBoard shows the status board on its terminal, until endBoard is called.
 func (d *dom0) startBoard() {
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	d.endBoard = func() {
-		cancel()
-		<-ended
-	}
-	go func() {
-		defer close(ended)
-		d.showBoard(ctx)
-	}()
+	d.watch(context.Background(), boardService, endless(d.showBoard))
+	d.endBoard = func() { d.orderService("stop", boardService) }
 }
+
+// boardService is the status board among the services.
+const boardService = "board"
 
 // takeConsole keeps lines from a terminal until give is called.
 func takeConsole(terminal *os.File) (give func()) { return console.Take(boot.ConsolesDir, terminal) }
@@ -153,13 +147,12 @@ func (d *dom0) orderOnBoard(ctx context.Context, order, name string) error {
 
 // endOnBoard asks for the end of the machine.
 func (d *dom0) endOnBoard(action string) error {
-	for _, a := range pid1.Signals {
-		if a.String() == action {
-			d.requests <- a
-			return nil
-		}
+	a, ok := actionOf(action)
+	if !ok {
+		return fmt.Errorf("%q is no way to end", action)
 	}
-	return fmt.Errorf("%q is no way to end", action)
+	d.requests <- a
+	return nil
 }
 
 // logInLines is how to log in to this host. The one-time password is for whoever stands at the machine, if

@@ -26,7 +26,8 @@ const (
 	layerCount
 )
 
-// configFile has the configuration as it is put together, for the keeper. It has secrets, and only root may read it.
+// configFile has the configuration as it is put together, for whoever goes on after a crash. It has secrets, and only
+// root may read it.
 const configFile = boot.RunDir + "/config.json"
 
 // configuration is what this machine's sources say. The boot changes it, one stage after the other; once the network is
@@ -66,18 +67,25 @@ func (c *configuration) merge() ([]config.Setting, []config.Problem) {
 	return m.Settings, problems
 }
 
-// restore takes what another process has put together and saved. Without it the command line alone counts.
+// saved is what a process leaves to the next one.
+type saved struct {
+	Layers [layerCount]config.Layer
+	Shut   bool
+}
+
+// restore takes what another process has read and saved. Without it the command line alone counts.
 func (c *configuration) restore(name string) {
-	var saved config.Config
+	var left saved
 	text, err := os.ReadFile(name)
-	if err == nil && json.Unmarshal(text, &saved) == nil {
-		c.merged.Store(&saved)
+	if err == nil && json.Unmarshal(text, &left) == nil {
+		c.layers, c.shut = left.Layers, left.Shut
+		c.merge() // what is wrong was told
 	}
 }
 
 // save keeps the configuration for another process.
 func (c *configuration) save(name string) error {
-	text, err := json.Marshal(c.merged.Load())
+	text, err := json.Marshal(saved{c.layers, c.shut})
 	if err != nil {
 		return err
 	}

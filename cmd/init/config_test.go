@@ -79,7 +79,10 @@ func TestSavedConfiguration(t *testing.T) {
 		fmt.Sprintf("%+v", config.Merge(config.Layer{Config: *c.merged.Load()}).Settings); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
-	if g := other.merged.Load().Guests["web"]; g.Order == nil || g.Network.Inbound == nil {
+	other.layers[urlLayer] = config.Layer{Config: config.Parse("u", []byte("hostname: later\n")).Config}
+	other.merge() // what comes later does not take the place of what was there
+	now := other.merged.Load()
+	if g := now.Guests["web"]; now.Hostname != "later" || g.Order == nil || g.Network.Inbound == nil {
 		t.Errorf("%+v", g)
 	}
 	other.restore(name + ".none")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/config"
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
 	"github.com/zerodisc/zerodisc/internal/webstore"
@@ -31,7 +32,7 @@ func (d *dom0) fetchConfig(ctx context.Context) {
 		return
 	}
 	d.fetched = make(chan struct{})
-	go func() {
+	guarded.Go(ctx, func() {
 		defer close(d.fetched)
 		if !d.awaitAddress(ctx) {
 			return
@@ -48,7 +49,7 @@ func (d *dom0) fetchConfig(ctx context.Context) {
 				return downloadNoCloud(ctx, client, url)
 			})
 		}
-	}()
+	})
 }
 
 // awaitConfig waits until the configuration at a URL is there, so that guests start as it says. One that comes later

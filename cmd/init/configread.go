@@ -119,7 +119,7 @@ func (d *dom0) readVolumes(ctx context.Context) error {
 			found, names = append(found, e), append(names, e.Device)
 		}
 	}
-	go d.followVolumes(ctx, names)
+	d.watch(ctx, "late-configuration", endless(func(ctx context.Context) { d.followVolumes(ctx, names) }))
 	switch len(found) {
 	case 0:
 		return nil

@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
+	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/sshd"
 	"github.com/zerodisc/zerodisc/internal/stage"
 	"github.com/zerodisc/zerodisc/internal/sysctl"
@@ -60,7 +62,11 @@ func runDom0(s *system) int {
 	if s.board {
 		d.startBoard()
 	}
-	action := s.untilAsked(d.boot)
+	run := d.boot
+	if s.left != nil {
+		run = d.resume
+	}
+	action := s.untilAsked(run)
 	s.shutdownGuests()
 	s.endWatchdog(action)
 	return int(action)
@@ -68,11 +74,7 @@ func runDom0(s *system) int {
 
 // boot is the boot from first to last.
 func (d *dom0) boot(ctx context.Context) {
-	shells := sync.OnceFunc(func() {
-		d.decidePassword() // what was to be read may hang
-		close(d.shells)
-		d.keepShells(ctx, d.consoleText)
-	})
+	shells := d.openShells(ctx)
 	defer time.AfterFunc(shellsAtLast, shells).Stop()
 	stage.Run(ctx, d.stageEnded, []stage.Stage{
 		{Name: "lockdown", Run: lockDown, Remedy: "the host runs on with less protection: docs/security.md"},
@@ -101,6 +103,15 @@ func (d *dom0) boot(ctx context.Context) {
 	shells()
 }
 
+// openShells returns what gives the consoles their shells, once.
+func (d *dom0) openShells(ctx context.Context) func() {
+	return sync.OnceFunc(func() {
+		d.decidePassword() // what was to be read may hang
+		close(d.shells)
+		d.keepShells(ctx, d.consoleText)
+	})
+}
+
 // lockDown makes the kernel's settings what dom0 wants, before there are devices, networks and daemons.
 func lockDown(context.Context) error { return sysctl.Apply(sysctl.Table) }
 
@@ -123,9 +134,13 @@ func (d *dom0) startXen(ctx context.Context) error {
 		Xen: d.xen.Version, CPUs: d.xen.CPUs, TotalKiB: d.xen.TotalKiB, GuestType: string(guestType(d.xen)),
 	})
 	d.owners = owners
+	if d.left != nil {
+		owners.controller.Resume(ctx, d.left.Snapshot)
+	}
 	close(d.owned)
 	owners.serveAPI(ctx)
-	go d.preferDom0(ctx)
+	pid1.Resumable()
+	guarded.Go(ctx, func() { d.preferDom0(ctx) })
 	return nil
 }
 
@@ -141,13 +156,13 @@ func (d *dom0) startDaemons(ctx context.Context) error {
 	if err := xen.Setup(); err != nil {
 		return err
 	}
-	if err := d.services.Add(ctx, xen.XenstoreDaemon(d.daemonLog, d.reportDaemon)); err != nil {
+	if err := d.services.Add(ctx, lasting(xen.XenstoreDaemon(d.daemonLog, d.reportDaemon))); err != nil {
 		return err
 	}
 	if err := xen.RegisterDom0(ctx, xen.Exec); err != nil {
 		return err
 	}
-	if err := d.services.Add(ctx, xen.ConsoleDaemon(d.daemonLog, d.reportDaemon)); err != nil {
+	if err := d.services.Add(ctx, lasting(xen.ConsoleDaemon(d.daemonLog, d.reportDaemon))); err != nil {
 		d.log.Error("daemon", "name", "xenconsoled", "err", err)
 	}
 	d.service("xen-log", d.keepXenLog)
@@ -234,7 +249,7 @@ func setDefaultBridge(bridge string) error {
 func (d *dom0) startDevices(ctx context.Context) error {
 	err := d.findDevices(ctx)
 	d.medium = make(chan error, 1)
-	go func() { d.medium <- d.findMedium(ctx) }()
+	go func() { d.medium <- guarded.Func(ctx, func() error { return d.findMedium(ctx) })() }()
 	return err
 }
 
@@ -244,18 +259,22 @@ func (d *dom0) awaitMedium(context.Context) error { return <-d.medium }
 // findMedium mounts the medium that GRUB was started from. Without a build id on the command line
 // the machine was booted from the network and everything is in the initrd.
 func (d *dom0) findMedium(ctx context.Context) error {
-	if d.cmdline[boot.KeyMediumID] == "" {
-		if fileExists(boot.KernelInRAM) {
-			d.kernel = boot.KernelInRAM
+	if d.cmdline[boot.KeyMediumID] != "" {
+		if err := d.mountMedium(ctx, mediaTimeout, true); err != nil {
+			d.state.Tell(host.Problem{Text: err.Error()})
+			return err
 		}
-		return nil
 	}
-	if err := d.mountMedium(ctx, mediaTimeout, true); err != nil {
-		d.state.Tell(host.Problem{Text: err.Error()})
-		return err
-	}
-	if kernel := boot.MediaMount + "/" + boot.MediumKernel; fileExists(kernel) {
-		d.kernel = kernel
-	}
+	d.kernel = sharedKernel()
 	return nil
+}
+
+// sharedKernel is the kernel that guests may share, on the medium or in the initrd; "" where it is in neither.
+func sharedKernel() string {
+	for _, kernel := range []string{boot.MediaMount + "/" + boot.MediumKernel, boot.KernelInRAM} {
+		if fileExists(kernel) {
+			return kernel
+		}
+	}
+	return ""
 }

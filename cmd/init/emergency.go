@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/console"
@@ -13,9 +16,10 @@ import (
 	"github.com/zerodisc/zerodisc/internal/supervise"
 )
 
-// emergency is what process 1 starts when stage2 has crashed: the report and a shell on every
-// console. The guests that run go on until somebody asks for the end; where that was under way already,
-// process 1 asks for it.
+// emergency is what process 1 starts when stage2 has crashed and no other one can go on for it, or has crashed as well:
+// the report and a shell on every console. The guests that run go on until somebody asks for the end; where that was
+// under way already, process 1 asks for it. Its arguments are stage2's last words, and after how long stage2 is to have
+// another try.
 func emergency(args []string) int {
 	setEnvironment()
 	lastWords := "(it said nothing)"
@@ -45,21 +49,66 @@ func emergency(args []string) int {
 	s.guard = s.newGuard()
 	s.decidePassword()
 	go s.listenForRequests()
-	go relayKernel(s.cmdline, out, s.log)
 	if err := oom.Protect(oom.Last); err != nil {
 		s.log.Warn("start", "err", err)
 	}
+	var rest time.Duration
+	if len(args) > 1 {
+		rest, _ = time.ParseDuration(args[1]) // process 1 wrote it
+	}
 	s.log.Error(boot.MsgCrashed, "remedy", "guests that run go on; use the shell, then reboot or poweroff")
 	s.startLines(context.Background(), boot.Version)
+	s.relayKernel(out)
 	s.startEmergencyServices()
 	text := fmt.Sprintf("\n%s\n\nzerodisc's init has crashed (its last words are above). This is an emergency shell.\n"+
-		"Guests that run go on. `reboot` or `poweroff` shut them down and end this machine.\n\n", lastWords)
-	s.keepShells(context.Background(), func() string { return text })
-	endKeeper := s.startKeeper(out)
+		"Guests that run go on, but nothing looks after them. `reboot` or `poweroff` shut them down and end this "+
+		"machine.\n", lastWords)
+	if rest > 0 {
+		text += fmt.Sprintf("In %v init is started again, once nobody has typed for %v.\n", rest, idleLimit)
+	}
+	s.keepShells(context.Background(), func() string { return text + "\n" })
+	waiting, stop := context.WithCancel(context.Background())
+	if rest > 0 {
+		go func() {
+			if mayEnd(waiting, rest, func() bool { return s.areIdle(idleLimit) }) {
+				os.Exit(pid1.Again)
+			}
+		}()
+	}
 	action := s.firstRequest()
-	endKeeper()
+	stop()
 	s.shutdownGuests()
 	s.endWatchdog(action)
 	s.ttys.Reclaim()
 	return pid1.Leave(action)
+}
+
+// idleLimit is how long nobody has to type before the emergency shells are taken away.
+const idleLimit = 5 * time.Minute
+
+// mayEnd waits until this process may make room for stage2: after a while, and as soon as nobody uses it. It returns
+// false if ctx ends before.
+func mayEnd(ctx context.Context, rest time.Duration, idle func() bool) bool {
+	for wait := rest; ; wait = time.Second {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return false
+		}
+		if idle() {
+			return true
+		}
+	}
+}
+
+// areIdle says whether nothing was read from the terminals for so long: nobody has typed there. The kernel keeps the
+// time of that as a terminal's access time, in steps of 8 s (tty_update_time in drivers/tty/tty_io.c).
+func (s *system) areIdle(limit time.Duration) bool {
+	for _, name := range s.terminals {
+		var stat unix.Stat_t
+		if unix.Stat("/dev/"+name, &stat) == nil && time.Since(time.Unix(stat.Atim.Unix())) < limit {
+			return false
+		}
+	}
+	return true
 }

@@ -76,11 +76,12 @@ func (d *dom0) fetchGuests(ctx context.Context) {
 	d.mountExports(ctx, stores.exports)
 	client := webstore.NewClient()
 	for i, source := range stores.web {
-		go d.runStore(ctx, webstore.Store{
+		store := webstore.Store{
 			Source: source, Dir: filepath.Join(boot.WebStoresDir, strconv.Itoa(i+1)), Client: client,
 			Memory: d.owners.ledger, Report: d.reportStore(source.String()),
 			Start: startFetched(d.owners.controller, source.Pin != nil), Refuse: d.owners.controller.Refuse,
-		})
+		}
+		d.watch(ctx, source.String(), endless(func(ctx context.Context) { d.runStore(ctx, store) }))
 	}
 }
 
@@ -91,7 +92,7 @@ func (d *dom0) runStore(ctx context.Context, store webstore.Store) {
 	case <-ctx.Done():
 		return
 	}
-	err := os.Mkdir(store.Dir, 0o755)
+	err := os.MkdirAll(store.Dir, 0o755)
 	if err == nil {
 		err = store.Run(ctx)
 	}

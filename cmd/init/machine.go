@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/kmod"
 	"github.com/zerodisc/zerodisc/internal/loopdev"
@@ -87,12 +88,12 @@ func (m *machine) findDevices(ctx context.Context) error {
 		Handle: links.Handle, Remember: udev.Concerns, Later: udev.Later,
 		Busy: udev.Queue(udev.RunDir, func(err error) { m.log.Warn("device queue", "err", err) }),
 	})
-	go links.Run(ctx)
-	go func() {
+	guarded.Go(ctx, func() { links.Run(ctx) })
+	guarded.Go(ctx, func() {
 		if err := m.devices.Run(ctx); err != nil && ctx.Err() == nil {
 			m.log.Error("devices", "err", err, "remedy", "devices plugged in from now on are not seen; reboot")
 		}
-	}()
+	})
 	wait, cancel := context.WithTimeout(ctx, deviceTimeout)
 	defer cancel()
 	m.loadModules(wait, loader.LoadAll)

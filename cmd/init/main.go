@@ -5,8 +5,8 @@
 //	(PID 1)                  the outer process: reaps, forwards signals, ends the machine
 //	init stage2              the inner process: boots dom0, or what the kernel command line asks
 //	                         for: zerodisc.guest, zerodisc.rescue, zerodisc.check
-//	init emergency REPORT    shells on every console after stage2 has crashed
-//	init keeper              goes on with guests' lives after stage2 has crashed
+//	init stage2 WORDS        the same, which goes on after one has crashed with these last words
+//	init emergency ...       shells on every console after stage2 has crashed and nothing can go on for it
 //	poweroff, reboot, halt   ask process 1 to shut the guests down and end the machine
 //	modprobe                 loads modules for the kernel and for people
 //	vif-bridge, block        Xen's hotplug scripts (xl-network-configuration(5), block-scripts.txt)
@@ -48,7 +48,6 @@ import (
 // roles are the ways to run, by the first argument; each returns an exit status.
 var roles = map[string]func(args []string) int{
 	"stage2":     stage2,
-	"keeper":     keeper,
 	"emergency":  emergency,
 	"poweroff":   signalInit(pid1.PowerOff),
 	"reboot":     signalInit(pid1.Reboot),

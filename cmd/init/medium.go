@@ -29,7 +29,7 @@ func (d *dom0) followMedium(ctx context.Context) {
 		Users:  func() []string { return d.usersOf(boot.MediaMount, "") },
 		Others: d.othersOnDisk, Tell: d.state.Tell, Log: d.log,
 	})
-	go manager.Run(ctx)
+	d.watch(ctx, "boot-medium", endless(manager.Run))
 }
 
 // awaitRemoval returns when a block device is taken away, or its disc is.

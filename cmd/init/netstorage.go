@@ -11,6 +11,7 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/config"
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/iscsi"
 	"github.com/zerodisc/zerodisc/internal/nfs"
@@ -56,19 +57,15 @@ func parseStores(stores []config.Store) (s guestStores, err error) {
 func (d *dom0) mountExports(ctx context.Context, exports []nfs.Source) {
 	for _, export := range exports {
 		store := nfs.Store{
-			Source: export, Kernel: nfs.Linux{}, Dir: boot.MediaDir,
+			Source: export, Kernel: nfs.Linux{}, Dir: boot.MediaDir, Left: d.leftMount(export.String()),
 			Refuse: func(e *guests.Error, root string) { d.owners.controller.RefuseAt(e, root, false) },
 			Start: func(ctx context.Context, g *guests.Guest) {
-				d.owners.controller.Offer(ctx, []*guests.Guest{g}, true)
+				d.owners.controller.Offer(ctx, d.unknown([]*guests.Guest{g}), true)
 			},
 			Uses: func(dir string) []string { return d.usersOf(dir, "") },
 			Tell: func(r host.Remote) { d.state.Tell(r) },
 		}
-		go func() {
-			if err := store.Run(ctx); err != nil && ctx.Err() == nil {
-				d.log.Error(boot.MsgNetStorage, "url", export.String(), "err", err)
-			}
-		}()
+		d.watch(ctx, export.String(), store.Run)
 	}
 }
 
@@ -91,7 +88,7 @@ func (d *dom0) attachTargets(ctx context.Context) {
 			return
 		}
 	}
-	go func() {
+	guarded.Go(ctx, func() {
 		select {
 		case <-d.random: // challenges are random
 		case <-ctx.Done():
@@ -100,7 +97,7 @@ func (d *dom0) attachTargets(ctx context.Context) {
 		if err := d.logIn(ctx, targets, name); err != nil && ctx.Err() == nil {
 			d.iscsiFault("stores.iscsi", err)
 		}
-	}()
+	})
 }
 
 func (d *dom0) iscsiFault(key string, err error) {
@@ -124,7 +121,7 @@ func (d *dom0) logIn(ctx context.Context, targets []iscsi.Target, name string) e
 			Found: d.foundRemote, Uses: d.usersOfDisk,
 			Tell: func(r host.Remote) { d.state.Tell(r) },
 		}
-		go initiator.Run(ctx)
+		d.watch(ctx, "iscsi-"+target.String(), endless(initiator.Run))
 	}
 	return nil
 }

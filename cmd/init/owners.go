@@ -8,6 +8,7 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/control"
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/guestconsole"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/imageserver"
@@ -52,8 +53,10 @@ func (s *system) startOwners(ctx context.Context, machine func() guests.Machine)
 		}),
 	}
 	go o.controller.Run(ctx)
-	go o.observe(ctx)
-	go vt.Run(ctx, s.state, consoles, s.mayType, s.log)
+	s.watch(ctx, "guest-observer", o.observe)
+	s.watch(ctx, "guest-screens", endless(func(ctx context.Context) {
+		vt.Run(ctx, s.state, consoles, s.mayType, s.log)
+	}))
 	return o, nil
 }
 
@@ -85,15 +88,13 @@ func newLedger(toolstack *xen.Toolstack, limits func() (guests, left int64), sta
 }
 
 // observe keeps the state in step with xenstore, and gives every domain its seed.
-func (o *owners) observe(ctx context.Context) {
+func (o *owners) observe(ctx context.Context) error {
 	observer := xen.Observer{
 		Store: o.store, Tell: o.state.Tell, Changed: o.controller.Changed, Log: o.log,
-		Came:    func(domid int, uuid string) { go o.giveSeed(ctx, domid, uuid) },
+		Came:    func(domid int, uuid string) { guarded.Go(ctx, func() { o.giveSeed(ctx, domid, uuid) }) },
 		Console: o.consoles.Console,
 	}
-	if err := observer.Run(ctx); ctx.Err() == nil {
-		o.log.Error("guests", "err", err, "remedy", "what becomes of guests is not seen any more; reboot the host")
-	}
+	return observer.Run(ctx)
 }
 
 // giveSeed gives a new domain random bytes.

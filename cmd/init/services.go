@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -13,6 +14,15 @@ import (
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/supervise"
 )
+
+// lastingOutput is the FIFO for the output of a program that outlives a crash of init.
+func lastingOutput(name string) string { return boot.RunDir + "/" + name + ".out" }
+
+// lasting has a program outlive a crash of init.
+func lasting(spec supervise.Spec) supervise.Spec {
+	spec.Lasting = lastingOutput(spec.Name)
+	return spec
+}
 
 // service has a function run for as long as this process does, under the supervisor.
 func (s *system) service(name string, run func(context.Context) error) {
@@ -26,6 +36,29 @@ const ordersService = "orders"
 func (s *system) switchService(name string, on bool, run func(context.Context) error) {
 	if err := s.switchSpec(on, s.functionSpec(name, run)); err != nil {
 		s.log.Error("service", "name", name, "err", err)
+	}
+}
+
+// watch is a service that works until ctx ends as well, that of the boot: nothing is started any more then. It may be
+// done before that.
+func (s *system) watch(ctx context.Context, name string, run func(context.Context) error) {
+	s.service(name, func(own context.Context) error {
+		working, cancel := context.WithCancel(own)
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		if err := run(working); err != nil && working.Err() == nil {
+			return err
+		}
+		<-own.Done()
+		return own.Err()
+	})
+}
+
+// endless is what returns only when its context ends, or it has nothing more to do.
+func endless(run func(context.Context)) func(context.Context) error {
+	return func(ctx context.Context) error {
+		run(ctx)
+		return nil
 	}
 }
 
@@ -81,6 +114,9 @@ Without arguments it lists the host's services: programs, and functions of init.
 func servicesApplet(args []string) int {
 	switch {
 	case len(args) == 0:
+		if !supervise.Serves(boot.ServiceSocket) {
+			return fail(errors.New("init does not run: it has crashed, or the machine has just started"))
+		}
 		snapshot, err := readState()
 		if err != nil {
 			return fail(err)

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/zerodisc/zerodisc/internal/control"
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/logs"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/xen"
 	"github.com/zerodisc/zerodisc/internal/xenstore"
@@ -23,7 +26,7 @@ const (
 // untilAsked runs a mode's boot until somebody asks for the end, and returns how it is to end. A boot
 // that is not through by then is called off; a second request ends the waiting for it.
 func (s *system) untilAsked(run func(context.Context)) pid1.Action {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(guarded.With(context.Background(), s.reportPanic))
 	defer cancel()
 	booted := make(chan struct{})
 	go func() {
@@ -38,6 +41,14 @@ func (s *system) untilAsked(run func(context.Context)) pid1.Action {
 	case <-time.After(bootEnd): // a damaged disc can keep a process in the kernel for minutes
 	}
 	return action
+}
+
+// reportPanic tells of a panic in what runs beside the boot and is no service.
+func (s *system) reportPanic(err error, stack []byte) {
+	s.log.Error("init", "err", err, "remedy", "logs -source init says what has failed; reboot the host for it")
+	for line := range strings.Lines(string(stack)) {
+		s.journal.Add(sourceInit, logs.Error, strings.TrimSpace(line))
+	}
 }
 
 // firstRequest waits for somebody to ask for the end. All that is asked from then on is of interest only as

@@ -77,13 +77,13 @@ func (d *dom0) startSSH(ctx context.Context) {
 	if d.ssh == nil {
 		d.ssh = sshd.NewService(sshd.ServiceConfig{
 			Dir: boot.SSHDir, Kept: boot.StateSSH, Random: d.random, Tell: d.state.Tell, Show: d.showPassword,
-			Switch: d.switchSSH,
+			Switch: d.switchSSH, Made: d.left != nil && d.left.Host.SSH.Port != 0,
 			Problem: func(err error, remedy string) {
 				d.log.Error(boot.MsgSSH, "err", err, "remedy", remedy)
 				d.state.Tell(host.Problem{Text: err.Error()})
 			},
 		})
-		go d.ssh.Run(ctx, d.state.Subscribe(ctx))
+		d.watch(ctx, "ssh-options", endless(func(ctx context.Context) { d.ssh.Run(ctx, d.state.Subscribe(ctx)) }))
 	}
 	o := sshOptions(d.config())
 	d.ssh.Apply(o)
@@ -103,11 +103,11 @@ func openSSH(o sshd.Options) error {
 
 // switchSSH starts the server's process, as one of the services, or ends it.
 func (d *dom0) switchSSH(on bool) error {
-	return d.switchSpec(on, supervise.Spec{
+	return d.switchSpec(on, lasting(supervise.Spec{
 		Name: sshd.Role, Path: boot.InitProgram, Args: []string{sshd.Role}, MaxRestarts: supervise.Forever,
 		Output: sshd.Listener{Tell: d.hearSSH, Rest: d.daemonLog}, Report: d.reportSSH,
 		Remedy: "log in at the console; reboot the host",
-	})
+	}))
 }
 
 // reportSSH tells what became of the server's process. One that somebody has stopped listens no more.
@@ -135,6 +135,9 @@ func (d *dom0) showPassword(password string) {
 // one-time password.
 func (d *dom0) consoleText() string {
 	text := d.reportText()
+	if d.left != nil {
+		text = "\nzerodisc's init has crashed and was started again; `logs -source init` has its last words.\n" + text
+	}
 	if password := sshd.OneTimePassword(boot.SSHDir); password != "" {
 		text += oneLogin(d.state.Snapshot(), password) + "\n"
 	}

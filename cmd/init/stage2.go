@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/config"
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/hypercall"
@@ -50,6 +51,7 @@ type system struct {
 	guard     *login.Guard // of the consoles; nil: they are open
 	board     bool         // one more terminal is for the status board
 	state     *host.State
+	left      *legacy // nil where the machine has just started
 	lines     *report.Lines
 	requests  chan pid1.Action // what is asked of this machine, whoever asks
 	insisted  chan struct{}    // made with the first request, closed by a second
@@ -62,28 +64,40 @@ type system struct {
 }
 
 // stage2 is the inner process. It boots what the kernel command line asks for and then waits for
-// a request to end, whose exit status process 1 understands.
-func stage2([]string) int {
+// a request to end, whose exit status process 1 understands. With the last words of a stage2 that has crashed it goes
+// on for that.
+func stage2(args []string) int {
 	start := time.Now()
 	// Beside guests every megabyte counts more than a little time: what stage2 allocates at boot
 	// is little and soon garbage.
 	debug.SetGCPercent(40)
 	debug.SetMemoryLimit(24 << 20)
 	setEnvironment()
-	startErr := errors.Join(namespace.Make(), oom.Protect(oom.Last))
+	startErr := oom.Protect(oom.Last)
+	unix.Umask(0o022)
+	if len(args) == 0 { // else all is mounted, and would be hidden
+		startErr = errors.Join(namespace.Make(), startErr)
+	}
 	text, err := os.ReadFile("/proc/cmdline")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	cmdline := boot.ParseCmdline(string(text))
 	mode := chooseMode(cmdline, whereAmI(os.DirFS("/sys")))
-	s := newSystem(cmdline, newConfiguration(string(text)), mode.board, start)
+	conf := newConfiguration(string(text))
+	left, err := inherit(args, conf)
+	if err != nil {
+		return fail(err)
+	}
+	s := newSystem(cmdline, conf, mode.board, start, left)
 	s.log.Info(boot.MsgInit, "version", boot.Version, "uptime_ms", uptime().Milliseconds())
 	if startErr != nil {
 		s.log.Error("start", "err", startErr)
 	}
-	s.warnOfUnknownKeys()
-	s.reportParameters()
+	if left == nil {
+		s.warnOfUnknownKeys()
+		s.reportParameters()
+	}
 	s.log.Debug("mode", "name", mode.name)
 	action := mode.run(s)
 	s.ttys.Reclaim()
@@ -102,20 +116,22 @@ func setEnvironment() {
 
 // newSystem makes a system. Where it has a status board, one of the terminals is for that, and all others are for lines
 // and shells.
-func newSystem(cmdline boot.Cmdline, conf *configuration, hasBoard bool, start time.Time) *system {
+func newSystem(
+	cmdline boot.Cmdline, conf *configuration, hasBoard bool, start time.Time, left *legacy,
+) *system {
 	version := boot.Version
 	if id := cmdline[boot.KeyMediumID]; id != "" { // what was started from the network has none
 		version += " build " + id
 	}
 	s := &system{
-		cmdline: cmdline, conf: conf, terminals: activeConsoles(),
+		cmdline: cmdline, conf: conf, left: left, terminals: activeConsoles(),
 		requests: make(chan pid1.Action, 8), start: start, random: make(chan struct{}),
 		meter: newMeter(), journal: openJournal(),
 		services: supervise.NewTable(), online: make(chan struct{}, 1), gate: new(xen.Gate),
 	}
 	go s.gatherEntropy()
 	terminals := s.terminals
-	if hasBoard {
+	if hasBoard && (left == nil || config.Is(s.config().Services.Board, true)) {
 		s.terminals, s.board = takeBoardTerminal(cmdline, s.terminals)
 	}
 	s.ttys = console.Open(boot.ConsolesDir, s.terminals)
@@ -129,12 +145,17 @@ func newSystem(cmdline boot.Cmdline, conf *configuration, hasBoard bool, start t
 	out.Add(s.journal.Writer(sourceInit))
 	s.log = console.Logger(out, level)
 	s.guard = s.newGuard()
-	if !hasBoard || s.config().PasswordHash != "" { // else another source may have one
+	if !hasBoard || left != nil || s.config().PasswordHash != "" { // else another source may have one
 		s.decidePassword()
 	}
 	s.daemonLog = s.journal.Services()
-	s.startState(context.Background(), version)
-	go relayKernel(cmdline, s.screen, s.log)
+	s.startLines(context.Background(), version)
+	if left == nil {
+		s.keepSnapshot(context.Background())
+	} else {
+		s.adoptState() // until the guests are there, what was left is not overwritten
+	}
+	s.relayKernel(s.screen)
 	go s.listenForRequests()
 	// Ctrl-Alt-Del becomes a signal to process 1 instead of a reset.
 	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF); err != nil {
@@ -164,10 +185,10 @@ func newMeter() *meter.Meter {
 }
 
 // relayKernel writes the kernel's messages to the consoles in its place.
-func relayKernel(cmdline boot.Cmdline, to io.Writer, log *slog.Logger) {
-	if err := kmsg.Relay(context.Background(), kmsg.Level(cmdline), to); err != nil {
-		log.Warn("kernel messages", "err", err, "remedy", "they are in dmesg")
-	}
+func (s *system) relayKernel(to io.Writer) {
+	s.watch(context.Background(), "kernel-messages", func(ctx context.Context) error {
+		return kmsg.Relay(ctx, kmsg.Level(s.cmdline), to)
+	})
 }
 
 // gatherEntropy makes the kernel's random numbers ready. Where the CPU has none to start from, a read

@@ -16,14 +16,13 @@ import (
 // stateFile has the newest snapshot of the host's state, for `status` and the emergency process.
 const stateFile = boot.RunDir + "/state.json"
 
-// startState starts the host's state with its views: the console lines and the snapshot's file.
-func (s *system) startState(ctx context.Context, version string) {
-	s.startLines(ctx, version)
+// keepSnapshot keeps the newest snapshot of the host's state in a file.
+func (s *system) keepSnapshot(ctx context.Context) {
 	write := func(text string) error { return writeAtomic(stateFile, text) }
 	go report.Keep(ctx, write, s.state.Subscribe(ctx), func(err error) { s.log.Debug("state", "err", err) })
 }
 
-// startLines starts the host's state with the console lines alone.
+// startLines starts the host's state with the console lines.
 func (s *system) startLines(ctx context.Context, version string) {
 	s.state = host.New(ctx, version)
 	s.lines = report.NewLines(s.log)

@@ -12,6 +12,7 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/config"
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/statevolume"
 	"github.com/zerodisc/zerodisc/internal/udev"
 )
@@ -50,14 +51,14 @@ func (d *dom0) findState(ctx context.Context) error {
 		return err
 	}
 	manager := statevolume.New(statevolume.Config{
-		Kernel: &statevolume.Linux{}, Dir: boot.StateMount, UUID: uuid,
+		Kernel: &statevolume.Linux{}, Dir: boot.StateMount, UUID: uuid, Left: d.leftState(),
 		Load: func(modules ...string) {
 			if err := loadModules(ctx, modules...); err != nil {
 				d.log.Debug("state volume", "err", err)
 			}
 		},
 		Uses: func(device string) []string { return d.usersOf(boot.StateMount, device) },
-		Late: func() { go d.startLate(ctx) },
+		Late: func() { guarded.Go(ctx, func() { d.startLate(ctx) }) },
 		Tell: d.state.Tell, Log: d.log,
 	})
 	events := make(chan statevolume.Event)
@@ -75,8 +76,10 @@ func (d *dom0) findState(ctx context.Context) error {
 			}
 		}
 	}()
-	go manager.Run(ctx, there, events)
-	d.saved = manager.Wait(ctx)
+	d.watch(ctx, "state-volume", endless(func(ctx context.Context) { manager.Run(ctx, there, events) }))
+	if !d.saved {
+		d.saved = manager.Wait(ctx)
+	}
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/blkid"
 	"github.com/zerodisc/zerodisc/internal/disks"
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/lvm"
 	"github.com/zerodisc/zerodisc/internal/statefile"
@@ -51,29 +52,49 @@ func (d *dom0) followStorage(ctx context.Context, autostart bool, turn <-chan st
 		case <-ctx.Done():
 		}
 	}
+	left := d.leftVolumes()
+	manager := storage.New(storage.Config{
+		Kernel: storage.Linux{}, Assembler: d.assembler(ctx, send), Dir: boot.MediaDir, Skip: d.isMedium(),
+		StartAll: which == storesAll, Turn: turn, Left: left,
+		Start: func(ctx context.Context, found []*guests.Guest) {
+			<-turn
+			d.owners.controller.Offer(ctx, d.unknown(found), autostart)
+		},
+		Found: d.owners.controller.Found, Refuse: d.owners.controller.RefuseAt,
+		Uses: d.usersOf, Tell: d.state.Tell, Log: d.log,
+	})
+	guarded.Go(ctx, func() {
+		for _, v := range left {
+			if !fileExists(filepath.Join("/sys/class/block", filepath.Base(v.Device))) {
+				send(v.Device, true) // it was taken away meanwhile
+			}
+		}
+		for e := range devices {
+			send("/dev/"+e.DevName, e.Action == "remove")
+		}
+	})
+	d.watch(ctx, "storage", endless(func(ctx context.Context) { manager.Run(ctx, events) }))
+}
+
+// assembler makes volumes and arrays of disks. After a crash of init nothing does: it would not know what is made.
+func (d *dom0) assembler(ctx context.Context, send func(device string, gone bool)) storage.Assembler {
+	if d.left != nil {
+		return noAssembler{}
+	}
 	assembler := volumes.New(volumes.Config{
 		Load:    func(module string) error { return loadModules(ctx, module) },
 		Lost:    func(device string) { send(device, true) },
 		Problem: func(sentence string) { d.state.Tell(host.VolumeProblem{Text: sentence}) },
 	})
-	manager := storage.New(storage.Config{
-		Kernel: storage.Linux{}, Assembler: assembler, Dir: boot.MediaDir, Skip: d.isMedium(),
-		StartAll: which == storesAll, Turn: turn,
-		Start: func(ctx context.Context, found []*guests.Guest) {
-			<-turn
-			d.owners.controller.Offer(ctx, found, autostart)
-		},
-		Found: d.owners.controller.Found, Refuse: d.owners.controller.RefuseAt,
-		Uses: d.usersOf, Tell: d.state.Tell, Log: d.log,
-	})
-	go func() {
-		for e := range devices {
-			send("/dev/"+e.DevName, e.Action == "remove")
-		}
-	}()
-	go assembler.Run(ctx)
-	go manager.Run(ctx, events)
+	d.watch(ctx, "volumes", endless(assembler.Run))
+	return assembler
 }
+
+// noAssembler leaves parts of volumes and arrays alone.
+type noAssembler struct{}
+
+func (noAssembler) Found(string, string) {}
+func (noAssembler) Gone(string)          {}
 
 // stores is which guests of disks the configuration asks for.
 func (d *dom0) stores() string {

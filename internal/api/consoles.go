@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/zerodisc/zerodisc/internal/guarded"
 )
 
 // getConsole answers with what is kept of what a guest has said, or with the last bytes of it.
@@ -83,11 +85,11 @@ func runConsole(ctx context.Context, in map[string]chan *websocket.Conn, open fu
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = session.Close() })
 	defer stop()
-	go obey(ctx, in[ConsoleControl])
-	go func() {
+	guarded.Go(ctx, func() { obey(ctx, in[ConsoleControl]) })
+	guarded.Go(ctx, func() {
 		defer cancel()
 		typeTo(ctx, session, data, types)
-	}()
+	})
 	err = show(ctx, data, session)
 	_ = data.Close(websocket.StatusNormalClosure, "")
 	return err

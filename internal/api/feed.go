@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"slices"
+
+	"github.com/zerodisc/zerodisc/internal/guarded"
 )
 
 // feedLength is how many items wait for a reader at most.
@@ -31,7 +33,7 @@ type reader[T any] struct {
 // newFeed returns a feed that works until ctx ends.
 func newFeed[T any](ctx context.Context) *feed[T] {
 	f := &feed[T]{done: ctx.Done(), items: make(chan T, feedLength), readers: make(chan *reader[T])}
-	go f.run()
+	guarded.Go(ctx, f.run)
 	return f
 }
 

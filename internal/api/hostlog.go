@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/logs"
 )
 
@@ -45,7 +46,7 @@ func (l HostLog) Follow(ctx context.Context) <-chan LogLine {
 	r := logs.NewReader(l.Dir)
 	_, _, _ = r.Read() // what there is already; where it cannot be read the lines come later
 	to := make(chan LogLine)
-	go func() {
+	guarded.Go(ctx, func() {
 		defer r.Close()
 		for range until(ctx, time.Tick(followPause)) {
 			entries, _, _ := r.Read()
@@ -57,7 +58,7 @@ func (l HostLog) Follow(ctx context.Context) <-chan LogLine {
 				}
 			}
 		}
-	}()
+	})
 	return to
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/google/uuid"
 
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/printable"
 )
 
@@ -48,7 +49,7 @@ func newOperations(ctx context.Context, status func(error) int) *operations {
 	o := &operations{
 		ctx: ctx, requests: make(chan func(*records)), changes: newFeed[Operation](ctx), status: status,
 	}
-	go o.own()
+	guarded.Go(ctx, o.own)
 	return o
 }
 
@@ -131,11 +132,11 @@ func (o *operations) begin(r *record, run task) (Operation, error) {
 		cancel()
 		return op, err
 	}
-	go func() {
+	guarded.Go(ctx, func() {
 		defer cancel()
 		tell := func(change func(*OperationMetadata)) { o.tell(r, change) }
 		o.end(ctx, r, run(ctx, tell))
-	}()
+	})
 	return op, nil
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/zerodisc/zerodisc/internal/guarded"
 )
 
 // waitOperation answers when an operation has ended, or after timeout seconds, where they are given, as it stands.
@@ -88,7 +90,7 @@ func (s *server) getEvents(w http.ResponseWriter, r *http.Request) answer {
 	defer conn.CloseNow()
 	events := make(chan Event)
 	for _, source := range sources {
-		go source(events)
+		guarded.Go(ctx, func() { source(events) })
 	}
 	s.send(conn.CloseRead(ctx), conn, events)
 	return done{}

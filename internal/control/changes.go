@@ -73,7 +73,7 @@ func (l *life) obey(ctx context.Context, do func(ctx context.Context, domid int)
 	return do(ctx, g.Domid)
 }
 
-// settle makes a change last: the guest's next domain has it, and so it is for the keeper.
+// settle makes a change last: the guest's next domain has it, and so it is for whoever goes on after a crash.
 func (l *life) settle(spec *guests.Resolved) {
 	l.spec = spec
 	if err := l.write(); err != nil {

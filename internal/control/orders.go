@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/host"
 )
 
@@ -174,10 +175,7 @@ func (c *Controller) StartGuest(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	a := applicant{guest: loaded}
-	if loaded.Name == g.Source.Name && name != loaded.Name {
-		a.name = name // somebody has renamed it since
-	}
+	a := again(loaded, g)
 	result := make(chan error, 1)
 	select {
 	case c.begin <- func(ctx context.Context) { c.start(ctx, a, result) }:
@@ -190,6 +188,15 @@ func (c *Controller) StartGuest(ctx context.Context, name string) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// again has a guest start that was read anew. It keeps the name that somebody has given it since.
+func again(loaded *guests.Guest, g *host.Guest) applicant {
+	a := applicant{guest: loaded}
+	if loaded.Name == g.Source.Name && g.Name != loaded.Name {
+		a.name = g.Name
+	}
+	return a
 }
 
 // start starts one guest and lives its life. result gets what became of it.

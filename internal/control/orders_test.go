@@ -790,7 +790,7 @@ func TestLook(t *testing.T) {
 	})
 }
 
-// init crashes between an order and its end: the keeper brings it to that end.
+// init crashes between an order and its end: the next one brings it to that end.
 func TestCrashDuringAnOrder(t *testing.T) {
 	live(t, func(w *world) {
 		ctx, crash := context.WithCancel(w.t.Context())
@@ -825,7 +825,25 @@ func TestCrashDuringAnOrder(t *testing.T) {
 	})
 }
 
-// keep makes the controller of the keeper, which goes on from a snapshot.
+// A guest that waits for a disk while init crashes starts when that comes, as it would have.
+func TestCrashWhileAGuestWaits(t *testing.T) {
+	live(t, func(w *world) {
+		ctx, crash := context.WithCancel(w.t.Context())
+		w.Start(ctx, []*guests.Guest{w.guest("late", "disk = [ 'phy:/dev/vg/late,xvda,r' ]\n")})
+		w.is("late", host.Waiting, 0, "late")
+		left := w.State.Snapshot()
+		crash()
+		synctest.Wait()
+		w.keep(left)
+		w.settle(time.Minute)
+		w.is("late", host.Waiting, 0, "late")
+		w.kernel.Plug("/dev/vg/late")
+		w.settle(time.Minute)
+		w.is("late", host.Running, 1, "late")
+	})
+}
+
+// keep makes the controller of another process, which goes on from a snapshot.
 func (w *world) keep(left *host.Snapshot) {
 	state := host.New(w.t.Context(), "test")
 	w.ledger = memory.New(memory.Source{

@@ -12,10 +12,10 @@ import (
 	"github.com/zerodisc/zerodisc/internal/host"
 )
 
-var errNotBegun = errors.New("it was still waiting when init crashed; reboot the host, or xl create it")
+var errNotBegun = errors.New("it was still waiting when init crashed, and its files are gone")
 
 // Resume goes on with the guests of a snapshot that another controller, which is no longer there, has left: it
-// knows them again, and leads on the lives of those that were managed.
+// knows them again, leads on the lives of those that were managed, and starts those that waited to be started.
 func (c *Controller) Resume(ctx context.Context, left *host.Snapshot) {
 	for _, g := range left.Guests {
 		if !g.Phase.Live() && g.Domid == 0 {
@@ -27,7 +27,7 @@ func (c *Controller) Resume(ctx context.Context, left *host.Snapshot) {
 			continue // also one that its own xl is about to make anew: it is seen when it comes
 		}
 		if g.Phase == host.Waiting && g.Domid == 0 { // xl has not got its configuration, which is gone
-			c.State.Tell(host.GuestRefused{Name: g.Name, Origin: g.Origin, Source: g.Source, Err: errNotBegun})
+			c.startLeft(ctx, g)
 			continue
 		}
 		l, err := c.restore(&g)
@@ -44,6 +44,20 @@ func (c *Controller) Resume(ctx context.Context, left *host.Snapshot) {
 			go l.resume(ctx, g)
 		}
 	}
+}
+
+// startLeft starts a guest that waited to be started, for a disk say, from its directory.
+func (c *Controller) startLeft(ctx context.Context, g host.Guest) {
+	var loaded *guests.Guest
+	err := errNotBegun
+	if g.Source.Dir != "" {
+		loaded, err = g.Source.Load()
+	}
+	if err != nil {
+		c.State.Tell(host.GuestRefused{Name: g.Name, Origin: g.Origin, Source: g.Source, Err: err})
+		return
+	}
+	go c.start(ctx, again(loaded, &g), make(chan error, 2)) // the state says what becomes of it
 }
 
 // restore makes the life of a managed guest, nil of another one.

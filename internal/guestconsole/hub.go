@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/xenstore"
 )
@@ -70,7 +71,7 @@ func (h *Hub) Console(domid int, uuid, node, path string) {
 		l = &line{hub: h, domid: domid, uuid: uuid, node: node, record: h.record(uuid), ttys: make(chan string, 1)}
 		h.lines[at] = l
 		l.record.begin(l)
-		go l.run(h.ctx)
+		guarded.Go(h.ctx, func() { l.run(h.ctx) })
 		fallthrough
 	case path != "":
 		l.take(path)

@@ -83,7 +83,7 @@ func TestXenconsoledComesBack(t *testing.T) {
 	expect(t, g.master, "ls")
 }
 
-// The keeper finds xenconsoled's terminals though xenstore names those of a process that has crashed.
+// A process that goes on after a crash finds xenconsoled's terminals, though xenstore names those of the crashed one.
 func TestAnotherHubTakesOver(t *testing.T) {
 	w := &world{T: t, server: xenstoretest.New(), state: host.New(t.Context(), "test")}
 	w.server.Set("/local/domain/0/name", "Domain-0")

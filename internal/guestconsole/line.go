@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/host"
 )
 
@@ -85,7 +86,7 @@ func (l *line) follow(ctx context.Context, path string) error {
 			return err
 		}
 		l.outlet = outlet
-		go outlet.serve(l.record)
+		guarded.Go(ctx, func() { outlet.serve(l.record) })
 	}
 	named, origin, err := l.lookUp(ctx)
 	if err != nil {
@@ -98,7 +99,7 @@ func (l *line) follow(ctx context.Context, path string) error {
 	l.hangUp()
 	l.source = &source{file: file, ended: make(chan struct{})}
 	l.record.connect(l, file)
-	go l.source.read(l)
+	guarded.Go(ctx, func() { l.source.read(l) })
 	return l.publish(ctx, named, origin)
 }
 

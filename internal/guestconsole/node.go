@@ -18,7 +18,7 @@ func (l *line) home() string { return "/local/domain/" + strconv.Itoa(l.domid) +
 // named is the key whose value `xl console` opens.
 func (l *line) named() string { return l.home() + l.node }
 
-// origins is the key that remembers the other side's terminal and ours, for the keeper: "ORIGIN OURS".
+// origins is the key that remembers the other side's terminal and ours, for after a crash: "ORIGIN OURS".
 func (l *line) origins() string { return l.home() + "zerodisc/" + l.node }
 
 // lookUp returns the terminal that xenstore names, and the other side's. They differ where an earlier process of ours,

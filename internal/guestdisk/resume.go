@@ -1,7 +1,9 @@
 package guestdisk
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,7 +17,7 @@ import (
 func (m *Manager) Resume(spec *guests.Resolved, left *host.Guest) (*Set, error) {
 	s := m.newSet(spec)
 	names, err := m.Kernel.Names()
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // without device mapper's module there are none
 		return s, err
 	}
 	if left.Changes.BudgetKiB > 0 {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/host"
 )
 
@@ -299,13 +300,13 @@ func (r *run) isConnected(ctx context.Context) {
 	}
 	if !r.scanning {
 		r.scanning = true
-		go func() {
+		guarded.Go(ctx, func() {
 			disk, err := r.session.Scan(ctx, r.Target.LUN)
 			if err == nil {
 				err = r.Found(disk)
 			}
 			r.scanned <- scan{disk, err}
-		}()
+		})
 	}
 }
 

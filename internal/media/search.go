@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/internal/guarded"
 )
 
 var (
@@ -98,12 +99,14 @@ func (s *search) look(ctx context.Context, about answer, try func(context.Contex
 	s.busy[about.device] = true
 	s.hostDirs[about.hostDir] = true
 	s.group.Go(func() {
-		about.file, about.err = try(ctx, about)
-		select {
-		case s.answers <- about:
-		case <-ctx.Done(): // nobody waits for it any more
-			s.undo(about)
-		}
+		guarded.Call(ctx, func() {
+			about.file, about.err = try(ctx, about)
+			select {
+			case s.answers <- about:
+			case <-ctx.Done(): // nobody waits for it any more
+				s.undo(about)
+			}
+		})
 	})
 }
 

@@ -55,7 +55,6 @@ var dirs = []string{"/mnt", "/run/lock"}
 // of them exist yet; it leaves alone what is already there. One failure does not stop the rest: the error
 // joins all of them.
 func Make() error {
-	unix.Umask(0o022)
 	var errs []error
 	for _, m := range mounts {
 		errs = append(errs, m.make())

@@ -351,6 +351,27 @@ func TestLaterRunTakesOver(t *testing.T) {
 	})
 }
 
+// A later run, of an init that goes on after a crash say, keeps the NIC by which guests talk, though another one would
+// come first.
+func TestLaterRunKeepsTheNIC(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		serveLAN(t, "eth0", policy{silent: true})
+		serveLAN(t, "eth1", policy{address: "192.0.2.50", seconds: 3600})
+		options := Options{Network: DefaultNetwork(bridgeName), Sys: wired("eth0", "eth1")}
+		earlier := manage(t, options)
+		earlier.await(EventLease, EventNIC, EventNoLease)
+		earlier.stop()
+		later := manage(t, options)
+		if got := later.await(EventNIC).NIC; got != "eth1" {
+			t.Errorf("took %s", got)
+		}
+		later.await(EventLease)
+		if got := ports(t, bridgeName); !slices.Equal(got, []string{"eth1"}) {
+			t.Errorf("ports %v", got)
+		}
+	})
+}
+
 func TestInterfaceWithoutBridge(t *testing.T) {
 	inNamespace(t, func(t *testing.T) {
 		e := manage(t, Options{Network: DirectNetwork("eth0")})

@@ -1,6 +1,7 @@
 package netcfg
 
 import (
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -23,6 +24,26 @@ func (u *uplink) switchTo(nic NIC) {
 	u.event(Event{Kind: EventNIC})
 	u.patience.searchFrom(time.Now())
 	u.install(errNICChanged)
+}
+
+// resume takes the NIC that is in the bridge already as the one in use: an earlier run has put it there, and guests
+// talk by it. The first of several counts.
+func (u *uplink) resume(nics []NIC) {
+	if u.resumed || u.want.Bridge == "" {
+		return
+	}
+	u.resumed = true
+	bridge := indexOf(u.m.links, u.want.Bridge)
+	for _, link := range u.m.links {
+		attrs := link.Attrs()
+		carries := func(n NIC) bool {
+			return n.Index == attrs.Index && u.want.VLAN == 0 || link.Type() == "vlan" && n.Index == attrs.ParentIndex
+		}
+		if i := slices.IndexFunc(nics, carries); attrs.MasterIndex == bridge && i >= 0 {
+			u.switchTo(nics[i])
+			return
+		}
+	}
 }
 
 // mayPlug is when the next NIC may be plugged in: each try changes links, and a change is a reason to look again.

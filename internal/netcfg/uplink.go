@@ -18,6 +18,7 @@ type uplink struct {
 
 	nics      nicList          // those that may be used
 	nic       nicInUse         // leads to the servers
+	resumed   bool             // it was looked for a NIC that an earlier run has left in the bridge
 	unplugged time.Time        // when plugging one in last failed
 	answered  map[int]bool     // NICs, by index, behind which a DHCP server was heard, or (false) a router alone
 	asking    map[int]*session // the other NICs' servers for whether there are any
@@ -58,6 +59,7 @@ func (u *uplink) reconcile(ctx context.Context) {
 	nics := u.scan()
 	u.noteNICs(nics)
 	u.follow(nics)
+	u.resume(nics)
 	u.choose(ctx, nics)
 	u.ask(ctx, nics)
 	u.keepPlugged()

@@ -10,16 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/guests"
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/storage"
 )
 
-// Store is an export with guests, and what is done with them. All fields but Timing must be set.
+// Store is an export with guests, and what is done with them. All fields but Left and Timing must be set.
 type Store struct {
 	Source Source
 	Kernel Kernel
-	// Dir gets a directory for the mount.
-	Dir string
+	// Dir gets a directory for the mount. Left is the one that an init that has crashed has left mounted, "" for none.
+	Dir, Left string
 	// Start starts a guest of the store's, which nobody vouches for: NFS does not say who answers. Refuse tells of one
 	// that cannot be read, and where the export is mounted.
 	Start  func(context.Context, *guests.Guest)
@@ -53,12 +54,14 @@ func (t Timing) orDefault() Timing {
 // server has another export in its place since, that is mounted. An error means that there is no place for the mount.
 func (s Store) Run(ctx context.Context) error {
 	s.Timing = s.Timing.orDefault()
-	base := path.Base(s.Source.Path)
-	dir, err := storage.Place(s.Dir, base, s.Source.Server+"-"+base, s.Source.Server)
-	if err != nil {
-		return err
+	r := &run{Store: s, dir: s.Left, mounted: s.Left != "", began: time.Now(), known: map[string]bool{}}
+	if !r.mounted {
+		base := path.Base(s.Source.Path)
+		var err error
+		if r.dir, err = storage.Place(s.Dir, base, s.Source.Server+"-"+base, s.Source.Server); err != nil {
+			return err
+		}
 	}
-	r := &run{Store: s, dir: dir, began: time.Now(), known: map[string]bool{}}
 	for ctx.Err() == nil && r.persist(ctx, r.attach) {
 		r.offer(ctx)
 		r.watch(ctx)
@@ -149,10 +152,10 @@ func (r *run) mount(ctx context.Context) error {
 		err     error
 	}
 	answers := make(chan answer, 1)
-	go func() {
+	guarded.Go(ctx, func() {
 		version, err := r.Kernel.Mount(ctx, r.Source, r.dir)
 		answers <- answer{version, err}
-	}()
+	})
 	select {
 	case a := <-answers:
 		r.version = a.version
@@ -203,7 +206,7 @@ func (r *run) watch(ctx context.Context) {
 			return
 		}
 		answer := make(chan error, 1)
-		go func() { answer <- r.Kernel.Ask(r.dir) }()
+		guarded.Go(ctx, func() { answer <- r.Kernel.Ask(r.dir) })
 		var err error
 		select {
 		case err = <-answer:

@@ -10,15 +10,23 @@ import (
 )
 
 // wordsFD is a pipe's end that an inner process inherits. It says there in single bytes that it
-// listens (0), and what it has decided on (an Action).
+// listens, that another one could go on with what it has made, and what it has decided on (an Action).
 const wordsFD = 3
+
+const (
+	listensWord   = 0
+	resumableWord = 1
+)
 
 // Ready is called by an inner process once it listens for signals. Until then requests are kept for
 // it: a guest can be asked to power off while it still boots.
 func Ready() {
 	unix.CloseOnExec(wordsFD) // its own children have nothing to say there
-	say(0)
+	say(listensWord)
 }
+
+// Resumable is called by stage2 once there is something that another one can go on with.
+func Resumable() { say(resumableWord) }
 
 // Leave announces to process 1 the action that an inner process is about to end with, and returns the exit status for
 // it. Process 1 does not wait long for the exit itself, which a dying disk can hold up.
@@ -41,7 +49,7 @@ type child struct {
 // start starts argv as a session leader; nil if that fails. With words, its standard error goes there,
 // together with the reason when it could not be started.
 func start(argv []string, words *lastWords) *child {
-	c := &child{said: make(chan byte, 2), drained: make(chan struct{})}
+	c := &child{said: make(chan byte, 3), drained: make(chan struct{})}
 	attr := &syscall.ProcAttr{
 		Dir: "/", Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true},
 	}

@@ -74,6 +74,15 @@ func printableLine(line []byte) string {
 	return printable.Line(strings.ReplaceAll(text, "\t", "    "))
 }
 
+// take returns what was kept, and keeps it no longer.
+func (w *lastWords) take() string {
+	text := w.String()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.kept, w.rest = nil, nil
+	return text
+}
+
 // String is what was kept: lines of printable characters. It has no NUL, which no argument of a program
 // may have.
 func (w *lastWords) String() string {

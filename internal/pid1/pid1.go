@@ -1,7 +1,8 @@
 // Package pid1 is the outer of the two processes that make up init. It is kept so small that it
 // cannot fail: it starts the inner one, reaps orphans, forwards signals, and ends the machine.
-// The inner process ("stage2") does everything else and may crash; the emergency process then keeps
-// shells on the consoles, and carries on with an end of the machine that was under way.
+// The inner process ("stage2") does everything else and may crash. Another one is started then, which goes on with what
+// it has left. Where that is not possible, or crashes as well, the emergency process keeps shells on the consoles, and
+// carries on with an end of the machine that was under way.
 //
 // Two processes, because a reaper that waits for any child, in the same process as os/exec, takes
 // exit statuses away from it (measured: 100 of 1,000 lost; with the split none).
@@ -11,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -26,6 +28,9 @@ const (
 	Reboot
 	Halt
 )
+
+// Again is the exit status of an emergency process that makes room for stage2.
+const Again = 60
 
 // goOn is no action: the machine goes on.
 const goOn Action = 0
@@ -47,9 +52,11 @@ var Signals = map[os.Signal]Action{
 
 // Init is what PID 1 needs from its surroundings; tests replace the parts that end a machine.
 type Init struct {
-	// Stage2 and Emergency are argument vectors; the first element is the program's path. Emergency is
-	// started, with the last of stage2's standard error as one more argument, when stage2 has
-	// ended without asking for an action, and again whenever it ends itself without asking for one.
+	// Stage2 and Emergency are argument vectors; the first element is the program's path. When stage2 has ended without
+	// asking for an action, it is started again with the last of its standard error as one more argument, if it has
+	// called Resumable and did not crash again soon. Else Emergency is started, and again whenever it ends
+	// itself without asking for an action. Its two more arguments are these last words, and after how long it is to
+	// end with the status Again, "0s" for never.
 	Stage2, Emergency []string
 	// Stderr gets what stage2 prints on standard error, a Go panic above all, made printable.
 	Stderr io.Writer
@@ -70,8 +77,11 @@ const (
 // outer is what Run knows.
 type outer struct {
 	*Init
+	succession
 	words     *lastWords // of stage2
+	report    string     // what these were when it crashed
 	inner     *child     // nil while none runs
+	began     time.Time  // when it was started
 	emergency bool       // stage2 has ended: inner is an emergency process
 	stranded  bool       // the emergency process could not be started
 	restart   <-chan time.Time
@@ -131,14 +141,15 @@ func (o *outer) innerWords() <-chan byte {
 // start starts stage2, or, once that has ended, the emergency process. Without either, a request is
 // done at once.
 func (o *outer) start() Action {
-	o.restart = nil
+	o.restart, o.began = nil, time.Now()
 	if !o.emergency {
-		if o.inner = start(o.Stage2, o.words); o.inner != nil {
+		if o.inner = start(o.stage2(), o.words); o.inner != nil {
 			return goOn
 		}
-		o.emergency = true
+		o.emergency, o.report = true, o.words.take()
+		o.resumes(0)
 	}
-	o.inner = start(append(o.Emergency, o.words.String()), nil)
+	o.inner = start(slices.Concat(o.Emergency, []string{o.report, o.rest.String()}), nil)
 	o.stranded = o.inner == nil
 	if o.stranded {
 		o.restart = time.After(pause) // a lack of memory passes
@@ -147,10 +158,22 @@ func (o *outer) start() Action {
 	return goOn
 }
 
+// stage2 is its argument vector.
+func (o *outer) stage2() []string {
+	if o.resumed {
+		return slices.Concat(o.Stage2, []string{o.report})
+	}
+	return o.Stage2
+}
+
 // said takes in a word of inner's. The end of its words, too, says that there is no use in waiting.
 func (o *outer) said(word byte, ok bool) {
 	if action := Action(word); ok && action.valid() {
 		o.leaving, o.left = action, time.After(leaveLimit)
+		return
+	}
+	if ok && word == resumableWord {
+		o.resumable = true
 		return
 	}
 	if !ok {
@@ -200,16 +223,21 @@ func (o *outer) ended(status syscall.WaitStatus) Action {
 	if o.leaving != goOn {
 		return o.leaving
 	}
-	again := o.emergency
+	again := o.emergency && status.Exited() && status.ExitStatus() == Again && o.resumable
+	failed := o.emergency && !again
 	o.inner.drain()
-	o.inner, o.emergency = nil, true
+	if !o.emergency {
+		o.report = o.words.take()
+		again = o.resumes(time.Since(o.began))
+	}
+	o.inner, o.emergency = nil, !again || o.underWay != nil
 	if o.underWay != nil {
 		if o.insist() {
 			return Signals[o.underWay]
 		}
 		o.waiting = []os.Signal{o.underWay}
 	}
-	if again {
+	if failed {
 		o.restart = time.After(pause)
 		return goOn
 	}

@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 		"hang":      func() { panic("stage2 has a bug: hang") },
 		"killed":    playKilled,
 		"stuck":     playStuck,
+		"resumed":   playResumed,
 		"emergency": playEmergency,
 		"true":      func() { os.Exit(7) },
 		"orphan":    playOrphan,
@@ -92,6 +93,22 @@ func playKilled() {
 	select {}
 }
 
+// playResumed is a stage2 that crashes, and that the next one goes on for, until that crashes as well; after the
+// emergency process a third one ends the machine.
+func playResumed() {
+	Resumable()
+	Ready()
+	switch {
+	case len(os.Args) == 2:
+		panic("stage2 has a bug: first")
+	case strings.Contains(os.Args[2], "first"):
+		fmt.Println("resumed after first")
+		panic("stage2 has a bug: again")
+	}
+	fmt.Println("resumed after again:", strings.Contains(os.Args[2], "again"))
+	os.Exit(Leave(Halt))
+}
+
 // playStuck is a stage2 that has decided how to end and then cannot.
 func playStuck() {
 	Ready()
@@ -104,6 +121,10 @@ func playStuck() {
 // what it is asked in turn, or, when it is to hang, lets itself be asked until PID 1 has enough.
 func playEmergency() {
 	says := func(text string) bool { return strings.Contains(os.Args[2], text) }
+	if says("again") {
+		fmt.Println("emergency for", os.Args[3])
+		os.Exit(Again)
+	}
 	fmt.Println("emergency:", says("stage2 has a bug"), says(`read \x00\x1b[2J`))
 	if !says("killed") {
 		_ = unix.Kill(1, unix.SIGTERM) // before anybody listens: it must not be lost
@@ -165,6 +186,43 @@ func TestEmergencyProcessFollowsACrash(t *testing.T) {
 	}
 }
 
+// Another stage2 goes on after a crash. When that crashes soon, there are shells, and later one more try.
+func TestStage2IsResumed(t *testing.T) {
+	out := asPID1(t, "resumed")
+	for _, want := range []string{"resumed after first\n", "emergency for 1m0s\nresumed after again: true\nend 42\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("PID 1 printed:\n%s", out)
+		}
+	}
+}
+
+func TestSuccession(t *testing.T) {
+	s := succession{}
+	if s.resumes(time.Hour) || s.rest != 0 {
+		t.Errorf("a boot that has made nothing yet: %+v", s)
+	}
+	s.resumable = true
+	for i, test := range []struct {
+		ran     time.Duration
+		resumes bool
+		rest    time.Duration
+	}{
+		{time.Second, true, 0}, // the boot's
+		{time.Second, false, time.Minute},
+		{time.Minute, false, 2 * time.Minute},
+		{time.Second, false, 4 * time.Minute},
+		{time.Second, false, 8 * time.Minute},
+		{time.Second, false, 16 * time.Minute},
+		{time.Second, false, 16 * time.Minute},
+		{time.Hour, true, 0},
+		{time.Second, false, time.Minute},
+	} {
+		if got := s.resumes(test.ran); got != test.resumes || s.rest != test.rest {
+			t.Errorf("%d: resumes = %v, %+v; want %v", i, got, s, test)
+		}
+	}
+}
+
 // No argument of a program may have a NUL: once, such last words left every console without a shell.
 func TestLastWordsMayHaveANUL(t *testing.T) {
 	out := asPID1(t, "nul")
@@ -207,8 +265,8 @@ func TestWithoutAnyProcessARequestIsDoneAtOnce(t *testing.T) {
 	if action := o.start(); action != goOn || !o.stranded || o.restart == nil {
 		t.Fatalf("start = %v; want another try later: %+v", action, o)
 	}
-	if words := o.words.String(); !strings.Contains(words, "/nonexistent/stage2") {
-		t.Errorf("last words %q do not say what could not be started", words)
+	if !strings.Contains(o.report, "/nonexistent/stage2") {
+		t.Errorf("last words %q do not say what could not be started", o.report)
 	}
 	if action := o.request(unix.SIGUSR2); action != PowerOff {
 		t.Errorf("request = %v, want poweroff", action)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -269,4 +270,34 @@ func TestForwarding(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What the greeting and the docs say: the password for one login, and ssh-copy-id; from then on the key is enough.
+func TestCopyID(t *testing.T) {
+	r := newRig(t, func(r *rig) {
+		r.options.Keys = nil
+		r.must(os.Mkdir(filepath.Join(r.keys, ".ssh"), 0o700)) // where ssh-copy-id works
+		r.must(os.Mkdir(filepath.Join(r.home, ".ssh"), 0o700))
+		r.must(os.Symlink(".ssh/authorized_keys", filepath.Join(r.home, "authorized_keys"))) // what the rig reads
+	})
+	public := r.newKey("id")
+	r.must(os.WriteFile(filepath.Join(r.keys, "id.pub"), []byte(public+"\n"), 0o600))
+	password, err := NewOneTime(r.dir)
+	r.must(err)
+	cmd := r.client("ssh-copy-id", "-i", filepath.Join(r.keys, "id"), target)
+	cmd.Args = slices.DeleteFunc(cmd.Args, func(a string) bool { return a == "-F" || a == "none" })
+	for i, a := range cmd.Args {
+		if a == "-P" {
+			cmd.Args[i] = "-p"
+		}
+	}
+	if _, errs, status := r.run(r.ask(cmd, password)); status != 0 {
+		t.Fatalf("ssh-copy-id: %d, %s", status, errs)
+	}
+	if out, errs, _ := r.ssh("-o", "BatchMode=yes", target, "echo in"); out != "in\n" {
+		t.Errorf("with the key: %s", errs)
+	}
+	if left := OneTimePassword(r.dir); left != "" {
+		t.Error("the password is good for one more login")
+	}
 }

@@ -33,6 +33,7 @@ type ServiceConfig struct {
 	Tell   func(host.Fact)
 	// Problem reports what is wrong, each time with other words.
 	Problem func(err error, remedy string)
+	Made    bool          // there was a one-time password before: an init that has crashed has made it
 	Retry   time.Duration // after a failure to do what the options say; 10 s
 }
 
@@ -45,7 +46,9 @@ type volume struct {
 // NewService returns a Service, which does nothing until Run.
 func NewService(config ServiceConfig) *Service {
 	config.Retry = cmp.Or(config.Retry, listenPause)
-	return &Service{ServiceConfig: config, options: make(chan Options, 1), reported: map[string]bool{}}
+	return &Service{
+		ServiceConfig: config, options: make(chan Options, 1), made: config.Made, reported: map[string]bool{},
+	}
 }
 
 // Apply makes the options known. Those that come soon take the place of earlier ones. One goroutine at a time may call

@@ -22,6 +22,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/devmapper"
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/readonly"
 	"github.com/zerodisc/zerodisc/internal/statefile"
@@ -72,13 +73,15 @@ type Condition struct {
 	Errors      int // that the kernel has found in the file system and recorded there
 }
 
-// Config is what a Manager works with. All fields but UUID are to be set.
+// Config is what a Manager works with. All fields but UUID and Left are to be set.
 type Config struct {
 	Kernel Kernel
 	// Dir is where the volume is mounted.
 	Dir string
 	// UUID is that of the volume to take, or of the file system with the file; "" for any.
 	UUID string
+	// Left is the volume that is mounted since before a crash of init; nobody waits for it.
+	Left host.StateVolume
 	// Load loads kernel modules. Where it fails, so does Kernel.Mount.
 	Load func(modules ...string)
 	// Uses lists the guests that have a disk on the volume.
@@ -115,11 +118,16 @@ type Manager struct {
 
 // New returns a Manager.
 func New(config Config) *Manager {
-	return &Manager{
+	m := &Manager{
 		Config: config, volumes: map[string]Volume{}, failed: map[string]bool{}, searches: map[string]*search{},
+		mounted: config.Left,
 		results: make(chan host.StateVolume, 1), first: make(chan bool, 1),
 		searched: make(chan *search), late: make(chan *search),
 	}
+	if m.mounted.Device != "" {
+		m.who.Store(answered)
+	}
+	return m
 }
 
 // lookPause is the time between two looks at the mounted volume.
@@ -252,7 +260,7 @@ func (m *Manager) search(ctx context.Context, e Event) {
 		case <-ctx.Done():
 		}
 	}
-	go func() {
+	guarded.Go(ctx, func() {
 		how, _ := readonly.Of(e.Type)
 		m.Load(how.Driver)
 		done := make(chan struct{})
@@ -264,7 +272,7 @@ func (m *Manager) search(ctx context.Context, e Event) {
 		s.inside, s.err = m.Kernel.Inside(e.Device, e.Type)
 		close(done)
 		tell(m.searched)
-	}()
+	})
 }
 
 // isSilent returns true when a device has answered nothing for patience, and false when done is closed before.

@@ -240,6 +240,28 @@ func TestPulled(t *testing.T) {
 }
 
 // TestGoneMeanwhile pulls a volume while it is mounted.
+// The volume stays mounted over a crash of init. Nobody mounts it again, and its end is seen.
+func TestLeftMounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "")
+		left := w.Config
+		left.Left = host.StateVolume{Device: "/dev/sdb1", Mount: "/state"}
+		w.Manager = New(left)
+		go w.Run(t.Context(), []Event{state("/dev/sdb1")}, w.events)
+		time.Sleep(loading)
+		synctest.Wait()
+		w.note(func() { w.facts = nil }) // how it is
+		w.want("it is there", nil, nil)
+		w.send(Event{Device: "/dev/sdb1", Gone: true})
+		w.want("it goes", []string{"/dev/sdb1  false web it was taken away"}, []string{"unmount"})
+		w.send(state("/dev/sdd1"))
+		w.want("it comes again", []string{"/dev/sdd1 /state false"}, []string{"mount /dev/sdd1 false"})
+		if w.late != 1 {
+			t.Errorf("late %d times", w.late)
+		}
+	})
+}
+
 func TestGoneMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "")

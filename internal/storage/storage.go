@@ -17,6 +17,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/blkid"
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/readonly"
 )
@@ -55,7 +56,7 @@ type Assembler interface {
 	Gone(device string)
 }
 
-// Config is what a Manager works with. All fields are to be set.
+// Config is what a Manager works with. All fields but Left are to be set.
 type Config struct {
 	Kernel    Kernel
 	Assembler Assembler
@@ -66,6 +67,8 @@ type Config struct {
 	// Turn is closed when file systems may be mounted; before that disks are only asked what they hold. A boot is
 	// faster when it has the processors for itself.
 	Turn <-chan struct{}
+	// Left are volumes that are mounted since before a crash of init; of those that still are nothing is told.
+	Left []host.Volume
 	// Start starts guests. Other guests than those of labelled volumes are started where StartAll is set; else they are
 	// only Found. Of those that could not be read Refuse tells, with the root and the trust of guests.Guest.
 	Start    func(ctx context.Context, found []*guests.Guest)
@@ -132,11 +135,19 @@ type answer struct {
 
 // New returns a Manager.
 func New(config Config) *Manager {
-	return &Manager{
+	m := &Manager{
 		Config: config, volumes: map[string]*volume{}, mounted: map[class]int{}, full: map[class]bool{},
 		parked:  map[string]bool{},
 		answers: make(chan answer), late: make(chan answer),
 	}
+	for _, left := range m.Left {
+		if m.Kernel.Mounted(left.Mount) {
+			v := &volume{Volume: left, card: m.Kernel.Card(left.Device)}
+			m.volumes[v.Device] = v
+			m.count(v, 1)
+		}
+	}
+	return m
 }
 
 // Run follows events until ctx ends.
@@ -266,7 +277,8 @@ func (m *Manager) dispatch(ctx context.Context) {
 		}
 		v.look, v.changed = &look{}, false
 		m.looking++
-		go m.lookAt(ctx, answer{volume: v, look: v.look}, found{Volume: v.Volume, card: v.card})
+		a, known := answer{volume: v, look: v.look}, found{Volume: v.Volume, card: v.card}
+		guarded.Go(ctx, func() { m.lookAt(ctx, a, known) })
 	}
 }
 
@@ -397,6 +409,6 @@ func (m *Manager) offer(ctx context.Context, v *volume, f found) {
 		guests.Trust(f.guests)
 	}
 	if len(f.guests) > 0 {
-		go m.Start(ctx, f.guests)
+		guarded.Go(ctx, func() { m.Start(ctx, f.guests) })
 	}
 }

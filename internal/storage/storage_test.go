@@ -349,6 +349,26 @@ func TestDyingDisk(t *testing.T) {
 }
 
 // TestGoneWhileLooking pulls a disk while it is looked at: nothing stays mounted.
+// A volume stays mounted over a crash of init: nobody looks for its guests again, and its end is seen.
+func TestLeftMounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.plug("/dev/sda1", fileSystem("ext4", "ZERODISC-A", map[string]string{"one/one.cfg": config}))
+		w.want("mounted", []string{"/dev/sda1 ext4 /ZERODISC-A true one"}, []string{"one true"}, nil)
+		config := w.Config
+		config.Left = []host.Volume{w.volumes["/dev/sda1"].Volume}
+		w.Manager, w.events = New(config), make(chan Event)
+		go w.Run(t.Context(), w.events)
+		w.send(Event{Device: "/dev/sda1"})
+		w.want("there again", nil, nil, nil)
+		w.send(Event{Device: "/dev/sda1", Gone: true})
+		w.want("gone", []string{"/dev/sda1 gone, user of ZERODISC-A"}, nil, nil)
+		if len(w.mounted) > 0 {
+			t.Errorf("still mounted: %v", w.mounted)
+		}
+	})
+}
+
 func TestGoneWhileLooking(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -21,13 +21,17 @@ type Spec struct {
 	Path string   // of the program, which must stay in the foreground
 	Args []string // without the program's name
 	Env  []string // "KEY=value", added to this process's environment
+	// Lasting is the path of a FIFO for the output of a program that goes on when this process has crashed. One that
+	// such a process has left behind, with the same command line, is taken over in place of being started.
+	Lasting string
 
 	// Run is the service where it is a function of this process, and no program. It returns when ctx ends; when it
 	// returns earlier it has failed.
 	//
-	// A panic in it is a failure like any other: what it has was its own, and what it was given came from the network.
-	// One packet that nobody thought of must not cost the host its control over guests. A panic of what is no
-	// service, the state or the controller, ends this process all the same: what they share may be half changed.
+	// A panic in it, or in a goroutine that it has started by guarded.Go, is a failure like any other: what it has was
+	// its own, and what it was given came from the network. One packet that nobody thought of must not cost the host
+	// its control over guests. A panic of what is no service, the state or the controller, ends this process all the
+	// same: what they share may be half changed.
 	Run func(ctx context.Context) error
 
 	// Essential daemons hold state that dies with them: they are not started again.
@@ -206,6 +210,11 @@ type running interface {
 func launch(spec Spec) (running, error) {
 	if spec.Run != nil {
 		return call(spec), nil
+	}
+	if spec.Lasting != "" {
+		if left := adopt(spec); left != nil {
+			return left, nil
+		}
 	}
 	return execute(spec)
 }

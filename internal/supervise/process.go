@@ -19,6 +19,7 @@ const outputDelay = time.Second
 // process is one started process.
 type process struct {
 	cmd    *exec.Cmd
+	output *followed  // of a lasting one
 	exited chan error // gets one value: why it ended, never nil
 }
 
@@ -29,7 +30,19 @@ func execute(spec Spec) (*process, error) {
 	cmd.Env = append(os.Environ(), spec.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.WaitDelay = outputDelay
-	if spec.Output != nil {
+	p := &process{cmd: cmd, exited: make(chan error, 1)}
+	switch {
+	case spec.Lasting != "":
+		fifo, err := openFIFO(spec.Lasting)
+		if err != nil {
+			return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+		}
+		defer fifo.Close()
+		cmd.Stdout, cmd.Stderr = fifo, fifo
+		if p.output, err = follow(spec); err != nil {
+			return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+		}
+	case spec.Output != nil:
 		out := &lines{prefix: spec.Name + ": ", to: spec.Output}
 		cmd.Stdout, cmd.Stderr = out, out // equal writers share one pipe and one copying goroutine
 	}
@@ -38,9 +51,11 @@ func execute(spec Spec) (*process, error) {
 		start = spec.Limits.Start
 	}
 	if err := start(cmd); err != nil {
+		if p.output != nil {
+			p.output.fifo.Close()
+		}
 		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
 	}
-	p := &process{cmd: cmd, exited: make(chan error, 1)}
 	go p.wait()
 	if spec.OOMScoreAdj != 0 {
 		p.protect(spec.OOMScoreAdj, spec.Output)
@@ -58,6 +73,9 @@ func (p *process) wait() {
 	if out, ok := p.cmd.Stdout.(*lines); ok {
 		out.flush()
 	}
+	if p.output != nil {
+		p.output.end()
+	}
 	if err == nil || errors.Is(err, exec.ErrWaitDelay) {
 		err = errors.New("exit status 0")
 	}
@@ -72,19 +90,4 @@ func (p *process) protect(score int, out io.Writer) {
 	}
 }
 
-// terminate ends the process and its session: SIGTERM, and SIGKILL after the timeout.
-func (p *process) terminate(timeout time.Duration) {
-	p.signal(syscall.SIGTERM)
-	select {
-	case <-p.exited:
-	case <-time.After(timeout):
-		p.signal(syscall.SIGKILL)
-		<-p.exited
-	}
-}
-
-// signal reaches the whole process group, of which Setsid made the daemon the leader. That it is
-// gone already is what the caller wanted.
-func (p *process) signal(sig syscall.Signal) {
-	_ = syscall.Kill(-p.pid(), sig)
-}
+func (p *process) terminate(timeout time.Duration) { terminate(p, timeout) }

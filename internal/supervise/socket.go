@@ -59,6 +59,16 @@ func (t *Table) answer(ctx context.Context, client net.Conn) {
 	fmt.Fprintln(client, answer)
 }
 
+// Serves says whether somebody takes orders at the socket.
+func Serves(socket string) bool {
+	server, err := net.Dial("unix", socket)
+	if err != nil {
+		return false
+	}
+	_ = server.Close()
+	return true
+}
+
 // Ask gives the order at the socket of Serve and waits for what becomes of it.
 func Ask(socket, verb, name string) error {
 	server, err := net.Dial("unix", socket)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/guarded"
 )
 
 // service is a function with times that suit a test.
@@ -97,6 +99,32 @@ func TestNobodyWaitsForAFailure(t *testing.T) {
 		}
 	}
 	table.StopAll()
+}
+
+// A goroutine of a service fails it, whether the service then returns or hangs.
+func TestPanicInAGoroutine(t *testing.T) {
+	for name, hang := range map[string]bool{"returns": false, "hangs": true} {
+		var l log
+		forever := make(chan struct{})
+		spec := service(&l, "f", func(ctx context.Context) error {
+			guarded.Go(ctx, func() { panic("bad packet") })
+			if hang {
+				<-forever
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		spec.MaxRestarts, spec.StopTimeout = 1, 10*time.Millisecond
+		d := begin(spec)
+		<-d.done
+		close(forever)
+		if err := d.Status().Err; err == nil || !strings.Contains(err.Error(), "panic: bad packet") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !strings.Contains(l.output(), "table_test.go") {
+			t.Errorf("%s: no stack in %q", name, l.output())
+		}
+	}
 }
 
 func TestFunctionThatReturns(t *testing.T) {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/guarded"
 )
 
 // Options are what a Client needs.
@@ -165,14 +167,19 @@ func (c *Client) ask(ctx context.Context, names []string) ([]Sample, error) {
 	}
 	answers := make(chan answer, len(servers))
 	for _, server := range servers {
-		go func() {
+		guarded.Go(ctx, func() {
 			s, err := c.options.Ask(ctx, server)
 			answers <- answer{server, s, err}
-		}()
+		})
 	}
 	var samples []Sample
 	for range servers {
-		a := <-answers
+		var a answer
+		select {
+		case a = <-answers: // each has ctx's deadline
+		case <-ctx.Done():
+			a.err = ctx.Err()
+		}
 		if a.err == nil {
 			samples = append(samples, a.sample)
 			continue

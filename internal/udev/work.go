@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/uevent"
 )
 
@@ -163,7 +164,7 @@ func (s *state) begin(j *job) {
 			b.answer = old.answer
 		}
 		_, silent := s.silent[at]
-		go s.work(j, b, !silent)
+		guarded.Go(s.stop, func() { s.work(j, b, !silent) })
 	}
 }
 
@@ -334,11 +335,11 @@ func (s *state) addNames(rec *record) {
 	if len(rec.altNames) == 0 || err != nil {
 		return
 	}
-	go func() {
+	guarded.Go(s.stop, func() {
 		if err := s.AddNames(index, rec.altNames); err != nil {
 			s.Log.Debug("device", "name", rec.event.Interface, "err", err)
 		}
-	}()
+	})
 }
 
 // grant gives a new node its owner and mode.

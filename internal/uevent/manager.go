@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/guarded"
 )
 
 // defaultWorkers is how many modules load at once unless Config says otherwise. More than there
@@ -131,7 +133,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	s := newState(ctx, m.config)
 	defer s.closeSubscribers()
 	s.Busy(true)
-	go s.receive()
+	guarded.Go(ctx, func() { s.receive() })
 	s.coldplug()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -205,10 +207,10 @@ func (s *state) coldplug() {
 		return
 	}
 	s.coldplugging = true
-	go func() {
+	guarded.Go(s.stop, func() {
 		err := Coldplug(s.stop, s.Sys, func(e Event) { s.send(message{event: e}) })
 		s.send(message{coldplugDone: true, err: err})
-	}()
+	})
 }
 
 // handle takes in one message.
@@ -300,10 +302,10 @@ func (s *state) dispatch() {
 		modalias := s.queue[0]
 		s.queue = s.queue[1:]
 		s.loading++
-		go func() {
+		guarded.Go(s.stop, func() {
 			err := s.Load(s.stop, modalias)
 			s.send(message{loaded: modalias, err: err})
-		}()
+		})
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/guestconsole"
 )
 
@@ -70,7 +71,7 @@ const locked = "\r\n-- locked: give the password on Alt-F1 --\r\n"
 // run shows what it is told to until ctx ends.
 func (s *screen) run(ctx context.Context) {
 	defer s.tty.Close()
-	go s.readKeys(ctx)
+	guarded.Go(ctx, func() { s.readKeys(ctx) })
 	var shown view
 	var session *guestconsole.Session
 	leave := func() {
@@ -133,7 +134,7 @@ func (s *screen) follow(ctx context.Context, uuid string) *guestconsole.Session 
 	if err != nil {
 		return nil // forgotten a moment ago: the next view says so
 	}
-	go s.pump(ctx, session)
+	guarded.Go(ctx, func() { s.pump(ctx, session) })
 	return session
 }
 

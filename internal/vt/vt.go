@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
+	"github.com/zerodisc/zerodisc/internal/guarded"
 	"github.com/zerodisc/zerodisc/internal/guestconsole"
 	"github.com/zerodisc/zerodisc/internal/host"
 )
@@ -29,7 +30,7 @@ func Run(
 			log.Debug("screens", "err", err)
 			break
 		}
-		go s.run(ctx)
+		guarded.Go(ctx, func() { s.run(ctx) })
 		screens = append(screens, s)
 	}
 	follow(ctx, state, screens)

@@ -31,6 +31,7 @@ func TestBIOSDisc(t *testing.T) {
 		m.Run("services", (*VM).checkServices)
 		m.Run("logs", (*VM).checkLogs)
 		m.Run("report", (*VM).checkReport)
+		m.Run("init crashes", (*VM).checkCrash)
 		m.Run("faults", func(m *VM) { m.checkFaults(addresses, quickFaults) })
 		m.Run("guest by hand", (*VM).checkByHand)
 		m.Run("power off with guests", func(m *VM) { m.checkPowerOff(typePowerOff, guests...) })

@@ -114,7 +114,7 @@ func (m *VM) checkBudgetAfterCrash() {
 	now := m.FromNow()
 	m.Enter("kill -9 " + m.Stage2())
 	now.Wait(`msg="init crashed"`, soon)
-	now.WaitText("emergency shell", soon)
+	now.Wait(`msg="`+boot.MsgResumed+`"`, bootLimit)
 	m.ForgetShell()
 	m.fill("small", 390)
 	now.Wait(`msg="`+boot.MsgGuestDiskFull+`" guest=small`, addressLimit)

@@ -91,7 +91,7 @@ func TestISCSIAfterCrash(t *testing.T) {
 			now := m.FromNow()
 			m.Enter("kill -9 " + m.Stage2())
 			now.Wait(`msg="init crashed"`, soon)
-			now.WaitText("emergency shell", soon)
+			now.Wait(`msg="`+boot.MsgResumed+`"`, bootLimit)
 			m.ForgetShell()
 			now.Wait(`msg="`+boot.MsgNetStorage+`" state=connected url=`+targetURL, soon)
 			m.checkTargetAway(target, func() { target = startTarget(t, file) })

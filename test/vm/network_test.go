@@ -17,8 +17,8 @@ import (
 	"github.com/zerodisc/zerodisc/test/vm/qemu"
 )
 
-// TestNoNIC boots without a network and then crashes stage2: the machine stays, with a shell that
-// says what happened.
+// TestNoNIC boots without a network and then crashes stage2: another one goes on. When that crashes, too, the machine
+// stays, with a shell that says what happened.
 func TestNoNIC(t *testing.T) {
 	t.Parallel()
 	Story(t, qemu.Machine{NICs: []qemu.NIC{}}, func(m *VM) {
@@ -26,6 +26,7 @@ func TestNoNIC(t *testing.T) {
 		m.Run("guests run", func(m *VM) { m.checkListed(guests...) })
 		m.Run("stage2 killed", (*VM).checkStage2Killed)
 		m.Run("guest reboots after the crash", (*VM).checkReboot)
+		m.Run("stage2 killed again", (*VM).checkEmergency)
 		m.Run("power off after the crash", func(m *VM) {
 			m.Enter("poweroff")
 			m.WaitOff(stopLimit)
@@ -33,12 +34,28 @@ func TestNoNIC(t *testing.T) {
 	})
 }
 
-// checkStage2Killed kills the second process: process 1 gives a shell, and the guests go on.
+// checkEmergency kills the second process soon after the first one: there are shells, and nothing but the guests.
+func (m *VM) checkEmergency() {
+	now := m.FromNow()
+	now.Enter("kill -9 " + m.Stage2())
+	now.Wait(`msg="init crashed"`, soon)
+	now.WaitText("emergency shell", soon)
+	m.ForgetShell()
+	if said := m.Shell("services"); !strings.Contains(said, "init does not run") {
+		m.Errorf("services: %s", said)
+	}
+	if said := m.Shell("xl list"); !strings.Contains(said, guests[0]) || !strings.Contains(said, guests[1]) {
+		m.Errorf("xl list: %s", said)
+	}
+}
+
+// checkStage2Killed kills the second process: process 1 starts another one, and the guests go on.
 func (m *VM) checkStage2Killed() {
 	stage2 := m.Stage2()
-	m.FromNow().Enter("kill -9 " + stage2)
-	m.Wait(`msg="init crashed"`, soon)
-	m.WaitText("emergency shell", soon)
+	now := m.FromNow()
+	now.Enter("kill -9 " + stage2)
+	now.Wait(`msg="init crashed"`, soon)
+	now.Wait(`msg="`+boot.MsgResumed+`" guests=2`, bootLimit)
 	m.ForgetShell()
 	if got := m.Shell("cat /proc/1/comm"); got != "init" {
 		m.Errorf("process 1 is %q", got)
