@@ -93,7 +93,7 @@ func TestRefused(t *testing.T) {
 		{"$2b$05$abcdefghijklmnopqrstuuVWu8RjbNovPZWAMRdd7iqaaG0mI53U", "want 60"},
 		{"$y$j9T$F5Jx5fExrKuPp53xLKQ..1", "a part missing"},
 		{"$y$k9T$F5Jx5fExrKuPp53xLKQ..1$UAi3w.V1khOnmiQzfq00d7LaG6KfSe9MVbNef5kSs64", "parameters \"k9T\""},
-		{"$y$jDT$F5Jx5fExrKuPp53xLKQ..1$UAi3w.V1khOnmiQzfq00d7LaG6KfSe9MVbNef5kSs64", "takes 256 MiB, of 64 allowed"},
+		{"$y$jDT$F5Jx5fExrKuPp53xLKQ..1$UAi3w.V1khOnmiQzfq00d7LaG6KfSe9MVbNef5kSs64", "takes 256 MiB, 64 are allowed"},
 		{"$y$j9T$F5Jx5fExrKuPp53xLKQ..1$UAi3w", "5 characters, want 43"},
 	} {
 		_, err := Parse(test.hash)
