@@ -88,9 +88,7 @@ func (m *VM) sshAnswers() bool {
 // sshPort is where dom0's SSH server can be reached from here.
 func (m *VM) sshPort(ctx context.Context) string {
 	m.t.Helper()
-	whole := *m
-	whole.mark = 0 // it was said long ago
-	at, err := m.Forward(ctx, m.nic, whole.dom0Address(), 22)
+	at, err := m.Forward(ctx, m.nic, m.dom0Address(), 22)
 	if err != nil {
 		m.fail("forward a port", err)
 	}

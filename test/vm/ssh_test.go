@@ -44,7 +44,9 @@ func (m *VM) newSSHClient() *sshClient {
 // dom0Address is what dom0's console says.
 func (m *VM) dom0Address() string {
 	m.t.Helper()
-	address, _, _ := strings.Cut(m.Wait(`msg="`+boot.MsgHostAddress+`"`, addressLimit).Get("address"), "/")
+	whole := *m
+	whole.mark = 0 // it may have been said long ago
+	address, _, _ := strings.Cut(whole.Wait(`msg="`+boot.MsgHostAddress+`"`, addressLimit).Get("address"), "/")
 	return address
 }
 
