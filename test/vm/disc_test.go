@@ -104,7 +104,7 @@ func (m *VM) checkXenconsoled() {
 // the first one may have moved those off the screen.
 func (m *VM) checkScreens() {
 	m.untilScreen("[23]", "This is "+guests[1])
-	m.untilScreen("4", "no guest")
+	m.untilScreen("5", "no guest")
 	m.untilScreen("12", "msg=")
 	m.press("alt", "f2")
 	for _, key := range []string{"u", "n", "a", "m", "e", "ret"} {
