@@ -115,7 +115,7 @@ func full(dirs ...string) fault {
 // quickFaults are those that every run provokes.
 var quickFaults = []fault{
 	{name: "sshd killed", provoke: func(m *VM) { m.killService("sshd") }, line: `msg=daemon name=sshd state=waiting`},
-	full("/run", "/tmp", "/var/log"), full("/"),
+	full("/run", "/tmp"), full("/"),
 	{
 		name: "dom0 out of memory", provoke: func(m *VM) { m.Shell("sort /dev/zero > /dev/null") },
 		line: `msg="out of memory" killed=sort`,
