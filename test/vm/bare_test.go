@@ -42,7 +42,7 @@ func TestCheckMedium(t *testing.T) {
 		m.WaitText("p +power off", soon)
 		m.Type("s\r")
 		m.giveRootPassword()
-		m.FromNow().Enter("exit")
+		m.FromNow().Type("exit\r") // Enter would type another return, which restarts the machine
 		m.WaitText("p +power off", soon)
 		m.Type("p\r")
 		m.WaitOff(stopLimit)
