@@ -83,9 +83,11 @@ func TestSerialLine(t *testing.T) {
 	if len(held) != 1 || !<-held {
 		t.Error("the terminal is not held")
 	}
+	time.Sleep(patience + patience/4) // the time for the last lines is over
 	if _, err := line.WriteString("q"); err != nil {
 		t.Fatal(err)
 	}
+	await(t, line, endScreen)
 	if err := <-ended; err != nil || <-held {
 		t.Errorf("left: %v, or the terminal is still held", err)
 	}

@@ -63,12 +63,10 @@ func (t *Terminal) take(ctx context.Context) error {
 	t.file, t.release = file, t.hold(file)
 	signal.Notify(t.resized, unix.SIGWINCH)
 	go t.read(ctx, file)
-	begin := beginScreen
 	if (t.known() == size{}) {
-		begin += askSize
+		_ = t.write([]byte(beginScreen + askSize)) // a terminal that is stopped counts as one of the least size
 	}
-	_, err = file.WriteString(begin)
-	return err
+	return nil
 }
 
 // give leaves the terminal as it was.
@@ -77,7 +75,7 @@ func (t *Terminal) give() {
 		return
 	}
 	signal.Stop(t.resized)
-	_, _ = t.file.WriteString(endScreen)
+	_ = t.write([]byte(endScreen))
 	_ = control(t.file, func(fd int) error { return unix.IoctlSetTermios(fd, unix.TCSETS, &t.before) })
 	_ = t.file.Close() // which ends read
 	t.release()
@@ -180,9 +178,12 @@ func (t *Terminal) known() (s size) {
 // patience is how long the terminal may take for a screen. One that is stopped gets the newest later.
 const patience = time.Second
 
-// show writes the lines that differ from those that the terminal shows.
+// show writes the lines that differ from those that the terminal shows; where that is not known, shown is nil.
 func (t *Terminal) show(shown, lines []string) error {
 	var b bytes.Buffer
+	if shown == nil {
+		b.WriteString(beginScreen)
+	}
 	columns, _ := t.size()
 	for i, line := range lines {
 		if i >= len(shown) || shown[i] != line {
@@ -195,7 +196,12 @@ func (t *Terminal) show(shown, lines []string) error {
 	if b.Len() == 0 {
 		return nil
 	}
+	return t.write(b.Bytes())
+}
+
+// write writes to the terminal. The deadline of the write before is over.
+func (t *Terminal) write(text []byte) error {
 	_ = t.file.SetWriteDeadline(time.Now().Add(patience))
-	_, err := t.file.Write(b.Bytes())
+	_, err := t.file.Write(text)
 	return err
 }
