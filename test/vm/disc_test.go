@@ -118,6 +118,11 @@ func (m *VM) checkScreens() {
 // init's own would not come back from Shell.
 func (m *VM) untilScreen(numbers, text string) {
 	look := fmt.Sprintf("cat /dev/vcs%s | grep -q '%s' && echo seen", numbers, text)
+	defer func() {
+		if m.t.Failed() {
+			m.t.Logf("screen %s: %s", numbers, m.Shell(fmt.Sprintf(`echo "shows $(cat /dev/vcs%s)"`, numbers)))
+		}
+	}()
 	m.Until(fmt.Sprintf("screen %s shows %q", numbers, text), addressLimit, func() bool {
 		return m.Shell(look) == "seen"
 	})

@@ -48,7 +48,7 @@ type event struct {
 	ping uint16
 }
 
-// Scan asks every port twice. An address that is link-local has a zone.
+// Scan asks every port once, in batches that nothing on the way has to drop. An address that is link-local has a zone.
 func Scan(ctx context.Context, target netip.Addr) (*Result, error) {
 	s := &scanner{
 		to: target, id: uint16(time.Now().UnixNano()), heard: make(chan event, 1024),
@@ -62,10 +62,8 @@ func Scan(ctx context.Context, target netip.Addr) (*Result, error) {
 	go listen(s.icmp, s.hearICMP)
 	go listen(s.udp, s.hearUDP)
 	start := time.Now()
-	for round := range 2 {
-		if err := s.round(ctx, uint16(round)<<11); err != nil {
-			return nil, fmt.Errorf("scan %s: %w", target, err)
-		}
+	if err := s.ask(ctx); err != nil {
+		return nil, fmt.Errorf("scan %s: %w", target, err)
 	}
 	s.wait(ctx, settle, func(event) bool { return false })
 	for _, port := range slices.Sorted(maps.Keys(s.found)) {
@@ -157,8 +155,8 @@ func (s *scanner) fromTarget(from net.Addr) bool {
 	return ok && address.Unmap() == s.to.WithZone("")
 }
 
-// round asks every port once, in batches of the numbers from first on.
-func (s *scanner) round(ctx context.Context, first uint16) error {
+// ask asks every port.
+func (s *scanner) ask(ctx context.Context) error {
 	to := &net.IPAddr{IP: s.to.AsSlice(), Zone: s.to.Zone()}
 	for port := 1; port <= 65535; port++ {
 		at := netip.AddrPortFrom(s.to, uint16(port))
@@ -172,7 +170,7 @@ func (s *scanner) round(ctx context.Context, first uint16) error {
 		}
 		s.result.Sent += 2
 		if port%batch == 0 || port == 65535 {
-			if err := s.pace(ctx, to, first+uint16(port/batch)); err != nil {
+			if err := s.pace(ctx, to, uint16(port/batch)); err != nil {
 				return err
 			}
 		}
