@@ -1,0 +1,69 @@
+//go:build vm && full
+
+package vm
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"testing"
+
+	"github.com/zerodisc/zerodisc/test/vm/qemu"
+)
+
+// serveSeed serves what cloud-init's data source nocloud has, and returns its port.
+func serveSeed(t *testing.T) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	for path, text := range map[string]string{
+		"/seed/meta-data": "instance-id: i1\nlocal-hostname: from-meta-data\n",
+		"/seed/user-data": "#cloud-config\ntimezone: Asia/Tokyo\npackages: [curl]\n",
+	} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) })
+	}
+	server := &http.Server{Handler: mux}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// TestKernelParameters boots a machine that is configured by the kernel command line alone, in the ways of dracut and
+// cloud-init: the NIC that it was booted from has DHCP, a VLAN over a bond of the next two a fixed address, and the
+// fourth an address of IPv6.
+func TestKernelParameters(t *testing.T) {
+	t.Parallel()
+	iso := remaster(t, fmt.Sprintf("cmdline = BOOTIF=01-52-54-00-12-34-56 ip=eth0:dhcp "+
+		"bond=bond0:eth1,eth2:mode=active-backup,miimon=100 vlan=bond0.20:bond0 "+
+		"ip=192.0.2.5::192.0.2.9:255.255.255.0:rack7:bond0.20:none bridge=six:eth3 ip=[2001:db8::5]:::64::six:none "+
+		"ds=nocloud;s=http://10.0.2.2:%d/seed/ zerodisc.ssh=no zerodisc.timezone=Europe/Berlin\ntimeout = 1\n",
+		serveSeed(t)))
+	wires := []*wire{layWire(t, 20, "192.0.2.9"), layWire(t, 20, "192.0.2.9")}
+	machine := qemu.Machine{ISO: iso, NICs: []qemu.NIC{
+		{}, {Net: wires[0].net()}, {Net: wires[1].net()}, {Net: layWire(t, 30, "192.0.2.9").net()},
+	}}
+	Story(t, machine, func(m *VM) {
+		m.Wait(`msg="host address" interface=xenbr0 address=10.0.2.15/24`, bootLimit)
+		m.Wait(`msg="host address" interface=xenbr1 address=192.0.2.5/24`, bootLimit)
+		m.Wait(`msg="host IPv6 address" interface=six address=2001:db8::5/64 by=static`, bootLimit)
+		m.waitGuests()
+		m.checkBond(wires, net.ParseIP("192.0.2.5"))
+		m.WaitText(`msg=config source=http://10.0.2.2\S+ .*packages`, bootLimit)
+		m.Enter("zerodisc-config")
+		for _, want := range []string{
+			`^hostname +rack7 +kernel command line`, `^timezone +Europe/Berlin +kernel command line`,
+			`^ssh.enabled +no +kernel command line`,
+		} {
+			m.WaitText(want, soon)
+		}
+		if name := m.Shell("hostname"); name != "rack7" {
+			m.Errorf("the host's name is %q", name)
+		}
+		if got := m.Shell("cat /proc/net/tcp /proc/net/tcp6 | grep -c ':0016 .* 0A '"); got != "0" {
+			m.Errorf("%s sockets listen on SSH's port", got)
+		}
+	})
+}
