@@ -77,8 +77,8 @@ func TestOthersAddresses(t *testing.T) {
 }
 
 // A guest that makes its IPv6 addresses itself (RFC 4862), from its MAC or at random (RFC 8981), may use them, and asks
-// whether somebody has them. Those of dom0 and of the router are neither's, whoever made them. On a private bridge guests
-// have link-local addresses only.
+// whether somebody has them. Those of dom0 and of the router are no guest's, whoever made them. On a private bridge
+// guests have link-local addresses only.
 func TestAddressesOfItsOwnMaking(t *testing.T) {
 	onBench(t, func(b *bench) {
 		const dom0, router = "2001:db8::5054:ff:fe12:3456", "fe80::1"
