@@ -152,6 +152,19 @@ func show(v reflect.Value) string {
 	return fmt.Sprint(v.Interface())
 }
 
+// DropNetwork takes out the network, and what is said of guests' networks.
+func (c *Config) DropNetwork() {
+	c.Network, c.DNS = Network{}, DNS{}
+	for name, guest := range c.Guests {
+		guest.Network = GuestNetwork{}
+		if reflect.ValueOf(guest).IsZero() {
+			delete(c.Guests, name) // else it would be a guest that is named, of which nothing is said
+		} else {
+			c.Guests[name] = guest
+		}
+	}
+}
+
 // DropEarly takes out what has to be known before there is a network, and returns the keys.
 func (c *Config) DropEarly() []string {
 	var keys []string

@@ -160,3 +160,18 @@ func TestValidate(t *testing.T) {
 		}
 	}
 }
+
+// What is left without the network is as if nobody had written that.
+func TestDropNetwork(t *testing.T) {
+	const text = "network: {bridges: {lan: {private: {address: 10.0.0.1/24}}}}\ndns: {servers: [192.0.2.53]}\n" +
+		"guests: {a: {memory: 1G, network: {rate: 1Mbit/s}}, b: {network: {isolated: yes}}}\nhostname: h\n"
+	c := Parse("f", []byte(text)).Config
+	c.DropNetwork()
+	var list []string
+	for _, s := range Merge(Layer{Config: c}).Settings {
+		list = append(list, s.Key+"="+s.Value)
+	}
+	if got := strings.Join(list, " "); got != "hostname=h guests.a.memory=1G" {
+		t.Error(got)
+	}
+}
