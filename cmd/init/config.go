@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -143,7 +144,7 @@ const allSources = "all sources"
 func (d *dom0) apply() {
 	settings, problems := d.conf.merge()
 	for i := range problems {
-		problems[i].Source = allSources
+		problems[i].Source = cmp.Or(problems[i].Source, allSources)
 	}
 	d.reportProblems(problems)
 	told := make(host.Configured, 0, len(settings))

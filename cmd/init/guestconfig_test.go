@@ -52,10 +52,10 @@ func TestSameRules(t *testing.T) {
 	for other, want := range map[string]bool{
 		text: true,
 		"guests: {web: {memory: 2G, network: {rate: 80Mbit/s, bridge: xenbr0}}, db: {network: {isolated: no}}}": true,
-		"guests: {web: {network: {rate: 40Mbit/s}}}":                                                         false,
-		"guests: {web: {network: {rate: 80Mbit/s, inbound: []}}}":                                            false,
-		"guests: {web: {network: {rate: 80Mbit/s}}, db: {network: {isolated: yes}}}":                         false,
-		"guests: {web: {network: {rate: 80Mbit/s}}, db: {network: {address: 192.0.2.7}}}":                    false,
+		"guests: {web: {network: {rate: 40Mbit/s}}}":                                                            false,
+		"guests: {web: {network: {rate: 80Mbit/s, inbound: []}}}":                                               false,
+		"guests: {web: {network: {rate: 80Mbit/s}}, db: {network: {isolated: yes}}}":                            false,
+		"guests: {web: {network: {rate: 80Mbit/s}}, db: {network: {address: 192.0.2.7}}}":                       false,
 		"hostname: a": false,
 	} {
 		if got := sameRules(read(t, text), read(t, other)); got != want {

@@ -56,8 +56,8 @@ func TestNetworkOf(t *testing.T) {
 			`network.bonds.b: bond b: miimon="soon": want a number; it is left out xenbr0 ` + auto,
 		},
 		{ // a route of a bridge that cannot be is no reason to be without network
-			"network: {bridges: {xenbr0: {ipv4: {addresses: [192.0.2.5/24], gateway: 192.0.2.5}}}}",
-			"network.bridges.xenbr0: interface xenbr0: IPv4: the gateway 192.0.2.5 is this machine's own address; " +
+			"network: {bridges: {xenbr0: {routes: [{to: 198.51.100.0/24, via: 224.0.0.1}]}}}",
+			"network.bridges.xenbr0: interface xenbr0: route to 198.51.100.0/24: 224.0.0.1 cannot be its gateway; " +
 				"it is left out xenbr0 " + auto,
 		},
 	} {

@@ -116,7 +116,7 @@ func TestDocumentedExamples(t *testing.T) {
 			for _, p := range append(c.Problems, Validate(&c.Config)...) {
 				t.Errorf("%v in\n%s", p, line)
 			}
-			if len(Merge(Layer{"", c.Config}).Settings) == 0 && c.URL == "" && c.NoCloud.URL == "" {
+			if len(Merge(Layer{Config: c.Config}).Settings) == 0 && c.URL == "" && c.NoCloud.URL == "" {
 				t.Errorf("%s sets nothing", line)
 			}
 		}
