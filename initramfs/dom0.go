@@ -35,7 +35,7 @@ var programFiles = []string{
 	xenBin + "xenconsoled",       // moves guests' console output
 	xenBin + "xen-init-dom0",     // tells the store about dom0
 	xenBin + "libxl-save-helper", // started by xl for save, restore and migration
-	xenBin + "xenconsole",        // started by xl for "xl console"
+	consoleProgram,
 	xlProgram,
 	xenBin + "xentop", // "xl top"
 	xenBin + "xenpm",  // power management, the one way to see CPU frequencies under Xen
@@ -46,6 +46,9 @@ var programFiles = []string{
 
 // xlProgram says where all of them go: where init's PATH leads and libxl looks for its helpers.
 const xlProgram = xenBin + "xl"
+
+// consoleProgram is what xl starts for "xl console". In its place stands init, which has it run as boot.DebianConsole.
+const consoleProgram = xenBin + "xenconsole"
 
 // xenstoreNames are those that xenstore-utils' one program, xenstore, is called by: xenstore-NAME.
 var xenstoreNames = []string{"chmod", "exists", "list", "ls", "read", "rm", "watch", "write"}
@@ -119,6 +122,10 @@ func (x *xenFiles) addPrograms() (paths []string, err error) {
 		name, err := programName(xl.Path, pattern)
 		if err != nil {
 			return nil, err
+		}
+		if pattern == consoleProgram {
+			x.archive.Link(name, boot.InitProgram)
+			name = path.Join(path.Dir(name), boot.DebianConsole)
 		}
 		if err := x.add(name, e.Path, 0o755); err != nil {
 			return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/client"
+	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/disksave"
 	"github.com/zerodisc/zerodisc/internal/guestcmd"
 	"github.com/zerodisc/zerodisc/internal/host"
@@ -50,6 +52,14 @@ func modprobe(args []string) int {
 		return fail(err)
 	}
 	return host.Modprobe(args, os.Stderr)
+}
+
+// xenConsole is what `xl console` starts: Debian's program of that name, with no line of the host's across it.
+func xenConsole(args []string) int {
+	console.Keep(boot.ConsolesDir, os.Stdin)
+	program := filepath.Join(xen.BinDir, boot.DebianConsole)
+	err := unix.Exec(program, append([]string{program}, args...), os.Environ())
+	return fail(fmt.Errorf("start %s: %w", program, err))
 }
 
 // status prints the report of the host's state.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -49,6 +50,12 @@ func newConfiguration(cmdline string) *configuration {
 	c.merge()
 	return c
 }
+
+// hashKey is the key of root's password, which the command line sets with boot.KeyPassword.
+const hashKey = "password-hash"
+
+// hashRemedy is what to do about a hash that was refused.
+const hashRemedy = "without a hash that can be used the consoles stay shut: correct it, and reboot"
 
 // unusableHash is in place of a hash that was refused: whoever set one does not want open consoles.
 const unusableHash = "!"
@@ -102,8 +109,11 @@ func (s *system) config() *config.Config { return s.conf.merged.Load() }
 // reportParameters tells what is wrong with the kernel command line.
 func (s *system) reportParameters() {
 	for _, p := range s.conf.line.Problems {
-		s.log.Error("kernel parameter", "key", p.Key, "err", p.Text,
-			"remedy", "it is not used; docs/kernel-parameters.md")
+		remedy := "it is not used; docs/kernel-parameters.md"
+		if p.Key == boot.KeyPassword {
+			remedy = hashRemedy
+		}
+		s.log.Error("kernel parameter", "key", p.Key, "err", p.Text, "remedy", remedy)
 		s.state.Tell(host.Problem{Text: p.Key + ": " + p.Text})
 	}
 }
@@ -118,10 +128,12 @@ func (s *system) reportProblems(problems []config.Problem) {
 		if p.Key != "" {
 			fields = append(fields, "key", p.Key)
 		}
-		s.log.Error(boot.MsgConfig, append(fields, "err", p.Text,
-			"remedy", "all else is used; docs/configuration.md")...)
+		remedy := "all else is used; docs/configuration.md"
+		if p.Key == hashKey {
+			s.conf.shut, remedy = true, hashRemedy
+		}
+		s.log.Error(boot.MsgConfig, append(fields, "err", p.Text, "remedy", remedy)...)
 		s.state.Tell(host.Problem{Text: p.Error()})
-		s.conf.shut = s.conf.shut || p.Key == "password-hash"
 	}
 }
 
@@ -132,7 +144,7 @@ const allSources = "all sources"
 func (d *dom0) apply() {
 	settings, problems := d.conf.merge()
 	for i := range problems {
-		problems[i].Source = allSources
+		problems[i].Source = cmp.Or(problems[i].Source, allSources)
 	}
 	d.reportProblems(problems)
 	told := make(host.Configured, 0, len(settings))

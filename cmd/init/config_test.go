@@ -57,6 +57,38 @@ func TestLayers(t *testing.T) {
 	}
 }
 
+// TestRefusedHash reads a hash of a kind that is not supported, in a file and on the command line. Each is named once,
+// however often the consoles are decided on, and they stay shut until a hash comes that can be used.
+func TestRefusedHash(t *testing.T) {
+	const good = "$6$saltsalt$sfZR6YSW/Dp0uCiyF9fDipa6ORr5LVLOwXNgtzRlXXhkC7xA3w4zy97VIC3vL14AUXGJp3yBjZVztkdiBzJnX1"
+	for _, test := range []struct{ cmdline, file, want string }{
+		{"zerodisc.password=$1$abc$def", "", `msg="kernel parameter" key=zerodisc.password err="hash of a pass`},
+		{"", "hostname: a\npassword-hash: $1$a$b\n", "msg=config source=disc line=2 column=16 key=password-hash err="},
+	} {
+		d, lines := configured(t, test.cmdline)
+		d.guard = d.newGuard()
+		d.reportParameters()
+		d.decidePassword()
+		d.addLayer(discLayer, config.Parse("disc", []byte(test.file)))
+		d.conf.merge()
+		for range 3 {
+			d.decidePassword()
+		}
+		got := lines.String()
+		if !strings.Contains(got, test.want) || !strings.Contains(got, hashRemedy) || strings.Count(got, "\n") != 1 {
+			t.Errorf("%s%s: want one line with %s\n%s", test.cmdline, test.file, test.want, got)
+		}
+		if d.guard.Open() {
+			t.Errorf("%s%s: the consoles are open", test.cmdline, test.file)
+		}
+		d.addLayer(volumeLayer, config.Parse("volume", []byte("password-hash: "+good+"\n")))
+		d.conf.merge()
+		if got := d.config().PasswordHash; got != good {
+			t.Errorf("%s%s: the hash is %s", test.cmdline, test.file, got)
+		}
+	}
+}
+
 // TestSavedConfiguration hands a configuration on to another process.
 func TestSavedConfiguration(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "config.json")

@@ -81,7 +81,7 @@ func (d *dom0) readLayer(layer int, name string) bool {
 // addLayer takes what a source says.
 func (d *dom0) addLayer(layer int, f config.File) {
 	d.reportProblems(f.Problems)
-	d.conf.layers[layer] = config.Layer{Source: f.Source(), Config: f.Config}
+	d.conf.layers[layer] = f.Layer()
 }
 
 // readConfigFile reads as much of a file as shows whether it is too long. It is on a file system of anybody's.

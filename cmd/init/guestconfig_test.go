@@ -46,6 +46,24 @@ func TestNoAutostart(t *testing.T) {
 	}
 }
 
+// Another bridge or a MAC address is for a guest's next domain; rules are for the one that runs, too.
+func TestSameRules(t *testing.T) {
+	const text = "guests: {web: {network: {rate: 80Mbit/s}}, db: {memory: 1G}}"
+	for other, want := range map[string]bool{
+		text: true,
+		"guests: {web: {memory: 2G, network: {rate: 80Mbit/s, bridge: xenbr0}}, db: {network: {isolated: no}}}": true,
+		"guests: {web: {network: {rate: 40Mbit/s}}}":                                                            false,
+		"guests: {web: {network: {rate: 80Mbit/s, inbound: []}}}":                                               false,
+		"guests: {web: {network: {rate: 80Mbit/s}}, db: {network: {isolated: yes}}}":                            false,
+		"guests: {web: {network: {rate: 80Mbit/s}}, db: {network: {address: 192.0.2.7}}}":                       false,
+		"hostname: a": false,
+	} {
+		if got := sameRules(read(t, text), read(t, other)); got != want {
+			t.Errorf("%s: the same rules: %v", other, got)
+		}
+	}
+}
+
 func TestGuestRules(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"isolated: no", "{Name: Addresses:[] VLAN:0 Rate:0 Isolated:false NoHost:false Inbound:[] Trust:[]}"},

@@ -10,6 +10,7 @@
 //	poweroff, reboot, halt   ask process 1 to shut the guests down and end the machine
 //	modprobe                 loads modules for the kernel and for people
 //	vif-bridge, block        Xen's hotplug scripts (xl-network-configuration(5), block-scripts.txt)
+//	xenconsole               a guest's console for xl: has Debian's program run
 //	status                   prints the boot report again
 //	board                    the status board, on any terminal
 //	imageserver              serves parts of a guest's disk image that the kernel cannot read itself
@@ -57,6 +58,7 @@ var roles = map[string]func(args []string) int{
 	"block":      hotplugScript("block"),
 	"status":     status,
 	"board":      boardApplet,
+	"xenconsole": xenConsole,
 	"udevadm":    udevadmApplet,
 	"guest":      guestApplet,
 	"sh":         shellApplet,

@@ -55,9 +55,9 @@ func TestNetworkOf(t *testing.T) {
 			"network: {bonds: {b: {nics: [eth0], options: {miimon: soon}}}}",
 			`network.bonds.b: bond b: miimon="soon": want a number; it is left out xenbr0 ` + auto,
 		},
-		{ // a route of a bridge that cannot be is no reason to be without network
-			"network: {bridges: {xenbr0: {ipv4: {addresses: [192.0.2.5/24], gateway: 192.0.2.5}}}}",
-			"network.bridges.xenbr0: interface xenbr0: IPv4: the gateway 192.0.2.5 is this machine's own address; " +
+		{ // an address that cannot be is no reason to be without network
+			"network: {bridges: {xenbr0: {ipv4: {addresses: [240.0.0.5/24]}}}}",
+			"network.bridges.xenbr0: interface xenbr0: IPv4: 240.0.0.5/24 cannot be a host's address; " +
 				"it is left out xenbr0 " + auto,
 		},
 	} {

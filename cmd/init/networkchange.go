@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"time"
 
+	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/config"
+	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/vifrules"
 	"github.com/zerodisc/zerodisc/internal/webstore"
 )
 
@@ -22,14 +26,15 @@ const (
 // errCutOff is in place of a network's settings that cut this machine off.
 var errCutOff = errors.New("with these settings its own source cannot be reached any more; the network is as before")
 
-// tryNetwork changes the network to what a source asks for that was fetched by it. before is the configuration without
-// that source, and reach finds out whether the source can still be reached. If not, everything is as before: a machine
-// that nobody can reach is worse than one with the wrong address.
+// tryNetwork changes the network, and the rules of guests that run, to what a source asks for that was fetched by it.
+// before is the configuration without that source, and reach finds out whether the source can still be reached: a guest
+// may be dom0's router. If not, everything is as before: a machine that nobody can reach is worse than one with the
+// wrong address.
 func (d *dom0) tryNetwork(
 	ctx context.Context, layer int, before *config.Config, reach func(context.Context) error,
 ) {
 	changed := d.config()
-	if sameNetworks(before, changed) {
+	if sameNetworks(before, changed) && !d.concernsGuests(before) {
 		return
 	}
 	err := d.changeNetwork(ctx, before)
@@ -39,8 +44,7 @@ func (d *dom0) tryNetwork(
 	if err == nil || ctx.Err() != nil {
 		return
 	}
-	d.conf.layers[layer].Config.Network = config.Network{}
-	d.conf.layers[layer].Config.DNS = config.DNS{}
+	d.conf.layers[layer].Config.DropNetwork()
 	d.apply()
 	d.reportProblems([]config.Problem{{Source: d.conf.layers[layer].Source, Key: "network", Text: err.Error()}})
 	if err := d.changeNetwork(ctx, changed); err != nil {
@@ -57,9 +61,47 @@ func sameNetworks(a, b *config.Config) bool {
 		reflect.DeepEqual(fallbacksOf(a), fallbacksOf(b))
 }
 
-// changeNetwork makes the network the one that the configuration asks for now. before is the configuration that it was
-// made by.
+// sameRules says whether two configurations ask for the same rules of guests.
+func sameRules(a, b *config.Config) bool { return reflect.DeepEqual(rulesOf(a), rulesOf(b)) }
+
+// concernsGuests says whether there are guests with other rules than the configuration asks for now.
+func (d *dom0) concernsGuests(before *config.Config) bool {
+	return d.owners != nil && !sameRules(before, d.config()) &&
+		slices.ContainsFunc(d.state.Snapshot().Guests, func(g host.Guest) bool { return g.Managed && g.Domid != 0 })
+}
+
+// rulesOf are the rules that a configuration asks for, by the names of guests; without those that say nothing.
+func rulesOf(c *config.Config) map[string]vifrules.Guest {
+	rules := map[string]vifrules.Guest{}
+	for name, guest := range c.Guests {
+		if r := guestRules(guest.Network); !reflect.DeepEqual(r, guestRules(config.GuestNetwork{})) {
+			rules[name] = r
+		}
+	}
+	return rules
+}
+
+// changeNetwork makes the network, and the rules of guests that run, what the configuration asks for now. before is the
+// configuration that they were made by.
 func (d *dom0) changeNetwork(ctx context.Context, before *config.Config) error {
+	if !sameNetworks(before, d.config()) {
+		if err := d.changeBridges(ctx, before); err != nil {
+			return err
+		}
+	}
+	if !d.concernsGuests(before) {
+		return nil
+	}
+	if err := d.owners.controller.RefreshRules(ctx); err != nil {
+		d.log.Error(boot.MsgRules, "state", "failed", "err", err,
+			"remedy", "the guest goes on with the rules that it had; guest restart gives it the new ones")
+		d.state.Tell(host.Problem{Text: err.Error()})
+	}
+	return nil
+}
+
+// changeBridges makes bridges and addresses what the configuration asks for now.
+func (d *dom0) changeBridges(ctx context.Context, before *config.Config) error {
 	network, problems := networkOf(d.config())
 	d.reportProblems(problems)
 	if err := d.manager.Apply(ctx, network); err != nil {

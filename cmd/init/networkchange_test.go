@@ -23,7 +23,7 @@ func TestTryNetwork(t *testing.T) {
 		networkRules = vifrules.Rules{Dir: t.TempDir()} // this process has the namespace for itself
 		d, lines := configured(t, "")
 		d.services, d.daemonLog, d.bridge = supervise.NewTable(), io.Discard, "xenbr0"
-		defer d.services.StopAll()
+		defer stopServices(d)
 		d.addLayer(discLayer, config.Parse("disc", []byte("network: {bridges: {xenbr0: {nic: none}, old: }}")))
 		d.apply()
 		network, _ := networkOf(d.config())
@@ -54,6 +54,12 @@ func TestTryNetwork(t *testing.T) {
 			t.Errorf("%+v\n%s", d.config(), lines)
 		}
 	})
+}
+
+func stopServices(d *dom0) {
+	for _, s := range d.services.List() {
+		_ = d.services.Order(context.Background(), "stop", s.Name)
+	}
 }
 
 // untilAddressed waits until a bridge has one address, this one.

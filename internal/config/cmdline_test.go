@@ -103,7 +103,7 @@ func TestCommandLine(t *testing.T) {
 			t.Errorf("%s: %v", text, p)
 		}
 		var list []string
-		for _, s := range Merge(Layer{"", c.Config}).Settings {
+		for _, s := range Merge(Layer{Config: c.Config}).Settings {
 			list = append(list, s.Key+"="+s.Value)
 		}
 		got := strings.Join(list, " ")
@@ -138,6 +138,8 @@ func TestCommandLineProblems(t *testing.T) {
 		{"ip=192.0.2.0:::24", "part 1, the address: it is the address of the network"},
 		{"ip=192.0.2.5:192.0.2.9::24", "part 2, the other end"},
 		{"ip=192.0.2.5::2001:24::e", "part 3, the gateway"},
+		{"ip=192.0.2.5::192.0.2.5:24", ": part 1, the address, and part 3, the gateway, are both 192.0.2.5"},
+		{"ip=[2001:db8::1]::[2001:db8::1]:64", "part 3, the gateway, are both 2001:db8::1"},
 		{"ip=192.0.2.5:::24:a_b", "part 5, the host name"},
 		{"ip=192.0.2.5:::24::a/b:none", `the interface "a/b": want the name`},
 		{"ip=192.0.2.5:::24::e:sometimes", "part 7, the method"},

@@ -61,6 +61,10 @@ func (b *Bridge) addStatic(p netip.Prefix, gateway string) error {
 		if err := setAddress(&via, field{}, gateway); err != nil || via.Is4() != p.Addr().Is4() {
 			return fmt.Errorf("part 3, the gateway: %q: want an address of the same kind as part 1", shorten(gateway))
 		}
+		if via == p.Addr() {
+			return fmt.Errorf("part 1, the address, and part 3, the gateway, are both %s; "+
+				"give this machine an address of its own, or correct the gateway", via)
+		}
 	}
 	if p.Addr().Is4() {
 		b.IPv4.Method, b.IPv4.Addresses = "static", append(b.IPv4.Addresses, p)

@@ -2,7 +2,6 @@ package config
 
 import (
 	_ "embed"
-	"fmt"
 	"reflect"
 	"strings"
 )
@@ -57,23 +56,4 @@ func elementOf(t reflect.Type, path string) (reflect.Type, string) {
 		return t.Elem(), path + ".NAME"
 	}
 	return t, path
-}
-
-// IsBlock says whether a key has others below it rather than a value.
-func (k Key) IsBlock() bool {
-	inner, _ := elementOf(k.field.typ, "")
-	return inner.Kind() == reflect.Struct && !isLeaf(inner)
-}
-
-// Table is the keys as a table of Markdown, for docs/configuration.md.
-func Table() string {
-	var b strings.Builder
-	b.WriteString("| key | meaning | without it |\n|---|---|---|\n")
-	for _, k := range Keys() {
-		if k.IsBlock() && k.Default == "" {
-			continue
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", k.Path, strings.ReplaceAll(k.Doc, "|", "\\|"), k.Default)
-	}
-	return b.String()
 }

@@ -15,7 +15,11 @@ import (
 type Layer struct {
 	Source string // "kernel command line", "/dev/sdb1"
 	Config Config
+	places map[string]place // of a file: where in it its keys are
 }
+
+// Layer is the file as a source.
+func (f File) Layer() Layer { return Layer{f.source, f.Config, f.places} }
 
 // Merged is what several sources say together.
 type Merged struct {
@@ -50,11 +54,15 @@ func Merge(layers ...Layer) Merged {
 	return m
 }
 
-// MergeValid puts sources together and leaves out what does not fit together.
+// MergeValid puts sources together and leaves out what does not fit together. A problem with what one source says has
+// that as its source, and its place there.
 func MergeValid(layers ...Layer) (Merged, []Problem) {
 	m := Merge(layers...)
 	problems := Validate(&m.Config)
 	said := m.Settings
+	for i := range problems {
+		problems[i].locate(said, layers)
+	}
 	m.Settings = Merge(Layer{Config: m.Config}).Settings
 	for i, s := range m.Settings {
 		// Of a bridge of which nothing but the name is left, what was below it says who has named it.
@@ -62,6 +70,27 @@ func MergeValid(layers ...Layer) (Merged, []Problem) {
 		m.Settings[i].Source = said[at].Source
 	}
 	return m, problems
+}
+
+// locate finds the one source that has set the key of a problem, or all that is below it.
+func (p *Problem) locate(settings []Setting, layers []Layer) {
+	for _, s := range settings {
+		switch {
+		case !strings.HasPrefix(s.Key+".", p.Key+"."):
+		case p.Source != "" && p.Source != s.Source:
+			p.Source = ""
+			return
+		default:
+			p.Source = s.Source
+		}
+	}
+	for _, l := range layers {
+		if l.Source == p.Source {
+			at := nearest(l.places, p.Key)
+			p.Line, p.Column = at.line, at.column
+			return
+		}
+	}
 }
 
 // source is what a source says about a key.
@@ -150,6 +179,19 @@ func show(v reflect.Value) string {
 		return "{" + strings.Join(list, ", ") + "}"
 	}
 	return fmt.Sprint(v.Interface())
+}
+
+// DropNetwork takes out the network, and what is said of guests' networks.
+func (c *Config) DropNetwork() {
+	c.Network, c.DNS = Network{}, DNS{}
+	for name, guest := range c.Guests {
+		guest.Network = GuestNetwork{}
+		if reflect.ValueOf(guest).IsZero() {
+			delete(c.Guests, name) // else it would be a guest that is named, of which nothing is said
+		} else {
+			c.Guests[name] = guest
+		}
+	}
 }
 
 // DropEarly takes out what has to be known before there is a network, and returns the keys.

@@ -18,10 +18,12 @@ func config(t *testing.T, text string) Config {
 // TestMerge checks what counts of several sources, and what is said of where it came from.
 func TestMerge(t *testing.T) {
 	m := Merge(
-		Layer{"command line", ParseCommandLine("zerodisc.hostname=first ip=dhcp").Config},
-		Layer{"volume", config(t, "hostname: second\ntimezone: Asia/Tokyo\ndns: {servers: []}\n"+
+		Layer{Source: "command line", Config: ParseCommandLine("zerodisc.hostname=first ip=dhcp").Config},
+		Layer{Source: "volume", Config: config(t, "hostname: second\ntimezone: Asia/Tokyo\n"+
+			"dns: {servers: []}\n"+
 			"network: {bridges: {xenbr0: {ipv4: {method: static, addresses: [192.0.2.5/24]}, mtu: 1400}}}")},
-		Layer{"disc", config(t, "timezone: Europe/Berlin\ndns: {servers: [192.0.2.1], search: [a.b]}\nautostart: no\n"+
+		Layer{Source: "disc", Config: config(t, "timezone: Europe/Berlin\nautostart: no\n"+
+			"dns: {servers: [192.0.2.1], search: [a.b]}\n"+
 			"guests: {web: {memory: 1G, network: {inbound: [{protocol: tcp, ports: 22}]}}}\nnetwork: {bridges: "+
 			"{lan:}}\n"+
 			"password-hash: $5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5")},
@@ -59,11 +61,47 @@ guests.web.network.inbound=[{protocol: tcp, ports: 22}] (disc)`
 // TestMergeValid leaves out of the settings what is not used.
 func TestMergeValid(t *testing.T) {
 	m, problems := MergeValid(
-		Layer{"a", config(t, "network: {bridges: {bad: {vlan: 5}, lan: {mtu: 1400}, x: {private: {nat: no}}}}")},
-		Layer{"b", config(t, "hostname: h")})
+		Layer{Source: "a", Config: config(t,
+			"network: {bridges: {bad: {vlan: 5}, lan: {mtu: 1400}, x: {private: {nat: no}}}}")},
+		Layer{Source: "b", Config: config(t, "hostname: h")})
 	want := "[{hostname h b} {network.bridges.lan.mtu 1400 a} {network.bridges.x  a}]"
 	if got := fmt.Sprint(m.Settings); got != want || len(problems) != 2 {
 		t.Errorf("%s, %v\nwant %s", got, problems, want)
+	}
+}
+
+// TestLocate finds the place of what does not fit together: in the one source that says it, as far as there is one.
+func TestLocate(t *testing.T) {
+	const static = "network:\n  bridges:\n    xenbr0:\n" +
+		"      ipv4: {method: static, addresses: [192.0.2.1/24], gateway: 192.0.2.1}\n"
+	for _, test := range []struct {
+		line  string
+		files []string
+		want  string
+	}{
+		{"", []string{static}, "f0:4:30: network.bridges.xenbr0.ipv4.addresses: 192.0.2.1 is the gateway's address"},
+		{"", []string{"hostname: a\n", "\n" + static}, "f1:5:30: network.bridges.xenbr0.ipv4.addresses: "},
+		{
+			"ip=192.0.2.1:::24", []string{"network: {bridges: {xenbr0: {ipv4: {gateway: 192.0.2.1}}}}"},
+			"kernel command line: network.bridges.xenbr0.ipv4.addresses: 192.0.2.1 is the gateway's address",
+		},
+		{
+			"", []string{"network: {bridges: {a: {mtu: 1400}}}", "network: {bridges: {a: {nic: a}}}"},
+			"f1:1:25: network.bridges.a.nic",
+		},
+		{
+			"", []string{"network: {bonds: {a: {mode: 802.3ad}}}", "network: {bonds: {a: {mtu: 1400}}}"},
+			"network.bonds.a: it has no network card",
+		},
+	} {
+		layers := []Layer{{Source: CommandLineSource, Config: ParseCommandLine(test.line).Config}}
+		for i, text := range test.files {
+			layers = append(layers, Parse(fmt.Sprint("f", i), []byte(text)).Layer())
+		}
+		_, problems := MergeValid(layers...)
+		if len(problems) != 1 || !strings.HasPrefix(problems[0].Error(), test.want) {
+			t.Errorf("%s %q: %v\nwant %s", test.line, test.files, problems, test.want)
+		}
 	}
 }
 
@@ -76,6 +114,11 @@ func TestValidate(t *testing.T) {
 				"already)",
 		},
 		{"network: {bridges: {a: {nic: eth0, vlan: 5}, b: {nic: eth0, vlan: 5}}}", "VLAN 5 of eth0 is on two bridges"},
+		{
+			"network: {bridges: {xenbr0: {ipv6: {method: static, " +
+				"addresses: [\"2001:db8::1/64\", \"2001:db8::2/64\"], gateway: \"2001:db8::1\"}}}}",
+			"2001:db8::1 is the gateway's address; it is left out: give this machine an address of its own",
+		},
 		{"network: {bridges: {a: {vlan: 5}}}", "there is no nic for the VLAN"},
 		{"network: {bridges: {a: {nic: a}}}", "the same name as its network card"},
 		{"network: {bonds: {a: {nics: [eth0]}}, bridges: {b: {nic: eth0}}}", "eth0 is in two places"},
@@ -158,5 +201,20 @@ func TestValidate(t *testing.T) {
 		if again := Validate(&c); len(again) > 0 {
 			t.Errorf("%s: it is not taken out: %v", text, again)
 		}
+	}
+}
+
+// What is left without the network is as if nobody had written that.
+func TestDropNetwork(t *testing.T) {
+	const text = "network: {bridges: {lan: {private: {address: 10.0.0.1/24}}}}\ndns: {servers: [192.0.2.53]}\n" +
+		"guests: {a: {memory: 1G, network: {rate: 1Mbit/s}}, b: {network: {isolated: yes}}}\nhostname: h\n"
+	c := Parse("f", []byte(text)).Config
+	c.DropNetwork()
+	var list []string
+	for _, s := range Merge(Layer{Config: c}).Settings {
+		list = append(list, s.Key+"="+s.Value)
+	}
+	if got := strings.Join(list, " "); got != "hostname=h guests.a.memory=1G" {
+		t.Error(got)
 	}
 }

@@ -125,7 +125,7 @@ func (f File) Check() []Problem {
 	c := Merge(Layer{Config: f.Config}).Config // Validate takes parts away
 	list := slices.Clone(f.Problems)
 	for _, p := range Validate(&c) {
-		at := f.nearest(p.Key)
+		at := nearest(f.places, p.Key)
 		p.Line, p.Column, p.Source = at.line, at.column, f.source
 		list = append(list, p)
 	}
@@ -134,9 +134,9 @@ func (f File) Check() []Problem {
 }
 
 // nearest is the place of a key, or of what it is in.
-func (f File) nearest(key string) place {
+func nearest(places map[string]place, key string) place {
 	for key != "" {
-		if at, ok := f.places[key]; ok {
+		if at, ok := places[key]; ok {
 			return at
 		}
 		end := len(key) - 1

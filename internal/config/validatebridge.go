@@ -32,6 +32,8 @@ func (v *validator) bridge(name string, b Bridge) (Bridge, bool) {
 		return b, false
 	}
 	b = v.private(key, b)
+	b.IPv4.Addresses, b.IPv4.Gateway = v.apart(key+".ipv4", &b.IPv4.Method, b.IPv4.Addresses, b.IPv4.Gateway)
+	b.IPv6.Addresses, b.IPv6.Gateway = v.apart(key+".ipv6", &b.IPv6.Method, b.IPv6.Addresses, b.IPv6.Gateway)
 	alone := b.Port(name == v.c.Network.Default()) == NoNIC
 	b.IPv4.Method, b.IPv4.Addresses = v.method(key+".ipv4", b.IPv4.Method, b.IPv4.Addresses, alone)
 	b.IPv6.Method, b.IPv6.Addresses = v.method(key+".ipv6", b.IPv6.Method, b.IPv6.Addresses, alone)
@@ -43,6 +45,26 @@ func (v *validator) bridge(name string, b Bridge) (Bridge, bool) {
 	b.IPv4.Gateway = v.checkGateway(key+".ipv4.gateway", b.IPv4.Gateway, b.IPv4.Addresses)
 	b.IPv6.Gateway = v.checkGateway(key+".ipv6.gateway", b.IPv6.Gateway, b.IPv6.Addresses)
 	return b, true
+}
+
+// apart leaves out an address that is the gateway's: with it this machine would answer in place of the router, and cut
+// off the whole network. Where that leaves none, the method and the gateway go as well.
+func (v *validator) apart(
+	key string, method *string, addresses []netip.Prefix, gateway netip.Addr,
+) ([]netip.Prefix, netip.Addr) {
+	isGateway := func(p netip.Prefix) bool { return p.Addr() == gateway }
+	if !slices.ContainsFunc(addresses, isGateway) {
+		return addresses, gateway
+	}
+	const remedy = "give this machine an address of its own, or correct the gateway"
+	rest := slices.DeleteFunc(slices.Clone(addresses), isGateway)
+	if len(rest) > 0 {
+		v.fault(key+".addresses", "%s is the gateway's address; it is left out: %s", gateway, remedy)
+		return rest, gateway
+	}
+	v.fault(key+".addresses", "%s is the gateway's address; both are left out: %s", gateway, remedy)
+	*method = ""
+	return nil, netip.Addr{}
 }
 
 // routes leaves out those whose gateway is of another family than the network.

@@ -247,7 +247,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		file := Parse("f", text)
-		MergeValid(Layer{"f", file.Config})
+		MergeValid(file.Layer())
 		for _, p := range file.Problems {
 			if p.Error() == "" || strings.ContainsAny(p.Error(), "\n\x1b") {
 				t.Errorf("%q", p.Error())

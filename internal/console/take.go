@@ -15,19 +15,39 @@ import (
 // Take has the lines for a terminal held back until give is called, or this process ends. dir is where Open has its
 // files. A terminal that gets no lines need not be taken, and nothing is done for it.
 func Take(dir string, terminal *os.File) (give func()) {
-	number, err := device(terminal)
+	file, err := take(dir, terminal)
 	if err != nil {
 		return func() {}
 	}
-	file, err := os.OpenFile(lockFile(dir, number), os.O_RDWR, 0)
-	if err != nil {
-		return func() {}
-	}
-	_ = flock(file, unix.LOCK_SH)
 	return func() {
 		_ = flock(file, unix.LOCK_UN) // a child that was started just now has the file, too, until it runs its program
 		_ = file.Close()
 	}
+}
+
+// Keep is Take for a process that is about to become another program, execve(2): the lines are held back until that
+// ends.
+func Keep(dir string, terminal *os.File) {
+	file, err := take(dir, terminal)
+	if err != nil {
+		return
+	}
+	_, _ = unix.Dup(int(file.Fd())) // the lock stays with the duplicate, which stays open
+	_ = file.Close()
+}
+
+// take returns the file of a terminal, locked.
+func take(dir string, terminal *os.File) (*os.File, error) {
+	number, err := device(terminal)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(lockFile(dir, number), os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	_ = flock(file, unix.LOCK_SH)
+	return file, nil
 }
 
 // device is the number of a terminal's device; of /dev/tty that of the terminal behind it (ioctl_tty(2), TIOCGDEV).

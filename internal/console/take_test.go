@@ -2,11 +2,13 @@ package console
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -117,6 +119,38 @@ func TestTakerKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = taker.Wait()
+	if got := readUntil(t, screen, "held\r\n"); got != "held\n" {
+		t.Errorf("screen shows %q", got)
+	}
+}
+
+// A process that becomes another program keeps the console until that ends.
+func TestKeep(t *testing.T) {
+	if name := os.Getenv("ZERODISC_TEST_KEEP"); name != "" {
+		Keep(os.Getenv("ZERODISC_TEST_DIR"), view(t, name))
+		t.Fatal(syscall.Exec("/bin/sh", []string{"sh", "-c", "echo taken; exec cat"}, os.Environ()))
+	}
+	screen, name := terminal(t)
+	dir := t.TempDir()
+	c := Open(dir, []string{name})
+	keeper := exec.Command(os.Args[0], "-test.run", "TestKeep")
+	keeper.Env = append(os.Environ(), "ZERODISC_TEST_KEEP="+name, "ZERODISC_TEST_DIR="+dir)
+	in, inErr := keeper.StdinPipe()
+	out, err := keeper.StdoutPipe()
+	if err := errors.Join(inErr, err, keeper.Start()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(out, make([]byte, len("taken\n"))); err != nil {
+		t.Fatal(err)
+	}
+	write(t, c, "held\n")
+	fmt.Fprint(view(t, name), "view\n")
+	if got := readUntil(t, screen, "view\r\n"); got != "view\n" {
+		t.Errorf("screen shows %q while the program runs", got)
+	}
+	if err := errors.Join(in.Close(), keeper.Wait()); err != nil {
+		t.Fatal(err)
+	}
 	if got := readUntil(t, screen, "held\r\n"); got != "held\n" {
 		t.Errorf("screen shows %q", got)
 	}

@@ -130,6 +130,34 @@ func (l *life) rename(ctx context.Context, domid int, to string) error {
 	return nil
 }
 
+// RefreshRules has the network rules of all guests be what [Config.Rules] says now. It waits for those of guests that
+// run; a guest whose domain is being made gets them as soon as it runs.
+func (c *Controller) RefreshRules(ctx context.Context) error {
+	now := c.State.Snapshot()
+	var waited []chan error
+	for _, l := range c.lives.all() {
+		done := make(chan error, 1)
+		go func() {
+			done <- l.give(ctx, func(context.Context, int) error {
+				if err := l.rules(l.spec.Name); err != nil {
+					return fmt.Errorf("guest %q: %w", l.spec.Name, err)
+				}
+				return nil
+			})
+		}()
+		if g := now.ByUUID(l.uuid); g != nil && g.Phase == host.Running {
+			waited = append(waited, done)
+		}
+	}
+	var errs []error
+	for _, done := range waited {
+		if err := <-done; !errors.Is(err, ErrPhase) { // one that has ended gets them with its next domain
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
 const mib = 1 << 10 // KiB
 
 // leastKiB is less than any kernel boots in, and xl's default for a guest.

@@ -29,9 +29,9 @@ type Config struct {
 	Machine func() guests.Machine
 	// Override says what the host's owner wants of the guest with that name; nil where there is nothing.
 	Override func(name string) guests.Override
-	// Rules puts in force what is to hold for a guest's network, before each of its domains is made and when it gets
-	// another name. own is the name that its configuration gives it, name the one that it has. Nil where there is
-	// nothing.
+	// Rules puts in force what is to hold for a guest's network, before each of its domains is made, when it gets
+	// another name, and by RefreshRules. own is the name that its configuration gives it, name the one that it has.
+	// Nil where there is nothing.
 	Rules func(own, name, uuid string) error
 	// CheckMAC is an error where somebody who is no guest has a MAC address that a guest is to have: dom0, its gateway.
 	// Nil where nobody can say.

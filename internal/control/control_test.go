@@ -456,7 +456,8 @@ func TestRestartIsTriedAgain(t *testing.T) {
 		}
 		w.ends(1, "---sr-")
 		w.settle(2 * time.Second)
-		if g := w.is("a", host.Restarting, 0, "a"); !strings.Contains(g.Problem, "signal: killed") {
+		if g := w.is("a", host.Restarting, 0, "a"); !strings.Contains(g.Problem, "signal: killed") ||
+			!strings.HasSuffix(g.Problem, "; it is made anew in 2s") {
 			t.Errorf("%+v", g)
 		}
 		w.settle(time.Minute)
@@ -495,8 +496,29 @@ func TestCrashLoop(t *testing.T) {
 			})
 			return nil
 		}
+		said := make(chan string, 100)
+		updates := w.State.Subscribe(w.t.Context())
+		go func() {
+			for {
+				select {
+				case update := <-updates:
+					for _, e := range update.Events {
+						if e, ok := e.(host.GuestRestarts); ok {
+							said <- e.Problem
+						}
+					}
+				case <-w.t.Context().Done():
+					return
+				}
+			}
+		}()
 		w.Start(w.t.Context(), []*guests.Guest{w.guest("a", "on_crash = 'restart'\n")})
 		w.settle(10 * time.Minute)
+		for _, want := range []string{"2s", "4s", "8s", "16s", "32s", "1m0s", "1m0s"} {
+			if got := <-said; got != "it crashed; it is made anew in "+want {
+				t.Errorf("%q, want %s", got, want)
+			}
+		}
 		if n := w.called("create"); n < 8 || n > 20 {
 			t.Errorf("created %d times in 10 minutes", n)
 		}

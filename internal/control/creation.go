@@ -60,8 +60,9 @@ func (l *life) createAgain(ctx context.Context) bool {
 			return false
 		}
 		l.memory.Vacate()
-		l.phase(host.Restarting, err.Error())
-		if !l.pause(ctx, time.Second<<try, host.WantStop, host.WantDestroy) {
+		rest := time.Second << try
+		l.phase(host.Restarting, later(err.Error(), rest))
+		if !l.pause(ctx, rest, host.WantStop, host.WantDestroy) {
 			return false
 		}
 	}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
@@ -85,7 +86,9 @@ func (l *life) goOn(ctx context.Context) {
 	for {
 		began := time.Now()
 		reason, domid := l.awaitEnd(ctx)
-		if ctx.Err() != nil || !l.ended(ctx, reason, domid) || !l.rest(ctx, time.Since(began), reason) {
+		rest := l.restAfter(time.Since(began), reason)
+		if ctx.Err() != nil || !l.ended(ctx, reason, domid, rest) ||
+			!l.pause(ctx, rest, host.WantStop, host.WantDestroy, host.WantRestart) {
 			return
 		}
 		if !l.createAgain(ctx) {
@@ -140,8 +143,9 @@ func (l *life) awaitEnd(ctx context.Context) (reason host.Reason, domid int) {
 // gone says that a guest has no domain.
 func gone(g *host.Guest) bool { return g == nil || g.Domid == 0 }
 
-// ended does what was ordered, or what the policy asks for, and says whether the guest is to be made anew.
-func (l *life) ended(ctx context.Context, reason host.Reason, domid int) (again bool) {
+// ended does what was ordered, or what the policy asks for, and says whether the guest is to be made anew, which is
+// after a rest.
+func (l *life) ended(ctx context.Context, reason host.Reason, domid int, rest time.Duration) (again bool) {
 	todo := l.todo(reason)
 	if todo == preserve {
 		l.preserve(ctx, reason)
@@ -150,7 +154,7 @@ func (l *life) ended(ctx context.Context, reason host.Reason, domid int) (again 
 	switch {
 	case todo == restart:
 		l.memory.Leave()
-		l.phase(host.Restarting, because(reason))
+		l.phase(host.Restarting, later(because(reason), rest))
 	case domid != 0:
 		l.memory.Leave()
 		l.phase(host.Stopping, because(reason))
@@ -197,6 +201,14 @@ func because(reason host.Reason) string {
 	return ""
 }
 
+// later adds to what a person reads of a restart when it is, unless that is at once.
+func later(why string, rest time.Duration) string {
+	if rest == 0 {
+		return why
+	}
+	return cmp.Or(why, "it ended again soon after it was made") + "; it is made anew in " + rest.String()
+}
+
 // preserve keeps a domain that has shut down, until somebody destroys it.
 func (l *life) preserve(ctx context.Context, reason host.Reason) {
 	phase := host.Stopping
@@ -227,20 +239,18 @@ func (l *life) takeDown(ctx context.Context, domid int) {
 	}
 }
 
-// rest waits before the next life of a guest that ends again and again, and says whether there is to be
-// one. A guest that has lived long enough is made anew at once, unless it has crashed; so is one whose restart was
-// ordered.
-func (l *life) rest(ctx context.Context, lived time.Duration, reason host.Reason) bool {
+// restAfter is how long a guest that ends again and again waits for its next life. One that has lived long enough is
+// made anew at once, unless it has crashed; so is one whose restart was ordered.
+func (l *life) restAfter(lived time.Duration, reason host.Reason) time.Duration {
 	if lived >= shortLife {
 		l.quick = 0
 	} else {
 		l.quick++
 	}
-	limit := time.Duration(0)
-	if l.quick > 1 || reason == host.Crash {
-		limit = min(longestPause, time.Second<<min(l.quick, 10))
+	if l.quick <= 1 && reason != host.Crash || l.wanted() == host.WantRestart {
+		return 0
 	}
-	return l.pause(ctx, limit, host.WantStop, host.WantDestroy, host.WantRestart)
+	return min(longestPause, time.Second<<min(l.quick, 10))
 }
 
 // pause waits so long, or until somebody wants one of these, before the guest's domain is made. It says whether that is

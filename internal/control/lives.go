@@ -1,6 +1,10 @@
 package control
 
-import "sync"
+import (
+	"maps"
+	"slices"
+	"sync"
+)
 
 // lives are the goroutines that live guests' lives, by the guests' UUIDs: how an order reaches one. What there is to
 // know of the guests is in the state alone. The zero value is ready.
@@ -14,6 +18,13 @@ func (all *lives) of(uuid string) *life {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	return all.by[uuid]
+}
+
+// all returns all lives.
+func (all *lives) all() []*life {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	return slices.Collect(maps.Values(all.by))
 }
 
 func (all *lives) add(l *life) {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -438,6 +440,32 @@ func TestRules(t *testing.T) {
 		w.works(w.Stop(w.t.Context(), "web", 0, false))
 		fault = errors.New("no tables")
 		w.fails(w.StartGuest(w.t.Context(), "web"), nil, "its network rules: no tables")
+	})
+}
+
+// Rules that have become others hold for guests that run, one that is suspended or just ending left aside.
+func TestRefreshRules(t *testing.T) {
+	live(t, func(w *world) {
+		var mu sync.Mutex
+		set := map[string]int{}
+		var fault error
+		w.Rules = func(own, name, uuid string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			set[own+" "+name]++
+			return fault
+		}
+		w.works(w.RefreshRules(w.t.Context())) // there is no guest
+		w.started(w.guest("a", ""), w.guest("b", ""), w.guest("c", ""))
+		w.works(w.Rename(w.t.Context(), "a", "web"))
+		w.works(w.Stop(w.t.Context(), "c", 0, false))
+		clear(set)
+		w.works(w.RefreshRules(w.t.Context()))
+		if want := map[string]int{"a web": 1, "b b": 1}; !maps.Equal(set, want) {
+			t.Errorf("%v, want %v", set, want)
+		}
+		fault = errors.New("no tables")
+		w.fails(w.RefreshRules(w.t.Context()), fault, `guest "web": its network rules: no tables`)
 	})
 }
 

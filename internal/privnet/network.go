@@ -241,13 +241,25 @@ func forwarding(value string) error {
 	return errors.Join(sysctl.Set("net.ipv4.ip_forward", value), sysctl.Set("net.ipv4.conf.all.accept_redirects", "0"))
 }
 
-// connections is how many the kernel remembers for all guests and dom0: enough for 64 guests that have as many as each
-// may. By itself the kernel makes room for 2048 with 256 MB of memory, which two guests could fill, and dom0 was cut
-// off. One takes 320 bytes while it lasts.
-const connections = 64 * vifrules.MaxConnections
+// Connections that the kernel remembers for all guests and dom0. By itself it makes room for 2048 with 256 MB of
+// memory, which two guests could fill, and dom0 was cut off. One takes 320 bytes while it lasts, so that a full table
+// takes a fiftieth of dom0's memory or, where dom0 is small, 20 MB for 64 guests that have as many as each may.
+const (
+	memoryEach      = 16 << 10 // bytes of dom0's memory for each connection
+	fewConnections  = 64 * vifrules.MaxConnections
+	manyConnections = 256 * vifrules.MaxConnections
+)
 
-// makeRoom has the kernel remember so many connections. In a network namespace, where it is not to be set, what there
-// is has to do.
+// connections is how many the kernel is to remember where dom0 has so much memory, bytes.
+func connections(memory uint64) uint64 {
+	return min(max(memory/memoryEach, fewConnections), manyConnections)
+}
+
+// makeRoom has the kernel remember as many. It is no row of package sysctl's table, since it is there only once the
+// packet filter follows connections. In a network namespace, where it is not to be set, what there is has to do.
 func makeRoom() {
-	_ = sysctl.Set("net.netfilter.nf_conntrack_max", strconv.Itoa(connections))
+	var now unix.Sysinfo_t
+	_ = unix.Sysinfo(&now) // fails for bad addresses only
+	memory := uint64(now.Totalram) * uint64(now.Unit)
+	_ = sysctl.Set("net.netfilter.nf_conntrack_max", strconv.FormatUint(connections(memory), 10))
 }

@@ -14,7 +14,7 @@ func TestOrdersByASocket(t *testing.T) {
 	if err := table.Add(t.Context(), service(&l, "f", untilAsked)); err != nil {
 		t.Fatal(err)
 	}
-	defer table.StopAll()
+	defer stopAll(table)
 	ctx, cancel := context.WithCancel(t.Context())
 	socket := filepath.Join(t.TempDir(), "s")
 	ended := make(chan error, 1)

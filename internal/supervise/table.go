@@ -89,15 +89,6 @@ func (t *Table) Order(ctx context.Context, verb, name string) error {
 	return t.start(ctx, d.spec)
 }
 
-// StopAll stops all services but the essential ones, side by side.
-func (t *Table) StopAll() {
-	var all sync.WaitGroup
-	for _, s := range t.List() {
-		all.Go(func() { _ = t.Order(context.Background(), "stop", s.Name) }) // those that are essential refuse
-	}
-	all.Wait()
-}
-
 // take makes an order about a service the only one until release is called.
 func (t *Table) take(name string, known bool) (release func(), d *Daemon, err error) {
 	t.mu.Lock()

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strconv"
 	"time"
 	"unsafe"
 
@@ -56,9 +55,6 @@ type Device struct {
 	control *control
 	served  chan error // how serving has ended
 }
-
-// Path is the device's node.
-func (d *Device) Path() string { return "/dev/ublkb" + strconv.Itoa(int(d.id)) }
 
 // ID is the device's number.
 func (d *Device) ID() int { return int(d.id) }

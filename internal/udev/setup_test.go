@@ -26,7 +26,7 @@ func TestWatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer w.Close()
+	defer w.file.Close()
 	w.add("/devices/sda", "sda")
 	w.add("/devices/sdb", "sdb")
 	w.add("/devices/sdc", "sdc")

@@ -65,7 +65,7 @@ func (w *Watch) remove(device string) {
 	}
 }
 
-// run reports what is closed, until Close.
+// run reports what is closed, for as long as the program runs.
 func (w *Watch) run() {
 	buffer := make([]byte, 4096)
 	for {
@@ -83,9 +83,6 @@ func (w *Watch) run() {
 		}
 	}
 }
-
-// Close ends the watch.
-func (w *Watch) Close() error { return w.file.Close() }
 
 // closed takes the watches from the events of inotify(7) whose file was closed.
 func closed(events []byte) (watches []int32) {

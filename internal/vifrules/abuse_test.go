@@ -76,6 +76,45 @@ func TestOthersAddresses(t *testing.T) {
 	})
 }
 
+// A guest that makes its IPv6 addresses itself (RFC 4862), from its MAC or at random (RFC 8981), may use them, and asks
+// whether somebody has them. Those of dom0 and of the router are no guest's, whoever made them. On a private bridge
+// guests have link-local addresses only.
+func TestAddressesOfItsOwnMaking(t *testing.T) {
+	onBench(t, func(b *bench) {
+		const dom0, router = "2001:db8::5054:ff:fe12:3456", "fe80::1"
+		b.configure(func(c *Config) {
+			c.Host.Protected = []netip.Addr{netip.MustParseAddr(dom0), netip.MustParseAddr(router)}
+		})
+		b.guests()
+		m1 := mac(mac1)
+		from := func(address string) []byte { return ipv6(broadcast, m1, address, "ff02::1", 17, datagram(1, 2)) }
+		about := func(kind byte, from, address string) []byte {
+			return ipv6(broadcast, m1, from, "ff02::1", 58,
+				message(kind, append(make([]byte, 4), netip.MustParseAddr(address).AsSlice()...)...))
+		}
+		for _, address := range []string{
+			"fe80::216:3eff:fe00:1", "2001:db8::216:3eff:fe00:1", "2001:db8::9c1d:7f02:55aa:1b3e",
+		} {
+			for _, to := range []string{"nic0", "vif2.0"} {
+				b.drops("from "+address, "vif1.0", to, uuid1, from(address), "")
+				b.drops("question about "+address, "vif1.0", to, uuid1, about(icmp6Solicit, "::", address), "")
+				b.drops("advertisement of "+address, "vif1.0", to, uuid1, about(icmp6Advertise, address, address), "")
+			}
+		}
+		for _, address := range []string{dom0, router} {
+			b.drops("from "+address, "vif1.0", "nic0", uuid1, from(address), SpoofedIP)
+			b.drops("advertisement of "+address, "vif1.0", "vif2.0", uuid1,
+				about(icmp6Advertise, "fe80::216:3eff:fe00:1", address), SpoofedIP)
+		}
+		b.configure(func(c *Config) {
+			c.Host.Private = []Private{{Bridge: bridgeName, Prefix: netip.MustParsePrefix("10.9.0.1/24")}}
+		})
+		b.drops("link-local", "vif1.0", "vif2.0", uuid1, from("fe80::216:3eff:fe00:1"), "")
+		b.drops("global", "vif1.0", "vif2.0", uuid1, from("2001:db8::216:3eff:fe00:1"), SpoofedIP)
+		b.drops("dom0's", "vif1.0", "vif2.0", uuid1, from(router), SpoofedIP)
+	})
+}
+
 // A guest with an address of IPv4 has none of IPv6, and does not hear that it could have one.
 func TestOtherFamily(t *testing.T) {
 	onBench(t, func(b *bench) {

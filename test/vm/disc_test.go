@@ -5,6 +5,7 @@ package vm
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"testing"
 	"time"
 
@@ -73,6 +74,12 @@ func (m *VM) leaveConsole() {
 		m.ForgetShell()
 		return m.Shell("test -e "+boot.APISocket+" && echo dom0") == "dom0"
 	})
+}
+
+// guestSaid says whether a guest has said something on its console, at the beginning of a line.
+func (m *VM) guestSaid(guest, text string) bool {
+	count, err := strconv.Atoi(m.Shell("guest logs -raw " + guest + " | grep -c '^" + text + "'"))
+	return err == nil && count > 0
 }
 
 // checkByHand destroys the second guest and creates it again with xl.

@@ -93,14 +93,14 @@ func (m *VM) checkPastBudget() {
 	m.fill("large", 1000)
 	m.Enter("xl console small")
 	m.Enter("")
-	m.Enter("dd if=/dev/urandom of=/random bs=65536 count=160; dd if=/random of=/dev/xvda bs=65536 seek=160; " +
+	m.Enter("(dd if=/dev/urandom of=/random bs=65536 count=160; dd if=/random of=/dev/xvda bs=65536 seek=160; " +
 		"sync -data /dev/xvda; echo 3 > /proc/sys/vm/drop_caches; " +
-		"dd if=/dev/xvda of=/back bs=65536 skip=160 count=160; cmp /random /back && echo it is there")
-	m.WaitText("^it is there", addressLimit)
+		"dd if=/dev/xvda of=/back bs=65536 skip=160 count=160; cmp /random /back && echo it is there) &")
+	m.leaveConsole() // dom0's lines wait while it is open
+	m.Until("the small guest is done", addressLimit, func() bool { return m.guestSaid("small", "it is there") })
 	if m.Said(`msg="` + boot.MsgGuestDiskFull) {
 		m.Errorf("the large guest had filled its budget before the small one was done")
 	}
-	m.leaveConsole()
 	m.Wait(`msg="`+boot.MsgGuestDiskFull+`" guest=large`, addressLimit)
 	m.checkFull("large")
 	m.t.Log(m.Shell("status"))

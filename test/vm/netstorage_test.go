@@ -251,16 +251,16 @@ func (m *VM) checkTargetAway(target *exec.Cmd, again func()) {
 		m.Errorf("%v", lost)
 	}
 	m.Enter("xl console blockguest")
-	defer m.leaveConsole()
 	m.Enter("")
 	m.Enter("dd if=/dev/xvda bs=65536 of=/dev/null skip=1000 count=200 && echo read well; echo read on")
 	time.Sleep(5 * time.Second)
 	if m.Said("^read on") {
 		m.Errorf("a read has ended without the target")
 	}
+	m.leaveConsole() // dom0's lines wait while it is open
 	again()
 	m.Wait(`msg="`+boot.MsgNetStorage+`" state=connected url=`+targetURL, soon)
-	m.WaitText("^read well", addressLimit)
+	m.Until("the guest has read", addressLimit, func() bool { return m.guestSaid("blockguest", "read well") })
 }
 
 // checkHungNFS stops the NFS server, without a word to its clients.
