@@ -206,7 +206,7 @@ func TestLines(t *testing.T) {
 		{host.GuestRestarts{Name: "a"}, ""},
 		{host.GuestFloods{Name: "a", Domid: 1, What: host.FloodXenstore, Problem: "it writes"},
 			`level=WARN msg="guest flood" guest=a what=xenstore err="it writes" ` +
-				`remedy="others are not held up; look at what the guest does, or end it with guest destroy a"`},
+				`remedy="others are not held up; look at what it does, or end it with guest destroy a"`},
 		{host.OutOfMemory{PID: 7, Name: "sort"}, `level=ERROR msg="out of memory" killed=sort pid=7 ` +
 			`remedy="dom0 had no memory left; see free and ps, and boot with more: dom0_mem"`},
 		{host.FileSystem{Dir: "/tmp", Full: true, KiB: 2048}, `level=ERROR msg="file system" dir=/tmp state=full ` +
@@ -250,6 +250,26 @@ func TestAddressesAreWrittenSoOften(t *testing.T) {
 	if len(l.addresses) != 1 || !strings.Contains(out.String(), `msg="lines left out" count=5`) {
 		t.Errorf("%v\n%s", l.addresses, out)
 	}
+}
+
+// What a domain floods is said once in a while.
+func TestFloodsAreSaidOnce(t *testing.T) {
+	l, _ := lines()
+	now := time.Unix(0, 0)
+	news := func(domid int, problem string, after time.Duration, want bool) {
+		t.Helper()
+		now = now.Add(after)
+		if got := l.isNews(host.GuestFloods{Domid: domid, Problem: problem}, now); got != want {
+			t.Errorf("domain %d, %s: %v", domid, problem, got)
+		}
+	}
+	news(1, "a", 0, true)
+	news(1, "a", time.Second, false)
+	news(1, "b", 0, true)
+	news(2, "a", 0, true)
+	news(1, "a", floodPause, true)
+	l.write(host.Update{Snapshot: &host.Snapshot{}, Events: []host.Event{host.GuestEnded{Domid: 1}}})
+	news(1, "a", time.Second, true)
 }
 
 func TestWaitForLines(t *testing.T) {
