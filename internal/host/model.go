@@ -546,7 +546,8 @@ func (f Gone) apply(m *model) {
 		}
 	}
 	if m.host.Ending == "" && ran {
-		m.tell(GuestEnded{Name: g.Name, Domid: f.Domid})
+		again := !current || g.Phase == Restarting || g.Phase == Creating
+		m.tell(GuestEnded{Name: g.Name, Domid: f.Domid, Restarts: again})
 	}
 	if current && !g.Managed && g.UUID != "" {
 		m.pass(g.UUID)

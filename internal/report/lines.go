@@ -19,6 +19,7 @@ type Lines struct {
 	log       *slog.Logger
 	addresses map[int]int                  // how many were written, by domain
 	floods    map[int]map[string]time.Time // when what was said last, by domain
+	restarts  map[string]*restarts         // by guest
 
 	mu      sync.Mutex // guards what follows
 	written uint64     // number of the newest snapshot whose events are written
@@ -29,7 +30,8 @@ type Lines struct {
 func NewLines(log *slog.Logger) *Lines {
 	return &Lines{
 		log:       log,
-		addresses: map[int]int{}, floods: map[int]map[string]time.Time{}, moved: make(chan struct{}),
+		addresses: map[int]int{}, floods: map[int]map[string]time.Time{}, restarts: map[string]*restarts{},
+		moved: make(chan struct{}),
 	}
 }
 
@@ -132,6 +134,9 @@ func (l *Lines) line(event host.Event) (level slog.Level, message string, attrs 
 func (l *Lines) guestLine(event host.Event) (level slog.Level, message string, attrs []any) {
 	switch e := event.(type) {
 	case host.GuestRan:
+		if l.isQuiet(e.Name) {
+			return 0, "", nil
+		}
 		attrs = []any{"guest", e.Name, "domid", e.Domid}
 		if e.Type != "" {
 			attrs = append(attrs, "ms", e.Took.Milliseconds(), "type", e.Type)
@@ -168,6 +173,12 @@ func (l *Lines) guestLine(event host.Event) (level slog.Level, message string, a
 	case host.GuestEnded:
 		delete(l.addresses, e.Domid)
 		delete(l.floods, e.Domid)
+		if e.Restarts && l.isQuiet(e.Name) {
+			return 0, "", nil
+		}
+		if !e.Restarts {
+			delete(l.restarts, e.Name)
+		}
 		attrs = []any{"guest", e.Name, "domid", e.Domid}
 		if e.Forced != nil {
 			attrs = append(attrs, "forced", *e.Forced)
@@ -187,9 +198,7 @@ func (l *Lines) guestLine(event host.Event) (level slog.Level, message string, a
 			"remedy", strings.ReplaceAll(e.Remedy, "NAME", e.Name),
 		}
 	case host.GuestRestarts:
-		if e.Problem != "" {
-			return slog.LevelWarn, boot.MsgGuestRestarts, []any{"guest", e.Name, "err", e.Problem}
-		}
+		return l.restartLine(e, time.Now())
 	}
 	return 0, "", nil
 }

@@ -202,7 +202,8 @@ func TestLines(t *testing.T) {
 		{host.GuestEnded{Name: "a", Domid: 1, Forced: &yes, Problem: "it is paused"},
 			`level=INFO msg="guest stopped" guest=a domid=1 forced=true err="it is paused"`},
 		{host.GuestRestarts{Name: "a", Problem: "it crashed"},
-			`level=WARN msg="guest restarts" guest=a err="it crashed"`},
+			`level=WARN msg="guest restarts" guest=a err="it crashed" remedy="guest logs a shows its last words; ` +
+				`guest destroy a ends it"`},
 		{host.GuestRestarts{Name: "a"}, ""},
 		{host.GuestFloods{Name: "a", Domid: 1, What: host.FloodXenstore, Problem: "it writes"},
 			`level=WARN msg="guest flood" guest=a what=xenstore err="it writes" ` +
@@ -270,6 +271,52 @@ func TestFloodsAreSaidOnce(t *testing.T) {
 	news(1, "a", floodPause, true)
 	l.write(host.Update{Snapshot: &host.Snapshot{}, Events: []host.Event{host.GuestEnded{Domid: 1}}})
 	news(1, "a", time.Second, true)
+}
+
+// A guest that crashes without end is written about ten times, and then each tenth time.
+func TestRestartsAreWrittenSoOften(t *testing.T) {
+	l, out := lines()
+	write := func(events ...host.Event) int {
+		out.Reset()
+		l.write(host.Update{Snapshot: &host.Snapshot{}, Events: events})
+		return strings.Count(out.String(), "msg=")
+	}
+	restart := func(problem string) int {
+		return write(host.GuestRestarts{Name: "a", Problem: problem}, host.GuestEnded{Name: "a", Restarts: true},
+			host.GuestRan{Name: "a"})
+	}
+	for n := 1; n <= 30; n++ {
+		want := 0
+		if n <= 10 || n%10 == 0 {
+			want = 3
+		}
+		if got := restart("it crashed"); got != want {
+			t.Errorf("restart %d: %d lines\n%s", n, got, out)
+		}
+	}
+	restart("it crashed")
+	if n := write(host.GuestEnded{Name: "a"}, host.GuestRan{Name: "a"}); n != 2 {
+		t.Errorf("stopped and started by hand: %d lines", n)
+	}
+	for n := 1; n <= 10; n++ {
+		if got := restart(""); got != 2 && n < 10 || got != 3 && n == 10 {
+			t.Errorf("reboot %d: %d lines\n%s", n, got, out)
+		}
+	}
+	if n := restart(""); n != 0 {
+		t.Errorf("one reboot more: %d lines", n)
+	}
+}
+
+func TestRestartsAreCountedAnew(t *testing.T) {
+	var r restarts
+	now := time.Unix(0, 0)
+	for range maxRestarts {
+		r.note(now)
+	}
+	if r.note(now.Add(time.Second)) || !r.note(now.Add(time.Second+calmTime)) || r.isQuiet() {
+		t.Errorf("%+v", r)
+	}
 }
 
 func TestWaitForLines(t *testing.T) {
