@@ -39,6 +39,8 @@ type configuration struct {
 	shut   bool            // a source has a password's hash that cannot be used
 	layout string          // of the keyboard, as it was loaded; "" for the kernel's own
 	told   map[string]bool // what was said to be wrong with several sources together
+
+	saidShut atomic.Bool // it was said that nobody gets in
 }
 
 // newConfiguration returns what a kernel command line says.

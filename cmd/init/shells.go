@@ -94,8 +94,8 @@ func (s *system) decidePassword() {
 		return
 	}
 	hash, err := passwd.Parse(s.config().PasswordHash)
-	if err != nil {
-		s.log.Error(boot.MsgConfig, "key", "password-hash", "err", err,
+	if err != nil && s.conf.saidShut.CompareAndSwap(false, true) {
+		s.log.Error(boot.MsgConfig, "key", "password-hash", "err", "the hash that was given cannot be used",
 			"remedy", "the consoles stay shut; correct the hash, and reboot")
 	}
 	s.guard.Require(hash)

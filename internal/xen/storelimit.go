@@ -16,13 +16,14 @@ import (
 // When xenstored is busy, and for how long it then holds guests back.
 const (
 	storeLook = 5 * time.Second
-	storeBusy = storeLook / 4 // of a processor's time, in two looks on end: starting a guest takes less
+	storeBusy = storeLook / 20 // of a processor's time, in two looks on end; it takes next to none when all is quiet
 	storeHold = 2 * time.Minute
 )
 
 // LimitStore has xenstored hold back guests that write to xenstore without end, and complain of them (see [Complaint]).
 // By itself it does so only while somebody has a transaction open, and so might be held up (wrl_ntransactions in
-// tools/xenstored/domain.c of Xen). So LimitStore opens one whenever xenstored is busy. used is how much processor time
+// tools/xenstored/domain.c of Xen). So LimitStore opens one whenever xenstored is busy. Guests that start or stop make
+// it so as well, and stay below the limit: a thousand writes at once, and 200 a second. used is how much processor time
 // xenstored has had. It returns when ctx ends, or with an error.
 func LimitStore(ctx context.Context, used func() (time.Duration, error)) error {
 	var load storeLoad
