@@ -166,7 +166,20 @@ func (d *dom0) startDaemons(ctx context.Context) error {
 		d.log.Error("daemon", "name", "xenconsoled", "err", err)
 	}
 	d.service("xen-log", d.keepXenLog)
+	d.service("xenstore-limit", d.limitStore)
 	return nil
+}
+
+// limitStore keeps guests from writing to xenstore without end.
+func (d *dom0) limitStore(ctx context.Context) error {
+	return xen.LimitStore(ctx, func() (time.Duration, error) {
+		for _, daemon := range d.state.Snapshot().Host.Daemons {
+			if daemon.Name == xenstoredName && daemon.PID != 0 {
+				return xen.ProcessorTime(daemon.PID)
+			}
+		}
+		return 0, nil // it has died, and its service says so
+	})
 }
 
 // startNetwork makes the bridges that guests are attached to; NICs, addresses and what is heard on the bridges follow

@@ -20,7 +20,7 @@ func (s *system) reportRepair(r vifrules.Repair) {
 		fields = append(fields, "by", r.By)
 	}
 	if r.Err == nil {
-		s.log.Warn(boot.MsgRules, fields...)
+		s.log.Warn(boot.MsgRules, append(fields, "remedy", "keep other programs from changing nftables in dom0")...)
 		return
 	}
 	fields[1], fields[3] = "failed", r.Err

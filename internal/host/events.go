@@ -47,10 +47,11 @@ type (
 
 	// GuestEnded says that a guest's domain is gone.
 	GuestEnded struct {
-		Name    string
-		Domid   int
-		Forced  *bool // at the end of the machine: it had to be destroyed
-		Problem string
+		Name     string
+		Domid    int
+		Restarts bool  // the guest is made anew
+		Forced   *bool // at the end of the machine: it had to be destroyed
+		Problem  string
 	}
 
 	// GuestFloods says that a guest floods a part of the host, and how.

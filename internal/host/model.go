@@ -546,7 +546,8 @@ func (f Gone) apply(m *model) {
 		}
 	}
 	if m.host.Ending == "" && ran {
-		m.tell(GuestEnded{Name: g.Name, Domid: f.Domid})
+		again := !current || g.Phase == Restarting || g.Phase == Creating
+		m.tell(GuestEnded{Name: g.Name, Domid: f.Domid, Restarts: again})
 	}
 	if current && !g.Managed && g.UUID != "" {
 		m.pass(g.UUID)
@@ -628,7 +629,9 @@ func (f Plugged) apply(m *model) {
 
 func (f GuestFlood) apply(m *model) {
 	if g := m.guest(f.Domid); g != nil {
-		m.tell(GuestFloods{Name: g.Name, Domid: f.Domid, What: f.What, Problem: printable.Line(f.Problem)})
+		f.Problem = printable.Line(f.Problem)
+		m.tell(GuestFloods{Name: g.Name, Domid: f.Domid, What: f.What, Problem: f.Problem})
+		Problem{"guest " + g.Name + " floods dom0, which holds it back; logs shows with what"}.apply(m) // one for each
 	}
 }
 

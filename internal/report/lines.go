@@ -14,14 +14,12 @@ import (
 	"github.com/zerodisc/zerodisc/internal/host"
 )
 
-// maxAddresses is how many addresses of one domain are written to the console: what a guest says of itself
-// costs everybody's attention. The state has the newest all the same.
-const maxAddresses = 100
-
 // Lines writes a line for each event (docs/console.md).
 type Lines struct {
 	log       *slog.Logger
-	addresses map[int]int // how many were written, by domain
+	addresses map[int]int                  // how many were written, by domain
+	floods    map[int]map[string]time.Time // when what was said last, by domain
+	restarts  map[string]*restarts         // by guest
 
 	mu      sync.Mutex // guards what follows
 	written uint64     // number of the newest snapshot whose events are written
@@ -30,7 +28,11 @@ type Lines struct {
 
 // NewLines returns Lines that writes to log.
 func NewLines(log *slog.Logger) *Lines {
-	return &Lines{log: log, addresses: map[int]int{}, moved: make(chan struct{})}
+	return &Lines{
+		log:       log,
+		addresses: map[int]int{}, floods: map[int]map[string]time.Time{}, restarts: map[string]*restarts{},
+		moved: make(chan struct{}),
+	}
 }
 
 // Run writes the events of updates until ctx ends.
@@ -132,6 +134,9 @@ func (l *Lines) line(event host.Event) (level slog.Level, message string, attrs 
 func (l *Lines) guestLine(event host.Event) (level slog.Level, message string, attrs []any) {
 	switch e := event.(type) {
 	case host.GuestRan:
+		if l.isQuiet(e.Name) {
+			return 0, "", nil
+		}
 		attrs = []any{"guest", e.Name, "domid", e.Domid}
 		if e.Type != "" {
 			attrs = append(attrs, "ms", e.Took.Milliseconds(), "type", e.Type)
@@ -167,6 +172,13 @@ func (l *Lines) guestLine(event host.Event) (level slog.Level, message string, a
 		}
 	case host.GuestEnded:
 		delete(l.addresses, e.Domid)
+		delete(l.floods, e.Domid)
+		if e.Restarts && l.isQuiet(e.Name) {
+			return 0, "", nil
+		}
+		if !e.Restarts {
+			delete(l.restarts, e.Name)
+		}
 		attrs = []any{"guest", e.Name, "domid", e.Domid}
 		if e.Forced != nil {
 			attrs = append(attrs, "forced", *e.Forced)
@@ -176,6 +188,9 @@ func (l *Lines) guestLine(event host.Event) (level slog.Level, message string, a
 		}
 		return slog.LevelInfo, boot.MsgGuestStopped, attrs
 	case host.GuestFloods:
+		if !l.isNews(e, time.Now()) {
+			return 0, "", nil
+		}
 		return floodLine(e)
 	case host.GuestRefusedTraffic:
 		return slog.LevelWarn, boot.MsgGuestTraffic, []any{
@@ -183,36 +198,9 @@ func (l *Lines) guestLine(event host.Event) (level slog.Level, message string, a
 			"remedy", strings.ReplaceAll(e.Remedy, "NAME", e.Name),
 		}
 	case host.GuestRestarts:
-		if e.Problem != "" {
-			return slog.LevelWarn, boot.MsgGuestRestarts, []any{"guest", e.Name, "err", e.Problem}
-		}
+		return l.restartLine(e, time.Now())
 	}
 	return 0, "", nil
-}
-
-// addressFlood says once that a domain has had more addresses than are written.
-func (l *Lines) addressFlood(e host.GuestAddressed) (level slog.Level, message string, attrs []any) {
-	if l.addresses[e.Domid] > maxAddresses+1 {
-		return 0, "", nil
-	}
-	return floodLine(host.GuestFloods{
-		Name: e.Name, Domid: e.Domid, What: host.FloodAddress,
-		Problem: fmt.Sprintf("it had %d addresses; no more of them are shown here", maxAddresses),
-	})
-}
-
-// floodRemedies are what one can do about a guest that floods something.
-var floodRemedies = map[host.Flooded]string{
-	host.FloodConsole:  "dom0 takes no more than it can bear, and keeps the newest; guest console NAME shows it",
-	host.FloodXenstore: "others are not held up; look at what the guest does, or end it with guest destroy NAME",
-	host.FloodAddress:  "guest list has the newest; fixing its address with guests.NAME.network.address ends it",
-}
-
-func floodLine(e host.GuestFloods) (level slog.Level, message string, attrs []any) {
-	return slog.LevelWarn, boot.MsgGuestFlood, []any{
-		"guest", e.Name, "what", string(e.What), "err", e.Problem,
-		"remedy", strings.ReplaceAll(floodRemedies[e.What], "NAME", e.Name),
-	}
 }
 
 func fileSystemLine(f host.FileSystem) (level slog.Level, message string, attrs []any) {

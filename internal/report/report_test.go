@@ -202,11 +202,12 @@ func TestLines(t *testing.T) {
 		{host.GuestEnded{Name: "a", Domid: 1, Forced: &yes, Problem: "it is paused"},
 			`level=INFO msg="guest stopped" guest=a domid=1 forced=true err="it is paused"`},
 		{host.GuestRestarts{Name: "a", Problem: "it crashed"},
-			`level=WARN msg="guest restarts" guest=a err="it crashed"`},
+			`level=WARN msg="guest restarts" guest=a err="it crashed" remedy="guest logs a shows its last words; ` +
+				`guest destroy a ends it"`},
 		{host.GuestRestarts{Name: "a"}, ""},
 		{host.GuestFloods{Name: "a", Domid: 1, What: host.FloodXenstore, Problem: "it writes"},
 			`level=WARN msg="guest flood" guest=a what=xenstore err="it writes" ` +
-				`remedy="others are not held up; look at what the guest does, or end it with guest destroy a"`},
+				`remedy="others are not held up; look at what it does, or end it with guest destroy a"`},
 		{host.OutOfMemory{PID: 7, Name: "sort"}, `level=ERROR msg="out of memory" killed=sort pid=7 ` +
 			`remedy="dom0 had no memory left; see free and ps, and boot with more: dom0_mem"`},
 		{host.FileSystem{Dir: "/tmp", Full: true, KiB: 2048}, `level=ERROR msg="file system" dir=/tmp state=full ` +
@@ -249,6 +250,72 @@ func TestAddressesAreWrittenSoOften(t *testing.T) {
 	l.write(host.Update{Snapshot: &host.Snapshot{}, Events: []host.Event{host.GuestEnded{Domid: 1}}, Lost: 5})
 	if len(l.addresses) != 1 || !strings.Contains(out.String(), `msg="lines left out" count=5`) {
 		t.Errorf("%v\n%s", l.addresses, out)
+	}
+}
+
+// What a domain floods is said once in a while.
+func TestFloodsAreSaidOnce(t *testing.T) {
+	l, _ := lines()
+	now := time.Unix(0, 0)
+	news := func(domid int, problem string, after time.Duration, want bool) {
+		t.Helper()
+		now = now.Add(after)
+		if got := l.isNews(host.GuestFloods{Domid: domid, Problem: problem}, now); got != want {
+			t.Errorf("domain %d, %s: %v", domid, problem, got)
+		}
+	}
+	news(1, "a", 0, true)
+	news(1, "a", time.Second, false)
+	news(1, "b", 0, true)
+	news(2, "a", 0, true)
+	news(1, "a", floodPause, true)
+	l.write(host.Update{Snapshot: &host.Snapshot{}, Events: []host.Event{host.GuestEnded{Domid: 1}}})
+	news(1, "a", time.Second, true)
+}
+
+// A guest that crashes without end is written about ten times, and then each tenth time.
+func TestRestartsAreWrittenSoOften(t *testing.T) {
+	l, out := lines()
+	write := func(events ...host.Event) int {
+		out.Reset()
+		l.write(host.Update{Snapshot: &host.Snapshot{}, Events: events})
+		return strings.Count(out.String(), "msg=")
+	}
+	restart := func(problem string) int {
+		return write(host.GuestRestarts{Name: "a", Problem: problem}, host.GuestEnded{Name: "a", Restarts: true},
+			host.GuestRan{Name: "a"})
+	}
+	for n := 1; n <= 30; n++ {
+		want := 0
+		if n <= 10 || n%10 == 0 {
+			want = 3
+		}
+		if got := restart("it crashed"); got != want {
+			t.Errorf("restart %d: %d lines\n%s", n, got, out)
+		}
+	}
+	restart("it crashed")
+	if n := write(host.GuestEnded{Name: "a"}, host.GuestRan{Name: "a"}); n != 2 {
+		t.Errorf("stopped and started by hand: %d lines", n)
+	}
+	for n := 1; n <= 10; n++ {
+		if got := restart(""); got != 2 && n < 10 || got != 3 && n == 10 {
+			t.Errorf("reboot %d: %d lines\n%s", n, got, out)
+		}
+	}
+	if n := restart(""); n != 0 {
+		t.Errorf("one reboot more: %d lines", n)
+	}
+}
+
+func TestRestartsAreCountedAnew(t *testing.T) {
+	var r restarts
+	now := time.Unix(0, 0)
+	for range maxRestarts {
+		r.note(now)
+	}
+	if r.note(now.Add(time.Second)) || !r.note(now.Add(time.Second+calmTime)) || r.isQuiet() {
+		t.Errorf("%+v", r)
 	}
 }
 

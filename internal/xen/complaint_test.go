@@ -12,7 +12,7 @@ func TestComplaint(t *testing.T) {
 	}{
 		"write rate limit: domain 3 is affected":                                    {3, "writes too often"},
 		"Domain 12 exceeds hard memory quota, Xenstore interface to domain stalled": {12, "does not answer"},
-		"Domain 1 exceeds soft memory quota":                                        {1, "nearly"},
+		"Domain 1 exceeds soft memory quota":                                        {1, "more in xenstore"},
 		"Domain 1 below soft memory quota again":                                    {},
 		"write rate limit: rate limiting restarts":                                  {},
 		"write rate limit: domain -1 is affected":                                   {},

@@ -25,6 +25,11 @@ const (
 	InitDom0    = BinDir + "/xen-init-dom0"
 )
 
+// softQuota is from when on xenstored complains of a guest (see [Complaint]), in bytes. A guest keeps some 10 KiB,
+// with many disks and network cards some 50. By itself xenstored complains from 2 MiB on: all entries that a guest may
+// have, and each of them full.
+const softQuota = "memory=131072"
+
 // XenstoreDaemon describes xenstored. It keeps the whole store in memory, and the connections of all
 // guests with it: another one cannot take over, and no domain can be created, ended or connected
 // to a console without it. Do not start it while StoreAnswers returns nil: a second xenstored takes
@@ -33,7 +38,7 @@ func XenstoreDaemon(output io.Writer, report func(supervise.Status)) supervise.S
 	return supervise.Spec{
 		Name:      "xenstored",
 		Path:      Xenstored,
-		Args:      []string{"--no-fork"},
+		Args:      []string{"--no-fork", "--quota-soft", softQuota},
 		Essential: true,
 		Remedy:    "running guests go on without control; shut them down from inside and reboot the host",
 		Ready:     StoreAnswers,

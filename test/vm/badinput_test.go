@@ -50,6 +50,7 @@ func TestBadInput(t *testing.T) {
 		} {
 			m.WaitText(named, addressLimit)
 		}
+		m.Once(`msg=config key=password-hash`)
 		m.checkPages(m.waitAddresses())
 		m.Until("the SSH server answers", soon, m.sshAnswers)
 	})

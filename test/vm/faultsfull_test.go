@@ -37,8 +37,7 @@ func TestFaults(t *testing.T) {
 		m.checkFaults(addresses, ntp.faults())
 		m.Run("services", (*VM).checkEachService)
 		h.begin(m.FromNow())
-		m.checkFaults(addresses, h.faults())
-		m.Run("xenstored killed", func(m *VM) { m.checkXenstored(addresses) })
+		m.checkFaults(addresses, h.faults(addresses[0]))
 	})
 }
 
@@ -101,21 +100,30 @@ func (m *VM) checkEachService() {
 	}
 }
 
-// faults are what the hostile guest does, and a program in dom0.
-func (h *hostile) faults() []fault {
+// faults are what the hostile guest does, and a program in dom0. neighbour is another guest's address.
+func (h *hostile) faults(neighbour string) []fault {
 	guest := "guest=" + hostileGuest
 	return []fault{
 		h.fault("console flood", "console", `msg="guest flood" what=console `+guest),
 		h.fault("xenstore flood", "xenstore", `msg="guest flood" what=xenstore `+guest),
-		{name: "xenstore filled", provoke: h.order("quota"), mend: func(m *VM) {
-			if said := h.finish(m); !strings.Contains(said, "data/flood/") {
-				m.Errorf("the guest could write as much as it liked: %s", said)
-			}
-		}},
+		{
+			name: "xenstore filled", provoke: h.order("quota"), line: `msg="guest flood" what=xenstore ` + guest,
+			mend: func(m *VM) {
+				if said := h.finish(m); !strings.Contains(said, "data/flood/") {
+					m.Errorf("the guest could write as much as it liked: %s", said)
+				}
+			},
+		},
 		h.fault("log flood", "address", `msg="guest flood" what=address `+guest),
-		h.fault("ARP spoofing", "arp", `msg="guest traffic refused" `+guest),
-		h.fault("DHCP spoofing", "dhcp", `msg="guest traffic refused" `+guest),
-		h.fault("RA spoofing", "ra", `msg="guest traffic refused" `+guest),
+		h.fault("ARP spoofing", "arp", `msg="guest traffic refused" reason=arp `+guest),
+		h.fault("DHCP spoofing", "dhcp", `msg="guest traffic refused" reason=dhcp `+guest),
+		h.fault("RA spoofing", "ra", `msg="guest traffic refused" reason=ra `+guest),
+		h.fault("neighbour's address", "pretend "+neighbour, `msg="guest traffic refused" reason=address `+guest),
+		{
+			name: "rules flushed", provoke: func(m *VM) { m.Enter(h.fetchProgram() + " && /tmp/hostile flush") },
+			line: `msg="network rules" state=restored by=hostile`,
+		},
+		h.fault("MAC spoofing", "mac", `msg="guest traffic refused" reason=mac `+guest),
 		{
 			name: "API client never reads", provoke: func(m *VM) { m.Enter(h.fetchProgram() + " && /tmp/hostile api") },
 			line: `msg=api err="clients have too many connections open: more are refused"`,

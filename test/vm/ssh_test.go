@@ -3,6 +3,7 @@
 package vm
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -46,7 +47,8 @@ func (m *VM) dom0Address() string {
 	m.t.Helper()
 	whole := *m
 	whole.mark = 0 // it may have been said long ago
-	address, _, _ := strings.Cut(whole.Wait(`msg="`+boot.MsgHostAddress+`"`, addressLimit).Get("address"), "/")
+	said := whole.Wait(fmt.Sprintf(`msg="%s" nic=eth%d`, boot.MsgHostAddress, m.nic), addressLimit)
+	address, _, _ := strings.Cut(said.Get("address"), "/")
 	return address
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/nftables"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/zerodisc/zerodisc/boot"
@@ -101,4 +102,14 @@ func holdAPI() {
 	for _, conn := range conns {
 		conn.Close()
 	}
+}
+
+// flushRules takes away all rules, as `nft flush ruleset` does.
+func flushRules() error {
+	conn, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	conn.FlushRuleset()
+	return conn.Flush()
 }

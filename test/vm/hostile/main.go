@@ -3,6 +3,7 @@
 //
 //	hostile URL       ask URL for orders, and carry them out one after the other
 //	hostile api       open connections to dom0's API and never read
+//	hostile flush     take away all rules of dom0's nftables
 package main
 
 import (
@@ -19,16 +20,34 @@ import (
 var orders = map[string]func(context.Context) error{
 	"nothing": func(context.Context) error { return nil },
 	"console": floodConsole, "xenstore": floodXenstore, "quota": fillXenstore, "address": floodAddress,
-	"arp": spoofARP, "dhcp": spoofDHCP, "ra": spoofRA,
+	"arp": spoofARP, "dhcp": spoofDHCP, "ra": spoofRA, "mac": spoofMAC,
+}
+
+// pretend is the order to send from an IPv4 address, which follows.
+const pretend = "pretend "
+
+// find returns what an order asks for, nil for one that is not known.
+func find(order string) func(context.Context) error {
+	if address, is := strings.CutPrefix(order, pretend); is {
+		return func(context.Context) error { return sendFrom(address) }
+	}
+	return orders[order]
 }
 
 func main() {
 	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: hostile URL|api")
+		fmt.Fprintln(os.Stderr, "usage: hostile URL|api|flush")
 		os.Exit(2)
 	}
-	if os.Args[1] == "api" {
+	switch os.Args[1] {
+	case "api":
 		holdAPI()
+		return
+	case "flush":
+		if err := flushRules(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 		return
 	}
 	for {
@@ -45,7 +64,7 @@ func obey(url string) error {
 	if err != nil {
 		return err
 	}
-	did := orders[order]
+	did := find(order)
 	if did == nil {
 		return fmt.Errorf("what is %q?", order)
 	}

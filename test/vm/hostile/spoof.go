@@ -75,14 +75,44 @@ func spoofDHCP(context.Context) error {
 	offer[0], offer[1], offer[2] = 2, 1, 6 // a reply, to Ethernet
 	copy(offer[16:], []byte{10, 66, 0, 1})
 	offer = append(offer, 99, 130, 83, 99, 53, 1, 2, 54, 4, 10, 66, 0, 1, 255)
-	udp := binary.BigEndian.AppendUint16(nil, 67)
-	udp = binary.BigEndian.AppendUint16(udp, 68)
-	udp = binary.BigEndian.AppendUint16(udp, uint16(8+len(offer)))
-	udp = append(append(udp, 0, 0), offer...) // without a checksum
-	header := []byte{0x45, 0, 0, 0, 0, 0, 0, 0, 64, unix.IPPROTO_UDP, 0, 0, 10, 66, 0, 1, 255, 255, 255, 255}
+	packet := broadcast(netip.MustParseAddr("10.66.0.1"), 67, 68, offer)
+	return l.repeat(l.frame(everybody, unix.ETH_P_IP, packet))
+}
+
+// broadcast is an IPv4 packet to everybody, with a UDP datagram that has no checksum (RFC 791, RFC 768).
+func broadcast(from netip.Addr, fromPort, toPort uint16, data []byte) []byte {
+	udp := binary.BigEndian.AppendUint16(nil, fromPort)
+	udp = binary.BigEndian.AppendUint16(udp, toPort)
+	udp = binary.BigEndian.AppendUint16(udp, uint16(8+len(data)))
+	udp = append(append(udp, 0, 0), data...)
+	header := []byte{0x45, 0, 0, 0, 0, 0, 0, 0, 64, unix.IPPROTO_UDP, 0, 0}
+	header = append(append(header, from.AsSlice()...), 255, 255, 255, 255)
 	binary.BigEndian.PutUint16(header[2:], uint16(len(header)+len(udp)))
 	binary.BigEndian.PutUint16(header[10:], checksum(header))
-	return l.repeat(l.frame(everybody, unix.ETH_P_IP, append(header, udp...)))
+	return append(header, udp...)
+}
+
+// sendFrom sends from an address that may be another guest's.
+func sendFrom(address string) error {
+	from, err := netip.ParseAddr(address)
+	if err != nil {
+		return err
+	}
+	l, err := openLink()
+	if err != nil {
+		return err
+	}
+	return l.repeat(l.frame(everybody, unix.ETH_P_IP, broadcast(from, 9, 9, []byte("hello"))))
+}
+
+// spoofMAC sends with a MAC address that is not the guest's.
+func spoofMAC(context.Context) error {
+	l, err := openLink()
+	if err != nil {
+		return err
+	}
+	l.mac = net.HardwareAddr{2, 0, 0, 0, 0, 0x66}
+	return l.repeat(l.frame(everybody, unix.ETH_P_IP, broadcast(netip.IPv4Unspecified(), 9, 9, nil)))
 }
 
 // spoofRA says that it is a router (RFC 4861, section 4.2).
