@@ -50,7 +50,7 @@ func TestBadInput(t *testing.T) {
 		} {
 			m.WaitText(named, addressLimit)
 		}
-		m.Once(`msg=config key=password-hash`)
+		m.Once(`msg="kernel parameter" key=zerodisc.password`)
 		m.checkPages(m.waitAddresses())
 		m.Until("the SSH server answers", soon, m.sshAnswers)
 	})
