@@ -64,7 +64,7 @@ func (d *dom0) fetchGuests(ctx context.Context) {
 		return
 	}
 	stores, err := parseStores(d.config().Stores.URLs)
-	if err == nil && len(stores.web) > 0 {
+	if err == nil && len(stores.web) > 0 && !fileExists(filepath.Join(boot.WebStoresDir, "1")) { // since before a crash
 		err = namespace.MountMemory(boot.WebStoresDir, 0, 0o755) // how much it takes is the ledger's business
 	}
 	if err != nil {
@@ -76,10 +76,14 @@ func (d *dom0) fetchGuests(ctx context.Context) {
 	d.mountExports(ctx, stores.exports)
 	client := webstore.NewClient()
 	for i, source := range stores.web {
+		if d.leftFinished(source.String()) {
+			continue
+		}
 		store := webstore.Store{
 			Source: source, Dir: filepath.Join(boot.WebStoresDir, strconv.Itoa(i+1)), Client: client,
 			Memory: d.owners.ledger, Report: d.reportStore(source.String()),
-			Start: startFetched(d.owners.controller, source.Pin != nil), Refuse: d.owners.controller.Refuse,
+			Start: startFetched(d.owners.controller, source.Pin != nil), Started: d.hasStarted,
+			Refuse: d.owners.controller.Refuse,
 		}
 		d.watch(ctx, source.String(), endless(func(ctx context.Context) { d.runStore(ctx, store) }))
 	}

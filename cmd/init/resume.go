@@ -18,6 +18,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/report"
 	"github.com/zerodisc/zerodisc/internal/stage"
+	"github.com/zerodisc/zerodisc/internal/webstore"
 	"github.com/zerodisc/zerodisc/internal/xen"
 )
 
@@ -118,8 +119,8 @@ func (d *dom0) resumeGuests(ctx context.Context) error {
 	err := d.findState(ctx)
 	d.followStorage(ctx, auto, turn)
 	d.attachTargets(ctx)
-	if stores, bad := parseStores(d.config().Stores.URLs); bad == nil && auto {
-		d.mountExports(ctx, stores.exports)
+	if auto {
+		d.fetchGuests(ctx)
 	}
 	if !d.left.Host.Ready {
 		found, _ := d.scanGuests()
@@ -170,6 +171,20 @@ func (d *dom0) leftMount(url string) string {
 		}
 	}
 	return ""
+}
+
+// leftFinished says whether all guests of a store on a web server were started or refused before a crash of init.
+func (d *dom0) leftFinished(url string) bool {
+	return d.left != nil && slices.ContainsFunc(d.left.Host.Stores, func(s host.Store) bool {
+		return s.URL == url && s.State == string(webstore.Finished)
+	})
+}
+
+// hasStarted says whether a guest was started from the files in a directory, and may use them.
+func (d *dom0) hasStarted(dir string) bool {
+	return fileExists(dir) && slices.ContainsFunc(d.state.Snapshot().Guests, func(g host.Guest) bool {
+		return g.Source.Dir == dir && g.Phase != host.Refused
+	})
 }
 
 // leftVolumes are the volumes that are mounted since before a crash of init.

@@ -76,25 +76,17 @@ func (d *dom0) followStorage(ctx context.Context, autostart bool, turn <-chan st
 	d.watch(ctx, "storage", endless(func(ctx context.Context) { manager.Run(ctx, events) }))
 }
 
-// assembler makes volumes and arrays of disks. After a crash of init nothing does: it would not know what is made.
+// assembler makes volumes and arrays of disks. After a crash of init it takes over those that there are.
 func (d *dom0) assembler(ctx context.Context, send func(device string, gone bool)) storage.Assembler {
-	if d.left != nil {
-		return noAssembler{}
-	}
 	assembler := volumes.New(volumes.Config{
 		Load:    func(module string) error { return loadModules(ctx, module) },
 		Lost:    func(device string) { send(device, true) },
 		Problem: func(sentence string) { d.state.Tell(host.VolumeProblem{Text: sentence}) },
+		Adopt:   d.left != nil,
 	})
 	d.watch(ctx, "volumes", endless(assembler.Run))
 	return assembler
 }
-
-// noAssembler leaves parts of volumes and arrays alone.
-type noAssembler struct{}
-
-func (noAssembler) Found(string, string) {}
-func (noAssembler) Gone(string)          {}
 
 // stores is which guests of disks the configuration asks for.
 func (d *dom0) stores() string {

@@ -88,12 +88,17 @@ type fakeKernel struct {
 	fail  map[string]error     // names
 	count int
 	log   []string // what was done
+
+	uuids   map[string]string // of tables, by names
+	targets map[string][]devmapper.Target
+	arrays  map[string]string // as describeArray has them
 }
 
 func newFakeKernel() *fakeKernel {
 	return &fakeKernel{
 		disks: map[string]*fakeDisk{}, loops: map[string]string{}, made: map[string]string{},
-		paths: map[string]string{}, busy: map[string]bool{}, fail: map[string]error{},
+		paths: map[string]string{}, busy: map[string]bool{}, fail: map[string]error{}, uuids: map[string]string{},
+		targets: map[string][]devmapper.Target{}, arrays: map[string]string{},
 	}
 }
 
@@ -147,9 +152,48 @@ func (k *fakeKernel) make(device, name, content string) (string, error) {
 	return device, nil
 }
 
-func (k *fakeKernel) createTable(name, _ string, targets []devmapper.Target) (string, error) {
+func (k *fakeKernel) createTable(name, uuid string, targets []devmapper.Target) (string, error) {
 	k.count++
+	k.uuids[name], k.targets[name] = uuid, targets
 	return k.make(fmt.Sprintf("/dev/dm-%d", k.count), name, k.table(targets))
+}
+
+// below is what linux.below is.
+func (k *fakeKernel) below(device string) string {
+	name, _, _ := strings.Cut(k.loops[device], "+")
+	for path, d := range k.disks {
+		if d.name == name {
+			return path
+		}
+	}
+	return device
+}
+
+// device is where something was made.
+func (k *fakeKernel) device(name string) string {
+	for device, made := range k.paths {
+		if made == name && k.made[name] != "" {
+			return device
+		}
+	}
+	return ""
+}
+
+func (k *fakeKernel) leftTable(name string) (device, description string, err error) {
+	var targets []devmapper.Target
+	for _, t := range k.targets[name] {
+		words := strings.Fields(t.Params)
+		for i, w := range words {
+			words[i] = k.below(w)
+		}
+		t.Params = strings.Join(words, " ")
+		targets = append(targets, t)
+	}
+	return k.device(name), describeTable(k.uuids[name], targets), nil
+}
+
+func (k *fakeKernel) leftArray(name string) (device, description string, err error) {
+	return k.device(name), k.arrays[name], nil
 }
 
 func (k *fakeKernel) table(targets []devmapper.Target) string {
@@ -180,13 +224,15 @@ func (k *fakeKernel) remove(name string) error {
 func (k *fakeKernel) removeTable(name string) error { return k.remove(name) }
 
 func (k *fakeKernel) startArray(name string, g md.Geometry, devices []string) (string, error) {
-	var members []string
+	var members, below []string
 	for _, d := range devices {
+		below = append(below, k.below(d))
 		if d == "" {
 			d = "-"
 		}
 		members = append(members, k.plain(d))
 	}
+	k.arrays[name] = describeArray(fmt.Sprint("raid", int(g.Level)), fmt.Sprint(g.Disks), below)
 	return k.make("/dev/"+name, name, fmt.Sprint("level ", g.Level, " ", strings.Join(members, " ")))
 }
 
@@ -208,7 +254,15 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	b := &bench{t: t, kernel: newFakeKernel(), fixtures: fixtures(t), clock: time.Unix(1e9, 0)}
+	b.begin(false)
+	return b
+}
+
+// begin has another assembler begin with what there is.
+func (b *bench) begin(adopt bool) {
+	b.due, b.wakes, b.problems, b.kernel.log = nil, nil, nil, nil
 	b.Assembler = newAssembler(Config{
+		Adopt:   adopt,
 		Load:    func(module string) error { b.modules = append(b.modules, module); return nil },
 		Lost:    func(device string) { b.lost = append(b.lost, b.kernel.paths[device]) },
 		Problem: func(sentence string) { b.problems = append(b.problems, sentence) },
@@ -217,7 +271,6 @@ func newBench(t *testing.T) *bench {
 	b.after = func(d time.Duration, f func()) {
 		b.due, b.wakes = append(b.due, b.clock.Add(d)), append(b.wakes, f)
 	}
-	return b
 }
 
 // plug puts the fixture of a name at a path and tells of it.

@@ -37,6 +37,10 @@ type kernel interface {
 	removeTable(name string) error // errBusy
 	startArray(name string, g md.Geometry, devices []string) (device string, err error)
 	stopArray(device string) error // errBusy
+	// leftTable and leftArray describe what there is of that name, as table and array describe what is wanted; device
+	// is "" where there is nothing.
+	leftTable(name string) (device, description string, err error)
+	leftArray(name string) (device, description string, err error)
 }
 
 // errBusy says that a device is in use.

@@ -222,7 +222,10 @@ func (a *Assembler) add(n *node) error {
 		return err
 	}
 	v := &active{node: n}
-	paths, err := a.resolve(v)
+	if adopted, err := a.adopt(v); adopted || err != nil {
+		return err
+	}
+	paths, err := a.resolve(v, holdPart)
 	if err != nil {
 		return err
 	}
@@ -250,8 +253,12 @@ func (a *Assembler) load(module string) error {
 	return nil
 }
 
-// resolve finds the paths of what v is made of, in the order of its sources, and notes where they come from.
-func (a *Assembler) resolve(v *active) (paths []string, err error) {
+// holdPart is the device that has a part of a member and refuses writes.
+func holdPart(m *member, part md.Slot) (string, error) { return m.hold(part.Start, part.Length) }
+
+// resolve finds the paths of what v is made of, in the order of its sources, and notes where they come from. That of a
+// part of a member is what pathOf says.
+func (a *Assembler) resolve(v *active, pathOf func(*member, md.Slot) (string, error)) (paths []string, err error) {
 	v.from, v.below, v.height = nil, nil, 0
 	for _, s := range v.sources() {
 		m := a.source(s.Device, v.uuid)
@@ -259,7 +266,7 @@ func (a *Assembler) resolve(v *active) (paths []string, err error) {
 		switch below := a.named(s.Device); {
 		case s.Device == "":
 		case m != nil:
-			if path, err = m.hold(s.Start, s.Length); err != nil {
+			if path, err = pathOf(m, s); err != nil {
 				return nil, err
 			}
 			if owner := a.owner(m.device); owner != nil {
@@ -295,7 +302,7 @@ func (a *Assembler) refresh(v *active, wanted *node) error {
 	if slices.Equal(from, v.from) {
 		return nil
 	}
-	paths, err := a.resolve(v)
+	paths, err := a.resolve(v, holdPart)
 	if err != nil {
 		return err
 	}

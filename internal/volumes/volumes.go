@@ -20,6 +20,8 @@ type Config struct {
 	Load    func(module string) error // has the kernel load a module
 	Lost    func(device string)       // an assembled device has lost its disks: whoever can is to let go of it
 	Problem func(sentence string)     // printable; each once, for as long as it lasts
+	// Adopt has devices taken over that another process has assembled and left, where they are what is wanted.
+	Adopt bool
 }
 
 // patience is how long nothing new must have come before what is incomplete is taken as it is. A disk that lags

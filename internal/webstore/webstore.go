@@ -19,7 +19,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/sha256sums"
 )
 
-// Store is a store on a web server, and what is done with its guests. All fields but Timing must be set.
+// Store is a store on a web server, and what is done with its guests. All fields but Started and Timing must be set.
 type Store struct {
 	Source Source
 	Dir    string // gets the guests' directories; it exists, and nothing else uses it
@@ -30,6 +30,9 @@ type Store struct {
 	// Start starts the guest in dir, whose files are complete, and says whether it runs. If it does not,
 	// Start has reported why, the guest counts as refused, and its files are removed.
 	Start func(ctx context.Context, dir string) bool
+	// Started says whether a guest was started from the files in dir by a Run of another process: it may use them, so
+	// that they stay as they are. Nil where none was.
+	Started func(dir string) bool
 	// Refuse reports a guest that could not be fetched.
 	Refuse func(*guests.Error)
 	Timing Timing
@@ -173,10 +176,14 @@ func (f *fetcher) checkList(text []byte) ([]guest, error) {
 
 // take fetches and starts one guest, and says whether it was started. An error means that ctx has ended.
 func (f *fetcher) take(ctx context.Context, g guest) (bool, error) {
+	dir := filepath.Join(f.Dir, g.name)
+	if f.Started != nil && f.Started(dir) {
+		return true, nil
+	}
 	files := f.Memory.Files("files of " + g.name)
 	fault := f.fetch(ctx, g, files)
 	files.Settle()
-	started := fault == nil && ctx.Err() == nil && f.Start(ctx, filepath.Join(f.Dir, g.name))
+	started := fault == nil && ctx.Err() == nil && f.Start(ctx, dir)
 	if ctx.Err() != nil {
 		return started, ctx.Err()
 	}

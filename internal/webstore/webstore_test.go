@@ -241,6 +241,31 @@ func TestStore(t *testing.T) {
 	}
 }
 
+// A guest that was started before stays as it is, whatever the server has now, and what comes after it is fetched.
+func TestStartedBefore(t *testing.T) {
+	content := demo()
+	r := newRun(t, content)
+	inUse := filepath.Join(r.store.Dir, "tty8")
+	if err := errors.Join(os.Mkdir(inUse, 0o755), os.WriteFile(filepath.Join(inUse, "disk.img"), []byte("mine"), 0o644),
+		os.MkdirAll(filepath.Join(r.store.Dir, "tty9"), 0o755),
+		os.WriteFile(filepath.Join(r.store.Dir, "tty9/tty9.cfg"), []byte("half of what was fetched"), 0o644),
+	); err != nil {
+		t.Fatal(err)
+	}
+	r.store.Started = func(dir string) bool { return dir == inUse }
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := r.store.Run(ctx); err != nil || !slices.Equal(r.started, []string{"tty9"}) {
+		t.Errorf("%v, started %q", err, r.started)
+	}
+	want := content.below("tty9")
+	want["tty8/disk.img"] = "mine"
+	r.wantFiles(t, want)
+	if last := r.events[len(r.events)-1]; last.State != Finished || last.Guests != 2 {
+		t.Errorf("%+v", last)
+	}
+}
+
 // TestEveryOutcomeIsCounted has a guest that starts, one that xl refuses once it is there, and one that
 // cannot be fetched. Only the first keeps its files.
 func TestEveryOutcomeIsCounted(t *testing.T) {
