@@ -22,7 +22,7 @@ func (o *owners) serveAPI(ctx context.Context) {
 		return api.Serve(ctx, listener, api.Control, api.Config{
 			State: o.state, Orders: o.controller, Consoles: consoles{o.consoles},
 			Logs:  api.HostLog{Dir: boot.LogsDir, Init: sourceInit},
-			Meter: o.meter, Look: o.controller.Changed, Save: saveGuest, Status: orderStatus, Log: o.log,
+			Meter: o.meter, Save: saveGuest, Status: orderStatus, Log: o.log,
 		})
 	})
 }

@@ -175,7 +175,7 @@ func newWorldWith(t testing.TB, granted Access, state *host.State) *world {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- Serve(ctx, l, granted, Config{
-			State: w.state, Orders: w.orders, Consoles: w.hub, Meter: m, Look: func() {}, Log: log,
+			State: w.state, Orders: w.orders, Consoles: w.hub, Meter: m, Log: log,
 			Logs: HostLog{dir, "init"},
 			Save: func(ctx context.Context, guest string, _ SavePost, tell func(Progress), note func(string)) error {
 				note("saved " + guest)

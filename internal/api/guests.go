@@ -28,7 +28,6 @@ func (s *server) getGuests(_ http.ResponseWriter, r *http.Request) answer {
 	cpu, used := s.Meter.CPU(now), use{}
 	if depth > 1 {
 		used = s.used()
-		s.Look()
 	}
 	views := []Guest{}
 	for i := range now.Guests {

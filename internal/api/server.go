@@ -70,8 +70,6 @@ type Config struct {
 	Logs     Logs
 	Meter    *meter.Meter
 	Save     Saver
-	// Look has the hypervisor asked how domains are, which the state says later.
-	Look func()
 	// Status is the status code, as HTTP's, for an error of an order.
 	Status func(error) int
 	Log    *slog.Logger
