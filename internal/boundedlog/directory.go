@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/internal/tick"
 )
 
 // Directory is a tree of logs that other programs write: they have the files open for appending, as xl, its
@@ -36,7 +38,7 @@ func (d Directory) Keep(ctx context.Context, problem func(error)) {
 			}
 		}
 		select {
-		case <-time.After(d.Every):
+		case <-tick.After(d.Every):
 		case <-ctx.Done():
 			return
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/guestdisk"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/memory"
+	"github.com/zerodisc/zerodisc/internal/tick"
 	"github.com/zerodisc/zerodisc/internal/xen"
 )
 
@@ -89,7 +90,7 @@ func (c *Controller) Run(ctx context.Context) {
 		_ = c.look(ctx, 0) // there is another one
 		select {
 		case <-c.changed:
-		case <-time.After(lookPause):
+		case <-tick.After(lookPause):
 		case <-ctx.Done():
 			return
 		}
