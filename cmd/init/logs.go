@@ -127,8 +127,8 @@ func (s *system) keepXenLog(ctx context.Context) error {
 		for _, line := range lines.Cut(text) {
 			s.addXenLine(line, first)
 		}
-		s.journal.Reached(sourceXen, uint64(ring.Index()-uint32(lines.Begun())))
 		if text != "" { // there may be more
+			s.journal.Reached(sourceXen, uint64(ring.Index()-uint32(lines.Begun())))
 			continue
 		}
 		first = false
