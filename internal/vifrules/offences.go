@@ -30,7 +30,7 @@ type offender struct {
 // NewWatch returns a Watch that has reported nothing.
 func NewWatch(rules Rules) *Watch { return &Watch{rules: rules, told: map[offender]uint64{}} }
 
-// Look returns what is worth reporting since the last look. As long as nothing was dropped it is two questions to the
+// Look returns what is worth reporting since the last look. As long as nothing was dropped it is one question to the
 // kernel, whatever the number of guests.
 func (w *Watch) Look() ([]Offence, error) {
 	total, err := offences()
@@ -88,11 +88,11 @@ func offences() (uint64, error) {
 		return 0, err
 	}
 	defer t.close()
-	if exists, err := t.exists(); err != nil || !exists {
-		return 0, err
-	}
 	object, err := t.conn.GetObject(&nftables.CounterObj{Table: t.bridge, Name: counterBad})
 	if err != nil {
+		if exists, err := t.exists(); err != nil || !exists { // the library's error does not say it
+			return 0, err
+		}
 		return 0, fmt.Errorf("read counters: %w", err)
 	}
 	c, ok := object.(*nftables.CounterObj)
