@@ -108,4 +108,7 @@ func TestPause(t *testing.T) {
 			t.Errorf("%+v: %v", test, got)
 		}
 	}
+	if got := new(board).pause(start); got != slowRefresh {
+		t.Errorf("before the first key: %v", got)
+	}
 }
