@@ -140,7 +140,7 @@ func (b *board) look() {
 
 // usage is what each domain uses.
 func (b *board) usage(s *host.Snapshot, now time.Time) Usage {
-	return Usage{CPU: b.Meter.CPU(s), Traffic: b.rates.look(now, b.Meter.Traffic)}
+	return Usage{CPU: b.Meter.CPU(s), Traffic: b.rates.look(now, b.Meter.Network)}
 }
 
 // draw writes those lines that differ from what the terminal shows. Where it takes none, all of them are due.

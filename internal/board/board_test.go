@@ -65,7 +65,7 @@ func TestSerialLine(t *testing.T) {
 				}),
 				Leave: true, Snapshot: func() *host.Snapshot { return s },
 				Uptime: func() time.Duration { return time.Hour }, LogIn: func(*host.Snapshot) []string { return nil },
-				Meter: meter.New(os.DirFS(t.TempDir()), func() (map[int]time.Duration, error) {
+				Meter: meter.New(os.DirFS(t.TempDir()), os.DirFS(t.TempDir()), func() (map[int]time.Duration, error) {
 					return nil, errors.ErrUnsupported
 				}),
 			})

@@ -125,7 +125,7 @@ func (c *Controller) look(ctx context.Context, rest time.Duration) error {
 		return nil
 	}
 	asked := c.State.Snapshot().Number
-	domains, err := c.Xen.List(ctx)
+	domains, err := c.Xen.Look(ctx)
 	if err != nil {
 		c.Log.Debug("list domains", "err", err)
 		return err

@@ -143,6 +143,11 @@ func nameDomain(err error, domid int) error {
 // List returns the hypervisor's domains without dom0. A failure is tried again twice.
 func (x *Toolstack) List(ctx context.Context) ([]host.Domain, error) { return again(ctx, x.list) }
 
+// Look is List for whoever knows the domains by their numbers: their names may be missing.
+func (x *Toolstack) Look(ctx context.Context) ([]host.Domain, error) {
+	return again(ctx, x.listUnnamed)
+}
+
 // again asks xl, and where that fails twice more, a second apart.
 func again[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
 	const tries = 3
