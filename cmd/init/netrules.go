@@ -37,6 +37,7 @@ const trafficPause = 10 * time.Second
 // watchTraffic tells of guests that send what they must not, and keeps guests from claiming to be a name server.
 func (s *system) watchTraffic(ctx context.Context, rules vifrules.Rules) error {
 	watch := vifrules.NewWatch(rules)
+	defer watch.Close()
 	var resolvers []netip.Addr
 	for {
 		offences, err := watch.Look()

@@ -64,11 +64,11 @@ func TestCPU(t *testing.T) {
 func file(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 
 func TestTraffic(t *testing.T) {
-	m := New(fstest.MapFS{"thread-self/net/dev": file(`Inter-|   Receive                                                |  Transmit
- face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
-vif5.0:      10       1    0    0    0     0          0         0       20       2    0    0    0     0       0          0
-  eth0:       1       1    0    0    0     0          0         0        1       1    0    0    0     0       0          0
-  vifx:       1       1    0    0    0     0          0         0        1       1    0    0    0     0       0          0
+	m := New(fstest.MapFS{"thread-self/net/dev": file(`Inter-|   Receive                           |  Transmit
+ face |bytes packets errs drop fifo frame compressed multicast|bytes packets errs drop fifo colls carrier compressed
+vif5.0:   10       1    0    0    0     0          0         0     20       2    0    0    0     0       0          0
+  eth0:    1       1    0    0    0     0          0         0      1       1    0    0    0     0       0          0
+  vifx:    1       1    0    0    0     0          0         0      1       1    0    0    0     0       0          0
 vif-: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0
 vif6.1: 1 1 0 0 0 0 0 0
 vif6.2: x 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0
