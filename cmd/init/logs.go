@@ -18,6 +18,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/kmsg"
 	"github.com/zerodisc/zerodisc/internal/logs"
 	"github.com/zerodisc/zerodisc/internal/oom"
+	"github.com/zerodisc/zerodisc/internal/tick"
 	"github.com/zerodisc/zerodisc/internal/vt"
 	"github.com/zerodisc/zerodisc/internal/xen"
 	"github.com/zerodisc/zerodisc/internal/xenring"
@@ -106,8 +107,12 @@ func (s *system) keepProgramsLog(ctx context.Context) error {
 // xenstoredName is how xenstored calls itself.
 const xenstoredName = "xenstored"
 
-// xenLogPause is the time between two looks at what Xen says. One takes some microseconds.
-const xenLogPause = 2 * time.Second
+// xenLogPause is the shortest time between two looks at what Xen says, xenLogPeriod the time between them where Xen
+// does not tell that there is something.
+const (
+	xenLogPause  = time.Second
+	xenLogPeriod = 10 * time.Second
+)
 
 // keepXenLog keeps what the hypervisor says. What it said before the first look has no time: it is the boot's.
 func (s *system) keepXenLog(ctx context.Context) error {
@@ -117,6 +122,12 @@ func (s *system) keepXenLog(ctx context.Context) error {
 		return err
 	}
 	defer ring.Close()
+	bell, err := xenring.NewBell()
+	if err == nil {
+		defer bell.Close()
+	} else {
+		s.log.Debug("xen-log", "err", err)
+	}
 	var lines xenring.Lines
 	first := from == 0
 	for {
@@ -127,16 +138,33 @@ func (s *system) keepXenLog(ctx context.Context) error {
 		for _, line := range lines.Cut(text) {
 			s.addXenLine(line, first)
 		}
-		s.journal.Reached(sourceXen, uint64(ring.Index()-uint32(lines.Begun())))
 		if text != "" { // there may be more
+			s.journal.Reached(sourceXen, uint64(ring.Index()-uint32(lines.Begun())))
 			continue
 		}
 		first = false
-		select {
-		case <-time.After(xenLogPause):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := awaitXen(ctx, bell); err != nil {
+			return err
 		}
+	}
+}
+
+// awaitXen returns when Xen has said something, or may have; bell is nil where it does not tell.
+func awaitXen(ctx context.Context, bell *xenring.Bell) error {
+	var period <-chan time.Time
+	if bell == nil {
+		period = tick.After(xenLogPeriod)
+	} else {
+		if err := bell.Wait(ctx); err != nil {
+			return err
+		}
+		period = time.After(xenLogPause)
+	}
+	select {
+	case <-period:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/tick"
 	"github.com/zerodisc/zerodisc/internal/vifrules"
 )
 
@@ -31,11 +32,12 @@ func (s *system) reportRepair(r vifrules.Repair) {
 
 // trafficPause is the time between two looks at what was dropped, and at who dom0's name servers are. As long as that
 // is nothing new a look takes some microseconds.
-const trafficPause = 5 * time.Second
+const trafficPause = 10 * time.Second
 
 // watchTraffic tells of guests that send what they must not, and keeps guests from claiming to be a name server.
 func (s *system) watchTraffic(ctx context.Context, rules vifrules.Rules) error {
 	watch := vifrules.NewWatch(rules)
+	defer watch.Close()
 	var resolvers []netip.Addr
 	for {
 		offences, err := watch.Look()
@@ -58,7 +60,7 @@ func (s *system) watchTraffic(ctx context.Context, rules vifrules.Rules) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(trafficPause):
+		case <-tick.After(trafficPause):
 		}
 	}
 }

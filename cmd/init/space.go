@@ -13,7 +13,7 @@ import (
 var memoryDirs = []string{"/", "/dev", "/run", boot.RunDir, "/tmp", boot.Home, "/var/log"}
 
 // spacePause is the time between two looks at them, which take some microseconds.
-const spacePause = 5 * time.Second
+const spacePause = 10 * time.Second
 
 // watchSpace tells when a file system in memory is full, and when it has room again.
 func (s *system) watchSpace(ctx context.Context) error {

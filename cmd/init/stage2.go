@@ -168,7 +168,7 @@ func newSystem(
 // newMeter returns what measures guests. The hypervisor can be asked as soon as the driver for that is loaded.
 func newMeter() *meter.Meter {
 	var xen *hypercall.Domains
-	return meter.New(os.DirFS(sysDir), func() (map[int]time.Duration, error) {
+	return meter.New(os.DirFS("/proc"), os.DirFS(sysDir), func() (map[int]time.Duration, error) {
 		if xen == nil {
 			opened, err := hypercall.OpenDomains()
 			if err != nil {

@@ -158,9 +158,8 @@ func newWorldWith(t testing.TB, granted Access, state *host.State) *world {
 	w.logs = logs.Open(logs.Options{Dir: dir})
 	w.state = state
 	m := meter.New(fstest.MapFS{
-		"class/net/vif3.0/statistics/rx_bytes": &fstest.MapFile{Data: []byte("1\n")},
-		"class/net/vif3.0/statistics/tx_bytes": &fstest.MapFile{Data: []byte("2\n")},
-	}, func() (map[int]time.Duration, error) { return nil, errors.ErrUnsupported }).WithRules(counted)
+		"thread-self/net/dev": &fstest.MapFile{Data: []byte("vif3.0: 1 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0\n")},
+	}, fstest.MapFS{}, func() (map[int]time.Duration, error) { return nil, errors.ErrUnsupported }).WithRules(counted)
 	l, err := Listen(filepath.Join(t.TempDir(), "api.sock"))
 	if err != nil {
 		t.Fatal(err)

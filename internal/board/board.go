@@ -11,6 +11,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/login"
 	"github.com/zerodisc/zerodisc/internal/meter"
+	"github.com/zerodisc/zerodisc/internal/tick"
 )
 
 // Orders about a guest.
@@ -53,7 +54,8 @@ type Config struct {
 }
 
 // refresh is the time between two looks at the clock and at counters, and slowRefresh the one on a screen of the
-// machine's own where nobody has pressed a key for unseen: most likely nobody is there. What changes is shown at once.
+// machine's own where nobody has pressed a key yet, or for unseen: most likely nobody is there. What changes is shown
+// at once.
 const (
 	refresh     = 2 * time.Second
 	slowRefresh = 10 * time.Second
@@ -75,14 +77,14 @@ type board struct {
 	done    chan string // how an order ended: why it failed, or ""
 	ctx     context.Context
 	left    bool      // somebody has left the board
-	pressed time.Time // when a key was pressed last
+	pressed time.Time // when a key was pressed last; zero: none was
 }
 
 // Run shows the board until ctx ends, or until somebody leaves it.
 func Run(ctx context.Context, config Config) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	b := &board{Config: config, done: make(chan string), ctx: ctx, pressed: time.Now()}
+	b := &board{Config: config, done: make(chan string), ctx: ctx}
 	b.view.Leave = config.Leave
 	if err := b.Terminal.take(ctx); err != nil {
 		return err
@@ -96,7 +98,7 @@ func Run(ctx context.Context, config Config) error {
 		b.draw()
 		select {
 		case <-b.Changed:
-		case <-time.After(b.pause(time.Now())):
+		case <-tick.After(b.pause(time.Now())):
 		case b.view.Message = <-b.done:
 		case <-b.Terminal.resized:
 			b.drawn = nil
@@ -138,7 +140,7 @@ func (b *board) look() {
 
 // usage is what each domain uses.
 func (b *board) usage(s *host.Snapshot, now time.Time) Usage {
-	return Usage{CPU: b.Meter.CPU(s), Traffic: b.rates.look(now, b.Meter.Traffic)}
+	return Usage{CPU: b.Meter.CPU(s), Traffic: b.rates.look(now, b.Meter.Network)}
 }
 
 // draw writes those lines that differ from what the terminal shows. Where it takes none, all of them are due.

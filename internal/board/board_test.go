@@ -65,7 +65,7 @@ func TestSerialLine(t *testing.T) {
 				}),
 				Leave: true, Snapshot: func() *host.Snapshot { return s },
 				Uptime: func() time.Duration { return time.Hour }, LogIn: func(*host.Snapshot) []string { return nil },
-				Meter: meter.New(os.DirFS(t.TempDir()), func() (map[int]time.Duration, error) {
+				Meter: meter.New(os.DirFS(t.TempDir()), os.DirFS(t.TempDir()), func() (map[int]time.Duration, error) {
 					return nil, errors.ErrUnsupported
 				}),
 			})
@@ -109,5 +109,8 @@ func TestPause(t *testing.T) {
 		if got := b.pause(start.Add(test.ago)); got != test.want {
 			t.Errorf("%+v: %v", test, got)
 		}
+	}
+	if got := new(board).pause(start); got != slowRefresh {
+		t.Errorf("before the first key: %v", got)
 	}
 }

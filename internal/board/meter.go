@@ -13,10 +13,13 @@ type rates struct {
 	rate    map[int]float64 // by domid; only of domains that were there at two looks
 }
 
-// look takes counters, unless the last look was less than refresh ago: the rates would jump with every event.
+// shortestLook is the shortest time between two looks that make a rate. Moments of refresh come a little early or late.
+const shortestLook = refresh - refresh/4
+
+// look takes counters, unless the last look was a moment ago: the rates would jump with every event.
 func (r *rates) look(now time.Time, read func() map[int]meter.Traffic) map[int]float64 {
 	past := now.Sub(r.at)
-	if past < refresh {
+	if past < shortestLook {
 		return r.rate
 	}
 	carried, rate := map[int]int64{}, map[int]float64{}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/internal/tick"
 )
 
 // Directory is a tree of logs that other programs write: they have the files open for appending, as xl, its
@@ -36,7 +38,7 @@ func (d Directory) Keep(ctx context.Context, problem func(error)) {
 			}
 		}
 		select {
-		case <-time.After(d.Every):
+		case <-tick.After(d.Every):
 		case <-ctx.Done():
 			return
 		}
@@ -59,6 +61,9 @@ type logFile struct {
 
 // Trim looks once through the tree and drops what is beyond its limits.
 func (d Directory) Trim() error {
+	if d.isSmall() {
+		return nil
+	}
 	files, err := d.list()
 	errs := []error{err}
 	var total int64
@@ -79,6 +84,17 @@ func (d Directory) Trim() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// isSmall says that the file system with the tree has so little in it that the tree cannot be beyond its limits, if it
+// is a file system of its own: one question to the kernel in place of a walk.
+func (d Directory) isSmall() bool {
+	var s unix.Statfs_t
+	if err := unix.Statfs(d.Path, &s); err != nil || s.Files == 0 {
+		return false
+	}
+	used, files := int64(s.Blocks-s.Bfree)*s.Bsize, s.Files-s.Ffree
+	return used < min(d.MaxFile, d.MaxTotal) && files < uint64(d.MaxFiles)
 }
 
 // list lists the regular files of the tree. That some go meanwhile is no error.

@@ -16,6 +16,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/guestdisk"
 	"github.com/zerodisc/zerodisc/internal/host"
 	"github.com/zerodisc/zerodisc/internal/memory"
+	"github.com/zerodisc/zerodisc/internal/tick"
 	"github.com/zerodisc/zerodisc/internal/xen"
 )
 
@@ -89,7 +90,7 @@ func (c *Controller) Run(ctx context.Context) {
 		_ = c.look(ctx, 0) // there is another one
 		select {
 		case <-c.changed:
-		case <-time.After(lookPause):
+		case <-tick.After(lookPause):
 		case <-ctx.Done():
 			return
 		}
@@ -124,7 +125,7 @@ func (c *Controller) look(ctx context.Context, rest time.Duration) error {
 		return nil
 	}
 	asked := c.State.Snapshot().Number
-	domains, err := c.Xen.List(ctx)
+	domains, err := c.Xen.Look(ctx)
 	if err != nil {
 		c.Log.Debug("list domains", "err", err)
 		return err

@@ -153,7 +153,8 @@ func (w *world) serve(state *host.State) {
 	go func() {
 		_ = api.Serve(w.t.Context(), listener, api.Control, api.Config{
 			State: state, Orders: w.orders, Consoles: hub{}, Logs: hub{},
-			Meter: meter.New(fstest.MapFS{}, noXen).WithRules(counted), Log: slog.New(slog.DiscardHandler),
+			Meter: meter.New(fstest.MapFS{}, fstest.MapFS{}, noXen).WithRules(counted),
+			Log:   slog.New(slog.DiscardHandler),
 			Save: func(
 				_ context.Context, guest string, p api.SavePost, tell func(api.Progress), note func(string),
 			) error {

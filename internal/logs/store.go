@@ -34,6 +34,7 @@ type Store struct {
 
 	mu      sync.Mutex // guards sources and what is in them
 	sources map[string]*source
+	left    chan struct{} // one element: something was left out
 }
 
 // Open returns a Store, which goes on where an earlier one has ended.
@@ -53,7 +54,7 @@ func Open(options Options) *Store {
 	if options.Uptime == nil {
 		options.Uptime = Uptime
 	}
-	return &Store{options: options, sources: map[string]*source{}}
+	return &Store{options: options, sources: map[string]*source{}, left: make(chan struct{}, 1)}
 }
 
 // Uptime is the time since the kernel started.
@@ -74,7 +75,14 @@ func (s *Store) Add(source string, level Level, text string) {
 func (s *Store) AddAt(source string, up time.Duration, level Level, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.get(source).add(Entry{Up: up, Level: level, Text: clean(text)}, s.options)
+	from := s.get(source)
+	from.add(Entry{Up: up, Level: level, Text: clean(text)}, s.options)
+	if from.dropped > 0 {
+		select {
+		case s.left <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // Reached notes how far something was read whose lines a source has, in its own numbers: a message's, a byte's. It
@@ -131,23 +139,35 @@ const tellPause = 5 * time.Second
 
 // Run says what was left out of sources that have fallen silent, until ctx ends.
 func (s *Store) Run(ctx context.Context) {
-	for ctx.Err() == nil {
+	defer s.tellDropped()
+	for more := false; ; {
+		if !more {
+			select {
+			case <-s.left:
+			case <-ctx.Done():
+				return
+			}
+		}
 		select {
 		case <-time.After(tellPause):
 		case <-ctx.Done():
+			return
 		}
-		s.tellDropped()
+		more = s.tellDropped()
 	}
 }
 
-func (s *Store) tellDropped() {
+// tellDropped says what can be said by now of what was left out, and whether there is more.
+func (s *Store) tellDropped() (more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(s.sources)) {
 		from := s.sources[name]
 		from.fill(s.options)
 		from.tell(s.options.Uptime())
+		more = more || from.dropped > 0
 	}
+	return more
 }
 
 // source is one of the log's sources. The mutex of Store guards it.

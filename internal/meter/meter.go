@@ -1,6 +1,6 @@
 // Package meter counts what guests use: processor time, bytes on the network and on disks, packets that passed the
-// host's rules or were dropped by them. It is read where the kernel counts, /sys and nftables, and where the hypervisor
-// does, in the host's state; nothing is asked of guests.
+// host's rules or were dropped by them. It is read where the kernel counts, /proc, /sys and nftables, and where the
+// hypervisor does, in the host's state; nothing is asked of guests.
 package meter
 
 import (
@@ -25,6 +25,7 @@ type CPU map[int]Share
 
 // Meter reads what guests use. Its methods may be called from any goroutine.
 type Meter struct {
+	proc  fs.FS
 	sys   fs.FS
 	rules func() ([]vifrules.Traffic, vifrules.HostDrops, error) // nil: there are none
 	times func() (map[int]time.Duration, error)
@@ -33,10 +34,10 @@ type Meter struct {
 	cpu CPU
 }
 
-// New returns a meter that reads sys, which is /sys, and asks the hypervisor by times how much processor time domains
-// have had, by domid. There is one call of times at a time.
-func New(sys fs.FS, times func() (map[int]time.Duration, error)) *Meter {
-	return &Meter{sys: sys, times: times, cpu: CPU{}}
+// New returns a meter that reads proc and sys, which are /proc and /sys, and asks the hypervisor by times how much
+// processor time domains have had, by domid. There is one call of times at a time.
+func New(proc, sys fs.FS, times func() (map[int]time.Duration, error)) *Meter {
+	return &Meter{proc: proc, sys: sys, times: times, cpu: CPU{}}
 }
 
 // WithRules has the meter read what passed the rules, as [vifrules.Rules.Traffic] does, and returns it. It is called

@@ -42,7 +42,7 @@ func noXen() (map[int]time.Duration, error) { return nil, errors.ErrUnsupported 
 func TestCPU(t *testing.T) {
 	var used time.Duration
 	var failure error
-	m := New(nil, func() (map[int]time.Duration, error) {
+	m := New(nil, nil, func() (map[int]time.Duration, error) {
 		return map[int]time.Duration{0: time.Hour, 3: used}, failure
 	})
 	s := &host.Snapshot{Guests: []host.Guest{{Domid: 3, CPUSeconds: 100}}}
@@ -64,13 +64,15 @@ func TestCPU(t *testing.T) {
 func file(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 
 func TestTraffic(t *testing.T) {
-	m := New(fstest.MapFS{
-		"class/net/vif5.0/statistics/rx_bytes":                        file("10\n"),
-		"class/net/vif5.0/statistics/tx_bytes":                        file("20\n"),
-		"class/net/vif6.1/statistics/rx_bytes":                        file("1\n"), // its other file has gone
-		"class/net/vifx/statistics/rx_bytes":                          file("1\n"),
-		"class/net/vif-/statistics/rx_bytes":                          file("1\n"),
-		"class/net/eth0/statistics/rx_bytes":                          file("1\n"),
+	m := New(fstest.MapFS{"thread-self/net/dev": file(`Inter-|   Receive                           |  Transmit
+ face |bytes packets errs drop fifo frame compressed multicast|bytes packets errs drop fifo colls carrier compressed
+vif5.0:   10       1    0    0    0     0          0         0     20       2    0    0    0     0       0          0
+  eth0:    1       1    0    0    0     0          0         0      1       1    0    0    0     0       0          0
+  vifx:    1       1    0    0    0     0          0         0      1       1    0    0    0     0       0          0
+vif-: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0
+vif6.1: 1 1 0 0 0 0 0 0
+vif6.2: x 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0
+`)}, fstest.MapFS{
 		"bus/xen-backend/devices/vbd-5-51712/statistics/rd_sect":      file("2\n"),
 		"bus/xen-backend/devices/vbd-5-51712/statistics/wr_sect":      file("4\n"),
 		"bus/xen-backend/devices/vif-5-0/statistics/rd_sect":          file("4\n"),
@@ -126,8 +128,8 @@ func FuzzParseDevice(f *testing.F) {
 	f.Add("vif5.0")
 	f.Add("vbd-5-51712")
 	f.Fuzz(func(t *testing.T, name string) {
-		for _, c := range counters {
-			domid, device, ok := parseDevice(name, c.prefix, c.between)
+		for prefix, between := range map[string]string{"vif": ".", "vbd-": "-"} {
+			domid, device, ok := parseDevice(name, prefix, between)
 			if ok && (domid <= 0 || device < 0) {
 				t.Errorf("%q: %d, %d", name, domid, device)
 			}

@@ -21,53 +21,68 @@ type Count struct{ In, Out int64 }
 // sectorBytes is the unit in which the kernel counts what disks carry.
 const sectorBytes = 512
 
-// counters are where the kernel counts. What a guest's interface receives, its backend sends. Statistics of disks are
-// those of xen-blkback (drivers/block/xen-blkback/xenbus.c).
-var counters = []struct {
-	dir, prefix string
-	between     string // domid and device
-	in, out     string // files
-	unit        int64  // bytes
-	add         func(t *Traffic, device int, c Count)
-}{
-	{
-		dir: "class/net", prefix: "vif", between: ".", in: "statistics/tx_bytes", out: "statistics/rx_bytes", unit: 1,
-		add: func(t *Traffic, device int, c Count) { t.Network["vif"+strconv.Itoa(device)] = c },
-	},
-	{
-		dir: "bus/xen-backend/devices", prefix: "vbd-", between: "-",
-		in: "statistics/rd_sect", out: "statistics/wr_sect", unit: sectorBytes,
-		add: func(t *Traffic, device int, c Count) { t.Disk[vdev(device)] = c },
-	},
-}
-
 // Traffic returns the domains' traffic by domid. What cannot be read is left out: a domain may end at any moment.
 func (m *Meter) Traffic() map[int]Traffic {
+	all := m.Network()
+	m.addDisks(all)
+	return all
+}
+
+// Network is Traffic without the disks, for which one file is read, whatever the number of guests.
+func (m *Meter) Network() map[int]Traffic {
 	all := map[int]Traffic{}
-	for _, c := range counters {
-		entries, _ := fs.ReadDir(m.sys, c.dir)
-		for _, e := range entries {
-			domid, device, ok := parseDevice(e.Name(), c.prefix, c.between)
-			if !ok {
-				continue
+	text, _ := fs.ReadFile(m.proc, "thread-self/net/dev") // the process's first thread may be in another network
+	for line := range strings.Lines(string(text)) {
+		name, counts, _ := strings.Cut(strings.TrimSpace(line), ":")
+		if domid, device, ok := parseDevice(name, "vif", "."); ok {
+			if c, ok := parseCounts(counts); ok {
+				of(all, domid).Network["vif"+strconv.Itoa(device)] = c
 			}
-			in, err := m.count(path.Join(c.dir, e.Name(), c.in))
-			if err != nil {
-				continue
-			}
-			out, err := m.count(path.Join(c.dir, e.Name(), c.out))
-			if err != nil {
-				continue
-			}
-			t, known := all[domid]
-			if !known {
-				t = Traffic{Network: map[string]Count{}, Disk: map[string]Count{}}
-				all[domid] = t
-			}
-			c.add(&t, device, Count{In: in * c.unit, Out: out * c.unit})
 		}
 	}
 	return all
+}
+
+// The columns of proc_pid_net(5), dev: bytes received and sent.
+const (
+	netReceived = 0
+	netSent     = 8
+)
+
+// parseCounts reads the counters of a guest's interface. What that receives, its backend sends.
+func parseCounts(text string) (c Count, ok bool) {
+	columns := strings.Fields(text)
+	if len(columns) <= netSent {
+		return Count{}, false
+	}
+	in, err1 := strconv.ParseInt(columns[netSent], 10, 64)
+	out, err2 := strconv.ParseInt(columns[netReceived], 10, 64)
+	return Count{In: in, Out: out}, err1 == nil && err2 == nil
+}
+
+// addDisks adds what disks have carried, as xen-blkback counts it (drivers/block/xen-blkback/xenbus.c).
+func (m *Meter) addDisks(all map[int]Traffic) {
+	const dir = "bus/xen-backend/devices"
+	entries, _ := fs.ReadDir(m.sys, dir)
+	for _, e := range entries {
+		domid, device, ok := parseDevice(e.Name(), "vbd-", "-")
+		if !ok {
+			continue
+		}
+		in, err1 := m.count(path.Join(dir, e.Name(), "statistics/rd_sect"))
+		out, err2 := m.count(path.Join(dir, e.Name(), "statistics/wr_sect"))
+		if err1 == nil && err2 == nil {
+			of(all, domid).Disk[vdev(device)] = Count{In: in * sectorBytes, Out: out * sectorBytes}
+		}
+	}
+}
+
+// of is a domain's entry, which is made if there is none.
+func of(all map[int]Traffic, domid int) Traffic {
+	if _, known := all[domid]; !known {
+		all[domid] = Traffic{Network: map[string]Count{}, Disk: map[string]Count{}}
+	}
+	return all[domid]
 }
 
 // parseDevice reads the name of a backend: vif5.0, vbd-5-51712.

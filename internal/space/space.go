@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/internal/tick"
 )
 
 // Usage is how much room a file system has. Files are 0 where their number has no limit.
@@ -46,7 +48,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	for {
 		w.once()
 		select {
-		case <-time.After(w.Every):
+		case <-tick.After(w.Every):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

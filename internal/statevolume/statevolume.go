@@ -27,6 +27,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/readonly"
 	"github.com/zerodisc/zerodisc/internal/statefile"
 	"github.com/zerodisc/zerodisc/internal/storage"
+	"github.com/zerodisc/zerodisc/internal/tick"
 )
 
 // Volume is what a device holds, as udev's database has it.
@@ -140,9 +141,11 @@ func (m *Manager) Run(ctx context.Context, there []Event, events <-chan Event) {
 		m.event(ctx, e)
 	}
 	m.choose()
-	look := time.NewTicker(lookPause)
-	defer look.Stop()
+	var look <-chan time.Time
 	for {
+		if look == nil && m.mounted.Device != "" {
+			look = tick.After(lookPause)
+		}
 		select {
 		case e, ok := <-events:
 			if !ok {
@@ -155,7 +158,8 @@ func (m *Manager) Run(ctx context.Context, there []Event, events <-chan Event) {
 			m.found(ctx, s)
 		case s := <-m.late:
 			s.late = true
-		case <-look.C:
+		case <-look:
+			look = nil
 			m.look()
 			continue
 		case <-ctx.Done():

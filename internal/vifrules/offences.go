@@ -14,11 +14,12 @@ type Offence struct {
 	Packets uint64
 }
 
-// Watch finds guests that send what they must not.
+// Watch finds guests that send what they must not. One goroutine uses it.
 type Watch struct {
 	rules Rules
-	total uint64 // of all guests' offences at the last look
-	more  bool   // not all of them were reported
+	kept  *tables // open since the last look; nil: not
+	total uint64  // of all guests' offences at the last look
+	more  bool    // not all of them were reported
 	told  map[offender]uint64
 }
 
@@ -30,10 +31,10 @@ type offender struct {
 // NewWatch returns a Watch that has reported nothing.
 func NewWatch(rules Rules) *Watch { return &Watch{rules: rules, told: map[offender]uint64{}} }
 
-// Look returns what is worth reporting since the last look. As long as nothing was dropped it is two questions to the
+// Look returns what is worth reporting since the last look. As long as nothing was dropped it is one question to the
 // kernel, whatever the number of guests.
 func (w *Watch) Look() ([]Offence, error) {
-	total, err := offences()
+	total, err := w.offences()
 	if err != nil || total == w.total && !w.more {
 		return nil, err
 	}
@@ -81,18 +82,36 @@ func (w *Watch) due(traffic []Traffic) (list []Offence) {
 	return list
 }
 
+// Close gives up what the last look has kept open.
+func (w *Watch) Close() {
+	if w.kept != nil {
+		w.kept.close()
+		w.kept = nil
+	}
+}
+
 // offences reads how many packets of all guests were dropped that are offences; 0 where there are no rules.
-func offences() (uint64, error) {
-	t, err := openTables()
-	if err != nil {
-		return 0, err
+func (w *Watch) offences() (uint64, error) {
+	if w.kept == nil {
+		t, err := openTables()
+		if err != nil {
+			return 0, err
+		}
+		w.kept = t
 	}
-	defer t.close()
-	if exists, err := t.exists(); err != nil || !exists {
-		return 0, err
+	total, err := w.kept.offences()
+	if err != nil { // an answer may be left in the socket
+		w.Close()
 	}
+	return total, err
+}
+
+func (t *tables) offences() (uint64, error) {
 	object, err := t.conn.GetObject(&nftables.CounterObj{Table: t.bridge, Name: counterBad})
 	if err != nil {
+		if exists, err := t.exists(); err != nil || !exists { // the library's error does not say it
+			return 0, err
+		}
 		return 0, fmt.Errorf("read counters: %w", err)
 	}
 	c, ok := object.(*nftables.CounterObj)

@@ -63,6 +63,7 @@ func TestAdvice(t *testing.T) {
 func TestWatchLooks(t *testing.T) {
 	onBench(t, func(b *bench) {
 		w := NewWatch(b.rules)
+		defer w.Close()
 		if list, err := w.Look(); err != nil || len(list) != 0 {
 			t.Fatalf("%v, %v", list, err)
 		}

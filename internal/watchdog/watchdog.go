@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/zerodisc/zerodisc/internal/tick"
 )
 
 // Options are what Run needs.
@@ -149,7 +151,7 @@ func (o Options) feed(ctx context.Context, dog Dog, timeout time.Duration) error
 			return fmt.Errorf("feed the watchdog: %w", err)
 		}
 		select {
-		case <-time.After(pause):
+		case <-tick.After(pause):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,6 +38,21 @@ func (x *Toolstack) list(ctx context.Context) ([]host.Domain, error) {
 			return x.withNames(ctx, domains)
 		}
 	}
+	return x.listByXL(ctx)
+}
+
+// listUnnamed is list without the names, for which xenstored is asked once for each domain.
+func (x *Toolstack) listUnnamed(ctx context.Context) ([]host.Domain, error) {
+	if x.domains != nil {
+		if domains, err := x.domains(); err == nil {
+			isDom0 := func(d host.Domain) bool { return d.Domid == 0 }
+			return slices.DeleteFunc(domains, isDom0), nil
+		}
+	}
+	return x.listByXL(ctx)
+}
+
+func (x *Toolstack) listByXL(ctx context.Context) ([]host.Domain, error) {
 	stdout, err := x.xl(ctx, "list", "-v")
 	if err != nil {
 		return nil, err

@@ -48,7 +48,7 @@ func NewToolstack(run Runner, store *xenstore.Client) *Toolstack {
 
 // Direct has the Toolstack ask the hypervisor itself where that takes no xl, and returns it.
 func (x *Toolstack) Direct() *Toolstack {
-	x.domains, x.free = hypervisorDomains, hypervisorFree
+	x.domains, x.free = hypervisorDomains(), hypervisorFree
 	return x
 }
 
@@ -142,6 +142,11 @@ func nameDomain(err error, domid int) error {
 
 // List returns the hypervisor's domains without dom0. A failure is tried again twice.
 func (x *Toolstack) List(ctx context.Context) ([]host.Domain, error) { return again(ctx, x.list) }
+
+// Look is List for whoever knows the domains by their numbers: their names may be missing.
+func (x *Toolstack) Look(ctx context.Context) ([]host.Domain, error) {
+	return again(ctx, x.listUnnamed)
+}
 
 // again asks xl, and where that fails twice more, a second apart.
 func again[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {

@@ -127,12 +127,13 @@ func TestProcessTimes(t *testing.T) {
 		"77 (sh) S 1 1 1 0 -1 4194560 900 0 3 0 500 20 5 1" + rest + "1290 300 x\n" +
 		"99 (a (b) c) R 1 1 1 0 -1 4194560 900 0 3 0 %s 0 0 0" + rest + "1290 300 x\n%s 9.99\n"
 	before, err := parseTimes(fmt.Sprintf(text, "100", "50.00"))
-	if err != nil || len(before.used) != 2 || math.Abs(before.used["1"]-0.36) > 1e-9 {
+	if err != nil || len(before.used) != 2 || math.Abs(before.used["1 (init)"]-0.36) > 1e-9 {
 		t.Fatalf("%+v, %v", before, err)
 	}
 	after, err := parseTimes(fmt.Sprintf(text, "160", "110.00"))
-	if err != nil || math.Abs(after.since(before)-0.01) > 1e-9 {
-		t.Errorf("%v, %v", after.since(before), err)
+	shares := after.since(before)
+	if err != nil || len(shares) != 2 || shares["1 (init)"] != 0 || math.Abs(shares["99 (a (b) c)"]-0.01) > 1e-9 {
+		t.Errorf("%v, %v", shares, err)
 	}
 	if _, err := parseTimes("1 (init) S 0\n"); err == nil {
 		t.Error("times without a time were taken")

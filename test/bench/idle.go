@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -58,7 +61,14 @@ func addIdleCPU(ctx context.Context, sample Sample, p *qemu.Process) error {
 	if err != nil {
 		return err
 	}
-	sample[idleCPU] = 100 * after.since(before)
+	shares := after.since(before)
+	for _, process := range slices.Sorted(maps.Keys(shares)) {
+		share := 100 * shares[process]
+		sample[idleCPU] += share
+		if share > 0 {
+			fmt.Fprintf(os.Stderr, "idle: %.2f %% of one CPU: process %s\n", share, process)
+		}
+	}
 	return nil
 }
 
@@ -66,7 +76,7 @@ func addIdleCPU(ctx context.Context, sample Sample, p *qemu.Process) error {
 // when that was asked, in seconds since the kernel's start.
 type times struct {
 	at   float64
-	used map[string]float64 // by process
+	used map[string]float64 // by process, "1 (init)"
 }
 
 // processTimes asks dom0 for its processes' times.
@@ -115,19 +125,20 @@ func parseTimes(text string) (times, error) {
 			if err != nil {
 				return times{}, fmt.Errorf("process %s: %w", line[1], err)
 			}
-			t.used[line[1]] += n / ticks
+			t.used[fmt.Sprintf("%s (%s)", line[1], line[2])] += n / ticks
 		}
 	}
 	return t, nil
 }
 
-// since is how many processors the processes have used since before, as a mean.
-func (t times) since(before times) float64 {
-	var used float64
+// since is how many processors each process has used since before, as a mean. One that was not there then is no
+// service.
+func (t times) since(before times) map[string]float64 {
+	shares := map[string]float64{}
 	for process, now := range t.used {
 		if then, was := before.used[process]; was {
-			used += now - then
+			shares[process] = (now - then) / (t.at - before.at)
 		}
 	}
-	return used / (t.at - before.at)
+	return shares
 }
