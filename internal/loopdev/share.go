@@ -70,7 +70,8 @@ func over(file *os.File) (*os.File, error) {
 	return nil, errors.New("no loop device has it")
 }
 
-// shareWith gives loop, which has the file have, the part of the file name that is the same, and says whether there is one.
+// shareWith gives loop, which has the file have, the part of the file name that is the same, and says whether there is
+// one.
 func shareWith(loop, have *os.File, name string) (bool, error) {
 	file, err := os.Open(name)
 	if err != nil {
