@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
@@ -51,6 +52,7 @@ func (d *dom0) shareUserland() {
 		err = os.Remove(boot.UserlandImage)
 	}
 	d.log.Debug("userland", "shared", shared, "err", err)
+	debug.FreeOSMemory() // what was copied went through a buffer
 }
 
 // awaitRemoval returns when a block device is taken away, or its disc is.
