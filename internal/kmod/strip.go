@@ -41,8 +41,8 @@ func TrimSignature(file []byte) ([]byte, error) {
 //     kernel takes a module without it as one that was built without it.
 //   - .orc_unwind* tell the unwinder where stack frames in the module lie. Without them a stack
 //     trace through the module is a guess (entries marked "?"), as with any code that has none.
-//   - .call_sites are the calls that retbleed=stuff patches, which nobody gets who has not asked for it; calls inside
-//     of modules then do not count (arch/x86/kernel/callthunks.c).
+//   - .call_sites are the calls that retbleed=stuff counts, which nobody gets who has not asked for it. Returns still
+//     count, so that the processor's buffer is filled too often, not too late (arch/x86/kernel/callthunks.c).
 //   - __patchable_function_entries has what __mcount_loc has; only other architectures read it (kernel/trace/ftrace.c).
 //   - .comment names the compiler.
 //
