@@ -30,8 +30,8 @@ func makeSwap(context.Context) error {
 // bootOver is how long after `ready` what the boot has left in memory is tidied up: guests boot until then.
 const bootOver = 20 * time.Second
 
-// tidyMemory gives back what the boot needed: garbage, modules that lie in /usr/lib as well, what the kernel remembers of
-// a walk through /sys, and pages of all processes that are not used any more, which are compressed.
+// tidyMemory gives back what the boot needed: garbage, modules that lie in /usr/lib as well, what the kernel remembers
+// of a walk through /sys, and pages of all processes that are not used any more, which are compressed.
 func (d *dom0) tidyMemory(ctx context.Context) {
 	select {
 	case <-time.After(bootOver):
