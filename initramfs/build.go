@@ -193,11 +193,11 @@ func (in Inputs) collectFirmware(p *parts, x xenFiles, modules, work string) err
 // compressAll makes the parts' files.
 func (in Inputs) compressAll(ctx context.Context, p *parts) (err error) {
 	in.Step("compressing Xen's tools and the kernel modules")
-	if p.dom0.File, err = in.squash(ctx, p.dom0.archive); err != nil {
+	if p.dom0.File, err = in.squash(ctx, p.dom0.archive, dom0Block); err != nil {
 		return err
 	}
 	in.Step("compressing the userland")
-	if p.userland.File, err = in.squash(ctx, p.userland.archive); err != nil {
+	if p.userland.File, err = in.squash(ctx, p.userland.archive, userlandBlock); err != nil {
 		return err
 	}
 	p.base.File, err = in.compress(ctx, p.base.archive)

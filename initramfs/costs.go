@@ -41,7 +41,7 @@ func (c *Cost) Add(other Cost) {
 	c.Bytes += other.Bytes
 }
 
-// costBlock is the size of the pieces that squashfs compresses, each by itself (squashOptions).
+// costBlock is the size of the pieces that squashfs compresses, each by itself (dom0Block).
 const costBlock = 256 << 10
 
 // Costs splits the part's size by what is in it, the largest first. squashfs does not say what a file takes

@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/disks"
 	"github.com/zerodisc/zerodisc/internal/host"
+	"github.com/zerodisc/zerodisc/internal/loopdev"
 	"github.com/zerodisc/zerodisc/internal/media"
 	"github.com/zerodisc/zerodisc/internal/toram"
 )
@@ -27,9 +31,28 @@ func (d *dom0) followMedium(ctx context.Context) {
 			return d.searchMedium(ctx, dir, medium.File != "")
 		},
 		Users:  func() []string { return d.usersOf(boot.MediaMount, "") },
-		Others: d.othersOnDisk, Tell: d.state.Tell, Log: d.log,
+		Others: d.othersOnDisk, Tell: d.state.Tell, Copied: d.shareUserland, Log: d.log,
 	})
 	d.watch(ctx, "boot-medium", endless(manager.Run))
+}
+
+// shareUserland removes the userland's image from the root file system where the copy of the medium has it too: a demo
+// guest's initrd is the end of dom0's, and takes a third of the copy.
+func (d *dom0) shareUserland() {
+	var files []string
+	_ = filepath.WalkDir(filepath.Join(boot.MediaMount, boot.MediumGuests),
+		func(name string, entry fs.DirEntry, err error) error {
+			if err == nil && entry.Type().IsRegular() {
+				files = append(files, name)
+			}
+			return nil
+		})
+	shared, err := loopdev.Share(boot.UserlandImage, files)
+	if err == nil && shared != "" {
+		err = os.Remove(boot.UserlandImage)
+	}
+	d.log.Debug("userland", "shared", shared, "err", err)
+	debug.FreeOSMemory() // what was copied went through a buffer
 }
 
 // awaitRemoval returns when a block device is taken away, or its disc is.

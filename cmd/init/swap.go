@@ -2,13 +2,18 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
+	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/pageout"
+	"github.com/zerodisc/zerodisc/internal/sysctl"
 	"github.com/zerodisc/zerodisc/internal/zram"
 )
 
@@ -25,16 +30,19 @@ func makeSwap(context.Context) error {
 // bootOver is how long after `ready` what the boot has left in memory is tidied up: guests boot until then.
 const bootOver = 20 * time.Second
 
-// tidyMemory gives back what the boot needed: garbage, and pages of all processes that are not used any more, which are
-// compressed.
+// tidyMemory gives back what the boot needed: garbage, modules that lie in /usr/lib as well, what the kernel remembers
+// of a walk through /sys, and pages of all processes that are not used any more, which are compressed.
 func (d *dom0) tidyMemory(ctx context.Context) {
 	select {
 	case <-time.After(bootOver):
 	case <-ctx.Done():
 		return
 	}
+	for _, module := range slices.Concat(boot.Stage1Modules, boot.GuestModules) {
+		_ = os.Remove(filepath.Join(boot.EarlyModules, module+".ko")) // after a crash it has gone already
+	}
 	debug.FreeOSMemory()
-	if err := pageout.All(); err != nil {
-		d.log.Debug("memory is not compressed", "err", err)
+	if err := errors.Join(sysctl.Set("vm.drop_caches", "2"), pageout.All(), zram.Compact()); err != nil {
+		d.log.Debug("tidy memory", "err", err)
 	}
 }

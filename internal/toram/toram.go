@@ -74,6 +74,8 @@ type Config struct {
 	Users  func() []string
 	Others func(device string) (guests []string, problem string)
 	Tell   func(host.Fact)
+	// Copied is called once the copy is in the medium's place.
+	Copied func()
 	Log    *slog.Logger
 }
 
@@ -212,6 +214,7 @@ func (m *Manager) copy(ctx context.Context) error {
 		return err
 	}
 	files.Settle()
+	m.Copied()
 	m.leaveHost()
 	m.release(ctx, start)
 	return nil

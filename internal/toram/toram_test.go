@@ -75,8 +75,9 @@ func newWorld(t *testing.T, mode Mode) *world {
 			}
 		},
 		Users: func() []string { return []string{"web"} }, Others: func(string) ([]string, string) { return nil, "" },
-		Tell: func(f host.Fact) { w.facts = append(w.facts, f.(host.Medium)) },
-		Log:  slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Tell:   func(f host.Fact) { w.facts = append(w.facts, f.(host.Medium)) },
+		Copied: func() { w.calls = append(w.calls, "copied") },
+		Log:    slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	w.write("boot/vmlinuz", bytes.Repeat([]byte("kernel"), 100_000))
 	w.write("boot/xen.gz", []byte("not needed"))
@@ -152,7 +153,7 @@ func TestCopy(t *testing.T) {
 			t.Errorf("copied before the guests were there: %q", w.calls)
 		}
 		time.Sleep(quiet + time.Second)
-		w.want("mount 4", "protect", "replace next", "release /dev/sdb")
+		w.want("mount 4", "protect", "replace next", "copied", "release /dev/sdb")
 		<-w.done
 		if f := w.last(1); f.State != host.MediumInRAM || f.Problem != "" {
 			t.Errorf("%+v", f)
@@ -193,7 +194,7 @@ func TestWaitsForGuests(t *testing.T) {
 		time.Sleep(quiet / 2)
 		w.want()
 		<-w.done
-		w.want("mount 4", "protect", "replace next", "release /dev/sdb")
+		w.want("mount 4", "protect", "replace next", "copied", "release /dev/sdb")
 	})
 }
 
@@ -216,7 +217,7 @@ func TestISOFile(t *testing.T) {
 		w.Medium.File, w.Medium.HostDir = "/z.iso", "/media/.iso-host"
 		defer w.start()()
 		<-w.done
-		w.want("mount 4", "protect", "replace next", "unmount .iso-host", "release /dev/sdb")
+		w.want("mount 4", "protect", "replace next", "copied", "unmount .iso-host", "release /dev/sdb")
 	})
 }
 

@@ -42,7 +42,7 @@ func measureIdle(machine qemu.Machine) ([]Sample, error) {
 	sample := Sample{}
 	if err == nil {
 		time.Sleep(idleAfter)
-		err = errors.Join(addIdleCPU(ctx, sample, p), addMemoryInUse(ctx, sample, idleMemory, p))
+		err = errors.Join(addIdleCPU(ctx, sample, p), addPieces(ctx, sample, p))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, p.Report())

@@ -40,6 +40,8 @@ var figures = []struct{ name, unit string }{
 	{"stage2 RSS", "MiB"},
 	{"process 1 RSS", "MiB"},
 	{idleMemory, "MiB"},
+	{idleWithout, "MiB"},
+	{idleKernel, "MiB"},
 	{idleCPU, "%"},
 	{guestAdded, "s"},
 	{listGuests, "ms"},
@@ -48,11 +50,15 @@ var figures = []struct{ name, unit string }{
 	{stickListed, "s"},
 }
 
-// summarize returns the figures of all samples: the table's, then the stages and the rates of reading by name.
+// summarize returns the figures of all samples: the table's, then the pieces of memory, the stages and the rates of
+// reading by name.
 func summarize(samples []Sample) []Figure {
 	var out []Figure
 	for _, f := range figures {
 		out = append(out, figure(f.name, f.unit, samples))
+	}
+	for _, name := range namesWith(piecePrefix, samples) {
+		out = append(out, figure(name, "MiB", samples))
 	}
 	for _, name := range namesWith(stagePrefix, samples) {
 		out = append(out, figure(name, "ms", samples))
