@@ -56,7 +56,7 @@ const (
 	Dom0Image     = "/images/dom0.squashfs" // Xen's tools, libraries and modules, mounted at Dom0Mount
 	Dom0Mount     = "/usr/lib"
 	ModulesDir    = Dom0Mount + "/modules"
-	DebianConsole = "xenconsole-debian"     // next to xl: Debian's xenconsole, whose name leads to init
+	DebianConsole = "debian/xenconsole"     // below xl's directory; xenconsole next to xl is init
 	FirmwareDir   = Dom0Mount + "/firmware" // of drivers; the kernel looks for /lib/firmware
 	MediaDir      = "/media"                // file systems of disks, each in a directory of its own
 	MediaMount    = "/media/boot"           // the boot medium, read-only

@@ -114,6 +114,9 @@ func (c *commandLine) set(parameter, key, value string) bool {
 	v, f := lookup(reflect.ValueOf(&c.Config).Elem(), key)
 	switch {
 	case value != "":
+	case parameter == boot.KeyPassword:
+		c.fault(parameter, "there is no hash; GRUB makes nothing of a $ and what follows, unless in single quotes")
+		return false
 	case v.Type() == reflect.TypeFor[*bool](), key == "stores.toram":
 		value = "yes"
 	default:

@@ -161,6 +161,7 @@ func TestCommandLineProblems(t *testing.T) {
 		{"rd.route=10.0.0.1/8:10.0.0.2", "the network is 10.0.0.0/8"},
 		{"nameserver=dns", `nameserver: "dns": want an IP address`},
 		{"zerodisc.ssh=never", `zerodisc.ssh: "never": want yes or no`},
+		{"zerodisc.password=", "zerodisc.password: there is no hash; GRUB makes nothing of a $"},
 		{"zerodisc.password=abc", "zerodisc.password: this is no hash of a password"},
 		{"zerodisc.stores=al", "did you mean all?"},
 		{"zerodisc.guests=http://a zerodisc.guests-sha256=a,b", "there are 2 sums, and zerodisc.guests has 1 URLs"},

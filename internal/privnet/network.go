@@ -243,9 +243,9 @@ func forwarding(value string) error {
 
 // Connections that the kernel remembers for all guests and dom0. By itself it makes room for 2048 with 256 MB of
 // memory, which two guests could fill, and dom0 was cut off. One takes 320 bytes while it lasts, so that a full table
-// takes a fiftieth of dom0's memory or, where dom0 is small, 20 MB for 64 guests that have as many as each may.
+// takes a twelfth of dom0's memory; that is 20 MB, for 64 guests that have as many as each may, where dom0 is smallest.
 const (
-	memoryEach      = 16 << 10 // bytes of dom0's memory for each connection
+	memoryEach      = 4 << 10 // bytes of dom0's memory for each connection
 	fewConnections  = 64 * vifrules.MaxConnections
 	manyConnections = 256 * vifrules.MaxConnections
 )

@@ -136,6 +136,7 @@ func TestAmnesia(t *testing.T) {
 		m.Run("servers of images are sealed", (*VM).checkSealed)
 		m.Run("a guest writes", (*VM).checkWriter)
 		m.Run("a stick comes and goes", func(m *VM) { m.checkHotplug(later, volumes["usb.0"]) })
+		m.Run("init crashes", func(m *VM) { m.checkVolumesAfterCrash(volumes["usb.0"]) })
 		m.checkNoWrites()
 		m.checkPowerOff(typePowerOff)
 		for file, sum := range sums {
@@ -154,8 +155,12 @@ func (m *VM) checkWriter() {
 		m.Enter("echo changed-" + disk + " | dd of=/dev/" + disk + " bs=512; sync; head -c 12 /dev/" + disk)
 		m.WaitText("^changed-"+disk, soon)
 	}
-	m.Enter("dd if=/dev/zero of=/dev/xvdc bs=65536 count=400")
+	m.Enter("dd if=/dev/zero of=/dev/xvdc bs=65536 count=400; echo all that fits")
+	m.WaitText("^all that fits", soon)
+	m.leaveConsole() // dom0's lines wait while it is open
 	m.Wait(`msg="`+boot.MsgGuestDiskFull+`" guest=stick`, soon)
+	m.Enter("xl console stick")
+	m.Enter("")
 	m.Enter("dd if=/dev/xvdc of=/dev/null bs=65536 count=100 && echo still readable")
 	m.WaitText("^still readable", soon)
 	m.Enter("dd if=/dev/xvde bs=1 skip=1144 count=9") // where ext4 has its label
@@ -202,6 +207,25 @@ func (m *VM) checkHotplug(stick, group string) {
 	if m.Said(`guest=stick .*err=`) {
 		m.Errorf("the other stick's guest was hit")
 	}
+}
+
+// checkVolumesAfterCrash kills stage2. The one that follows leaves volumes and arrays as they are, and makes those of a
+// stick that is plugged in then.
+func (m *VM) checkVolumesAfterCrash(group string) {
+	const there = "ls /dev/mapper; cat /proc/mdstat; cat /proc/mounts | grep -c /media/"
+	before := m.Shell(there)
+	now := m.FromNow()
+	m.Enter("kill -9 " + m.Stage2())
+	now.Wait(`msg="`+boot.MsgResumed+`"`, bootLimit)
+	m.ForgetShell()
+	m.plugIn(group, "again")
+	plugged := now.Wait(`msg="`+boot.MsgStorage+`" label=lv-plugged`, soon)
+	m.pull("again")
+	now.Wait(`msg="`+boot.MsgStorageGone+`" device=`+plugged.Get("device"), soon)
+	if now.Said(`msg=` + boot.MsgVolumes) {
+		m.Errorf("something is wrong with the volumes")
+	}
+	m.Until("all is as before", soon, func() bool { return m.Shell(there) == before })
 }
 
 // checkNoWrites asks the emulator how many writes each drive has had.

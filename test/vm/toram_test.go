@@ -65,8 +65,8 @@ func TestPullTheStick(t *testing.T) {
 		// A whole page is written, and then a sector, for which the rest of its page would have to be read.
 		m.Enter("dd if=/dev/zero of=/dev/xvdd bs=4096 count=1 seek=1")
 		m.Enter("dd if=/dev/zero of=/dev/xvdd bs=512 count=1 seek=80")
+		m.leaveConsole() // dom0's lines wait while it is open
 		m.WaitText(`guest=web disk=xvdd err="a write failed`, soon)
-		m.leaveConsole()
 		now := m.FromNow()
 		m.plugIn(iso, "again")
 		now.Wait(`msg="`+boot.MsgMedium+`" mount=/media/boot`, soon)
