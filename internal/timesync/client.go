@@ -3,6 +3,7 @@ package timesync
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -178,7 +179,7 @@ func (c *Client) ask(ctx context.Context, names []string) ([]Sample, error) {
 		select {
 		case a = <-answers: // each has ctx's deadline
 		case <-ctx.Done():
-			a.err = ctx.Err()
+			a.err = fmt.Errorf("no answer from %s", strings.Join(names, ", "))
 		}
 		if a.err == nil {
 			samples = append(samples, a.sample)

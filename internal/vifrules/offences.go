@@ -125,7 +125,8 @@ func (t *tables) offences() (uint64, error) {
 type advice struct{ what, remedy string }
 
 // trusted ends with the name of a reason.
-const trusted = "if it is meant to, trust it with that: guests.NAME.network.trust, "
+const trusted = "it is dropped; guest destroy NAME ends it; " +
+	"if it is meant to, trust it with that: guests.NAME.network.trust, "
 
 var advices = map[Reason]advice{
 	SpoofedMAC: {"it sends with MAC addresses that are not its own", trusted + "mac"},

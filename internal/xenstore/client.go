@@ -134,7 +134,7 @@ func (c *Client) receive() {
 	for {
 		m, err := readMessage(c.rwc)
 		if err != nil {
-			c.fail(errors.Join(ErrClosed, fmt.Errorf("read from xenstored: %w", err)))
+			c.fail(fmt.Errorf("%w: read from xenstored: %w", ErrClosed, err))
 			return
 		}
 		if m.kind == typeWatchEvent {
@@ -227,7 +227,7 @@ func (c *Client) send(m message) error {
 		return nil
 	}
 	if sent > 0 {
-		c.fail(errors.Join(ErrClosed, fmt.Errorf("write to xenstored: %w", err)))
+		c.fail(fmt.Errorf("%w: write to xenstored: %w", ErrClosed, err))
 	}
 	if closed := c.Err(); closed != nil {
 		return closed

@@ -199,8 +199,8 @@ func startServer(t *testing.T, tap, pool string) *served {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		s.stop()
 		if t.Failed() {
-			s.stop()
 			t.Logf("mkiso serve:\n%s", s.said.String())
 		}
 	})

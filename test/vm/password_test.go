@@ -13,8 +13,8 @@ const (
 	withPassword = "cmdline = " + boot.KeyPassword + "=" + rootHash + "\n"
 )
 
-// asksPassword is what a console says that is shut.
-const asksPassword = `password for root: *$`
+// asksPassword is what a console says that is shut. A line of init's may follow.
+const asksPassword = `password for root: `
 
 // giveRootPassword checks that the serial console asks for the password and takes no other, and gives it.
 func (m *VM) giveRootPassword() {
