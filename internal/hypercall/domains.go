@@ -43,7 +43,7 @@ type Domain struct {
 // Domains asks for the domains.
 type Domains struct{ sysctl *Sysctl }
 
-// OpenDomains makes ready to ask for the domains. Without Xen there are none.
+// OpenDomains makes ready to ask for the domains, for as long as the process runs. Without Xen there are none.
 func OpenDomains() (*Domains, error) {
 	sysctl, err := Open(os.Getpagesize())
 	if err != nil {
@@ -51,9 +51,6 @@ func OpenDomains() (*Domains, error) {
 	}
 	return &Domains{sysctl}, nil
 }
-
-// Close gives up what OpenDomains has taken.
-func (d *Domains) Close() error { return d.sysctl.Close() }
 
 // List returns all domains, dom0 among them. They are asked for one by one, so that the length of what Xen says of one,
 // which differs between its versions, need not be known.

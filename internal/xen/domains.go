@@ -29,22 +29,28 @@ var shutdownReasons = []host.Reason{
 // pageKiB is the size of a page of memory.
 const pageKiB = 4
 
-// hypervisorDomains asks the hypervisor itself for its domains, dom0 among them, without their names: a hypercall
-// takes microseconds, xl as long as a process. An error says that xl has to be asked.
-func hypervisorDomains() (domains []host.Domain, err error) {
-	xen, err := hypercall.OpenDomains()
-	if err != nil {
-		return nil, err
+// hypervisorDomains returns what asks the hypervisor itself for its domains, dom0 among them, without their names: a
+// hypercall takes microseconds, xl as long as a process. An error says that xl has to be asked.
+func hypervisorDomains() func() ([]host.Domain, error) {
+	open := make(chan *hypercall.Domains, 1) // taken by whoever asks; nil: it was not opened yet
+	open <- nil
+	return func() (domains []host.Domain, err error) {
+		xen := <-open
+		defer func() { open <- xen }()
+		if xen == nil {
+			if xen, err = hypercall.OpenDomains(); err != nil {
+				return nil, err
+			}
+		}
+		list, err := xen.List()
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range list {
+			domains = append(domains, domainOf(d))
+		}
+		return domains, nil
 	}
-	defer func() { err = errors.Join(err, xen.Close()) }()
-	list, err := xen.List()
-	if err != nil {
-		return nil, err
-	}
-	for _, d := range list {
-		domains = append(domains, domainOf(d))
-	}
-	return domains, nil
 }
 
 func domainOf(d hypercall.Domain) host.Domain {

@@ -48,7 +48,7 @@ func NewToolstack(run Runner, store *xenstore.Client) *Toolstack {
 
 // Direct has the Toolstack ask the hypervisor itself where that takes no xl, and returns it.
 func (x *Toolstack) Direct() *Toolstack {
-	x.domains, x.free = hypervisorDomains, hypervisorFree
+	x.domains, x.free = hypervisorDomains(), hypervisorFree
 	return x
 }
 
