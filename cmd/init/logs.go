@@ -107,8 +107,8 @@ func (s *system) keepProgramsLog(ctx context.Context) error {
 // xenstoredName is how xenstored calls itself.
 const xenstoredName = "xenstored"
 
-// xenLogPause is the shortest time between two looks at what Xen says, xenLogPeriod the time between them where Xen
-// does not tell that there is something.
+// xenLogPause is the shortest time between two looks at what Xen says, where it tells that there is something.
+// xenLogPeriod is the longest.
 const (
 	xenLogPause  = time.Second
 	xenLogPeriod = 10 * time.Second
@@ -151,17 +151,15 @@ func (s *system) keepXenLog(ctx context.Context) error {
 
 // awaitXen returns when Xen has said something, or may have; bell is nil where it does not tell.
 func awaitXen(ctx context.Context, bell *xenring.Bell) error {
-	var period <-chan time.Time
-	if bell == nil {
-		period = tick.After(xenLogPeriod)
-	} else {
-		if err := bell.Wait(ctx); err != nil {
+	pause := tick.Until(xenLogPeriod)
+	if bell != nil {
+		if rung, err := bell.Wait(ctx, pause); err != nil || !rung {
 			return err
 		}
-		period = time.After(xenLogPause)
+		pause = xenLogPause
 	}
 	select {
-	case <-period:
+	case <-time.After(pause):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

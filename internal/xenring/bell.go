@@ -3,8 +3,10 @@ package xenring
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -37,15 +39,23 @@ func NewBell() (*Bell, error) {
 // Close gives the bell up.
 func (b *Bell) Close() error { return b.channel.Close() }
 
-// Wait returns when it has rung since the last call, or when ctx ends.
-func (b *Bell) Wait(ctx context.Context) error {
+// Wait waits until it has rung since the last call, but no longer than limit, and says whether it has. When ctx ends it
+// returns an error.
+func (b *Bell) Wait(ctx context.Context, limit time.Duration) (rung bool, err error) {
 	defer context.AfterFunc(ctx, func() { b.channel.Close() })()
 	var port [4]byte // which one has rung; there is only one
-	if _, err := b.channel.Read(port[:]); err != nil {
-		return fmt.Errorf("wait for Xen's console: %w", err)
+	err = b.channel.SetReadDeadline(time.Now().Add(limit))
+	if err == nil {
+		_, err = b.channel.Read(port[:])
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("wait for Xen's console: %w", err)
 	}
 	if _, err := b.channel.Write(port[:]); err != nil { // it may ring again
-		return fmt.Errorf("wait for Xen's console, port %d: %w", binary.NativeEndian.Uint32(port[:]), err)
+		return false, fmt.Errorf("wait for Xen's console, port %d: %w", binary.NativeEndian.Uint32(port[:]), err)
 	}
-	return nil
+	return true, nil
 }
