@@ -158,6 +158,9 @@ func (s *scanner) fromTarget(from net.Addr) bool {
 // ask asks every port.
 func (s *scanner) ask(ctx context.Context) error {
 	to := &net.IPAddr{IP: s.to.AsSlice(), Zone: s.to.Zone()}
+	if err := s.pace(ctx, to, 0); err != nil { // few packets may wait for the target's MAC, and no batch of them
+		return err
+	}
 	for port := 1; port <= 65535; port++ {
 		at := netip.AddrPortFrom(s.to, uint16(port))
 		_, err := s.tcp.WriteTo(syn(netip.AddrPortFrom(s.from.WithZone(""), s.port),
