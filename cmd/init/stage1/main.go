@@ -48,7 +48,7 @@ func mountUserland() error {
 	return loopdev.MountImage(boot.UserlandImage, "/usr")
 }
 
-// parameters of modules. A loop device costs 60 KiB, and eight are made by default; here each is made when it is needed.
+// parameters of modules. A loop device costs 60 KiB, and the driver makes eight; here each is made when it is needed.
 var parameters = map[string]string{"loop": "max_loop=0"}
 
 // load loads a module that needs no other.
