@@ -42,7 +42,7 @@ func (d *dom0) tidyMemory(ctx context.Context) {
 		_ = os.Remove(filepath.Join(boot.EarlyModules, module+".ko")) // after a crash it has gone already
 	}
 	debug.FreeOSMemory()
-	if err := errors.Join(sysctl.Set("vm.drop_caches", "2"), pageout.All(), zram.Compact()); err != nil {
+	if err := errors.Join(sysctl.Set("vm.drop_caches", "2"), pageout.All()); err != nil {
 		d.log.Debug("tidy memory", "err", err)
 	}
 }

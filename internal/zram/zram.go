@@ -37,9 +37,6 @@ func Swap(size int64) error {
 	return nil
 }
 
-// Compact gives back what lies between compressed pages: a third of what they take, after many were stored at once.
-func Compact() error { return os.WriteFile(filepath.Join(kernel.sys, "compact"), []byte("1"), 0) }
-
 // format sets the device's size, writes the header of swap space and tells the kernel when to swap.
 func (p places) format(size int64) error {
 	if err := os.WriteFile(filepath.Join(p.sys, "disksize"), strconv.AppendInt(nil, size, 10), 0); err != nil {

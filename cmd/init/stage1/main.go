@@ -38,7 +38,7 @@ func main() {
 // mountUserland mounts the userland's image at /usr.
 func mountUserland() error {
 	for _, module := range boot.Stage1Modules {
-		if err := load(filepath.Join(boot.EarlyModules, module+".ko")); err != nil {
+		if err := load(filepath.Join(boot.EarlyModules, module+".ko"), parameters[module]); err != nil {
 			return err
 		}
 	}
@@ -48,14 +48,17 @@ func mountUserland() error {
 	return loopdev.MountImage(boot.UserlandImage, "/usr")
 }
 
+// parameters of modules. A loop device costs 60 KiB, and the driver makes eight; here each is made when it is needed.
+var parameters = map[string]string{"loop": "max_loop=0"}
+
 // load loads a module that needs no other.
-func load(name string) error {
+func load(name, parameters string) error {
 	file, err := os.Open(name)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	if err := unix.FinitModule(int(file.Fd()), "", 0); err != nil {
+	if err := unix.FinitModule(int(file.Fd()), parameters, 0); err != nil {
 		return fmt.Errorf("load module %s: %w", name, err)
 	}
 	return nil
