@@ -214,6 +214,7 @@ func TestManagerRetries(t *testing.T) {
 		m.Settle(t.Context(), 0)
 		src.events <- Event{Action: "add", DevPath: "/a", Modalias: "pci:ahci"}
 		src.events <- Event{Action: "add", DevPath: "/b", Modalias: "pci:e1000"}
+		synctest.Wait() // else the question may be heard before the events
 		m.Settle(t.Context(), 0)
 		if r.loads["pci:ahci"] != 2 || r.loads["pci:e1000"] != 1 {
 			t.Errorf("loads %v", r.loads)
