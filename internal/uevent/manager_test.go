@@ -459,6 +459,7 @@ func TestManagerSettlesWithoutThoseThatHaveTime(t *testing.T) {
 			Busy: func(b bool) { busy = append(busy, b) }, Later: func(e Event) bool { return e.DevName == "sda40" },
 		})
 		go m.Run(t.Context())
+		synctest.Wait() // what comes before /sys was looked through would have to be there
 		for _, name := range []string{"sda", "sda40"} {
 			src.events <- Event{Action: "add", DevPath: "/devices/" + name, Subsystem: "block", DevName: name}
 		}
