@@ -24,7 +24,7 @@ const (
 	MsgHostAddress   = "host address"      // interface= address= gateway=
 	MsgNoLease       = "no DHCP lease"     // interface= nic= err=
 	MsgLeaseLost     = "DHCP lease lost"   // interface= nic= err=
-	MsgNoNIC         = "no network card"   // interface= err=
+	MsgNoNIC         = "no network card"   // interface= err= remedy=
 	MsgMedium        = "boot medium"       // device= [file=] mount=
 	MsgMediumChecked = "medium checked"    // files= damaged= unlisted= bytes= ms=
 	MsgFileDamaged   = "file damaged"      // file= err=

@@ -340,6 +340,7 @@ var networkRemedies = map[host.NetworkKind]string{
 	host.AddressConflict: "give one of the two hosts another address",
 	host.NoAddress:       "connect a cable to a network with a DHCP server, or give a static address",
 	host.DHCPServers:     "if one of them should not be there, find it by its address",
+	host.NoNIC:           "plug one in: it is taken when it appears",
 }
 
 func networkLine(e host.Network) (slog.Level, string, []any) {

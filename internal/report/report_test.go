@@ -133,7 +133,8 @@ func TestLines(t *testing.T) {
 		{host.Network{Kind: host.NoLease, Interface: "xenbr0", NIC: "eth0", Tried: time.Minute, Problem: "silence"},
 			`level=WARN msg="no DHCP lease" interface=xenbr0 nic=eth0 tried=1m0s err=silence`},
 		{host.Network{Kind: host.NoNIC, Interface: "xenbr0", Problem: "none"},
-			`level=WARN msg="no network card" interface=xenbr0 err=none`},
+			`level=WARN msg="no network card" interface=xenbr0 err=none ` +
+				`remedy="plug one in: it is taken when it appears"`},
 		{host.Network{
 			Kind: host.AddressSet, Interface: "xenbr0", NIC: "eth0", By: "RA",
 			Address: netip.MustParsePrefix("2001:db8::5/64"), Gateway: netip.MustParseAddr("fe80::1"),

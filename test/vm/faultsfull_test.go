@@ -37,7 +37,7 @@ func TestFaults(t *testing.T) {
 		m.checkFaults(addresses, ntp.faults())
 		m.Run("services", (*VM).checkEachService)
 		h.begin(m.FromNow())
-		m.checkFaults(addresses, h.faults(addresses[0]))
+		m.checkFaults(addresses, h.faults(addresses[0], m.dom0Address()))
 	})
 }
 
@@ -100,8 +100,8 @@ func (m *VM) checkEachService() {
 	}
 }
 
-// faults are what the hostile guest does, and a program in dom0. neighbour is another guest's address.
-func (h *hostile) faults(neighbour string) []fault {
+// faults are what the hostile guest does, and a program in dom0. neighbour is another guest's address, own is dom0's.
+func (h *hostile) faults(neighbour, own string) []fault {
 	guest := "guest=" + hostileGuest
 	return []fault{
 		h.fault("console flood", "console", `msg="guest flood" what=console `+guest),
@@ -119,6 +119,7 @@ func (h *hostile) faults(neighbour string) []fault {
 		h.fault("DHCP spoofing", "dhcp", `msg="guest traffic refused" reason=dhcp `+guest),
 		h.fault("RA spoofing", "ra", `msg="guest traffic refused" reason=ra `+guest),
 		h.fault("neighbour's address", "pretend "+neighbour, `msg="guest traffic refused" reason=address `+guest),
+		h.fault("ARP flood", "ask "+own, `msg="guest traffic refused" reason=flood `+guest),
 		{
 			name: "rules flushed", provoke: func(m *VM) { m.Enter(h.fetchProgram() + " && /tmp/hostile flush") },
 			line: `msg="network rules" state=restored by=hostile`,

@@ -23,13 +23,19 @@ var orders = map[string]func(context.Context) error{
 	"arp": spoofARP, "dhcp": spoofDHCP, "ra": spoofRA, "mac": spoofMAC,
 }
 
-// pretend is the order to send from an IPv4 address, which follows.
-const pretend = "pretend "
+// Orders that an IPv4 address follows: to send from it, and to ask for it by ARP without end.
+const (
+	pretend = "pretend "
+	ask     = "ask "
+)
 
 // find returns what an order asks for, nil for one that is not known.
 func find(order string) func(context.Context) error {
 	if address, is := strings.CutPrefix(order, pretend); is {
 		return func(context.Context) error { return sendFrom(address) }
+	}
+	if address, is := strings.CutPrefix(order, ask); is {
+		return func(context.Context) error { return askFor(address) }
 	}
 	return orders[order]
 }
@@ -60,7 +66,7 @@ func main() {
 
 // obey fetches one order, carries it out, and says what became of it.
 func obey(url string) error {
-	order, err := ask(url + "/order")
+	order, err := fetch(url + "/order")
 	if err != nil {
 		return err
 	}
@@ -81,7 +87,7 @@ func obey(url string) error {
 	return response.Body.Close()
 }
 
-func ask(url string) (string, error) {
+func fetch(url string) (string, error) {
 	response, err := http.Get(url)
 	if err != nil {
 		return "", err

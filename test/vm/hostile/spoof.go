@@ -105,6 +105,29 @@ func sendFrom(address string) error {
 	return l.repeat(l.frame(everybody, unix.ETH_P_IP, broadcast(from, 9, 9, []byte("hello"))))
 }
 
+// askFor asks who has an address two thousand times (RFC 826), from senders that are nobody's.
+func askFor(address string) error {
+	to, err := netip.ParseAddr(address)
+	if err != nil {
+		return err
+	}
+	l, err := openLink()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(l.fd)
+	for n := range 2000 {
+		request := append([]byte{0, 1, 8, 0, 6, 4, 0, 1}, l.mac...)
+		request = append(append(request, 10, 98, byte(n>>8), byte(n)), make([]byte, 6)...)
+		frame := l.frame(everybody, unix.ETH_P_ARP, append(request, to.AsSlice()...))
+		if err := unix.Sendto(l.fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: l.index}); err != nil {
+			return fmt.Errorf("send: %w", err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return nil
+}
+
 // spoofMAC sends with a MAC address that is not the guest's.
 func spoofMAC(context.Context) error {
 	l, err := openLink()
