@@ -2,7 +2,10 @@
 
 package vm
 
-import "regexp"
+import (
+	"fmt"
+	"regexp"
+)
 
 // checkBoard stops and starts the first guest with the board's keys, and goes to a shell and back.
 func (m *VM) checkBoard(addresses []string) {
@@ -35,6 +38,15 @@ func (m *VM) stopBehindBoard(guest string) {
 	m.Type("q")
 	m.Wait(`msg="guest stopped" guest=`+guest, soon)
 	m.ForgetShell()
+}
+
+// showScreen goes to a screen, whose keys are the next ones.
+func (m *VM) showScreen(number int) {
+	m.t.Helper()
+	m.press("alt", fmt.Sprintf("f%d", number))
+	m.Until(fmt.Sprintf("screen %d is in front", number), soon, func() bool {
+		return m.Shell("cat /sys/class/tty/tty0/active") == fmt.Sprintf("tty%d", number)
+	})
 }
 
 // press presses keys together.

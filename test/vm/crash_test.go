@@ -50,12 +50,12 @@ func (m *VM) checkCrash() {
 	c.says("guest stop "+guests[1]+" && guest start "+guests[1]+" && guest list", guests[1])
 	m.agree("after a crash", map[string]string{guests[0]: "running", guests[1]: "running"})
 	m.untilScreen("1", `GUEST +STATE`)
-	m.press("alt", "f2")
+	m.showScreen(2)
 	for _, key := range []string{"p", "w", "d", "ret"} {
 		m.press(key)
 	}
 	m.untilScreen("2", "pwd")
-	m.press("alt", "f1")
+	m.showScreen(1)
 	m.Shell("rm /tmp/session")
 	if said := <-session; !strings.Contains(said, "went on") {
 		m.Errorf("the session has said %q", said)

@@ -113,12 +113,12 @@ func (m *VM) checkScreens() {
 	m.untilScreen("[23]", "This is "+guests[1])
 	m.untilScreen("5", "no guest")
 	m.untilScreen("12", "msg=")
-	m.press("alt", "f2")
+	m.showScreen(2)
 	for _, key := range []string{"u", "n", "a", "m", "e", "ret"} {
 		m.press(key)
 	}
 	m.untilScreen("2", "uname +Linux")
-	m.press("alt", "f1")
+	m.showScreen(1)
 }
 
 // untilScreen waits until one of some screens shows text, which is a regular expression. What looks like a line of

@@ -29,10 +29,10 @@ func TestPassword(t *testing.T) {
 // checkShutScreens checks that the board takes no order and guests' screens no key before the password was given, and
 // no one-time password is shown; and that one login opens them all.
 func (m *VM) checkShutScreens(addresses []string) {
-	m.press("alt", "f2")
+	m.showScreen(2)
 	m.press("x")
 	m.untilScreen("2", "locked: give the password on Alt-F1")
-	m.press("alt", "f1")
+	m.showScreen(1)
 	for _, key := range []string{"t", "f10", "d"} { // stop, shell, destroy
 		m.FromNow().press(key)
 		m.untilScreen("1", "password for root:")
@@ -50,10 +50,10 @@ func (m *VM) checkShutScreens(addresses []string) {
 		m.press(keys...)
 	}
 	m.untilScreen("1", guests[0]+` +stopped`)
-	m.press("alt", "f3")
+	m.showScreen(3)
 	for _, key := range []string{"u", "n", "a", "m", "e", "ret"} {
 		m.press(key)
 	}
 	m.untilScreen("3", "uname +Linux")
-	m.press("alt", "f1")
+	m.showScreen(1)
 }
