@@ -1,7 +1,6 @@
 package vt
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,30 +21,23 @@ var LogDevice = fmt.Sprintf("tty%d", logScreen)
 // slots are the UUIDs of the guests on the screens, "" where there is none.
 type slots [count]string
 
-// next gives screens to guests that have none, in the order in which their domains started. A guest keeps its screen
-// through its restarts, and after its end until another guest needs it: its last words are to be seen.
+// next gives screens to guests that have none: to those that run, and in the order of the list to those that will, so
+// that whoever starts them side by side finds each in its place. A guest keeps its screen through its restarts, and
+// after its end until another guest needs it: its last words are to be seen.
 func (s slots) next(now *host.Snapshot) slots {
 	for i, uuid := range s {
 		if now.ByUUID(uuid) == nil {
 			s[i] = "" // the host has forgotten it
 		}
 	}
-	for _, g := range started(now) {
-		if !slices.Contains(s[:], g.UUID) {
+	for _, g := range now.Guests {
+		if g.UUID != "" && (g.Domid != 0 || g.Phase.Live()) && !slices.Contains(s[:], g.UUID) {
 			if at := s.room(now); at >= 0 {
 				s[at] = g.UUID
 			}
 		}
 	}
 	return s
-}
-
-// started returns the guests that have a domain, in the order in which those started.
-func started(now *host.Snapshot) []host.Guest {
-	without := func(g host.Guest) bool { return g.Domid == 0 || g.UUID == "" }
-	guests := slices.DeleteFunc(slices.Clone(now.Guests), without)
-	slices.SortFunc(guests, func(a, b host.Guest) int { return cmp.Compare(a.Domid, b.Domid) })
-	return guests
 }
 
 // room is the first screen without a guest, or else the one of the guest that ended first; -1 where all guests live.

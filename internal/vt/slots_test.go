@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zerodisc/zerodisc/guests"
 	"github.com/zerodisc/zerodisc/internal/host"
 )
 
@@ -28,6 +29,10 @@ func came(domid int, name string) host.Fact {
 	return host.Came{Domid: domid, UUID: "uuid-of-" + name, Name: name}
 }
 
+func waits(name string) host.Fact {
+	return host.Planned{Spec: &guests.Resolved{Guest: &guests.Guest{Name: name}, UUID: "uuid-of-" + name}}
+}
+
 func hostGone(domid int) host.Fact { return host.Gone{Domid: domid} }
 
 func (h *hostWith) String() string {
@@ -41,12 +46,13 @@ func TestSlots(t *testing.T) {
 		want  string
 	}{
 		{nil, ""},
-		{[]host.Fact{came(2, "a"), came(1, "b")}, "b a"},
-		{[]host.Fact{host.Gone{Domid: 1}}, "b a"},                                   // its last words
-		{[]host.Fact{came(3, "c")}, "b a c"},                                        // there is still room
-		{[]host.Fact{came(4, "b")}, "b a c"},                                        // it keeps its screen
-		{[]host.Fact{host.Gone{Domid: 2}, host.Named{Domid: 3, Name: "a"}}, "b  c"}, // a was forgotten
-		{[]host.Fact{came(5, "d")}, "b d c"},
+		{[]host.Fact{waits("b"), waits("a")}, "a b"},
+		{[]host.Fact{came(1, "b"), came(2, "a")}, "a b"},
+		{[]host.Fact{host.Gone{Domid: 1}}, "a b"},                                   // its last words
+		{[]host.Fact{came(3, "c")}, "a b c"},                                        // there is still room
+		{[]host.Fact{came(4, "b")}, "a b c"},                                        // it keeps its screen
+		{[]host.Fact{host.Gone{Domid: 2}, host.Named{Domid: 3, Name: "a"}}, " b c"}, // a was forgotten
+		{[]host.Fact{came(5, "d")}, "d b c"},
 	} {
 		if h.tell(step.facts...); h.String() != step.want {
 			t.Errorf("after %v: %q, want %q", step.facts, h, step.want)
@@ -76,7 +82,8 @@ func TestSlotsAreFew(t *testing.T) {
 
 func TestViews(t *testing.T) {
 	h := newHost(t.Context())
-	h.tell(came(1, "web"), came(2, "db"))
+	h.tell(came(1, "web"))
+	h.tell(came(2, "db"))
 	h.tell(host.Gone{Domid: 2})
 	views := h.slots.views(h.Snapshot())
 	if want := (view{uuid: "uuid-of-web", title: "-- Alt-F2: guest web --"}); views[0] != want {
