@@ -48,27 +48,17 @@ type done struct{}
 func (done) write(http.ResponseWriter) {}
 
 func (a result) write(w http.ResponseWriter) {
-	metadata, err := json.Marshal(a.metadata)
-	if err != nil {
-		failed(err).write(w)
-		return
-	}
 	writeEnvelope(w, http.StatusOK, Envelope{
-		Type: TypeSync, Status: "Success", StatusCode: http.StatusOK, Metadata: metadata,
+		Type: TypeSync, Status: "Success", StatusCode: http.StatusOK, Metadata: a.metadata,
 	})
 }
 
 func (a accepted) write(w http.ResponseWriter) {
-	metadata, err := json.Marshal(a.op)
-	if err != nil {
-		failed(err).write(w)
-		return
-	}
 	path := operationPath(a.op.ID)
 	w.Header().Set("Location", path)
 	const created = 100 // "Operation created" in Incus' doc/rest-api.md
 	writeEnvelope(w, http.StatusAccepted, Envelope{
-		Type: TypeAsync, Status: "Operation created", StatusCode: created, Operation: path, Metadata: metadata,
+		Type: TypeAsync, Status: "Operation created", StatusCode: created, Operation: path, Metadata: a.op,
 	})
 }
 
@@ -86,12 +76,15 @@ func (t text) write(w http.ResponseWriter) {
 
 func writeEnvelope(w http.ResponseWriter, code int, e Envelope) {
 	text, err := json.Marshal(e)
-	if err != nil { // cannot be: its parts were marshalled before
-		code, text = http.StatusInternalServerError, nil
+	if err != nil { // it has something that JSON has not, as a number that is none
+		failed(err).write(w)
+		return
 	}
+	text = append(text, '\n')
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text))) // else a long answer is sent in chunks
 	w.WriteHeader(code)
-	_, _ = w.Write(append(text, '\n')) // who has gone away needs no answer
+	_, _ = w.Write(text) // who has gone away needs no answer
 }
 
 // failed is the answer to an error: its own where it is a fault.

@@ -20,11 +20,8 @@ import (
 // metadata reads the metadata of an answer.
 func metadata[T any](t testing.TB, text string) (value T) {
 	t.Helper()
-	var e Envelope
-	if err := json.Unmarshal([]byte(text), &e); err != nil {
-		t.Fatalf("%v: %s", err, text)
-	}
-	if err := json.Unmarshal(e.Metadata, &value); err != nil {
+	e := Envelope{Metadata: &value}
+	if err := json.Unmarshal([]byte(text), &e); err != nil || e.Metadata == nil {
 		t.Fatalf("%v: %s", err, text)
 	}
 	return value

@@ -10,13 +10,14 @@ const Version = "/1.0"
 
 // Envelope is around every answer but websockets and text, as in Incus' API.
 type Envelope struct {
-	Type       string          `json:"type"` // TypeSync, TypeAsync or TypeError
-	Status     string          `json:"status,omitempty"`
-	StatusCode int             `json:"status_code,omitempty"` // 200, or 100 of an operation that has begun
-	Operation  string          `json:"operation,omitempty"`   // path of the operation
-	ErrorCode  int             `json:"error_code,omitempty"`  // as HTTP's
-	Error      string          `json:"error,omitempty"`
-	Metadata   json.RawMessage `json:"metadata,omitempty"`
+	Type       string `json:"type"` // TypeSync, TypeAsync or TypeError
+	Status     string `json:"status,omitempty"`
+	StatusCode int    `json:"status_code,omitempty"` // 200, or 100 of an operation that has begun
+	Operation  string `json:"operation,omitempty"`   // path of the operation
+	ErrorCode  int    `json:"error_code,omitempty"`  // as HTTP's
+	Error      string `json:"error,omitempty"`
+	// Metadata is what was asked for. Who reads an answer sets it to a pointer before.
+	Metadata any `json:"metadata,omitempty"`
 }
 
 // Types of envelopes.

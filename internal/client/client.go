@@ -4,6 +4,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -72,7 +73,7 @@ func (c *Client) Order(ctx context.Context, method, path string, body any) (api.
 
 // ask sends a request and reads the metadata of the answer.
 func (c *Client) ask(ctx context.Context, method, path string, body, into any) (api.Envelope, error) {
-	var e api.Envelope
+	e := api.Envelope{Metadata: cmp.Or(into, any(new(json.RawMessage)))}
 	var content io.Reader
 	if body != nil {
 		text, err := json.Marshal(body)
@@ -91,12 +92,6 @@ func (c *Client) ask(ctx context.Context, method, path string, body, into any) (
 	}
 	if e.Type == api.TypeError {
 		return e, &Error{Code: e.ErrorCode, Text: e.Error}
-	}
-	if into == nil {
-		return e, nil
-	}
-	if err := json.Unmarshal(e.Metadata, into); err != nil {
-		return e, fmt.Errorf("read the API's answer: %w", err)
 	}
 	return e, nil
 }
