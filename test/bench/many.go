@@ -133,7 +133,8 @@ func measureFifty(ctx context.Context, sample Sample, p *qemu.Process, names []s
 		return err
 	}
 	sample[guestAdded] = (ended - began) / float64(len(names))
-	if _, err := p.Shell(ctx, "xl sched-credit2 -s -p Pool-0 -r 1000"); err != nil { // as on a disc without manySettings
+	// From now on as on a disc without manySettings.
+	if _, err := p.Shell(ctx, "xl sched-credit2 -s -p Pool-0 -r 1000"); err != nil {
 		return err
 	}
 	said, err := p.Shell(ctx, "cp "+boot.MediaMount+"/"+boot.MediumGuests+"/"+names[len(guests)]+
