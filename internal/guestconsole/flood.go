@@ -1,6 +1,7 @@
 package guestconsole
 
 import (
+	"fmt"
 	"time"
 )
 
@@ -35,4 +36,4 @@ func (f *flood) note(n int, now time.Time) bool {
 }
 
 // floodProblem is what is wrong with a guest that floods its console.
-const floodProblem = "it says more than 256 KiB in 10 s"
+var floodProblem = fmt.Sprintf("it says more than %d KiB in %.0f s", floodBytes>>10, floodTime.Seconds())

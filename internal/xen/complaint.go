@@ -1,6 +1,7 @@
 package xen
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -11,7 +12,8 @@ var complaints = []struct{ before, after, problem string }{
 	{"write rate limit: domain ", " is affected", "it writes too often; xenstored lets it wait"},
 	{"Domain ", " exceeds hard memory quota, Xenstore interface to domain stalled",
 		"it has too much in xenstore, which does not answer it any more"},
-	{"Domain ", " exceeds soft memory quota", "it keeps more in xenstore than guests need, 128 KiB"},
+	{"Domain ", " exceeds soft memory quota",
+		fmt.Sprintf("it keeps more in xenstore than guests need, %d KiB", softQuota>>10)},
 }
 
 // Complaint says which domain asks too much of xenstore, if that is what a line of xenstored's is about.

@@ -28,7 +28,7 @@ const (
 // softQuota is from when on xenstored complains of a guest (see [Complaint]), in bytes. A guest keeps some 10 KiB,
 // with many disks and network cards some 50. By itself xenstored complains from 2 MiB on: all entries that a guest may
 // have, and each of them full.
-const softQuota = "memory=131072"
+const softQuota = 128 << 10
 
 // XenstoreDaemon describes xenstored. It keeps the whole store in memory, and the connections of all
 // guests with it: another one cannot take over, and no domain can be created, ended or connected
@@ -38,7 +38,7 @@ func XenstoreDaemon(output io.Writer, report func(supervise.Status)) supervise.S
 	return supervise.Spec{
 		Name:      "xenstored",
 		Path:      Xenstored,
-		Args:      []string{"--no-fork", "--quota-soft", softQuota},
+		Args:      []string{"--no-fork", "--quota-soft", fmt.Sprintf("memory=%d", softQuota)},
 		Essential: true,
 		Remedy:    "running guests go on without control; shut them down from inside and reboot the host",
 		Ready:     StoreAnswers,
