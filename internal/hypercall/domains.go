@@ -1,9 +1,10 @@
 package hypercall
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
-	"os"
+	"strings"
 	"time"
 )
 
@@ -41,47 +42,77 @@ type Domain struct {
 }
 
 // Domains asks for the domains.
-type Domains struct{ sysctl *Sysctl }
+type Domains struct {
+	sysctl *Sysctl
+	size   int // of what Xen says of one domain, bytes; 0: unknown
+}
+
+// listBuffer is the size of the buffer for lists of domains, bytes: Xen 4.20 says 112 of each.
+const listBuffer = 8 << 10
 
 // OpenDomains makes ready to ask for the domains, for as long as the process runs. Without Xen there are none.
 func OpenDomains() (*Domains, error) {
-	sysctl, err := Open(os.Getpagesize())
+	sysctl, err := Open(listBuffer)
 	if err != nil {
 		return nil, err
 	}
-	return &Domains{sysctl}, nil
+	return &Domains{sysctl: sysctl}, nil
 }
 
-// List returns all domains, dom0 among them. They are asked for one by one, so that the length of what Xen says of one,
-// which differs between its versions, need not be known.
+// List returns all domains, dom0 among them. A hypercall lists as many as the buffer holds: it costs 0.2 ms beside
+// fifty guests under emulation.
 func (d *Domains) List() (list []Domain, err error) {
-	for first := 0; ; {
-		domain, found, err := d.next(first)
-		if err != nil || !found {
-			return list, err
+	buffer := d.sysctl.Buffer()
+	if d.size == 0 {
+		copy(buffer, strings.Repeat(unwritten, len(buffer)))
+		if _, err := d.ask(0, 1); err != nil {
+			return nil, err
 		}
-		if domain.Domid < first {
-			return nil, fmt.Errorf("ask Xen for domains from %d on: it said %d", first, domain.Domid)
+		if d.size = written(buffer); d.size < atHandle+len(Domain{}.Handle) {
+			return nil, fmt.Errorf("ask Xen for domains: it says %d bytes of one, too few", d.size)
 		}
-		list, first = append(list, domain), domain.Domid+1
+	}
+	for first, most := 0, len(buffer)/d.size; ; {
+		count, err := d.ask(first, most)
+		if err != nil {
+			return nil, err
+		}
+		for i := range min(count, most) {
+			domain := readDomain(buffer[i*d.size:])
+			if domain.Domid < first {
+				return nil, fmt.Errorf("ask Xen for domains from %d on: it said %d", first, domain.Domid)
+			}
+			list, first = append(list, domain), domain.Domid+1
+		}
+		if count < most {
+			return list, nil
+		}
 	}
 }
 
-// next is the first domain with that number or a higher one.
-func (d *Domains) next(first int) (domain Domain, found bool, err error) {
+// ask has Xen write so many domains at most to the buffer, those with that number or a higher one, and returns how many
+// it has written.
+func (d *Domains) ask(first, most int) (count int, err error) {
 	err = d.sysctl.Do(getDomainInfoList,
-		func(arguments []byte) { setDomains(arguments, first, d.sysctl.BufferAddress()) },
-		func(arguments []byte) { found = binary.LittleEndian.Uint32(arguments[atCount:]) > 0 })
+		func(arguments []byte) { setDomains(arguments, first, most, d.sysctl.BufferAddress()) },
+		func(arguments []byte) { count = int(binary.LittleEndian.Uint32(arguments[atCount:])) })
 	if err != nil {
-		return Domain{}, false, fmt.Errorf("ask Xen for domains: %w", err)
+		return 0, fmt.Errorf("ask Xen for domains: %w", err)
 	}
-	return readDomain(d.sysctl.Buffer()), found, nil
+	return count, nil
 }
 
-// setDomains asks for one domain.
-func setDomains(arguments []byte, first int, buffer uint64) {
+// unwritten is what a blank buffer is full of. No structure of Xen's ends with eight of it.
+const unwritten = "Z"
+
+// written is the length of the one structure that Xen has written to a blank buffer, bytes: it differs between Xen's
+// versions, and is a multiple of 8 in all.
+func written(buffer []byte) int { return (len(bytes.TrimRight(buffer, unwritten)) + 7) &^ 7 }
+
+// setDomains asks for domains.
+func setDomains(arguments []byte, first, most int, buffer uint64) {
 	binary.LittleEndian.PutUint16(arguments[atFirst:], uint16(first))
-	binary.LittleEndian.PutUint32(arguments[atMost:], 1)
+	binary.LittleEndian.PutUint32(arguments[atMost:], uint32(most))
 	binary.LittleEndian.PutUint64(arguments[atBuffer:], buffer)
 }
 

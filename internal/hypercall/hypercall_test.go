@@ -10,13 +10,13 @@ import (
 // TestRequest holds a request to the layout of struct xen_sysctl with struct xen_sysctl_getdomaininfolist in it.
 func TestRequest(t *testing.T) {
 	request := bytes.Repeat([]byte{0xff}, sysctlSize)
-	encode(request, 0x15, getDomainInfoList, func(to []byte) { setDomains(to, 0x102, 0x1122334455667788) })
+	encode(request, 0x15, getDomainInfoList, func(to []byte) { setDomains(to, 0x102, 73, 0x1122334455667788) })
 	want := make([]byte, sysctlSize)
 	copy(want, []byte{
 		6, 0, 0, 0, // cmd
 		0x15, 0, 0, 0, // interface_version
 		2, 1, 0, 0, // first_domain, padding
-		1, 0, 0, 0, // max_domains
+		73, 0, 0, 0, // max_domains
 		0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, // buffer
 	})
 	if !bytes.Equal(request, want) {
@@ -42,6 +42,21 @@ func TestReadDomain(t *testing.T) {
 	want := Domain{Domid: 0x103, Flags: 5, Pages: 107, Time: time.Second, VCPUs: 2, Handle: handle}
 	if got := readDomain(info); got != want {
 		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// TestWritten learns the length of a structure from a buffer that Xen has written to.
+func TestWritten(t *testing.T) {
+	for _, test := range []struct{ written, want int }{
+		{0, 0}, {104, 104}, {112, 112},
+		{109, 112}, // its last bytes are as the buffer was
+		{128, 128}, // the buffer is full
+	} {
+		buffer := bytes.Repeat([]byte(unwritten), 128)
+		clear(buffer[:test.written])
+		if got := written(buffer); got != test.want {
+			t.Errorf("%d bytes: %d, want %d", test.written, got, test.want)
+		}
 	}
 }
 
