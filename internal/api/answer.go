@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -75,16 +76,15 @@ func (t text) write(w http.ResponseWriter) {
 }
 
 func writeEnvelope(w http.ResponseWriter, code int, e Envelope) {
-	text, err := json.Marshal(e)
-	if err != nil { // it has something that JSON has not, as a number that is none
+	var text bytes.Buffer
+	if err := json.NewEncoder(&text).Encode(e); err != nil { // it has what JSON has not, as a number that is none
 		failed(err).write(w)
 		return
 	}
-	text = append(text, '\n')
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(text))) // else a long answer is sent in chunks
+	w.Header().Set("Content-Length", strconv.Itoa(text.Len())) // else a long answer is sent in chunks
 	w.WriteHeader(code)
-	_, _ = w.Write(text) // who has gone away needs no answer
+	_, _ = text.WriteTo(w) // who has gone away needs no answer
 }
 
 // failed is the answer to an error: its own where it is a fault.

@@ -29,9 +29,9 @@ func (s *server) getGuests(_ http.ResponseWriter, r *http.Request) answer {
 	if depth > 1 {
 		used = s.used()
 	}
-	views := []Guest{}
+	at, views := time.Now(), make([]Guest, 0, len(now.Guests))
 	for i := range now.Guests {
-		view := guestView(&now.Guests[i], cpu)
+		view := guestView(&now.Guests[i], cpu, at)
 		if depth > 1 {
 			state := stateView(&now.Guests[i], cpu, used)
 			view.State = &state
@@ -46,7 +46,7 @@ func (s *server) getGuest(_ http.ResponseWriter, r *http.Request) answer {
 	if err != nil {
 		return failed(err)
 	}
-	return result{guestView(g, s.Meter.CPU(s.State.Snapshot()))}
+	return result{guestView(g, s.Meter.CPU(s.State.Snapshot()), time.Now())}
 }
 
 func (s *server) getGuestState(_ http.ResponseWriter, r *http.Request) answer {
@@ -105,8 +105,8 @@ func Status(g *host.Guest) string {
 	return string(g.Phase)
 }
 
-// guestView is a guest as the API shows it.
-func guestView(g *host.Guest, cpu meter.CPU) Guest {
+// guestView is a guest as the API shows it at a time.
+func guestView(g *host.Guest, cpu meter.CPU, at time.Time) Guest {
 	view := Guest{
 		Name: g.Name, UUID: g.UUID, Status: Status(g), Type: g.Type, Config: g.Origin, Managed: g.Managed,
 		Domid: g.Domid, MACs: append([]string{}, g.MACs...), Memory: memoryBytes(g), VCPUs: g.VCPUs,
@@ -123,7 +123,7 @@ func guestView(g *host.Guest, cpu meter.CPU) Guest {
 	}
 	if !g.Since.IsZero() {
 		since := g.Since.UTC().Truncate(time.Second)
-		view.Since, view.Seconds = &since, int64(time.Since(g.Since).Seconds())
+		view.Since, view.Seconds = &since, int64(at.Sub(g.Since).Seconds())
 	}
 	return view
 }

@@ -170,13 +170,16 @@ func (s *server) choose(methods map[string]route, granted Access, w http.Respons
 	// A client that does not send its body, or does not read the answer, has so long. What has no body is not given
 	// a deadline for reading: that would end the request of one who waits.
 	limits := http.NewResponseController(w)
-	if r.ContentLength != 0 {
+	sends := r.ContentLength != 0
+	if sends {
 		_ = limits.SetReadDeadline(time.Now().Add(bodyTimeout))
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	a := chosen.handle(s, w, r)
 	if a != (done{}) {
-		_ = limits.SetReadDeadline(time.Time{})
+		if sends {
+			_ = limits.SetReadDeadline(time.Time{})
+		}
 		_ = limits.SetWriteDeadline(time.Now().Add(writeTimeout))
 	}
 	return a

@@ -87,7 +87,11 @@ func (c *Client) ask(ctx context.Context, method, path string, body, into any) (
 		return e, err
 	}
 	defer answer.Body.Close()
-	if err := json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(&e); err != nil {
+	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	if err == nil {
+		err = json.Unmarshal(text, &e)
+	}
+	if err != nil {
 		return e, fmt.Errorf("read the API's answer: %w", err)
 	}
 	if e.Type == api.TypeError {

@@ -30,8 +30,9 @@ type Meter struct {
 	rules func() ([]vifrules.Traffic, vifrules.HostDrops, error) // nil: there are none
 	times func() (map[int]time.Duration, error)
 
-	mu  sync.Mutex // guards cpu, and calls of times
-	cpu CPU
+	mu    sync.Mutex // guards cpu and asked, and calls of times
+	cpu   CPU
+	asked time.Time // when the hypervisor was, last
 }
 
 // New returns a meter that reads proc and sys, which are /proc and /sys, and asks the hypervisor by times how much
@@ -64,14 +65,18 @@ func (m *Meter) Packets() map[string]vifrules.Traffic {
 	return packets
 }
 
-// CPU returns the domains' shares of the processors between now, or a moment ago, and the last time that anybody has
+// CPU returns the domains' shares of the processors between now, or a second ago, and the last time that anybody has
 // asked. Where the hypervisor does not say, they are those between its lists that the states had.
 func (m *Meter) CPU(s *host.Snapshot) CPU {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := time.Now()
+	if now.Sub(m.asked) < shortestLook {
+		return m.cpu
+	}
 	if times, err := m.times(); err == nil {
 		delete(times, 0) // dom0 is no guest
-		m.cpu = m.cpu.next(time.Now(), times)
+		m.cpu, m.asked = m.cpu.next(now, times), now
 	} else {
 		m.cpu = m.cpu.next(s.Host.Listed, usedBy(s))
 	}

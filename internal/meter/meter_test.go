@@ -42,19 +42,25 @@ func noXen() (map[int]time.Duration, error) { return nil, errors.ErrUnsupported 
 func TestCPU(t *testing.T) {
 	var used time.Duration
 	var failure error
+	asked := 0
 	m := New(nil, nil, func() (map[int]time.Duration, error) {
+		asked++
 		return map[int]time.Duration{0: time.Hour, 3: used}, failure
 	})
 	s := &host.Snapshot{Guests: []host.Guest{{Domid: 3, CPUSeconds: 100}}}
 	if cpu := m.CPU(s); len(cpu) != 1 || cpu[3].Known {
 		t.Errorf("%v after one look", cpu)
 	}
-	m.cpu[3] = Share{Used: 0, at: time.Now().Add(-10 * time.Second)}
 	used = 5 * time.Second
+	if cpu := m.CPU(s); asked != 1 || cpu[3].Used != 0 {
+		t.Errorf("%v, asked %d times within a second, want 1", cpu, asked)
+	}
+	before := time.Now().Add(-10 * time.Second)
+	m.cpu[3], m.asked = Share{Used: 0, at: before}, before
 	if cpu := m.CPU(s); !cpu[3].Known || cpu[3].Percent > 50 || cpu[3].Percent < 1 {
 		t.Errorf("%v, want 50 %%", cpu)
 	}
-	failure = errors.ErrUnsupported
+	failure, m.asked = errors.ErrUnsupported, before
 	s.Host.Listed = time.Now().Add(time.Hour)
 	if cpu := m.CPU(s); cpu[3].Used != 100*time.Second {
 		t.Errorf("%v, want what the list says", cpu)

@@ -137,6 +137,7 @@ func measureFifty(ctx context.Context, sample Sample, p *qemu.Process, names []s
 	if _, err := p.Shell(ctx, "xl sched-credit2 -s -p Pool-0 -r 1000"); err != nil {
 		return err
 	}
+	time.Sleep(idleAfter)
 	said, err := p.Shell(ctx, "cp "+boot.MediaMount+"/"+boot.MediumGuests+"/"+names[len(guests)]+
 		"/apitime /tmp && chmod 755 /tmp/apitime && /tmp/apitime; rm /tmp/apitime")
 	if err != nil {
