@@ -65,15 +65,24 @@ func configuredDisc(t *testing.T, settings, config string) string {
 	return iso
 }
 
-// serveConfig serves a configuration to machines, and returns its port. The first answer is that it is not there yet.
-func serveConfig(t *testing.T, text string) int {
+// serveHTTP serves what h does, for as long as the test runs, and returns its port.
+func serveHTTP(t *testing.T, h http.Handler) int {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	server := &http.Server{Handler: h}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// serveConfig serves a configuration to machines, and returns its port. The first answer is that it is not there yet.
+func serveConfig(t *testing.T, text string) int {
+	t.Helper()
 	asked := 0
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == bigFile {
 			_, _ = w.Write(make([]byte, bigSize))
 			return
@@ -83,10 +92,7 @@ func serveConfig(t *testing.T, text string) int {
 			return
 		}
 		_, _ = w.Write([]byte(text))
-	})}
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { _ = server.Close() })
-	return listener.Addr().(*net.TCPAddr).Port
+	}))
 }
 
 // A file of the web server, which a guest that may get 4 Mbit/s needs two seconds for.

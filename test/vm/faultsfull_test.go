@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+
+	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/testns"
 	"github.com/zerodisc/zerodisc/test/vm/console"
 	"github.com/zerodisc/zerodisc/test/vm/qemu"
@@ -190,7 +193,7 @@ func (f *falseTime) faults() []fault {
 }
 
 // TestLeaseLost has the DHCP server give dom0's address up: it offers others after a restart, and refuses the old
-// one. dom0 takes another, and its guests go on.
+// one. dom0 takes another; then another host takes that. Its guests go on.
 func TestLeaseLost(t *testing.T) {
 	testns.Run(t, syscall.CLONE_NEWNET, bootLeaseLost)
 }
@@ -207,18 +210,64 @@ func bootLeaseLost(t *testing.T) {
 		m.setLink(false)
 		m.Wait(`msg=network state="link down"`, soon)
 		m.setLink(true)
-		address, _, _ := strings.Cut(m.Wait(`msg="host address"`, addressLimit).Get("address"), "/")
+		address := m.newAddress()
 		if !strings.HasPrefix(address, "192.168.77.2") {
 			m.Errorf("dom0 has the address %s", address)
 		}
-		conn, err := net.DialTimeout("tcp", net.JoinHostPort(address, "22"), soon)
-		if err != nil {
-			m.Errorf("the SSH server at the new address: %v", err)
-		} else {
-			conn.Close()
+		m.FromNow()
+		undo := takeAddress(t, "tap0", address)
+		lost := m.Wait(`msg="`+boot.MsgLeaseLost+`"`, soon)
+		if !strings.Contains(lost.Get("err"), address) {
+			m.Errorf("%v", lost)
+		}
+		undo()
+		if next := m.newAddress(); next == address {
+			m.Errorf("dom0 has the address %s again, which another host took", next)
 		}
 		if now := m.domains(); strings.Join(now, " ") != strings.Join(before, " ") {
 			m.Errorf("the guests' domains are %s, and were %s", now, before)
 		}
 	})
+}
+
+// newAddress waits until dom0 has an address, and checks that its SSH server can be reached there.
+func (m *VM) newAddress() string {
+	address, _, _ := strings.Cut(m.Wait(`msg="host address"`, addressLimit).Get("address"), "/")
+	conn, err := net.DialTimeout("tcp", net.JoinHostPort(address, "22"), soon)
+	if err != nil {
+		m.Errorf("the SSH server at the new address: %v", err)
+	} else {
+		conn.Close()
+	}
+	return address
+}
+
+// takeAddress gives an interface of this machine an address that another host has, and asks the network for a third one
+// from there. undo takes it away again.
+func takeAddress(t *testing.T, name, address string) (undo func()) {
+	t.Helper()
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, err := netlink.ParseAddr(address + "/32")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := netlink.AddrAdd(link, addr); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.DialUDP("udp", &net.UDPAddr{IP: addr.IP}, &net.UDPAddr{IP: net.IPv4(192, 168, 77, 30), Port: 9})
+	if err == nil {
+		_, err = conn.Write([]byte("who has it?"))
+		conn.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := netlink.AddrDel(link, addr); err != nil {
+			t.Error(err)
+		}
+	}
 }

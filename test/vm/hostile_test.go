@@ -5,7 +5,6 @@ package vm
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -31,14 +30,7 @@ func serveHostile(t *testing.T) *hostile {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build hostile: %v\n%s", err, out)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &hostile{
-		url:    fmt.Sprintf("http://10.0.2.2:%d", listener.Addr().(*net.TCPAddr).Port),
-		orders: make(chan string), done: make(chan string, 10),
-	}
+	h := &hostile{orders: make(chan string), done: make(chan string, 10)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/hostile", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, program) })
 	mux.HandleFunc("/order", h.giveOrder)
@@ -46,9 +38,7 @@ func serveHostile(t *testing.T) *hostile {
 		said, _ := io.ReadAll(r.Body)
 		h.done <- string(said)
 	})
-	server := &http.Server{Handler: mux}
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { _ = server.Close() })
+	h.url = fmt.Sprintf("http://10.0.2.2:%d", serveHTTP(t, mux))
 	return h
 }
 

@@ -4,10 +4,13 @@ package vm
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -76,14 +79,27 @@ func bootNetworkStores(t *testing.T) {
 	})
 }
 
-// TestISCSIAfterCrash kills stage2, and then the target while a guest reads: somebody else logs in again.
+// TestISCSIAfterCrash kills stage2, and then the target while a guest reads: somebody else logs in again. A guest that
+// a web server did not give away before is fetched, too.
 func TestISCSIAfterCrash(t *testing.T) {
 	testns.RunAsRoot(t, syscall.CLONE_NEWNET|syscall.CLONE_NEWNS, func(t *testing.T) {
 		prepareServers(t)
 		file := makeNetDisk(t)
 		target := startTarget(t, file)
-		iso := remaster(t, "cmdline = zerodisc.iscsi=me:verysecretword:it:othersecretword@10.0.2.2:::1:"+targetName+
-			"\ntimeout = 1\n")
+		web := t.TempDir()
+		guestDir(t, web, "webguest")
+		listGuests(t, web)
+		var ready atomic.Bool
+		files := http.FileServer(http.Dir(web))
+		port := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if path.Ext(r.URL.Path) == ".img" && !ready.Load() {
+				http.Error(w, "not yet", http.StatusServiceUnavailable)
+				return
+			}
+			files.ServeHTTP(w, r)
+		}))
+		iso := remaster(t, fmt.Sprintf("cmdline = zerodisc.guests=http://10.0.2.2:%d/ "+
+			"zerodisc.iscsi=me:verysecretword:it:othersecretword@10.0.2.2:::1:%s\ntimeout = 1\n", port, targetName))
 		Story(t, qemu.Machine{ISO: iso, MemoryMiB: 2048}, func(m *VM) {
 			m.Wait(`msg=ready guests=2`, bootLimit)
 			m.Shell("xl destroy tty1; xl destroy tty2") // they would only take the emulator's time
@@ -94,6 +110,8 @@ func TestISCSIAfterCrash(t *testing.T) {
 			now.Wait(`msg="`+boot.MsgResumed+`"`, bootLimit)
 			m.ForgetShell()
 			now.Wait(`msg="`+boot.MsgNetStorage+`" state=connected url=`+targetURL, soon)
+			ready.Store(true)
+			now.Wait(`msg="guest address" guest=webguest`, bootLimit)
 			m.checkTargetAway(target, func() { target = startTarget(t, file) })
 			m.checkPowerOff(typePowerOff)
 		})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
 
 	"github.com/zerodisc/zerodisc/test/vm/qemu"
@@ -14,10 +15,6 @@ import (
 // serveSeed serves what cloud-init's data source nocloud has, and returns its port.
 func serveSeed(t *testing.T) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	mux := http.NewServeMux()
 	for path, text := range map[string]string{
 		"/seed/meta-data": "instance-id: i1\nlocal-hostname: from-meta-data\n",
@@ -25,10 +22,7 @@ func serveSeed(t *testing.T) int {
 	} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) })
 	}
-	server := &http.Server{Handler: mux}
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { _ = server.Close() })
-	return listener.Addr().(*net.TCPAddr).Port
+	return serveHTTP(t, mux)
 }
 
 // TestKernelParameters boots a machine that is configured by the kernel command line alone, in the ways of dracut and
@@ -65,5 +59,38 @@ func TestKernelParameters(t *testing.T) {
 		if got := m.Shell("cat /proc/net/tcp /proc/net/tcp6 | grep -c ':0016 .* 0A '"); got != "0" {
 			m.Errorf("%s sockets listen on SSH's port", got)
 		}
+	})
+}
+
+// TestLateConfiguration has the configuration come from a web server once guests run: their rules are those that it
+// asks for.
+func TestLateConfiguration(t *testing.T) {
+	t.Parallel()
+	var ready atomic.Bool
+	port := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if !ready.Load() {
+			http.Error(w, "not yet", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprint(w, "guests: {tty1: {network: {inbound: []}}}\n")
+	}))
+	iso := remaster(t, fmt.Sprintf("cmdline = zerodisc.config=http://10.0.2.2:%d/late.yaml\ntimeout = 1\n", port))
+	Story(t, qemu.Machine{ISO: iso}, func(m *VM) {
+		m.Wait(`msg=config err="the configuration from the network has not come`, bootLimit)
+		addresses := m.waitGuests()
+		m.checkPages(addresses)
+		ready.Store(true)
+		m.Wait(`msg=config source=http://10.0.2.2`, addressLimit)
+		ctx, end := m.Within(addressLimit)
+		defer end()
+		from, err := m.Forward(ctx, m.nic, addresses[0], 80)
+		if err != nil {
+			m.Fatalf("forward a port: %v", err)
+		}
+		m.Until("nobody reaches tty1 any more", addressLimit, func() bool {
+			_, err := fetchOnce(ctx, "http://"+from+"/")
+			return err != nil
+		})
+		m.Fetch(addresses[1], soon)
 	})
 }

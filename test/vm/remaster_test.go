@@ -5,9 +5,7 @@ package vm
 import (
 	"crypto/sha256"
 	"fmt"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,19 +81,12 @@ vif = [ '' ]
 	return dir
 }
 
-// serveGuests serves the directory with a list of its files as docs/guests.md says, and returns the
-// address at which a machine finds it, and the list's sum.
-func serveGuests(t *testing.T, dir string) (url, sum string) {
+// listGuests writes the list of a directory's files that docs/guests.md asks for, and returns its sum.
+func listGuests(t *testing.T, dir string) (sum string) {
 	t.Helper()
 	list := tool(t, "sh", "-c", `cd "$0" && find -L . -type f ! -name SHA256SUMS -exec sha256sum {} +`, dir)
 	write(t, filepath.Join(dir, "SHA256SUMS"), list)
-	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
-	t.Cleanup(server.Close)
-	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return "http://10.0.2.2:" + port + "/", fmt.Sprintf("%x", sha256.Sum256([]byte(list)))
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(list)))
 }
 
 // TestRemastered boots a disc to which a guest and settings were added from a stick under UEFI, on the newer
@@ -132,9 +123,9 @@ func storeSettings(t *testing.T) string {
 	web := t.TempDir()
 	guestDir(t, web, "fourth")
 	damaged := guestDir(t, web, "fifth")
-	url, sum := serveGuests(t, web)
+	sum := listGuests(t, web)
 	write(t, filepath.Join(damaged, "initrd.img"), "not what the list says")
-	return fmt.Sprintf(`cmdline = zerodisc.hostname=rack7 zerodisc.guests=%s zerodisc.guests-sha256=%s
+	return fmt.Sprintf(`cmdline = zerodisc.hostname=rack7 zerodisc.guests=http://10.0.2.2:%d/ zerodisc.guests-sha256=%s
 timeout = 1
-`, url, sum)
+`, serveHTTP(t, http.FileServer(http.Dir(web))), sum)
 }
