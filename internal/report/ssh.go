@@ -14,7 +14,7 @@ const usualPort = 22
 
 // sshLine is the line of what the SSH server tells.
 func sshLine(event host.Event) (level slog.Level, message string, attrs []any) {
-	others := 0
+	others, remedy := 0, ""
 	switch e := event.(type) {
 	case host.SSH:
 		return sshStateLine(e)
@@ -24,12 +24,17 @@ func sshLine(event host.Event) (level slog.Level, message string, attrs []any) {
 		level, message, attrs, others = slog.LevelWarn, boot.MsgSSHRefused, []any{"from", e.From}, e.Others
 		if e.Passwords > 0 {
 			attrs = append(attrs, "passwords", e.Passwords)
+			remedy = "it has to wait, longer each time; with keys and no password there is nothing to guess"
 		} else {
 			attrs = append(attrs, "connections", e.Connections)
+			remedy = "others can log in; if you do not know who it is, find it by its address"
 		}
 	}
 	if others > 0 {
 		attrs = append(attrs, "others", others)
+	}
+	if remedy != "" {
+		attrs = append(attrs, "remedy", remedy)
 	}
 	return level, message, attrs
 }

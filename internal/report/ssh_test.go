@@ -29,9 +29,11 @@ func TestSSHLines(t *testing.T) {
 		{host.SSHLogin{From: "10.0.0.9", Method: "password", Others: 7},
 			"level=INFO msg=\"ssh login\" from=10.0.0.9 method=password others=7\n"},
 		{host.SSHRefused{From: "10.0.0.9", Passwords: 30},
-			"level=WARN msg=\"ssh refused\" from=10.0.0.9 passwords=30\n"},
+			"level=WARN msg=\"ssh refused\" from=10.0.0.9 passwords=30 " +
+				"remedy=\"it has to wait, longer each time; with keys and no password there is nothing to guess\"\n"},
 		{host.SSHRefused{From: "10.0.0.9", Connections: 3},
-			"level=WARN msg=\"ssh refused\" from=10.0.0.9 connections=3\n"},
+			"level=WARN msg=\"ssh refused\" from=10.0.0.9 connections=3 " +
+				"remedy=\"others can log in; if you do not know who it is, find it by its address\"\n"},
 	} {
 		var out strings.Builder
 		update := host.Update{Snapshot: new(host.Snapshot), Events: []host.Event{test.event}}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zerodisc/zerodisc/internal/tick"
 	"github.com/zerodisc/zerodisc/internal/xenstore"
 )
 
@@ -41,7 +42,7 @@ func LimitStore(ctx context.Context, used func() (time.Duration, error)) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(storeLook):
+		case <-tick.After(storeLook):
 		}
 	}
 }
