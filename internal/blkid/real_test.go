@@ -115,8 +115,10 @@ func (m made) make(t *testing.T) string {
 			t.Skip("loop devices need root")
 		}
 		if _, err := exec.LookPath(program); err != nil {
-			t.Skip(err)
+			t.Skip(err) // before anything is done that another program undoes
 		}
+	}
+	for _, command := range m.commands {
 		command, input, _ := strings.Cut(command, " << ")
 		command = strings.NewReplacer("%s", path, "%d", files).Replace(command)
 		cmd := exec.Command("sh", "-c", "PATH=$PATH:/sbin:/usr/sbin; "+command)
