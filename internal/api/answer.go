@@ -43,16 +43,21 @@ type text struct {
 	start int64
 }
 
+// encoded is a result's envelope as it is sent.
+type encoded []byte
+
 // done is the answer of a handler that has written its own.
 type done struct{}
 
 func (done) write(http.ResponseWriter) {}
 
-func (a result) write(w http.ResponseWriter) {
-	writeEnvelope(w, http.StatusOK, Envelope{
-		Type: TypeSync, Status: "Success", StatusCode: http.StatusOK, Metadata: a.metadata,
-	})
+func (a result) envelope() Envelope {
+	return Envelope{Type: TypeSync, Status: "Success", StatusCode: http.StatusOK, Metadata: a.metadata}
 }
+
+func (a result) write(w http.ResponseWriter) { writeEnvelope(w, http.StatusOK, a.envelope()) }
+
+func (a encoded) write(w http.ResponseWriter) { send(w, http.StatusOK, a) }
 
 func (a accepted) write(w http.ResponseWriter) {
 	path := operationPath(a.op.ID)
@@ -76,15 +81,26 @@ func (t text) write(w http.ResponseWriter) {
 }
 
 func writeEnvelope(w http.ResponseWriter, code int, e Envelope) {
-	var text bytes.Buffer
-	if err := json.NewEncoder(&text).Encode(e); err != nil { // it has what JSON has not, as a number that is none
+	text, err := encode(e)
+	if err != nil {
 		failed(err).write(w)
 		return
 	}
+	send(w, code, text)
+}
+
+// encode makes text of an envelope. An error is that it has what JSON has not, as a number that is none.
+func encode(e Envelope) ([]byte, error) {
+	var text bytes.Buffer
+	err := json.NewEncoder(&text).Encode(e)
+	return text.Bytes(), err
+}
+
+func send(w http.ResponseWriter, code int, text []byte) {
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(text.Len())) // else a long answer is sent in chunks
+	w.Header().Set("Content-Length", strconv.Itoa(len(text))) // else a long answer is sent in chunks
 	w.WriteHeader(code)
-	_, _ = text.WriteTo(w) // who has gone away needs no answer
+	_, _ = w.Write(text) // who has gone away needs no answer
 }
 
 // failed is the answer to an error: its own where it is a fault.

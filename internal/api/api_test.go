@@ -371,6 +371,21 @@ func FuzzDecode(f *testing.F) {
 }
 
 // BenchmarkGuests asks for 50 guests over the socket, as guest list does.
+// TestListAfterChange has the list be asked for again at once after a change of the state.
+func TestListAfterChange(t *testing.T) {
+	w := newWorld(t, Read)
+	for n := range 3 {
+		name := fmt.Sprint("later", n)
+		if _, list := w.ask("GET", "/1.0/guests?recursion=1", ""); strings.Contains(list, name) {
+			t.Fatalf("%s is there before it came", name)
+		}
+		w.state.Tell(host.Came{Domid: 20 + n, UUID: fmt.Sprintf("00000000-0000-0000-0000-%012d", n), Name: name})
+		if _, list := w.ask("GET", "/1.0/guests?recursion=1", ""); !strings.Contains(list, name) {
+			t.Errorf("%s is not there: %s", name, list)
+		}
+	}
+}
+
 func BenchmarkGuests(b *testing.B) {
 	state := host.New(b.Context(), "test")
 	for i := range 50 {

@@ -25,20 +25,51 @@ func (s *server) getGuests(_ http.ResponseWriter, r *http.Request) answer {
 		}
 		return result{paths}
 	}
-	cpu, used := s.Meter.CPU(now), use{}
-	if depth > 1 {
-		used = s.used()
+	if depth == 1 {
+		return s.list(now)
 	}
-	at, views := time.Now(), make([]Guest, 0, len(now.Guests))
-	for i := range now.Guests {
-		view := guestView(&now.Guests[i], cpu, at)
-		if depth > 1 {
-			state := stateView(&now.Guests[i], cpu, used)
-			view.State = &state
-		}
-		views = append(views, view)
+	cpu, used, at := s.Meter.CPU(now), s.used(), time.Now()
+	views := guestViews(now, cpu, at)
+	for i := range views {
+		state := stateView(&now.Guests[i], cpu, used)
+		views[i].State = &state
 	}
 	return result{views}
+}
+
+// listing is the answer to a request for all guests.
+type listing struct {
+	of   *host.Snapshot
+	at   time.Time
+	text encoded
+}
+
+// listingLasts is for how long such an answer is right while the state is the same: what it has besides, shares of the
+// processors and times, changes every second.
+const listingLasts = time.Second
+
+// list answers with all guests. Whoever asks within a second has the same answer, which is made once: to encode it costs
+// more than all else that is done for a request.
+func (s *server) list(now *host.Snapshot) answer {
+	at := time.Now()
+	if last := s.listed.Load(); last != nil && last.of == now && at.Sub(last.at) < listingLasts {
+		return last.text
+	}
+	text, err := encode(result{guestViews(now, s.Meter.CPU(now), at)}.envelope())
+	if err != nil {
+		return failed(err)
+	}
+	s.listed.Store(&listing{now, at, text})
+	return encoded(text)
+}
+
+// guestViews are all guests as the API shows them at a time.
+func guestViews(now *host.Snapshot, cpu meter.CPU, at time.Time) []Guest {
+	views := make([]Guest, 0, len(now.Guests))
+	for i := range now.Guests {
+		views = append(views, guestView(&now.Guests[i], cpu, at))
+	}
+	return views
 }
 
 func (s *server) getGuest(_ http.ResponseWriter, r *http.Request) answer {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/zerodisc/zerodisc/internal/host"
@@ -81,6 +82,7 @@ type server struct {
 	ctx        context.Context // until the end of the server
 	operations *operations
 	complaints *complaints
+	listed     atomic.Pointer[listing] // what was answered last
 }
 
 //go:embed openapi.yaml
