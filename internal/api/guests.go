@@ -48,8 +48,8 @@ type listing struct {
 // processors and times, changes every second.
 const listingLasts = time.Second
 
-// list answers with all guests. Whoever asks within a second has the same answer, which is made once: to encode it costs
-// more than all else that is done for a request.
+// list answers with all guests. Whoever asks within a second has the same answer, which is made once: to encode it
+// costs more than all else that is done for a request.
 func (s *server) list(now *host.Snapshot) answer {
 	at := time.Now()
 	if last := s.listed.Load(); last != nil && last.of == now && at.Sub(last.at) < listingLasts {
