@@ -76,11 +76,11 @@ func TestLateConfiguration(t *testing.T) {
 	}))
 	iso := remaster(t, fmt.Sprintf("cmdline = zerodisc.config=http://10.0.2.2:%d/late.yaml\ntimeout = 1\n", port))
 	Story(t, qemu.Machine{ISO: iso}, func(m *VM) {
-		m.Wait(`msg=config err="the configuration from the network has not come`, bootLimit)
+		m.WaitText(`msg=config err="the configuration from the network has not come`, bootLimit)
 		addresses := m.waitGuests()
 		m.checkPages(addresses)
 		ready.Store(true)
-		m.Wait(`msg=config source=http://10.0.2.2`, addressLimit)
+		m.WaitText(`msg=config source=http://10.0.2.2\S+ keys=`, addressLimit)
 		ctx, end := m.Within(addressLimit)
 		defer end()
 		from, err := m.Forward(ctx, m.nic, addresses[0], 80)
