@@ -46,7 +46,7 @@ const (
 	MsgSSH           = "ssh"               // state= [address= port= methods= fingerprint= err= remedy=]
 	MsgSSHPassword   = "ssh password"      // password= remedy=; on the local consoles only
 	MsgSSHLogin      = "ssh login"         // from= method= [others=]
-	MsgSSHRefused    = "ssh refused"       // from= passwords= or connections= [others=]
+	MsgSSHRefused    = "ssh refused"       // from= passwords= or connections= [others=] remedy=
 	MsgConfig        = "config"            // source= keys= or line= column= key= err= remedy=
 )
 

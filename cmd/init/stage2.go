@@ -177,7 +177,7 @@ func newMeter() *meter.Meter {
 			xen = opened
 		}
 		list, err := xen.List()
-		times := map[int]time.Duration{}
+		times := make(map[int]time.Duration, len(list))
 		for _, domain := range list {
 			times[domain.Domid] = domain.Time
 		}

@@ -89,7 +89,7 @@ func writeEnvelope(w http.ResponseWriter, code int, e Envelope) {
 	send(w, code, text)
 }
 
-// encode makes text of an envelope. An error is that it has what JSON has not, as a number that is none.
+// encode returns an envelope as JSON. It fails if JSON cannot express a value, such as NaN.
 func encode(e Envelope) ([]byte, error) {
 	var text bytes.Buffer
 	err := json.NewEncoder(&text).Encode(e)

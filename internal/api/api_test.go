@@ -370,8 +370,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// BenchmarkGuests asks for 50 guests over the socket, as guest list does.
-// TestListAfterChange has the list be asked for again at once after a change of the state.
+// TestListAfterChange asks for the list again right after the state has changed.
 func TestListAfterChange(t *testing.T) {
 	w := newWorld(t, Read)
 	for n := range 3 {
@@ -386,6 +385,25 @@ func TestListAfterChange(t *testing.T) {
 	}
 }
 
+func TestListingFits(t *testing.T) {
+	made, state, other := time.Now(), new(host.Snapshot), new(host.Snapshot)
+	l := &listing{of: state, at: made}
+	for _, test := range []struct {
+		l    *listing
+		now  *host.Snapshot
+		past time.Duration
+		want bool
+	}{
+		{l, state, 0, true}, {l, state, time.Second - 1, true}, {l, state, time.Second, false},
+		{l, other, 0, false}, {nil, state, 0, false},
+	} {
+		if got := test.l.fits(test.now, made.Add(test.past)); got != test.want {
+			t.Errorf("after %v, the same state %v: %v", test.past, test.now == state, got)
+		}
+	}
+}
+
+// BenchmarkGuests asks for 50 guests over the socket, again and again: but for one in a second, the answer is there.
 func BenchmarkGuests(b *testing.B) {
 	state := host.New(b.Context(), "test")
 	for i := range 50 {

@@ -37,22 +37,27 @@ func (s *server) getGuests(_ http.ResponseWriter, r *http.Request) answer {
 	return result{views}
 }
 
-// listing is the answer to a request for all guests.
+// listing is an answer to a request for all guests.
 type listing struct {
 	of   *host.Snapshot
 	at   time.Time
 	text encoded
 }
 
-// listingLasts is for how long such an answer is right while the state is the same: what it has besides, shares of the
-// processors and times, changes every second.
+// listingLasts is for how long a listing may be used while the state is unchanged: shares of the processors and times
+// change every second.
 const listingLasts = time.Second
 
-// list answers with all guests. Whoever asks within a second has the same answer, which is made once: to encode it
-// costs more than all else that is done for a request.
+// fits says whether a listing may be used at the given time. There may be none.
+func (l *listing) fits(now *host.Snapshot, at time.Time) bool {
+	return l != nil && l.of == now && at.Sub(l.at) < listingLasts
+}
+
+// list answers with all guests. Requests within a second share an answer while the state is unchanged: to encode it is
+// dear.
 func (s *server) list(now *host.Snapshot) answer {
 	at := time.Now()
-	if last := s.listed.Load(); last != nil && last.of == now && at.Sub(last.at) < listingLasts {
+	if last := s.listed.Load(); last.fits(now, at) {
 		return last.text
 	}
 	text, err := encode(result{guestViews(now, s.Meter.CPU(now), at)}.envelope())
@@ -63,7 +68,7 @@ func (s *server) list(now *host.Snapshot) answer {
 	return encoded(text)
 }
 
-// guestViews are all guests as the API shows them at a time.
+// guestViews are all guests as the API shows them at the given time.
 func guestViews(now *host.Snapshot, cpu meter.CPU, at time.Time) []Guest {
 	views := make([]Guest, 0, len(now.Guests))
 	for i := range now.Guests {
@@ -136,7 +141,7 @@ func Status(g *host.Guest) string {
 	return string(g.Phase)
 }
 
-// guestView is a guest as the API shows it at a time.
+// guestView is a guest as the API shows it at the given time.
 func guestView(g *host.Guest, cpu meter.CPU, at time.Time) Guest {
 	view := Guest{
 		Name: g.Name, UUID: g.UUID, Status: Status(g), Type: g.Type, Config: g.Origin, Managed: g.Managed,
@@ -153,8 +158,7 @@ func guestView(g *host.Guest, cpu meter.CPU, at time.Time) Guest {
 		view.Changes = &Changes{Budget: c.BudgetKiB << 10, Used: c.UsedKiB << 10, Full: c.Full}
 	}
 	if !g.Since.IsZero() {
-		since := g.Since.UTC().Truncate(time.Second)
-		view.Since, view.Seconds = &since, int64(at.Sub(g.Since).Seconds())
+		view.Since, view.Seconds = g.Since.UTC().Format(time.RFC3339), int64(at.Sub(g.Since).Seconds())
 	}
 	return view
 }

@@ -82,7 +82,7 @@ type server struct {
 	ctx        context.Context // until the end of the server
 	operations *operations
 	complaints *complaints
-	listed     atomic.Pointer[listing] // what was answered last
+	listed     atomic.Pointer[listing] // the last one
 }
 
 //go:embed openapi.yaml
@@ -172,14 +172,14 @@ func (s *server) choose(methods map[string]route, granted Access, w http.Respons
 	// A client that does not send its body, or does not read the answer, has so long. What has no body is not given
 	// a deadline for reading: that would end the request of one who waits.
 	limits := http.NewResponseController(w)
-	sends := r.ContentLength != 0
-	if sends {
+	hasBody := r.ContentLength != 0
+	if hasBody {
 		_ = limits.SetReadDeadline(time.Now().Add(bodyTimeout))
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	a := chosen.handle(s, w, r)
 	if a != (done{}) {
-		if sends {
+		if hasBody {
 			_ = limits.SetReadDeadline(time.Time{})
 		}
 		_ = limits.SetWriteDeadline(time.Now().Add(writeTimeout))

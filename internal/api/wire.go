@@ -56,7 +56,7 @@ type Guest struct {
 	CPU      *float64    `json:"cpu_percent,omitempty"` // of one CPU, between the last two looks
 	Disks    []Disk      `json:"disks"`
 	Changes  *Changes    `json:"changes,omitempty"`
-	Since    *time.Time  `json:"since,omitempty"` // when it came into its phase, by the clock of then
+	Since    string      `json:"since,omitempty"` // when it came into its phase, by the clock of then: RFC 3339
 	Seconds  int64       `json:"status_seconds"`  // that it has been in its phase, whatever the clock did
 	Restarts int         `json:"restarts"`
 	Problem  string      `json:"problem,omitempty"`

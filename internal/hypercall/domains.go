@@ -59,33 +59,41 @@ func OpenDomains() (*Domains, error) {
 	return &Domains{sysctl: sysctl}, nil
 }
 
-// List returns all domains, dom0 among them. A hypercall lists as many as the buffer holds: it costs 0.2 ms beside
-// fifty guests under emulation.
-func (d *Domains) List() (list []Domain, err error) {
+// List returns all domains, dom0 among them. A hypercall lists as many as the buffer holds: it costs 0.2 ms with fifty
+// guests under emulation.
+func (d *Domains) List() ([]Domain, error) {
 	buffer := d.sysctl.Buffer()
 	if d.size == 0 {
 		copy(buffer, strings.Repeat(unwritten, len(buffer)))
 		if _, err := d.ask(0, 1); err != nil {
 			return nil, err
 		}
-		if d.size = written(buffer); d.size < atHandle+len(Domain{}.Handle) {
-			return nil, fmt.Errorf("ask Xen for domains: it says %d bytes of one, too few", d.size)
+		size := written(buffer)
+		if size < atHandle+len(Domain{}.Handle) {
+			return nil, fmt.Errorf("ask Xen for domains: it says %d bytes of one, too few", size)
 		}
+		d.size = size
 	}
-	for first, most := 0, len(buffer)/d.size; ; {
-		count, err := d.ask(first, most)
+	return list(buffer, d.size, d.ask)
+}
+
+// list returns all domains. ask writes so many of them at most to the buffer, size bytes each, from that number on, and
+// says how many there were.
+func list(buffer []byte, size int, ask func(first, most int) (int, error)) (all []Domain, err error) {
+	for first, most := 0, len(buffer)/size; ; {
+		count, err := ask(first, most)
 		if err != nil {
 			return nil, err
 		}
 		for i := range min(count, most) {
-			domain := readDomain(buffer[i*d.size:])
+			domain := readDomain(buffer[i*size:])
 			if domain.Domid < first {
 				return nil, fmt.Errorf("ask Xen for domains from %d on: it said %d", first, domain.Domid)
 			}
-			list, first = append(list, domain), domain.Domid+1
+			all, first = append(all, domain), domain.Domid+1
 		}
 		if count < most {
-			return list, nil
+			return all, nil
 		}
 	}
 }
@@ -102,10 +110,10 @@ func (d *Domains) ask(first, most int) (count int, err error) {
 	return count, nil
 }
 
-// unwritten is what a blank buffer is full of. No structure of Xen's ends with eight of it.
+// unwritten fills the buffer before Xen writes to it. No structure of Xen's ends with eight of it.
 const unwritten = "Z"
 
-// written is the length of the one structure that Xen has written to a blank buffer, bytes: it differs between Xen's
+// written is the length of the one structure that Xen has written to such a buffer, bytes: it differs between Xen's
 // versions, and is a multiple of 8 in all.
 func written(buffer []byte) int { return (len(bytes.TrimRight(buffer, unwritten)) + 7) &^ 7 }
 

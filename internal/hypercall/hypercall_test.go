@@ -3,6 +3,8 @@ package hypercall
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 )
@@ -56,6 +58,39 @@ func TestWritten(t *testing.T) {
 		clear(buffer[:test.written])
 		if got := written(buffer); got != test.want {
 			t.Errorf("%d bytes: %d, want %d", test.written, got, test.want)
+		}
+	}
+}
+
+// TestList has a hypervisor with so many domains list them in a buffer for four.
+func TestList(t *testing.T) {
+	const size = 104
+	buffer := make([]byte, 4*size+50)
+	for _, count := range []int{0, 1, 3, 4, 5, 8, 13} {
+		calls := 0
+		all, err := list(buffer, size, func(first, most int) (n int, err error) {
+			calls++
+			for domid := first + first%2; domid < 2*count && n < most; domid += 2 { // the others have ended
+				binary.LittleEndian.PutUint16(buffer[n*size:], uint16(domid))
+				n++
+			}
+			return n, nil
+		})
+		if err != nil || len(all) != count || calls != count/4+1 {
+			t.Errorf("%d domains: %d in %d calls, %v", count, len(all), calls, err)
+		}
+		for i, domain := range all {
+			if domain.Domid != 2*i {
+				t.Errorf("%d domains: number %d is %d", count, i, domain.Domid)
+			}
+		}
+	}
+	for want, ask := range map[string]func(int, int) (int, error){
+		"no":        func(int, int) (int, error) { return 0, errors.New("no") },
+		"it said 0": func(int, int) (int, error) { clear(buffer); return 4, nil }, // again and again
+	} {
+		if _, err := list(buffer, size, ask); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
 		}
 	}
 }

@@ -32,7 +32,7 @@ type Meter struct {
 
 	mu    sync.Mutex // guards cpu and asked, and calls of times
 	cpu   CPU
-	asked time.Time // when the hypervisor was, last
+	asked time.Time // when the hypervisor was last asked
 }
 
 // New returns a meter that reads proc and sys, which are /proc and /sys, and asks the hypervisor by times how much
@@ -65,8 +65,8 @@ func (m *Meter) Packets() map[string]vifrules.Traffic {
 	return packets
 }
 
-// CPU returns the domains' shares of the processors between now, or a second ago, and the last time that anybody has
-// asked. Where the hypervisor does not say, they are those between its lists that the states had.
+// CPU returns the domains' shares of the processors between the last two looks at the hypervisor, the newer of which is
+// a second old at most. Where the hypervisor does not say, they are those between its lists that the states had.
 func (m *Meter) CPU(s *host.Snapshot) CPU {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -99,7 +99,7 @@ func usedBy(s *host.Snapshot) map[int]time.Duration {
 
 // next is the shares after a look at that time, at which domains had used so much.
 func (c CPU) next(at time.Time, used map[int]time.Duration) CPU {
-	next := CPU{}
+	next := make(CPU, len(used))
 	for domid, so := range used {
 		last, seen := c[domid]
 		past := at.Sub(last.at)

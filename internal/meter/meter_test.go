@@ -51,7 +51,7 @@ func TestCPU(t *testing.T) {
 	if cpu := m.CPU(s); len(cpu) != 1 || cpu[3].Known {
 		t.Errorf("%v after one look", cpu)
 	}
-	used = 5 * time.Second
+	used, m.asked = 5*time.Second, time.Now().Add(time.Hour)
 	if cpu := m.CPU(s); asked != 1 || cpu[3].Used != 0 {
 		t.Errorf("%v, asked %d times within a second, want 1", cpu, asked)
 	}

@@ -24,7 +24,7 @@ func sshLine(event host.Event) (level slog.Level, message string, attrs []any) {
 		level, message, attrs, others = slog.LevelWarn, boot.MsgSSHRefused, []any{"from", e.From}, e.Others
 		if e.Passwords > 0 {
 			attrs = append(attrs, "passwords", e.Passwords)
-			remedy = "it has to wait, longer each time; with keys and no password there is nothing to guess"
+			remedy = "allow keys only, and there is no password to guess; each wrong one makes it wait longer"
 		} else {
 			attrs = append(attrs, "connections", e.Connections)
 			remedy = "others can log in; if you do not know who it is, find it by its address"

@@ -30,7 +30,7 @@ func TestSSHLines(t *testing.T) {
 			"level=INFO msg=\"ssh login\" from=10.0.0.9 method=password others=7\n"},
 		{host.SSHRefused{From: "10.0.0.9", Passwords: 30},
 			"level=WARN msg=\"ssh refused\" from=10.0.0.9 passwords=30 " +
-				"remedy=\"it has to wait, longer each time; with keys and no password there is nothing to guess\"\n"},
+				"remedy=\"allow keys only, and there is no password to guess; each wrong one makes it wait longer\"\n"},
 		{host.SSHRefused{From: "10.0.0.9", Connections: 3},
 			"level=WARN msg=\"ssh refused\" from=10.0.0.9 connections=3 " +
 				"remedy=\"others can log in; if you do not know who it is, find it by its address\"\n"},

@@ -45,6 +45,7 @@ var figures = []struct{ name, unit string }{
 	{idleCPU, "%"},
 	{guestAdded, "s"},
 	{listGuests, "ms"},
+	{listAgain, "ms"},
 	{manyMemory, "MiB"},
 	{tenGuestsEnd, "s"},
 	{stickListed, "s"},

@@ -65,7 +65,7 @@ func configuredDisc(t *testing.T, settings, config string) string {
 	return iso
 }
 
-// serveHTTP serves what h does, for as long as the test runs, and returns its port.
+// serveHTTP serves h for as long as the test runs, and returns its port.
 func serveHTTP(t *testing.T, h http.Handler) int {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

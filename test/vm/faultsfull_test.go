@@ -242,8 +242,9 @@ func (m *VM) newAddress() string {
 	return address
 }
 
-// takeAddress gives an interface of this machine an address that another host has, and asks the network for a third one
-// from there. undo takes it away again.
+// takeAddress gives an interface of this machine an address that another host has, and asks the network for a third
+// one, which nobody has, from there: the kernel asks for that three times, with the address. A host gives up its own at
+// the second. undo takes it away again.
 func takeAddress(t *testing.T, name, address string) (undo func()) {
 	t.Helper()
 	link, err := netlink.LinkByName(name)

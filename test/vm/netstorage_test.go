@@ -80,7 +80,7 @@ func bootNetworkStores(t *testing.T) {
 }
 
 // TestISCSIAfterCrash kills stage2, and then the target while a guest reads: somebody else logs in again. A guest that
-// a web server did not give away before is fetched, too.
+// a web server withheld at first is fetched, too.
 func TestISCSIAfterCrash(t *testing.T) {
 	testns.RunAsRoot(t, syscall.CLONE_NEWNET|syscall.CLONE_NEWNS, func(t *testing.T) {
 		prepareServers(t)
