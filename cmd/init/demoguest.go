@@ -51,6 +51,7 @@ func runDemoGuest(s *system) int {
 		{Name: "network", Run: g.startNetwork},
 		{Name: "page", Run: g.servePage},
 	})
+	g.service("processors", g.useProcessors)
 	s.tell(host.Ready{Guests: host.NoGuests, Took: time.Since(s.start)})
 	s.keepShells(ctx, g.banner)
 	return int(s.firstRequest())

@@ -303,7 +303,8 @@ func (c *Controller) setVCPUs(ctx context.Context, domid, count int) error {
 		if g.VCPUs == count {
 			return nil
 		}
-		return fmt.Errorf("it uses %d vCPUs in place of %d: its kernel does not plug them in and out", g.VCPUs, count)
+		return fmt.Errorf("it uses %d vCPUs in place of %d: the system in it does not switch processors on and off; "+
+			"see docs/operations.md", g.VCPUs, count)
 	})
 	if err != nil && before > 0 {
 		if back := c.Xen.SetVCPUs(ctx, domid, before); back != nil {
