@@ -18,7 +18,8 @@ import (
 )
 
 // TestOperations boots a machine whose clock is a quarter of a century behind, with a watchdog, and servers of time and
-// logs on the network, and changes a guest. Then xenstored is killed, and at last everything hangs.
+// logs on the network, and changes a guest. It orders guests about with the board's keys and with the command guest.
+// Then xenstored is killed, and at last everything hangs.
 func TestOperations(t *testing.T) {
 	t.Parallel()
 	ntp, udp, tcp := serveTime(t), receiveDatagrams(t), receiveStream(t)
@@ -31,6 +32,8 @@ func TestOperations(t *testing.T) {
 		m.Run("remote syslog", func(m *VM) { m.checkReceived(udp, tcp) })
 		m.Run("watchdog", func(m *VM) { m.Wait(`msg=watchdog name="i6300ESB timer" timeout=1m0s`, soon) })
 		m.Run("changes of a guest", (*VM).checkChanges)
+		m.Run("keys", (*VM).checkKeys)
+		m.Run("guest command", (*VM).checkGuestCommand)
 		m.Run("xenstored killed", func(m *VM) { m.checkXenstored(addresses) })
 		m.Run("everything hangs", (*VM).checkWatchdog)
 	})

@@ -4,6 +4,7 @@ package vm
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -208,30 +209,55 @@ func (c *sshClient) checkAPISocket() {
 
 // checkConsole opens a guest's console on a terminal, and hangs up: xl goes, the guest stays.
 func (c *sshClient) checkConsole() {
-	ctx, cancel := c.Within(soon)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "ssh", "-tt", "-F", "none", "-p", c.port, "-i", filepath.Join(c.dir, "id"),
-		"-o", "UserKnownHostsFile="+filepath.Join(c.dir, "known_hosts"), sshRoot, "xl console "+guests[0])
-	in, err := cmd.StdinPipe()
-	if err == nil {
-		var out *os.File
-		if out, err = os.Create(filepath.Join(c.dir, "console")); err == nil {
-			defer out.Close()
-			cmd.Stdout = out
-			err = cmd.Start()
-		}
-	}
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	s := c.open("xl console " + guests[0])
 	c.Until("the guest's shell says its name", soon, func() bool {
-		_, _ = in.Write([]byte("hostname\r"))
-		text, err := os.ReadFile(filepath.Join(c.dir, "console"))
-		return err == nil && strings.Contains(string(text), "\n"+guests[0]+"\r")
+		s.enter("hostname\r")
+		return s.shows("\n" + guests[0] + "\r")
 	})
-	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
+	s.hangUp()
 	c.Until("xl console ends with its session", soon, func() bool {
 		return c.Shell("pidof xenconsole") == ""
 	})
 }
+
+// sshSession is a command that runs in dom0 on a terminal.
+type sshSession struct {
+	*sshClient
+	cmd   *exec.Cmd
+	in    io.Writer
+	shown string // a file with what the terminal got
+}
+
+// open begins a session.
+func (c *sshClient) open(command string) *sshSession {
+	c.t.Helper()
+	cmd := exec.Command("ssh", "-tt", "-F", "none", "-p", c.port, "-i", filepath.Join(c.dir, "id"),
+		"-o", "StrictHostKeyChecking=accept-new", "-o", "UserKnownHostsFile="+filepath.Join(c.dir, "known_hosts"),
+		sshRoot, command)
+	s := &sshSession{sshClient: c, cmd: cmd, shown: filepath.Join(c.dir, "terminal")}
+	out, err := os.Create(s.shown)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer out.Close()
+	cmd.Stdout = out
+	if s.in, err = cmd.StdinPipe(); err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = cmd.Process.Kill() })
+	return s
+}
+
+// enter types. A session that has ended takes nothing.
+func (s *sshSession) enter(keys string) { _, _ = io.WriteString(s.in, keys) }
+
+// shows says whether text was on the terminal.
+func (s *sshSession) shows(text string) bool {
+	got, err := os.ReadFile(s.shown)
+	return err == nil && strings.Contains(string(got), text)
+}
+
+func (s *sshSession) hangUp() { _, _ = s.cmd.Process.Kill(), s.cmd.Wait() }
