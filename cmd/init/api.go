@@ -30,7 +30,7 @@ func (o *owners) serveAPI(ctx context.Context) {
 // orderStatus is the status code for an error of an order.
 func orderStatus(err error) int {
 	switch {
-	case errors.Is(err, control.ErrNoGuest):
+	case errors.Is(err, control.ErrNoGuest), errors.Is(err, control.ErrNoDevice):
 		return http.StatusNotFound
 	case errors.Is(err, control.ErrPhase), errors.Is(err, control.ErrWaits):
 		return http.StatusConflict

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -88,13 +87,20 @@ func (c *Controller) hasDisk(ctx context.Context, domid int, vdev string) bool {
 func (c *Controller) DetachDisk(ctx context.Context, name, vdev string) error {
 	return c.change(ctx, name, "detach a disk",
 		func(ctx context.Context, l *life, domid int) error { return l.detachDisk(ctx, domid, vdev) },
-		func(ctx context.Context, g *host.Guest) error { return c.detachDisk(ctx, g.Domid, vdev) })
+		func(ctx context.Context, g *host.Guest) error {
+			if !c.hasDisk(ctx, g.Domid, vdev) {
+				return noDisk(vdev)
+			}
+			return c.detachDisk(ctx, g.Domid, vdev)
+		})
 }
+
+func noDisk(name string) error { return &refusal{ErrNoDevice, fmt.Sprintf("it has no disk %q", name)} }
 
 func (l *life) detachDisk(ctx context.Context, domid int, name string) error {
 	_, vdev := l.spec.DiskText(name)
 	if vdev == "" {
-		return fmt.Errorf("it has no disk %q", name)
+		return noDisk(name)
 	}
 	if err := l.Controller.detachDisk(ctx, domid, vdev); err != nil {
 		return err
@@ -183,7 +189,7 @@ func (c *Controller) vifByHand(g *host.Guest, spec string) (mac string, words []
 	return mac, words, nil
 }
 
-var errNoNIC = errors.New("it has no network interface with that MAC address")
+var errNoNIC = &refusal{ErrNoDevice, "it has no network interface with that MAC address"}
 
 // DetachNIC takes the network interface with that MAC address from a guest.
 func (c *Controller) DetachNIC(ctx context.Context, name, mac string) error {

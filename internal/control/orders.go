@@ -11,10 +11,11 @@ import (
 
 // Kinds of errors of orders, for errors.Is. Their texts say what to do.
 var (
-	ErrNoGuest = errors.New("there is no such guest")
-	ErrPhase   = errors.New("the guest cannot do that now")
-	ErrTimeout = errors.New("the guest has not ended in time")
-	ErrWaits   = errors.New("the guest waits for a disk, and starts when it comes")
+	ErrNoGuest  = errors.New("there is no such guest")
+	ErrNoDevice = errors.New("the guest has no such device")
+	ErrPhase    = errors.New("the guest cannot do that now")
+	ErrTimeout  = errors.New("the guest has not ended in time")
+	ErrWaits    = errors.New("the guest waits for a disk, and starts when it comes")
 )
 
 // refusal is an error of one of these kinds, in words of its own.

@@ -543,7 +543,7 @@ func TestAttachAndDetachDisk(t *testing.T) {
 		w.fails(w.DetachDisk(w.t.Context(), "a", "xvdb"), nil, "unmount it in the guest")
 		w.at(2).deaf = false
 		w.works(w.DetachDisk(w.t.Context(), "a", "51728"))
-		w.fails(w.DetachDisk(w.t.Context(), "a", "xvdb"), nil, `it has no disk "xvdb"`)
+		w.fails(w.DetachDisk(w.t.Context(), "a", "xvdb"), ErrNoDevice, `it has no disk "xvdb"`)
 		if g := w.State.Snapshot().Live("a"); len(g.Disks) != 0 || strings.Contains(w.config("a"), gate) {
 			t.Errorf("%+v %s", g, w.config("a"))
 		}
@@ -591,7 +591,7 @@ func TestAttachAndDetachNIC(t *testing.T) {
 		w.fails(err, nil, "already")
 		w.works(w.Restart(w.t.Context(), "a", 0, false))
 		w.works(w.DetachNIC(w.t.Context(), "a", strings.ToUpper(first)))
-		w.fails(w.DetachNIC(w.t.Context(), "a", first), nil, "no network interface with that MAC")
+		w.fails(w.DetachNIC(w.t.Context(), "a", first), ErrNoDevice, "no network interface with that MAC")
 		if c := w.config("a"); !strings.Contains(c, "devid=1,mac="+mac) || strings.Contains(c, first) {
 			t.Error(c)
 		}

@@ -66,6 +66,20 @@ func TestShow(t *testing.T) {
 	}
 }
 
+func TestPossible(t *testing.T) {
+	for _, test := range []struct {
+		action, status, config string
+		want                   bool
+	}{
+		{"start", "stopped", "web.cfg", true}, {"start", "running", "web.cfg", false}, {"start", "stopped", "", false},
+		{"stop", "running", "", true}, {"resume", "running", "web.cfg", false},
+	} {
+		if got := possible(test.action, api.Guest{Status: test.status, Config: test.config}); got != test.want {
+			t.Errorf("%+v: %v", test, got)
+		}
+	}
+}
+
 func TestOrders(t *testing.T) {
 	w := newWorld(t)
 	for line, want := range map[string]string{

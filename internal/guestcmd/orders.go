@@ -67,11 +67,16 @@ func (k *call) guests(ctx context.Context, action string, names []string) ([]str
 		return nil, err
 	}
 	for _, g := range all {
-		if slices.Contains(orders[action].statuses, g.Status) {
+		if possible(action, g) {
 			names = append(names, g.Name)
 		}
 	}
 	return names, nil
+}
+
+// possible says whether an order can be given to a guest. One that xl was given by hand can be started by xl only.
+func possible(action string, g api.Guest) bool {
+	return slices.Contains(orders[action].statuses, g.Status) && (action != "start" || g.Config != "")
 }
 
 // carryOut begins an operation for each name, all at once, and waits for them. The error is the first.
