@@ -38,7 +38,7 @@ func bootFallback(t *testing.T) {
 				m.Errorf("%s has the address %s", guests[i], address)
 			}
 		}
-		m.Run("a guest reaches the other by its name", (*VM).checkNeighbourByName)
+		m.checkPageByName(guests[0], guests[1])
 		now := m.FromNow()
 		startServer(t, "tap0", lanNetwork+"100-"+lanNetwork+"110")
 		if address := m.newAddress(); !strings.HasPrefix(address, lanNetwork) {
@@ -66,16 +66,6 @@ func (m *VM) checkNoServer() {
 	if waited := started.At.Sub(ready.At); waited < privnet.Patience || started.At.Before(missing.At) {
 		m.Errorf("the private network came %v after init's start, and no lease was told at %v", waited, missing.At)
 	}
-}
-
-// checkNeighbourByName has the first guest read the second one's page, whose address it asks dom0 for.
-func (m *VM) checkNeighbourByName() {
-	m.FromNow().Enter("xl console " + guests[0])
-	m.FromNow().Until("a guest reads the other's page by its name", consoleLimit, func() bool {
-		m.Enter("wget -O - http://" + guests[1] + "/")
-		return m.Said(`<title>` + guests[1] + `</title>`)
-	})
-	m.leaveConsole()
 }
 
 // addressIn waits until a guest has an address of a network.
