@@ -207,7 +207,7 @@ func (m *VM) checkIsolated(isolated, other string) {
 	})
 	m.FromNow().Enter("ping -c 2 " + address + "; echo ping\"\"ed")
 	m.WaitText(`^pinged`, consoleLimit)
-	if m.Said(`time=`) {
+	if m.Said(`bytes from ` + regexp.QuoteMeta(address)) { // of the gateway an answer may come late
 		m.Errorf("%s reaches %s", other, isolated)
 	}
 	m.leaveConsole()
