@@ -136,6 +136,9 @@ func (m *VM) checkSources() {
 			m.Errorf("zerodisc-config does not have /%s/:\n%s", want, said)
 		}
 	}
+	if m.FromStart().Said(`^level=ERROR`) {
+		m.Errorf("something is wrong")
+	}
 	if strings.Contains(said, "saltstring") {
 		m.Errorf("zerodisc-config shows hashes:\n%s", said)
 	}
