@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -211,5 +212,23 @@ func TestShowSettings(t *testing.T) {
 	const want = "Nothing is configured: the defaults hold.\nKEY       VALUE  SOURCE\nhostname  a      disc\n"
 	if out.String() != want {
 		t.Errorf("%q", out.String())
+	}
+}
+
+// TestFetchBeforeRoute has the first try come before there is a route to the server, which is not worth a line.
+func TestFetchBeforeRoute(t *testing.T) {
+	d, lines := configured(t, "")
+	tries := 0
+	f, ok := d.fetchFile(t.Context(), "http://192.0.2.1/", func(context.Context, string) (config.File, error) {
+		if tries++; tries == 1 {
+			return config.File{}, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", unix.ENETUNREACH)}
+		}
+		return config.Parse("there", []byte("hostname: there\n")), nil
+	})
+	if !ok || f.Config.Hostname != "there" || lines.Len() > 0 {
+		t.Errorf("%v, %+v, %s", ok, f.Config, lines)
+	}
+	if isEarly(unix.ENETUNREACH, fetchLongest) || isEarly(unix.ECONNREFUSED, fetchPause) {
+		t.Errorf("an error that stays would never be told")
 	}
 }

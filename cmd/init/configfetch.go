@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/config"
 	"github.com/zerodisc/zerodisc/internal/guarded"
@@ -23,6 +25,7 @@ const (
 	fetchLimit   = 15 * time.Second // for one file
 	fetchPause   = time.Second      // before the second try; it doubles up to fetchLongest
 	fetchLongest = 30 * time.Second
+	fetchQuiet   = 8 * time.Second // a pause; with shorter ones a missing route is not told
 )
 
 // fetchConfig fetches the configuration at a URL, if the command line names one, once there is an address.
@@ -152,7 +155,7 @@ func (d *dom0) fetchFile(
 		if err == nil {
 			return f, true
 		}
-		if text := err.Error(); text != said {
+		if text := err.Error(); text != said && !isEarly(err, pause) {
 			d.reportFetch(whole, err)
 			said = text
 		}
@@ -165,6 +168,12 @@ func (d *dom0) fetchFile(
 		}
 	}
 	return f, false
+}
+
+// isEarly says whether an error may go by itself: an IPv6 address may come before the IPv4 one that the server is
+// reached from. pause is the one that follows.
+func isEarly(err error, pause time.Duration) bool {
+	return errors.Is(err, unix.ENETUNREACH) && pause < fetchQuiet
 }
 
 // reportFetch tells why a source has not come.

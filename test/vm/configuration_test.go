@@ -162,14 +162,19 @@ func (m *VM) checkConfiguredNetwork(port int) {
 	if list := m.Shell("xl network-list tty1"); !strings.Contains(list, "52:54:00:aa:00:01") {
 		m.Errorf("tty1's MAC address is another one: %s", list)
 	}
-	m.FromNow().Enter("xl console tty1")
-	m.FromNow().Until("tty1 reads tty2's page by its name", consoleLimit, func() bool {
-		m.Enter("wget -O - http://tty2/")
-		return m.Said(`<title>tty2</title>`)
-	})
-	m.leaveConsole()
+	m.checkPageByName("tty1", "tty2")
 	m.checkRate("tty2", port)
 	m.scanFromGuest("tty1", fromPrivateGuest, m.serveScanner("127.0.0.1"), "10.0.2.2", "10.11.0.1")
+}
+
+// checkPageByName has a guest read another's page, whose address it asks dom0 for.
+func (m *VM) checkPageByName(guest, other string) {
+	m.FromNow().Enter("xl console " + guest)
+	m.FromNow().Until(guest+" reads the page of "+other+" by its name", consoleLimit, func() bool {
+		m.Enter("wget -O - http://" + other + "/")
+		return m.Said(`<title>` + other + `</title>`)
+	})
+	m.leaveConsole()
 }
 
 // TestConfiguration boots a disc with a configuration next to a volume with another one, and with a third on a web

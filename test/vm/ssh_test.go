@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"testing"
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/client"
@@ -25,6 +26,26 @@ type sshClient struct {
 // newSSHClient reaches dom0's SSH server from outside. It has a key of its own.
 func (m *VM) newSSHClient() *sshClient {
 	m.t.Helper()
+	return m.sshClientWith(newSSHKey(m.t))
+}
+
+// sshKey is the name of the key in a directory of newSSHKey's.
+const sshKey = "id"
+
+// newSSHKey makes a home directory for OpenSSH's programs, with a key in it.
+func newSSHKey(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, ".ssh"), 0o700); err != nil { // ssh-copy-id wants one
+		t.Fatal(err)
+	}
+	tool(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(dir, sshKey))
+	return dir
+}
+
+// sshClientWith is newSSHClient with a key that is there.
+func (m *VM) sshClientWith(dir string) *sshClient {
+	m.t.Helper()
 	ctx, cancel := m.Within(soon)
 	defer cancel()
 	at, err := m.Forward(ctx, m.nic, m.dom0Address(), 22)
@@ -35,20 +56,13 @@ func (m *VM) newSSHClient() *sshClient {
 	if err != nil {
 		m.fail("forward a port", err)
 	}
-	c := &sshClient{VM: m, dir: m.t.TempDir(), port: port}
-	if err := os.Mkdir(filepath.Join(c.dir, ".ssh"), 0o700); err != nil { // ssh-copy-id wants one
-		m.t.Fatal(err)
-	}
-	tool(m.t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(c.dir, "id"))
-	return c
+	return &sshClient{VM: m, dir: dir, port: port}
 }
 
 // dom0Address is what dom0's console says.
 func (m *VM) dom0Address() string {
 	m.t.Helper()
-	whole := *m
-	whole.mark = 0 // it may have been said long ago
-	said := whole.Wait(fmt.Sprintf(`msg="%s" nic=eth%d`, boot.MsgHostAddress, m.nic), addressLimit)
+	said := m.FromStart().Wait(fmt.Sprintf(`msg="%s" nic=eth%d`, boot.MsgHostAddress, m.nic), addressLimit)
 	address, _, _ := strings.Cut(said.Get("address"), "/")
 	return address
 }
@@ -63,7 +77,7 @@ func (c *sshClient) run(askpass, program string, args ...string) (string, error)
 	if program == "scp" {
 		port = "-P"
 	}
-	all := []string{"-F", "none", port, c.port, "-o", "IdentitiesOnly=yes", "-i", filepath.Join(c.dir, "id"),
+	all := []string{"-F", "none", port, c.port, "-o", "IdentitiesOnly=yes", "-i", filepath.Join(c.dir, sshKey),
 		"-o", "StrictHostKeyChecking=accept-new", "-o", "UserKnownHostsFile=" + filepath.Join(c.dir, "known_hosts"),
 		"-o", "LogLevel=ERROR", "-o", "NumberOfPasswordPrompts=1"}
 	if askpass == "" {
@@ -86,7 +100,19 @@ func (c *sshClient) says(command, want string) {
 
 const sshRoot = "root@127.0.0.1"
 
-// password has the client say the one-time password that the console shows.
+// checkHostKey compares the key that the server shows to the network with the fingerprint that the console shows.
+func (c *sshClient) checkHostKey() {
+	c.t.Helper()
+	scanned := filepath.Join(c.dir, "scanned")
+	write(c.t, scanned, tool(c.t, "ssh-keyscan", "-T", "60", "-p", c.port, "-t", "ed25519", "127.0.0.1"))
+	got := tool(c.t, "ssh-keygen", "-l", "-f", scanned)
+	shown := c.FromStart().Wait(`msg=`+boot.MsgSSH+` state=listening`, soon).Get("fingerprint")
+	if !strings.HasPrefix(shown, "SHA256:") || !strings.Contains(got, " "+shown+" ") {
+		c.Errorf("the console shows the host key %q, the server %q", shown, got)
+	}
+}
+
+// password has the client say a password.
 func (c *sshClient) password(text string) (askpass string) {
 	askpass = filepath.Join(c.dir, "askpass")
 	write(c.t, askpass, "#!/bin/sh\necho "+text+"\n")
@@ -99,6 +125,7 @@ func (c *sshClient) password(text string) (askpass string) {
 // checkSSH logs in with the password that the console shows, once, and then with a key.
 func (m *VM) checkSSH() {
 	c := m.newSSHClient()
+	c.checkHostKey()
 	if out, err := c.run("", "ssh", sshRoot, "true"); err == nil || !strings.Contains(out, "Permission denied") {
 		m.Errorf("without a credential: %v, %s", err, out)
 	}
@@ -195,7 +222,7 @@ func (c *sshClient) checkAPISocket() {
 	ctx, cancel := c.Within(soon)
 	defer cancel()
 	near := filepath.Join(c.dir, "api.sock")
-	cmd := exec.CommandContext(ctx, "ssh", "-N", "-F", "none", "-p", c.port, "-i", filepath.Join(c.dir, "id"),
+	cmd := exec.CommandContext(ctx, "ssh", "-N", "-F", "none", "-p", c.port, "-i", filepath.Join(c.dir, sshKey),
 		"-o", "UserKnownHostsFile="+filepath.Join(c.dir, "known_hosts"), "-L", near+":"+boot.APISocket, sshRoot)
 	if err := cmd.Start(); err != nil {
 		c.t.Fatal(err)

@@ -37,8 +37,14 @@ func TestTrays(t *testing.T) {
 // disc makes a disc without a guest.
 func disc(t *testing.T, label string) string {
 	t.Helper()
+	return discWith(t, label, "name", label+"\n")
+}
+
+// discWith makes a disc with one file.
+func discWith(t *testing.T, label, name, text string) string {
+	t.Helper()
 	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "disc.iso")
-	write(t, filepath.Join(dir, "name"), label+"\n")
+	write(t, filepath.Join(dir, name), text)
 	tool(t, "genisoimage", "-quiet", "-R", "-V", label, "-o", file, dir)
 	return file
 }

@@ -24,6 +24,13 @@ func (m *VM) FromNow() *VM {
 	return m
 }
 
+// FromStart is the machine for waits that take into account what was said before [VM.FromNow], too.
+func (m *VM) FromStart() *VM {
+	whole := *m
+	whole.mark = 0
+	return &whole
+}
+
 // Wait waits for a line of init's that has all keys and values of query, such as
 // `msg="guest running" guest=tty1`.
 func (m *VM) Wait(query string, limit time.Duration) console.Event {

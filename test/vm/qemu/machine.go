@@ -101,6 +101,7 @@ type Machine struct {
 	Disks     []Disk
 	NICs      []NIC // nil: one, its zero value; empty: none
 	Forwards  []Forward
+	Identity  string   // what its firmware says of it, as QEMU's -smbios type=1 takes it: "serial=42,uuid=..."
 	Clock     string   // what its clock shows when it is switched on, UTC: "2001-01-01T00:00:00"; "" for the time
 	Devices   []string // more devices, as QEMU's -device takes them
 	Terminal  bool     // QEMU's monitor shares the terminal with the serial console (Ctrl-A c)
@@ -357,8 +358,11 @@ func Quote(argv []string) string {
 	return strings.Join(words, " ")
 }
 
-// more is a clock of its own, and further devices.
+// more is an identity and a clock of its own, and further devices.
 func (m Machine) more(files) (args []string, err error) {
+	if m.Identity != "" {
+		args = append(args, "-smbios", "type=1,"+m.Identity)
+	}
 	if m.Clock != "" {
 		args = append(args, "-rtc", "base="+m.Clock)
 	}

@@ -34,6 +34,8 @@ func TestArgs(t *testing.T) {
 		{"default", Machine{}, defaults + pv + cd + nic + serial},
 		{"a clock and a watchdog", Machine{Clock: "2001-01-01T00:00:00", Devices: []string{"i6300esb"}},
 			defaults + pv + cd + nic + serial + " -rtc base=2001-01-01T00:00:00 -device i6300esb"},
+		{"an identity", Machine{Identity: "serial=42"},
+			defaults + pv + cd + nic + serial + " -smbios type=1,serial=42"},
 		{"IDE", Machine{Medium: IDE}, defaults + pv + disc + " -device ide-cd,drive=medium,bootindex=1" + nic + serial},
 		{"hardware virtualisation", Machine{CPU: PVH}, defaults + " -cpu qemu64,+rdrand,+svm,+npt" + cd + nic + serial},
 		{"no NIC", Machine{NICs: []NIC{}}, defaults + pv + cd + " -nic none" + serial},
