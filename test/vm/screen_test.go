@@ -51,6 +51,46 @@ func (m *VM) checkOnlySerial() {
 	}
 }
 
+// TestVerbose boots the menu's verbose entry: the screen has it all. With Xen's watchdog, as the machine has no other,
+// the host boots again when everything hangs.
+func TestVerbose(t *testing.T) {
+	t.Parallel()
+	// Without a countdown, which the harness would end: Enter opens the menu that the entry is in, and starts nothing.
+	iso := remaster(t, "cmdline = zerodisc.watchdog=60\ndefault = verbose\ntimeout = 0\n")
+	FromPowerOn(t, qemu.Machine{ISO: iso}, func(m *VM) {
+		stop := m.watchScreen()
+		m.WaitInit()
+		m.waitGuests()
+		shown := stop()
+		for text, want := range map[string]bool{
+			`\(XEN\) `: true, `\[ *\d+\.\d+\] `: true, `msg=ready guests=2`: true, `GUEST +STATE`: false,
+		} {
+			if regexp.MustCompile(text).MatchString(shown) != want {
+				m.Errorf("that the screen has had /%s/ is not %v:\n%s", text, want, shown)
+			}
+		}
+		m.Run("xenstored is protected", (*VM).checkStanding)
+		m.Run("Xen's watchdog", func(m *VM) {
+			m.Wait(`msg=watchdog name=xen_wdt timeout=1m0s`, addressLimit)
+			if list := m.Shell("services"); !regexp.MustCompile(`(?m)^watchdog +running`).MatchString(list) {
+				m.Errorf("services does not show the watchdog as running:\n%s", list)
+			}
+			m.checkWatchdog()
+		})
+	})
+}
+
+// checkStanding looks at what the kernel's out-of-memory killer goes by.
+func (m *VM) checkStanding() {
+	for process, want := range map[string]string{
+		"$(pidof xenstored)": "-1000", "$(pidof xenconsoled)": "-900", m.Stage2(): "-900", "$$": "0",
+	} {
+		if got := m.Shell("cat /proc/" + process + "/oom_score_adj"); got != want {
+			m.Errorf("oom_score_adj of %s is %q, want %s", process, got, want)
+		}
+	}
+}
+
 // watchScreen looks at the screen every half second until stop is called, which returns each text that a VGA text mode
 // had, once. Pictures of it all are kept with the serial log.
 func (m *VM) watchScreen() (stop func() string) {
