@@ -162,9 +162,25 @@ func logInLines(s *host.Snapshot, open bool) []string {
 	if ssh.Port == 0 {
 		return []string{"press ! for a root shell"}
 	}
-	command := report.Login(s.Host)
-	if password := sshd.OneTimePassword(boot.SSHDir); open && password != "" {
-		command += "   password for one login: " + password
+	password := ""
+	if open {
+		password = sshd.OneTimePassword(boot.SSHDir)
 	}
-	return []string{command, "host key " + strings.Join(ssh.Fingerprints, ", ")}
+	return append(commandLines(report.Login(s.Host), password), "host key "+strings.Join(ssh.Fingerprints, ", "))
+}
+
+// logInColumns is the room that the smallest board has for how to log in.
+const logInColumns = 70
+
+// commandLines are the command that logs in, and the one-time password, if there is one: on a line of its own where
+// the address is a long IPv6 one, because it would be cut off.
+func commandLines(command, password string) []string {
+	if password == "" {
+		return []string{command}
+	}
+	password = "password for one login: " + password
+	if both := command + "   " + password; len(both) <= logInColumns {
+		return []string{both}
+	}
+	return []string{command, password}
 }

@@ -3,6 +3,7 @@
 package vm
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/zerodisc/zerodisc/boot"
@@ -12,9 +13,11 @@ import (
 // TestPassword boots a disc with a password, and tries every way past it that a keyboard has.
 func TestPassword(t *testing.T) {
 	t.Parallel()
-	Story(t, qemu.Machine{ISO: remaster(t, withPassword+"timeout = 0\n")}, func(m *VM) {
+	settings := strings.TrimSpace(withPassword) + " " + boot.KeyWatchdog + "=no\ntimeout = 0\n"
+	Story(t, qemu.Machine{ISO: remaster(t, settings)}, func(m *VM) {
 		addresses := m.waitGuests()
 		m.Run("serial", (*VM).giveRootPassword)
+		m.Run("ssh", func(m *VM) { m.checkPasswordLogin(addresses[0]) })
 		m.Run("board and guests' screens", func(m *VM) { m.checkShutScreens(addresses) })
 		m.Run("after a crash", func(m *VM) {
 			stage2 := m.Stage2()
@@ -22,8 +25,42 @@ func TestPassword(t *testing.T) {
 			m.giveRootPassword()
 			m.checkListed(guests[1]) // the first one was stopped at the board
 		})
-		m.Run("power off", func(m *VM) { m.checkPowerOff(typePowerOff) })
+		m.Run("no watchdog", (*VM).checkNoWatchdog)
+		m.Run("emergency shell", (*VM).checkShutEmergency)
+		m.Run("power off", func(m *VM) {
+			m.Enter("poweroff")
+			m.WaitOff(stopLimit)
+		})
 	})
+}
+
+// checkNoWatchdog checks that no watchdog runs, and that it is not for the lack of one: the kernel has Xen's.
+func (m *VM) checkNoWatchdog() {
+	if list := m.Shell("services"); strings.Contains(list, "watchdog") || !strings.Contains(list, "xenstored") {
+		m.Errorf("services shows a watchdog:\n%s", list)
+	}
+	if got := m.Shell("cat /sys/class/watchdog/*/identity /sys/class/watchdog/*/state"); got != "xen_wdt\ninactive" {
+		m.Errorf("the kernel's watchdogs are %q", got)
+	}
+	whole := *m
+	whole.mark = 0
+	if whole.Said(`msg=` + boot.MsgWatchdog) {
+		m.Errorf("a watchdog was started")
+	}
+}
+
+// checkShutEmergency has init crash once more: its emergency shells are behind the password, on each console.
+func (m *VM) checkShutEmergency() {
+	stage2 := m.Stage2()
+	m.FromNow().Enter("kill -9 " + stage2)
+	m.Wait(`msg="`+boot.MsgCrashed+`"`, soon)
+	m.giveRootPassword()
+	m.WaitText("emergency shell", soon)
+	if said := m.Shell("services"); !strings.Contains(said, "init does not run") {
+		m.Errorf("services: %s", said)
+	}
+	m.untilScreen("1", "password for root:")
+	m.checkListed(guests[1])
 }
 
 // checkShutScreens checks that the board takes no order and guests' screens no key before the password was given, and

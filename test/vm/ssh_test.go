@@ -3,6 +3,7 @@
 package vm
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -70,11 +71,23 @@ func (m *VM) dom0Address() string {
 // run runs one of OpenSSH's programs; askpass is a program that says a password, "" for none. What it is asked
 // about the host key it takes for granted.
 func (c *sshClient) run(askpass, program string, args ...string) (string, error) {
+	return c.feed("", askpass, program, args...)
+}
+
+// feed is run with something to read for the program.
+func (c *sshClient) feed(input, askpass, program string, args ...string) (string, error) {
 	c.t.Helper()
 	ctx, cancel := c.Within(shellLimit)
 	defer cancel()
+	cmd := c.command(ctx, askpass, program, args...)
+	cmd.Stdin = strings.NewReader(input)
+	out, err := cmd.CombinedOutput()
+	return strings.ReplaceAll(string(out), "\r", ""), err
+}
+
+func (c *sshClient) command(ctx context.Context, askpass, program string, args ...string) *exec.Cmd {
 	port := "-p"
-	if program == "scp" {
+	if program == "scp" || program == "sftp" {
 		port = "-P"
 	}
 	all := []string{"-F", "none", port, c.port, "-o", "IdentitiesOnly=yes", "-i", filepath.Join(c.dir, sshKey),
@@ -85,8 +98,7 @@ func (c *sshClient) run(askpass, program string, args ...string) (string, error)
 	}
 	cmd := exec.CommandContext(ctx, program, append(all, args...)...)
 	cmd.Env = append(os.Environ(), "SSH_ASKPASS="+askpass, "SSH_ASKPASS_REQUIRE=force", "HOME="+c.dir)
-	out, err := cmd.CombinedOutput()
-	return strings.ReplaceAll(string(out), "\r", ""), err
+	return cmd
 }
 
 // says checks what a command in dom0 says.

@@ -25,6 +25,15 @@ type story struct {
 // with a new machine. No more than maxBroken machines of a run may break.
 func Story(t *testing.T, m qemu.Machine, tell func(m *VM)) {
 	t.Helper()
+	FromPowerOn(t, m, func(m *VM) {
+		m.WaitInit()
+		tell(m)
+	})
+}
+
+// FromPowerOn is Story for what happens before init, too: tell calls WaitInit itself.
+func FromPowerOn(t *testing.T, m qemu.Machine, tell func(m *VM)) {
+	t.Helper()
 	broke := play(m, &story{t: t}, tell)
 	if broke == "" {
 		return
@@ -51,9 +60,6 @@ func play(machine qemu.Machine, s *story, tell func(m *VM)) string {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := m.awaitInit(initLimit); err != nil {
-			m.failBoot(err)
-		}
 		tell(m)
 	}()
 	<-ended
@@ -61,6 +67,14 @@ func play(machine qemu.Machine, s *story, tell func(m *VM)) string {
 		s.t.FailNow()
 	}
 	return s.broke
+}
+
+// WaitInit waits for init.
+func (m *VM) WaitInit() {
+	m.t.Helper()
+	if err := m.awaitInit(initLimit); err != nil {
+		m.failBoot(err)
+	}
 }
 
 // Run tells a chapter of the story as a subtest.
