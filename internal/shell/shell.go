@@ -102,9 +102,7 @@ func (c Config) interactive() error {
 	if err != nil {
 		return err
 	}
-	giveBack := c.assumeSize() // the editor looks at it once before its first prompt
 	editor := liner.NewLiner()
-	giveBack()
 	defer editor.Close()
 	editing, err := liner.TerminalMode()
 	if err != nil {
@@ -153,9 +151,7 @@ func (c Config) run(runner *interp.Runner, program *syntax.File) (status error) 
 func (c Config) read(editor *liner.State, h history) (*syntax.File, error) {
 	text, ask := "", prompt
 	for {
-		giveBack := c.assumeSize()
 		line, err := editor.Prompt(ask)
-		giveBack()
 		switch {
 		case errors.Is(err, liner.ErrPromptAborted):
 			return &syntax.File{}, nil
@@ -172,19 +168,6 @@ func (c Config) read(editor *liner.State, h history) (*syntax.File, error) {
 		}
 		ask = continued
 	}
-}
-
-// assumeSize gives a terminal that does not know its size, a serial line, the usual one: without columns the editor
-// would read plain lines, with no keys but backspace. giveBack takes that away, because programs ask such a terminal
-// themselves.
-func (c Config) assumeSize() (giveBack func()) {
-	fd := int(c.In.Fd())
-	size, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
-	if err != nil || size.Col > 0 {
-		return func() {}
-	}
-	_ = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Col: 80, Row: 24})
-	return func() { _ = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, size) }
 }
 
 // history is the file that keeps what was typed, for the next shell on any console.

@@ -30,8 +30,7 @@ type terminal struct {
 	shown string
 }
 
-// newTerminal has a shell on a terminal of some size; 0 by 0 is a serial line, which knows none.
-func newTerminal(t *testing.T, size unix.Winsize) *terminal {
+func newTerminal(t *testing.T) *terminal {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -43,7 +42,7 @@ func newTerminal(t *testing.T, size unix.Winsize) *terminal {
 		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
 	}
 	if err == nil {
-		err = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &size)
+		err = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80})
 	}
 	if err != nil {
 		t.Skip(err)
@@ -92,7 +91,7 @@ func (t *terminal) types(keys string) {
 // TestTerminal edits a line, completes a guest, goes on in the next line, has a program read what is typed, and
 // interrupts one.
 func TestTerminal(t *testing.T) {
-	s := newTerminal(t, unix.Winsize{Row: 24, Col: 80})
+	s := newTerminal(t)
 	s.expect(prompt)
 	s.types("echo b\x01\x1b[Ca\x7fa\r") // Ctrl-A, right, a, backspace, a
 	s.expect("not found")
@@ -118,15 +117,4 @@ func TestTerminal(t *testing.T) {
 	if err := s.cmd.Wait(); s.cmd.ProcessState.ExitCode() != 3 {
 		t.Error(err)
 	}
-}
-
-// TestSerialLine completes a guest on a terminal that does not know its size. Programs see it as it is.
-func TestSerialLine(t *testing.T) {
-	s := newTerminal(t, unix.Winsize{})
-	s.expect(prompt)
-	s.types("echo guest stop w\t.\r")
-	s.expect("guest stop web .\r\n")
-	s.expect(prompt)
-	s.types("stty size\r")
-	s.expect("\r\n0 0\r\n")
 }
