@@ -23,7 +23,6 @@ func (m *VM) checkGuestCommand() {
 	m.Run("top", (*VM).checkTop)
 	m.Run("events", (*VM).checkEvents)
 	m.Run("processors", (*VM).checkProcessors)
-	m.Run("completion", (*VM).checkCompletion)
 	m.Run("by ssh", (*VM).checkGuestBySSH)
 	m.Run("all", (*VM).checkAll)
 	m.Run("a guest that hangs", (*VM).checkLate)
@@ -206,22 +205,9 @@ func (m *VM) checkProcessors() {
 	m.ends("guest set web -vcpus 3", 1)
 }
 
-// checkCompletion has dom0's shell complete commands and the names of guests.
-func (m *VM) checkCompletion() {
-	m.FromNow().Until("Tab offers commands", soon, func() bool {
-		m.Type("\x15guest st\t\t")
-		return m.Said(`^start +stop\s*$`)
-	})
-	m.FromNow().Until("Tab completes a command and the name of a guest", soon, func() bool {
-		m.Type("\x15guest sh\tw\t-o json\r")
-		return m.Said(`^ *"name": "web"`)
-	})
-	m.ForgetShell()
-	m.order("guest destroy web")
-}
-
 // checkAll stops and starts all guests.
 func (m *VM) checkAll() {
+	m.order("guest destroy web")
 	m.FromNow().order("guest stop -all")
 	m.agree("after stop -all", map[string]string{})
 	list := m.Shell("guest list")
