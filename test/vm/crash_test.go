@@ -3,8 +3,6 @@
 package vm
 
 import (
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -15,11 +13,7 @@ import (
 // with guests, their screens, the board and the services, under the session that goes on as well.
 func (m *VM) checkCrash() {
 	c := m.newSSHClient()
-	public, err := os.ReadFile(filepath.Join(c.dir, "id.pub"))
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	m.Shell("mkdir -p /root/.ssh; echo '" + strings.TrimSpace(string(public)) + "' >> /root/.ssh/authorized_keys")
+	c.letIn()
 	c.says("touch /tmp/session", "")
 	session := make(chan string, 1)
 	go func() {

@@ -4,10 +4,7 @@ package vm
 
 import (
 	"errors"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -28,16 +25,6 @@ func (m *VM) checkGuestBySSH() {
 		m.Errorf("guest show nobody by SSH: %v", err)
 	}
 	m.agree("after a console by SSH", map[string]string{guests[0]: "running", guests[1]: "running"})
-}
-
-// letIn has dom0 take the client's key, as a person at its console would.
-func (c *sshClient) letIn() {
-	c.t.Helper()
-	key, err := os.ReadFile(filepath.Join(c.dir, "id.pub"))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	c.Shell("mkdir -p /root/.ssh; echo '" + strings.TrimSpace(string(key)) + "' >> /root/.ssh/authorized_keys")
 }
 
 // end waits until a session ends by itself.

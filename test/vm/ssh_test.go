@@ -60,6 +60,16 @@ func (m *VM) sshClientWith(dir string) *sshClient {
 	return &sshClient{VM: m, dir: dir, port: port}
 }
 
+// letIn has dom0 take the client's key, as a person at its console would.
+func (c *sshClient) letIn() {
+	c.t.Helper()
+	key, err := os.ReadFile(filepath.Join(c.dir, sshKey+".pub"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.Shell("mkdir -p /root/.ssh; echo '" + strings.TrimSpace(string(key)) + "' >> /root/.ssh/authorized_keys")
+}
+
 // dom0Address is what dom0's console says.
 func (m *VM) dom0Address() string {
 	m.t.Helper()
@@ -270,9 +280,7 @@ type sshSession struct {
 // open begins a session.
 func (c *sshClient) open(command string) *sshSession {
 	c.t.Helper()
-	cmd := exec.Command("ssh", "-tt", "-F", "none", "-p", c.port, "-i", filepath.Join(c.dir, "id"),
-		"-o", "StrictHostKeyChecking=accept-new", "-o", "UserKnownHostsFile="+filepath.Join(c.dir, "known_hosts"),
-		sshRoot, command)
+	cmd := c.command(context.Background(), "", "ssh", "-tt", sshRoot, command)
 	s := &sshSession{sshClient: c, cmd: cmd, shown: filepath.Join(c.dir, "terminal")}
 	out, err := os.Create(s.shown)
 	if err != nil {
