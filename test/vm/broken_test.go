@@ -27,14 +27,23 @@ func TestBreakage(t *testing.T) {
 	}
 }
 
-// A guest that ends by its own fault has its own instruction in Xen's dump.
+// A guest that ends by its own fault has its own instruction in Xen's dump, and its descriptors are in place.
 func TestEmulatorEnded(t *testing.T) {
-	for rip, want := range map[string]int{"e008:[<ffff82d040215abd>]": 1, "0010:[<ffffffff81000000>]": 0} {
+	for _, dump := range []struct {
+		rip, cr2 string
+		want     int
+	}{
+		{rip: "e008:[<ffff82d040215abd>]", cr2: "ffff82d040215abd", want: 1},
+		{rip: "0010:[<ffffffff8109a7c9>]", cr2: "fffffe0000000080", want: 1},
+		{rip: "0010:[<ffffffff81000000>]", cr2: "0000000000000000", want: 0},
+		{rip: "0010:[<ffffffff81000000>]", cr2: "fffffe0000001080", want: 0},
+	} {
 		log := console.NewLog()
-		_, _ = log.Write([]byte("(XEN) *** Dumping Dom1 vcpu#0 state: ***\n(XEN) RIP:    " + rip + "\n" +
-			"level=INFO msg=ready guests=1\n(XEN) RFLAGS: 0000000000000246   CONTEXT: hvm guest (d1v0)\n"))
-		if got := emulatorEnded(log); got != want {
-			t.Errorf("%s: the emulator ended %d guests, want %d", rip, got, want)
+		_, _ = log.Write([]byte("(XEN) *** Dumping Dom1 vcpu#0 state: ***\n(XEN) RIP:    " + dump.rip + "\n" +
+			"level=INFO msg=ready guests=1\n(XEN) RFLAGS: 0000000000000246   CONTEXT: hvm guest (d1v0)\n" +
+			"(XEN) cr3: 00000000006f8000   cr2: " + dump.cr2 + "\n"))
+		if got := emulatorEnded(log); got != dump.want {
+			t.Errorf("%+v: the emulator ended %d guests", dump, got)
 		}
 	}
 }
