@@ -152,6 +152,7 @@ func TestBadRequests(t *testing.T) {
 		{"POST", "/1.0/guests/web/disks", `{}`, 400, `field \"spec\"`},
 		{"POST", "/1.0/guests/web/save", `{"disk":"xvda"}`, 400, "give disk and file"},
 		{"POST", "/1.0/guests/web/save", `{"disk":"xvda","file":"x"}`, 400, `field \"file\"`},
+		{"POST", "/1.0/guests/web/save", `{"disk":"xvdz","file":"/x"}`, 404, `has no disk \"xvdz\"`},
 		{"POST", "/1.0/guests/web/console", `{"type":"vga"}`, 400, `field \"type\"`},
 		{"POST", "/1.0/guests/old/console", `{}`, 409, "has no console"},
 		{"GET", "/1.0/guests/web/console?limit=x", "", 400, "limit=x"},

@@ -145,9 +145,12 @@ func (s *server) detach(r *http.Request, does, key string,
 }
 
 func (s *server) postSave(_ http.ResponseWriter, r *http.Request) answer {
-	var post SavePost
-	name, err := s.ordered(r, &post)
+	g, err := s.guest(r)
 	if err != nil {
+		return failed(err)
+	}
+	var post SavePost
+	if err := decode(r, &post); err != nil {
 		return failed(err)
 	}
 	switch {
@@ -156,8 +159,13 @@ func (s *server) postSave(_ http.ResponseWriter, r *http.Request) answer {
 	case post.File != "" && !filepath.IsAbs(post.File):
 		return badRequest("field \"file\": want an absolute path, not %q", post.File)
 	}
-	return s.order("saving", name, func(ctx context.Context, tell func(func(*OperationMetadata))) error {
-		return s.Save(ctx, name, post,
+	if post.Disk != "" {
+		if _, err := g.Disk(post.Disk); err != nil {
+			return &fault{http.StatusNotFound, err.Error()}
+		}
+	}
+	return s.order("saving", g.Name, func(ctx context.Context, tell func(func(*OperationMetadata))) error {
+		return s.Save(ctx, g.Name, post,
 			func(p Progress) { tell(func(m *OperationMetadata) { m.Progress = &p }) },
 			func(note string) { tell(func(m *OperationMetadata) { m.Notes = append(m.Notes, note) }) })
 	})

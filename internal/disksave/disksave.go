@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -91,7 +90,7 @@ func (t *tool) saveDisk(ctx context.Context, g *host.Guest, vdev, name string) (
 	if _, err := os.Lstat(name); err == nil && !t.replace {
 		return fmt.Errorf("%s is there already; guest disk save -replace replaces it", name)
 	}
-	disk, err := diskOf(g, vdev)
+	disk, err := g.Disk(vdev)
 	if err != nil {
 		return err
 	}
@@ -106,21 +105,6 @@ func (t *tool) saveDisk(ctx context.Context, g *host.Guest, vdev, name string) (
 	}
 	t.progress.Note(fmt.Sprintf("saved disk %s of %s as %s%s", vdev, g.Name, name, j.wait()))
 	return syncDir(filepath.Dir(name))
-}
-
-// diskOf returns a disk of a guest's.
-func diskOf(g *host.Guest, vdev string) (host.Disk, error) {
-	var known []string
-	for _, d := range g.Disks {
-		if d.Vdev == vdev {
-			return d, nil
-		}
-		known = append(known, d.Vdev)
-	}
-	if known == nil {
-		return host.Disk{}, fmt.Errorf("guest %s has no disks", g.Name)
-	}
-	return host.Disk{}, fmt.Errorf("guest %s has no disk %q; it has %s", g.Name, vdev, strings.Join(known, ", "))
 }
 
 // saveGuest saves a guest with all that it needs.

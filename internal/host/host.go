@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/zerodisc/zerodisc/guests"
@@ -108,6 +109,21 @@ func (g *Guest) Address() netip.Addr {
 		return g.Said
 	}
 	return g.Heard
+}
+
+// Disk returns the guest's disk of that name. The error names those that it has.
+func (g *Guest) Disk(vdev string) (Disk, error) {
+	var known []string
+	for _, d := range g.Disks {
+		if d.Vdev == vdev {
+			return d, nil
+		}
+		known = append(known, d.Vdev)
+	}
+	if known == nil {
+		return Disk{}, fmt.Errorf("guest %s has no disks", g.Name)
+	}
+	return Disk{}, fmt.Errorf("guest %s has no disk %q; it has %s", g.Name, vdev, strings.Join(known, ", "))
 }
 
 // IsFound says whether a guest was only found, and never started.
