@@ -134,6 +134,7 @@ func TestExitStatus(t *testing.T) {
 		{"stop nobody", nil, exitNoGuest, `guest: nobody: there is no guest "nobody"`},
 		{"stop web", errPhase, exitState, "resume it first"},
 		{"stop web", errors.New("xl failed"), exitFailed, "xl failed"},
+		{"disk save web xvdz x.img", nil, exitNoGuest, `has no disk "xvdz"`},
 		{"disk load web", nil, exitUsage, "there is no command"},
 		{"completion fish", nil, exitUsage, "usage: guest completion bash"},
 		{"top -every 1ms", nil, exitUsage, "at least 1s"},
