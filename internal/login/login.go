@@ -2,16 +2,12 @@
 package login
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/zerodisc/zerodisc/internal/passwd"
 )
@@ -85,11 +81,20 @@ func (g *Guard) Ask(ctx context.Context, terminal string) error {
 	case <-g.known:
 	case <-ctx.Done():
 	}
-	for ctx.Err() == nil && !g.isWaived() {
-		right, err := g.AskOnce(ctx, terminal)
-		if right || err != nil {
-			return err
-		}
+	if ctx.Err() != nil || g.isWaived() {
+		return ctx.Err()
+	}
+	line, err := hide(terminal)
+	if err != nil {
+		return err
+	}
+	right := false
+	defer func() { line.end(right) }()
+	for !right && err == nil && ctx.Err() == nil && !g.isWaived() {
+		right, err = g.ask(ctx, line)
+	}
+	if right || err != nil {
+		return err
 	}
 	return ctx.Err()
 }
@@ -100,72 +105,42 @@ var ErrTooEarly = errors.New("zerodisc is still starting; try again in a moment"
 // AskOnce asks on a terminal once, and says whether the password was right. Without an answer it gives up at ctx's
 // deadline, if that has one.
 func (g *Guard) AskOnce(ctx context.Context, terminal string) (right bool, err error) {
-	tty, err := os.OpenFile("/dev/"+terminal, os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		return false, err
-	}
-	defer tty.Close()
 	if !g.isKnown() {
 		return false, ErrTooEarly
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = tty.SetReadDeadline(deadline) // a terminal can do that
+	line, err := hide(terminal)
+	if err != nil {
+		return false, err
 	}
-	password, err := readPassword(tty, "\nzerodisc: password for root: ")
-	fmt.Fprintln(tty)
+	defer func() { line.end(right) }()
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = line.tty.SetReadDeadline(deadline) // a terminal can do that
+	}
+	right, err = g.ask(ctx, line)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return false, nil
 	}
+	return right, err
+}
+
+// ask asks once. An empty line is no guess, and costs nothing: it wakes up a screen, or was the end of something that
+// is not there any more. What follows it may well be the password. What is typed in the pause after a wrong one is
+// thrown away.
+func (g *Guard) ask(ctx context.Context, line *hiddenLine) (right bool, err error) {
+	password, err := line.read("\nzerodisc: password for root: ")
 	if err != nil {
-		return false, fmt.Errorf("read password on %s: %w", terminal, err)
+		return false, fmt.Errorf("read password on %s: %w", line.terminal, err)
+	}
+	if len(password) == 0 {
+		return false, nil
 	}
 	if g.right(ctx, password) {
 		return true, nil
 	}
-	if len(password) > 0 {
-		g.wrong(terminal)
-		fmt.Fprintln(tty, "That is not the password.")
-	}
+	line.flush()
+	g.wrong(line.terminal)
+	fmt.Fprintln(line.tty, "That is not the password.")
 	return false, nil
-}
-
-// readPassword reads a line that is not shown. Its end, by Ctrl-D or because the terminal was hung up, is an error.
-// What was typed before the prompt is thrown away.
-func readPassword(tty *os.File, prompt string) ([]byte, error) {
-	settings, err := hideInput(tty)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = setTermios(tty, unix.TCSETS, settings) }()
-	fmt.Fprint(tty, prompt)
-	line, err := bufio.NewReaderSize(tty, 4096).ReadSlice('\n') // no terminal has longer lines, N_TTY_BUF_SIZE
-	return bytes.Clone(bytes.TrimRight(line, "\r\n")), err
-}
-
-// hideInput has what is typed not shown, and returns the settings from before.
-func hideInput(tty *os.File) (before *unix.Termios, err error) {
-	failure := control(tty, func(fd int) { before, err = unix.IoctlGetTermios(fd, unix.TCGETS) })
-	if err := errors.Join(failure, err); err != nil {
-		return nil, err
-	}
-	hidden := *before
-	hidden.Lflag = hidden.Lflag&^unix.ECHO | unix.ICANON | unix.ISIG
-	hidden.Iflag |= unix.ICRNL
-	return before, setTermios(tty, unix.TCSETSF, &hidden)
-}
-
-func setTermios(tty *os.File, request uint, settings *unix.Termios) (err error) {
-	failure := control(tty, func(fd int) { err = unix.IoctlSetTermios(fd, request, settings) })
-	return errors.Join(failure, err)
-}
-
-// control calls do with the file's descriptor, which stays one that can have a deadline.
-func control(file *os.File, do func(fd int)) error {
-	connection, err := file.SyscallConn()
-	if err != nil {
-		return err
-	}
-	return connection.Control(func(fd uintptr) { do(int(fd)) })
 }
 
 // right checks a password, one at a time, and waits after a wrong one.

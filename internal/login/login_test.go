@@ -170,3 +170,67 @@ func TestAskOnce(t *testing.T) {
 		t.Errorf("the password is shown: %q, %v", shown, err)
 	}
 }
+
+// prompt reads the screen up to the next question.
+func prompt(t *testing.T, screen *bufio.Reader) string {
+	t.Helper()
+	var shown strings.Builder
+	for range 2 { // zerodisc: password for root:
+		part, err := screen.ReadString(':')
+		shown.WriteString(part)
+		if err != nil {
+			t.Errorf("%v after %q", err, shown.String())
+		}
+	}
+	return shown.String()
+}
+
+// An empty line, that of somebody who wants to see whether the console lives, is no guess: there is no pause, and
+// what follows is read.
+func TestEmptyLine(t *testing.T) {
+	keyboard, name := terminal(t)
+	g := guard(t)
+	opened := make(chan error, 1)
+	go func() { opened <- g.Ask(t.Context(), name) }()
+	screen := bufio.NewReader(keyboard)
+	prompt(t, screen)
+	if _, err := keyboard.WriteString("\r\rzerodisc\r"); err != nil {
+		t.Fatal(err)
+	}
+	prompt(t, screen)
+	prompt(t, screen)
+	if err := <-opened; err != nil || g.failed != 0 {
+		t.Errorf("Ask = %v with %d wrong passwords", err, g.failed)
+	}
+}
+
+// What is typed in the pause after a wrong password is neither shown nor read.
+func TestPause(t *testing.T) {
+	keyboard, name := terminal(t)
+	g := guard(t)
+	opened := make(chan error, 1)
+	go func() { opened <- g.Ask(t.Context(), name) }()
+	screen := bufio.NewReader(keyboard)
+	prompt(t, screen)
+	if _, err := keyboard.WriteString("guess\r"); err != nil {
+		t.Fatal(err)
+	}
+	for paused := false; !paused; time.Sleep(time.Millisecond) {
+		g.mu.Lock()
+		paused = g.failed == 1
+		g.mu.Unlock()
+	}
+	if _, err := keyboard.WriteString("too early"); err != nil {
+		t.Fatal(err)
+	}
+	shown := prompt(t, screen)
+	if strings.Contains(shown, "early") || !strings.Contains(shown, "That is not the password.") {
+		t.Errorf("the screen shows %q", shown)
+	}
+	if _, err := keyboard.WriteString("zerodisc\r"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-opened; err != nil || g.failed != 0 {
+		t.Errorf("Ask = %v with %d wrong passwords", err, g.failed)
+	}
+}
