@@ -86,7 +86,7 @@ func (d *dom0) showBoard(ctx context.Context) {
 		Order: d.orderOnBoard, End: d.endOnBoard, Meter: d.meter,
 		LogIn: func(s *host.Snapshot) []string { return logInLines(s, d.guard.Open()) },
 		Run: func(argv ...string) error {
-			_, err := runOn(boardTerminal, argv, "")
+			_, err := console.Run(boardTerminal, "", argv...)
 			return err
 		},
 		Guard: d.guard, TTY: boardTerminal,

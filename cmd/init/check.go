@@ -15,6 +15,7 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/bytesize"
 	"github.com/zerodisc/zerodisc/internal/checksum"
+	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/printable"
 	"github.com/zerodisc/zerodisc/internal/stage"
@@ -170,7 +171,7 @@ func (c *discCheck) ask(ctx context.Context, terminal string) {
 			c.requests <- action
 			return
 		case answer == "s" && c.guard.Ask(ctx, terminal) == nil:
-			_, _ = runOn(terminal, []string{shellProgram}, "\nexit leads back to the question.\n\n")
+			_, _ = console.Run(terminal, "\nexit leads back to the question.\n\n", shellProgram)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/console"
 	"github.com/zerodisc/zerodisc/internal/login"
-	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/passwd"
 )
 
@@ -49,7 +47,7 @@ func (s *system) keepShell(ctx context.Context, name string, text func() string)
 			time.Sleep(time.Second)
 			continue
 		}
-		opened, err := runOn(name, []string{shellProgram}, text())
+		opened, err := console.Run(name, text(), shellProgram)
 		if err != nil {
 			s.log.Debug("shell", "terminal", name, "err", err)
 		}
@@ -95,16 +93,4 @@ func (s *system) decidePassword() {
 	}
 	hash, _ := passwd.Parse(s.config().PasswordHash) // the zero value matches no password
 	s.guard.Require(hash)
-}
-
-// runOn runs a program on the terminal with text above it until it exits, and reports whether the
-// terminal could be opened.
-func runOn(terminal string, argv []string, text string) (opened bool, err error) {
-	cmd, tty, err := console.Shell(terminal, argv...)
-	if err != nil {
-		return false, err
-	}
-	defer tty.Close()
-	fmt.Fprint(tty, text)
-	return true, oom.Run(cmd)
 }

@@ -3,28 +3,38 @@ package console
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zerodisc/zerodisc/internal/oom"
 )
 
 const noctty = unix.O_NOCTTY
 
-// Shell prepares argv as an interactive session leader with the terminal /dev/NAME as its
-// controlling terminal and standard input, output and error. The caller closes the file after
-// the start. The session ends with this process: a shell that outlived it would share the terminal
-// with the next one, and each would get some of what is typed.
-func Shell(name string, argv ...string) (*exec.Cmd, *os.File, error) {
+// Run runs argv with text above it as an interactive session leader, with the terminal /dev/NAME as its controlling
+// terminal and standard input, output and error, until it exits. It reports whether the terminal could be opened.
+//
+// The session ends with this process: a shell that outlived it would share the terminal with the next one, and each
+// would get some of what is typed. The kernel takes the end of the thread that started the program for that of the
+// process (prctl(2), PR_SET_PDEATHSIG). Threads do end, that of package confine with every service that is started in
+// it, so that this one is kept until the program is gone.
+func Run(name, text string, argv ...string) (opened bool, err error) {
 	tty, err := os.OpenFile("/dev/"+name, os.O_RDWR|noctty, 0)
 	if err != nil {
-		return nil, nil, err
+		return false, err
 	}
+	defer tty.Close()
+	_, _ = tty.WriteString(text)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
 	cmd.Dir = "/root"
 	cmd.Env = append(os.Environ(), "HOME=/root", "TERM="+term(name))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Pdeathsig: unix.SIGKILL}
-	return cmd, tty, nil
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return true, oom.Run(cmd)
 }
 
 // term names the terminal type: the kernel's own on the screen, the common denominator of
