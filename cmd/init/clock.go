@@ -35,7 +35,7 @@ func (s *system) startClock() {
 		Report: s.reportClock, Grace: networkGrace,
 	})
 	s.switchService("clock", true, s.watchClock)
-	s.switchService(clockService, config.Is(s.config().NTP.Enabled, true), client.Run)
+	s.switchFunction(clockService, "ntp.enabled", config.Is(s.config().NTP.Enabled, true), client.Run)
 }
 
 // timeServers chooses the time servers: those of the configuration, or the DHCP server's, or the public ones.

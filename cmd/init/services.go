@@ -34,9 +34,46 @@ const ordersService = "orders"
 
 // switchService starts a service that is a function of this process, or stops it.
 func (s *system) switchService(name string, on bool, run func(context.Context) error) {
-	if err := s.switchSpec(on, s.functionSpec(name, run)); err != nil {
+	if on {
+		s.reportSwitch(name, s.services.Switch(context.Background(), s.functionSpec(name, run)))
+	} else if s.isService(name) {
+		s.orderService("stop", name)
+	}
+}
+
+// isService says whether there is a service of that name.
+func (s *system) isService(name string) bool {
+	return slices.ContainsFunc(s.services.List(), func(status supervise.Status) bool { return status.Name == name })
+}
+
+func (s *system) reportSwitch(name string, err error) {
+	if err != nil {
 		s.log.Error("service", "name", name, "err", err)
 	}
+}
+
+// switchFunction is switchConfigured for a function of this process.
+func (s *system) switchFunction(name, key string, on bool, run func(context.Context) error) {
+	s.reportSwitch(name, s.switchConfigured(key, on, s.functionSpec(name, run)))
+}
+
+// switchConfigured starts a service, or has it off because the configuration says so with key.
+func (s *system) switchConfigured(key string, on bool, spec supervise.Spec) error {
+	if on {
+		return s.services.Switch(context.Background(), spec)
+	}
+	return s.services.Off(spec, switchedOff(key, s.state.Snapshot().Host.Settings))
+}
+
+// switchedOff says by what a service is off, and where that stands, if it is known.
+func switchedOff(key string, settings []host.Setting) string {
+	why := "switched off by " + key
+	for _, setting := range settings {
+		if setting.Key == key {
+			why += " (" + setting.Source + ")"
+		}
+	}
+	return why
 }
 
 // watch is a service that works until ctx ends as well, that of the boot: nothing is started any more then. It may be
@@ -71,22 +108,6 @@ func (s *system) functionSpec(name string, run func(context.Context) error) supe
 		spec.Kept = "it takes these orders, and nobody could start it again; it can be restarted"
 	}
 	return spec
-}
-
-// switchSpec starts a service or stops it.
-func (s *system) switchSpec(on bool, spec supervise.Spec) error {
-	known := slices.ContainsFunc(s.services.List(), func(status supervise.Status) bool {
-		return status.Name == spec.Name
-	})
-	switch {
-	case on && !known:
-		return s.services.Add(context.Background(), spec)
-	case on:
-		return s.services.Order(context.Background(), "start", spec.Name)
-	case known:
-		return s.services.Order(context.Background(), "stop", spec.Name)
-	}
-	return nil
 }
 
 func (s *system) orderService(verb, name string) {

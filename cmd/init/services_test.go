@@ -25,6 +25,20 @@ z            stopped  -              0
 	}
 }
 
+func TestSwitchedOff(t *testing.T) {
+	settings := []host.Setting{
+		{Key: "ntp.enabled", Source: "disc"}, {Key: "watchdog.enabled", Value: "no", Source: "kernel command line"},
+	}
+	for key, want := range map[string]string{
+		"watchdog.enabled": "switched off by watchdog.enabled (kernel command line)",
+		"ssh.enabled":      "switched off by ssh.enabled",
+	} {
+		if got := switchedOff(key, settings); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestTimeServers(t *testing.T) {
 	for _, test := range []struct {
 		asked  []string

@@ -103,7 +103,7 @@ func openSSH(o sshd.Options) error {
 
 // switchSSH starts the server's process, as one of the services, or ends it.
 func (d *dom0) switchSSH(on bool) error {
-	return d.switchSpec(on, lasting(supervise.Spec{
+	return d.switchConfigured("ssh.enabled", on, lasting(supervise.Spec{
 		Name: sshd.Role, Path: boot.InitProgram, Args: []string{sshd.Role}, MaxRestarts: supervise.Forever,
 		Output: sshd.Listener{Tell: d.hearSSH, Rest: d.daemonLog}, Report: d.reportSSH,
 		Remedy: "log in at the console; reboot the host",

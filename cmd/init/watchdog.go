@@ -18,7 +18,8 @@ const watchdogService = "watchdog"
 // startWatchdog has the machine reset when nothing on it runs any more, or not, as the configuration says. answers
 // says whether the host does; nil: nobody asks.
 func (s *system) startWatchdog(answers func(context.Context) bool) {
-	s.switchService(watchdogService, config.Is(s.config().Watchdog.Enabled, true), func(ctx context.Context) error {
+	on := config.Is(s.config().Watchdog.Enabled, true)
+	s.switchFunction(watchdogService, "watchdog.enabled", on, func(ctx context.Context) error {
 		timeout := cmp.Or(s.config().Watchdog.Timeout.Time(), defaultWatchdogTimeout)
 		return watchdog.Run(ctx, watchdog.Options{
 			Kernel: watchdog.Linux{}, Timeout: timeout, Patience: timeout / 2,

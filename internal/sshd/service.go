@@ -136,12 +136,10 @@ func (s *Service) apply(o Options) error {
 // end ends the server, and with it all connections.
 func (s *Service) end() error {
 	s.Tell(host.SSH{Off: true})
-	if s.on {
-		if err := s.Switch(false); err != nil {
-			return err
-		}
-		s.on = false
+	if err := s.Switch(false); err != nil {
+		return err
 	}
+	s.on = false
 	return errors.Join(DropOneTime(s.Dir), removeOptions(s.Dir))
 }
 

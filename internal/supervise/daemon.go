@@ -63,17 +63,18 @@ const Forever = -1
 // Phase is where a daemon is in its life.
 type Phase string
 
-// The phases. Stopped and Failed are final.
+// The phases. Stopped, Failed and Off are final.
 const (
 	Starting Phase = "starting" // started, not ready yet
 	Running  Phase = "running"  // ready
 	Waiting  Phase = "waiting"  // died; will be started again
 	Stopped  Phase = "stopped"  // by Stop
 	Failed   Phase = "failed"   // died for good
+	Off      Phase = "off"      // not to run, by Table.Off
 )
 
 // final says whether the daemon's owner has ended.
-func (p Phase) final() bool { return p == Stopped || p == Failed }
+func (p Phase) final() bool { return p == Stopped || p == Failed || p == Off }
 
 // Status is a daemon's state at one moment.
 type Status struct {
@@ -82,7 +83,7 @@ type Status struct {
 	PID      int // 0 while no process runs, and of a function
 	Restarts int // since it was started first
 	Since    time.Time
-	Err      error // why the last process ended; set in Waiting and Failed
+	Err      error // why the last process ended; set in Waiting and Failed; why it is Off
 	Quiet    bool  // it dies again and again, and that was reported maxReported times
 }
 
@@ -107,6 +108,12 @@ var errStopped = errors.New("stopped")
 
 // begin starts the daemon's owner.
 func begin(spec Spec) *Daemon {
+	d := newDaemon(spec)
+	go d.own()
+	return d
+}
+
+func newDaemon(spec Spec) *Daemon {
 	spec = spec.withDefaults()
 	d := &Daemon{
 		spec:    spec,
@@ -116,7 +123,6 @@ func begin(spec Spec) *Daemon {
 		done:    make(chan struct{}),
 	}
 	d.status.Store(&Status{Name: spec.Name, Phase: Starting, Since: time.Now()})
-	go d.own()
 	return d
 }
 

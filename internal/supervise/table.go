@@ -71,6 +71,9 @@ func (t *Table) Order(ctx context.Context, verb, name string) error {
 		return err
 	}
 	defer release()
+	if d.isOff() {
+		return d.orderOff(verb)
+	}
 	if d.spec.Essential {
 		return fmt.Errorf("%s %s: %w: what it keeps would be lost; %s", verb, name, ErrRefused, d.spec.Remedy)
 	}
@@ -98,7 +101,7 @@ func (t *Table) take(name string, known bool) (release func(), d *Daemon, err er
 	case d == nil && known:
 		return nil, nil, fmt.Errorf("%s: %w: there are %s", name, ErrNoService,
 			strings.Join(slices.Sorted(maps.Keys(t.services)), ", "))
-	case d != nil && !known:
+	case d != nil && !known && !d.isOff():
 		return nil, nil, fmt.Errorf("%s: %w: there is one of that name", name, ErrRefused)
 	case t.busy[name]:
 		return nil, nil, fmt.Errorf("%s: %w: somebody is starting or stopping it", name, ErrRefused)

@@ -190,6 +190,41 @@ func TestTable(t *testing.T) {
 	stopAll(table)
 }
 
+// What is off is listed with the reason, and no order starts it.
+func TestOff(t *testing.T) {
+	var l log
+	table := NewTable()
+	spec := service(&l, "watchdog", untilAsked)
+	for _, want := range []Phase{Off, Running, Off, Off, Running} {
+		err := table.Off(spec, "switched off")
+		if want == Running {
+			err = table.Switch(t.Context(), spec)
+		}
+		status := table.List()[0]
+		if err != nil || status.Phase != want {
+			t.Fatalf("%+v, %v; want %s", status, err, want)
+		}
+		if want != Off {
+			continue
+		}
+		if status.Err == nil || !status.Quiet {
+			t.Errorf("%+v", status)
+		}
+		for verb, failure := range map[string]error{"start": ErrRefused, "restart": ErrRefused, "stop": nil} {
+			if err := table.Order(t.Context(), verb, "watchdog"); !errors.Is(err, failure) {
+				t.Errorf("%s: %v", verb, err)
+			}
+		}
+	}
+	if err := table.Switch(t.Context(), spec); err != nil {
+		t.Errorf("what runs is switched on: %v", err)
+	}
+	stopAll(table)
+	if got, want := l.phases(), "off starting running stopped off starting running stopped"; got != want {
+		t.Errorf("phases %q, want %q", got, want)
+	}
+}
+
 // What takes the orders cannot be stopped by one, but restarted.
 func TestKeptServiceIsNotStopped(t *testing.T) {
 	var l log

@@ -3,6 +3,7 @@
 package vm
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -36,8 +37,12 @@ func TestPassword(t *testing.T) {
 
 // checkNoWatchdog checks that no watchdog runs, and that it is not for the lack of one: the kernel has Xen's.
 func (m *VM) checkNoWatchdog() {
-	if list := m.Shell("services"); strings.Contains(list, "watchdog") || !strings.Contains(list, "xenstored") {
-		m.Errorf("services shows a watchdog:\n%s", list)
+	off := regexp.MustCompile(`(?m)^watchdog +off +- .*switched off by watchdog.enabled \(kernel command line\)`)
+	if list := m.Shell("services"); !off.MatchString(list) {
+		m.Errorf("services does not say that the watchdog is off:\n%s", list)
+	}
+	if said := m.Shell("services start watchdog"); !strings.Contains(said, "switched off by watchdog.enabled") {
+		m.Errorf("services start watchdog: %q", said)
 	}
 	if got := m.Shell("cat /sys/class/watchdog/*/identity /sys/class/watchdog/*/state"); got != "xen_wdt\ninactive" {
 		m.Errorf("the kernel's watchdogs are %q", got)
