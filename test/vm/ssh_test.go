@@ -244,8 +244,7 @@ func (c *sshClient) checkAPISocket() {
 	ctx, cancel := c.Within(soon)
 	defer cancel()
 	near := filepath.Join(c.dir, "api.sock")
-	cmd := exec.CommandContext(ctx, "ssh", "-N", "-F", "none", "-p", c.port, "-i", filepath.Join(c.dir, sshKey),
-		"-o", "UserKnownHostsFile="+filepath.Join(c.dir, "known_hosts"), "-L", near+":"+boot.APISocket, sshRoot)
+	cmd := c.command(ctx, "", "ssh", "-N", "-L", near+":"+boot.APISocket, sshRoot)
 	if err := cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}
