@@ -607,7 +607,11 @@ func TestOrdersToAGuestMadeByHand(t *testing.T) {
 		w.works(w.Pause(w.t.Context(), "hand"))
 		w.works(w.Unpause(w.t.Context(), "hand"))
 		w.works(w.SetMemory(w.t.Context(), "hand", 128*mib))
+		for cpu := range 2 {
+			w.server.Set(fmt.Sprintf("/local/domain/1/cpu/%d/availability", cpu), "online")
+		}
 		w.works(w.SetVCPUs(w.t.Context(), "hand", 2))
+		w.fails(w.SetVCPUs(w.t.Context(), "hand", 3), nil, "more than the 2")
 		mac, err := w.AttachNIC(w.t.Context(), "hand", "")
 		w.works(err)
 		image := filepath.Join(w.store, "disk.img")

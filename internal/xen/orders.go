@@ -51,6 +51,16 @@ func (x *Toolstack) SetVCPUs(ctx context.Context, domid, count int) error {
 	return nameDomain(err, domid)
 }
 
+// MaxVCPUs is how many virtual CPUs a domain can use, 0 if that is unknown: libxl has written an entry for each to the
+// store when it made the domain (xenstore-paths(7), cpu/$CPU/availability).
+func (x *Toolstack) MaxVCPUs(ctx context.Context, domid int) (int, error) {
+	entries, err := x.store.Directory(ctx, home(domid)+"/cpu")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("vCPUs of domain %d: %w", domid, err)
+	}
+	return len(entries), nil
+}
+
 // AttachDisk gives a domain a disk, written as in a configuration.
 func (x *Toolstack) AttachDisk(ctx context.Context, domid int, disk string) error {
 	return x.order(ctx, domid, "block-attach", disk)

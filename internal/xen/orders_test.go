@@ -42,6 +42,13 @@ func TestOrders(t *testing.T) {
 	if err := x.Pause(ctx, 3); err == nil || !strings.Contains(err.Error(), "domain 3: xl pause: Device is busy") {
 		t.Error(err)
 	}
+	server.Set("/local/domain/3/cpu/0/availability", "online")
+	server.Set("/local/domain/3/cpu/1/availability", "offline")
+	for domid, want := range map[int]int{3: 2, 4: 0} {
+		if most, err := x.MaxVCPUs(ctx, domid); err != nil || most != want {
+			t.Errorf("domain %d can use %d vCPUs, %v; want %d", domid, most, err, want)
+		}
+	}
 	server.Set("/local/domain/0/backend/vbd/3/51712/frontend", "f")
 	for number, want := range map[int]bool{51712: true, 51728: false} {
 		if has, err := x.HasDisk(ctx, 3, number); err != nil || has != want {
