@@ -23,7 +23,7 @@ import (
 // Command lines that every boot gets. Xen: the first serial line alone, since what it says is for people who look for
 // a fault, and the screen as it is; dom0's memory is
 // fixed, so that Xen does not give it all and a guest's start never waits for a balloon
-// (docs/decisions.md has the figures). Linux: messages of warnings and worse only, the boot report is ours.
+// (docs/decisions.md has the figures). Linux: messages of errors and worse only, the boot report is ours.
 const (
 	xenCmdline = "console=com1 com1=115200,8n1 vga=current " +
 		"dom0_mem=192M+12%,min:256M,max:1G dom0_max_vcpus=1-4 ucode=scan"

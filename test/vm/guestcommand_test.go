@@ -28,13 +28,14 @@ func (m *VM) checkGuestCommand() {
 	m.Run("a guest that hangs", (*VM).checkLate)
 }
 
-// ends checks the exit status of a command.
-func (m *VM) ends(command string, status int) {
+// ends checks the exit status of a command, and returns what it says.
+func (m *VM) ends(command string, status int) (said string) {
 	m.t.Helper()
-	said := m.Shell(command + "; echo status $?")
+	said = m.Shell(command + "; echo status $?")
 	if !strings.HasSuffix(said, fmt.Sprintf("status %d", status)) {
 		m.Errorf("%s: want status %d:\n%s", command, status, said)
 	}
+	return said
 }
 
 // checkStatuses has guest end with each status that does not take a fault of the host's or a guest that hangs.
@@ -202,7 +203,9 @@ func (m *VM) checkProcessors() {
 		m.Shell("echo 'echo processors $(grep -c ^processor /proc/cpuinfo)' | guest console web > /dev/null")
 		m.Until("the guest sees its processors", soon, func() bool { return m.guestSaid("web", word) })
 	}
-	m.ends("guest set web -vcpus 3", 1)
+	if said := m.ends("guest set web -vcpus 3", 1); !strings.Contains(said, "more than the 2") {
+		m.Errorf("guest set -vcpus beyond the maximum: %s", said)
+	}
 }
 
 // checkAll stops and starts all guests.
