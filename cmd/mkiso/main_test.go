@@ -134,8 +134,9 @@ func TestExamples(t *testing.T) {
 		switch {
 		case len(args) == 1: // it is about the command
 			args, want = append(args, "-h"), "^$"
-		case strings.HasPrefix(args[0], "-"): // what it is asked for is checked before the name of the disc
-			args, want = append(args, "-o", dir), "^mkiso: -o DIR: it is a directory; name a file\n$"
+		case strings.HasPrefix(args[0], "-"): // guests are looked at last of what it is asked for
+			args = append(args, "-o", dir+"/mine.iso", "-guests", dir+"/guests")
+			want = "^mkiso: DIR/guests: there are no guests in this directory; "
 		case !strings.Contains(e.Text, "zerodisc.iso"):
 			want = "^$"
 		}
