@@ -109,7 +109,8 @@ func TestExamples(t *testing.T) {
 	}
 	names := constants(t, "console.go", "Msg")
 	for _, e := range docs.Of(t, "message") {
-		name := regexp.MustCompile(` \w+=.*`).ReplaceAllString(e.Text, "")
+		name := regexp.MustCompile(` \w+=.*`).ReplaceAllString(strings.TrimPrefix(e.Text, "msg="), "")
+		name = strings.Trim(name, `"`)
 		if !slices.Contains(names, name) {
 			t.Errorf("docs/%s has %q, which no line is called", e.Page, name)
 		}

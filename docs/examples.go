@@ -30,18 +30,19 @@ const (
 	File        Kind = "yaml"    // a fenced block
 	CommandLine Kind = "cmdline" // a line of a fenced block
 	Line        Kind = "line"    // of an indented block
-	Inline      Kind = "inline"  // a command in a sentence
+	Inline      Kind = "inline"  // a command, a parameter, a setting or a console line in a sentence
 )
 
-// commands are what a command in a sentence begins with.
+// commands are what in a sentence is typed or written, or is a line of the console.
 var commands = regexp.MustCompile(`^(curl|guest|logs|make|mkiso|nft|openssl|scp|services|sftp|ssh|ssh-copy-id|xl) |` +
-	`^(du [A-Z]+|free|mkpasswd|ps|services|ssh-password|status|zerodisc-(report|config))$|^zerodisc\.[a-z-]+(=.*)?$`)
+	`^(du [A-Z]+|free|mkpasswd|ps|services|ssh-password|status|zerodisc-(report|config))$|` +
+	`^zerodisc\.[a-z-]+(=.*)?$|^msg=|^[a-z-]+: `)
 
 // names of files look like parameters.
 var names = regexp.MustCompile(`^zerodisc\.(iso|schema\.json|yaml)$`)
 
 var (
-	fenced = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
+	fenced = regexp.MustCompile("(?ms)^```([^\n]*)\n(.*?)^```$")
 	quoted = regexp.MustCompile("`([^`\n]+)`")
 )
 
@@ -91,9 +92,10 @@ var (
 // claims are those of all tests. The first that fits an example counts.
 var claims = []claim{
 	{"configuration", []Kind{File}, match(``)},
+	{"setting", []Kind{Inline}, match(`^[a-z-]+: `)},
 	{"command line", []Kind{CommandLine}, match(``)},
 	{"parameter", []Kind{Inline}, match(`^zerodisc\.`)},
-	{"message", []Kind{Inline}, match(`^(guest (flood|restarts|traffic refused)|ssh refused)\b`)},
+	{"message", []Kind{Inline}, match(`^(msg=|guest (flood|restarts|traffic refused)\b|ssh refused\b)`)},
 	{"source", []Kind{Line}, match(`^level=`)},
 	{"syslog", []Kind{Line}, match(`^(zerodisc\.syslog=|<3>1 )`)},
 	{"curl", []Kind{Line}, match(`^curl `)},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,6 +107,22 @@ func TestDocumentedExamples(t *testing.T) {
 		}
 		if len(Merge(Layer{Config: c.Config}).Settings) == 0 && c.URL == "" && c.NoCloud.URL == "" {
 			t.Errorf("%s sets nothing", line.Text)
+		}
+	}
+}
+
+// TestDocumentedSettings reads the settings that sentences in docs name, in a place of a file where they belong.
+func TestDocumentedSettings(t *testing.T) {
+	for _, e := range docs.Of(t, "setting") {
+		name, value, _ := strings.Cut(e.Text, ": ")
+		fits := func(k Key) bool {
+			parts := strings.Split(k.Path, ".")
+			depth := len(parts) - 1
+			text := strings.Join(parts, ": {") + ": " + value + strings.Repeat("}", depth)
+			return parts[depth] == name && len(Parse("example", []byte(text)).Problems) == 0
+		}
+		if !slices.ContainsFunc(Keys(), fits) {
+			t.Errorf("%s fits nowhere", e.Text)
 		}
 	}
 }
