@@ -84,7 +84,8 @@ func (m *VM) checkLogs() {
 func (m *VM) checkReport() {
 	m.Shell("mkdir -p /tmp/report; echo password=sosecret > /var/log/xen/test.log")
 	example := docs.Of(m.t, "report")[0].Text
-	m.Shell(strings.Replace(example, "/state/", "/tmp/", 1) + "; gzip -d -c /tmp/report.tgz > /tmp/report.tar")
+	m.Shell(strings.Replace(example, "/state/", "/tmp/", 1) + "; mv /tmp/report.tgz /tmp/report.tar.gz")
+	m.Shell("gzip -d -c /tmp/report.tar.gz > /tmp/report.tar") // it wants that name
 	files := m.Shell("tar -x -f /tmp/report.tar /tmp/report; find /tmp/report -type f")
 	for _, name := range []string{
 		"/status.txt", "/state/state.json", "/log/log.txt", "/log/sources/kernel", "/log/xen/test.log",
@@ -100,5 +101,5 @@ func (m *VM) checkReport() {
 	if said := m.Shell("grep -r sosecret /tmp/report"); said != "" {
 		m.Errorf("the report has a password: %s", said)
 	}
-	m.Shell("rm -rf /tmp/report /tmp/report.tar /tmp/report.tgz /var/log/xen/test.log")
+	m.Shell("rm -rf /tmp/report /tmp/report.tar /tmp/report.tar.gz /var/log/xen/test.log")
 }
