@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/zerodisc/zerodisc/docs"
 )
 
 // constants returns the string constants of a file of this package whose names begin with prefix.
@@ -94,6 +96,23 @@ func TestConsoleLinesAreDocumented(t *testing.T) {
 	for _, name := range documented {
 		if !slices.Contains(names, name) {
 			t.Errorf("docs/console.md has %q, which no line is called", name)
+		}
+	}
+}
+
+// TestExamples looks up the parameters and the console lines that sentences in docs name.
+func TestExamples(t *testing.T) {
+	for _, e := range docs.Of(t, "parameter") {
+		if key, _, _ := strings.Cut(e.Text, "="); !Known(key) {
+			t.Errorf("docs/%s has %s, which init does not know", e.Page, key)
+		}
+	}
+	names := constants(t, "console.go", "Msg")
+	for _, e := range docs.Of(t, "message") {
+		name := regexp.MustCompile(` \w+=.*`).ReplaceAllString(strings.TrimPrefix(e.Text, "msg="), "")
+		name = strings.Trim(name, `"`)
+		if !slices.Contains(names, name) {
+			t.Errorf("docs/%s has %q, which no line is called", e.Page, name)
 		}
 	}
 }

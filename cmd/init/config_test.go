@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zerodisc/zerodisc/docs"
 	"github.com/zerodisc/zerodisc/internal/config"
 	"github.com/zerodisc/zerodisc/internal/host"
 )
@@ -55,6 +56,25 @@ func TestLayers(t *testing.T) {
 	}
 	if d.stores() != "all" {
 		t.Errorf("stores %s", d.stores())
+	}
+}
+
+// TestDocumentedLines reads a volume that has what docs/configuration.md shows the lines of.
+func TestDocumentedLines(t *testing.T) {
+	d, lines := configured(t, "")
+	d.addLayer(volumeLayer, config.Parse("/dev/vda: zerodisc.yaml", []byte("hostname: a\n"+
+		"network: {bridges: {lan: {private: {address: 10.11.0.1/24}}}}\nnetwrok: {}\n")))
+	settings, _ := d.conf.merge()
+	var told host.Configured
+	for _, s := range settings {
+		told = append(told, host.Setting{Key: s.Key, Value: s.Value, Source: s.Source})
+	}
+	d.state.Tell(told)
+	d.reportSources(volumeLayer)
+	for _, line := range docs.Of(t, "source") {
+		if want := strings.TrimSuffix(line.Text, " ..."); !strings.Contains(lines.String(), want) {
+			t.Errorf("%s\nwant %s", lines, want)
+		}
 	}
 }
 

@@ -3,12 +3,11 @@ package main
 import (
 	"fmt"
 	"net/netip"
-	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/zerodisc/zerodisc/docs"
 	"github.com/zerodisc/zerodisc/internal/config"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
 )
@@ -175,29 +174,12 @@ func TestNameServers(t *testing.T) {
 
 // TestDocumentedNetworks has the networks of all examples in docs made, as far as that needs no machine.
 func TestDocumentedNetworks(t *testing.T) {
-	examples := regexp.MustCompile("(?s)```(yaml|cmdline)\n(.*?)```")
-	counts := map[string]int{}
-	for _, page := range []string{"configuration.md", "networking.md"} {
-		text, err := os.ReadFile("../../docs/" + page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, example := range examples.FindAllStringSubmatch(string(text), -1) {
-			kind, text := example[1], example[2]
-			counts[page+" "+kind]++
-			if kind == "yaml" {
-				checkNetwork(t, text, read(t, text))
-				continue
-			}
-			for line := range strings.Lines(text) {
-				c := config.ParseCommandLine(line)
-				checkNetwork(t, line, &c.Config)
-			}
-		}
+	for _, file := range docs.Of(t, "configuration") {
+		checkNetwork(t, file.Text, read(t, file.Text))
 	}
-	if counts["configuration.md yaml"] < 4 || counts["configuration.md cmdline"] < 2 ||
-		counts["networking.md yaml"] < 3 {
-		t.Errorf("examples found: %v", counts)
+	for _, line := range docs.Of(t, "command line") {
+		c := config.ParseCommandLine(line.Text)
+		checkNetwork(t, line.Text, &c.Config)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/zerodisc/zerodisc/docs"
 )
 
 // TestRun checks exit codes, and what goes where: what was asked for to the standard output, faults to the
@@ -113,6 +115,36 @@ func TestManual(t *testing.T) {
 	for _, c := range commands() {
 		if line := strings.TrimSpace("mkiso " + c.name + " " + c.args); !strings.Contains(manual, "\t"+line+"\n") {
 			t.Errorf("the manual does not have the line %q", line)
+		}
+	}
+}
+
+// TestExamples runs the commands in docs as far as they go without a disc and without building one: what they say
+// is understood, and a configuration is read.
+func TestExamples(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "zerodisc.yaml")
+	if err := os.WriteFile(file, []byte(docs.Of(t, "configuration")[0].Text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	names := strings.NewReplacer("zerodisc.", dir+"/zerodisc.", "mine.", dir+"/mine.")
+	for _, e := range docs.Of(t, "mkiso") {
+		args := strings.Fields(names.Replace(e.Text))[1:]
+		want := "^mkiso: open DIR/zerodisc.iso: no such file or directory\n$"
+		switch {
+		case len(args) == 1: // it is about the command
+			args, want = append(args, "-h"), "^$"
+		case strings.HasPrefix(args[0], "-"): // guests are looked at last of what it is asked for
+			args = append(args, "-o", dir+"/mine.iso", "-guests", dir+"/guests")
+			want = "^mkiso: DIR/guests: there are no guests in this directory; "
+		case !strings.Contains(e.Text, "zerodisc.iso"):
+			want = "^$"
+		}
+		var out, errOut bytes.Buffer
+		run(t.Context(), args, &out, &errOut)
+		said := strings.ReplaceAll(errOut.String(), dir, "DIR")
+		if !regexp.MustCompile(want).MatchString(said) {
+			t.Errorf("%s: %s%s, want %s", e.Text, &out, said, want)
 		}
 	}
 }

@@ -7,13 +7,16 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/zerodisc/zerodisc/docs"
 )
 
 var update = flag.Bool("update", false, "write docs/zerodisc.schema.json and the table in docs/configuration.md")
 
-const docs = "../../docs/"
+const docsDir = "../../docs/"
 
 // TestSchema holds the schema in docs to the types.
 func TestSchema(t *testing.T) {
@@ -21,7 +24,7 @@ func TestSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const name = docs + "zerodisc.schema.json"
+	const name = docsDir + "zerodisc.schema.json"
 	if *update {
 		if err := os.WriteFile(name, want, 0o644); err != nil {
 			t.Fatal(err)
@@ -34,7 +37,7 @@ func TestSchema(t *testing.T) {
 
 // TestTable holds the table of keys in docs to the types.
 func TestTable(t *testing.T) {
-	const name = docs + "configuration.md"
+	const name = docsDir + "configuration.md"
 	page, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
@@ -92,33 +95,34 @@ func TestEveryKeyIsDescribed(t *testing.T) {
 
 // TestDocumentedExamples checks the examples in docs: files have no problems, command lines neither.
 func TestDocumentedExamples(t *testing.T) {
-	var page []byte
-	for _, name := range []string{"configuration.md", "networking.md"} {
-		text, err := os.ReadFile(docs + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		page = append(page, text...)
-	}
-	files := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(page, -1)
-	lines := regexp.MustCompile("(?s)```cmdline\n(.*?)```").FindAllSubmatch(page, -1)
-	if len(files) < 7 || len(lines) < 2 {
-		t.Errorf("%d files and %d command lines", len(files), len(lines))
-	}
-	for _, file := range files {
-		for _, p := range Parse("example", file[1]).Check() {
-			t.Errorf("%v in\n%s", p, file[1])
+	for _, file := range docs.Of(t, "configuration") {
+		for _, p := range Parse("example", []byte(file.Text)).Check() {
+			t.Errorf("%v in\n%s", p, file.Text)
 		}
 	}
-	for _, block := range lines {
-		for line := range strings.Lines(string(block[1])) {
-			c := ParseCommandLine(line)
-			for _, p := range append(c.Problems, Validate(&c.Config)...) {
-				t.Errorf("%v in\n%s", p, line)
-			}
-			if len(Merge(Layer{Config: c.Config}).Settings) == 0 && c.URL == "" && c.NoCloud.URL == "" {
-				t.Errorf("%s sets nothing", line)
-			}
+	for _, line := range docs.Of(t, "command line") {
+		c := ParseCommandLine(line.Text)
+		for _, p := range append(c.Problems, Validate(&c.Config)...) {
+			t.Errorf("%v in\n%s", p, line.Text)
+		}
+		if len(Merge(Layer{Config: c.Config}).Settings) == 0 && c.URL == "" && c.NoCloud.URL == "" {
+			t.Errorf("%s sets nothing", line.Text)
+		}
+	}
+}
+
+// TestDocumentedSettings reads the settings that sentences in docs name, in a place of a file where they belong.
+func TestDocumentedSettings(t *testing.T) {
+	for _, e := range docs.Of(t, "setting") {
+		name, value, _ := strings.Cut(e.Text, ": ")
+		fits := func(k Key) bool {
+			parts := strings.Split(k.Path, ".")
+			depth := len(parts) - 1
+			text := strings.Join(parts, ": {") + ": " + value + strings.Repeat("}", depth)
+			return parts[depth] == name && len(Parse("example", []byte(text)).Problems) == 0
+		}
+		if !slices.ContainsFunc(Keys(), fits) {
+			t.Errorf("%s fits nowhere", e.Text)
 		}
 	}
 }

@@ -1,8 +1,11 @@
 package guestcmd
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"os"
 	"os/exec"
 	"regexp"
@@ -12,8 +15,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/zerodisc/zerodisc/docs"
 	"github.com/zerodisc/zerodisc/internal/api"
 	"github.com/zerodisc/zerodisc/internal/client"
+	"github.com/zerodisc/zerodisc/internal/host"
 )
 
 func TestList(t *testing.T) {
@@ -316,53 +321,117 @@ func TestComplete(t *testing.T) {
 	}
 }
 
-// TestBash has a real bash complete the command.
+// TestBash has a real bash complete the command, once the example in docs has taught it.
 func TestBash(t *testing.T) {
 	bash, err := exec.LookPath("bash")
 	if err != nil {
 		t.Skip(err)
 	}
-	script := bashCompletion + `
-guest() { echo "$@"; }
+	script := `
+guest() { if [ "$*" = "completion bash" ]; then echo "$COMPLETION"; else echo "$@"; fi; }
+` + docs.Of(t, "completion")[0].Text + `
+complete -p guest > /dev/null || exit
 COMP_WORDS=(guest stop "") COMP_CWORD=2
 _guest
 printf '<%s>' "${COMPREPLY[@]}"`
-	out, err := exec.Command(bash, "-c", script).CombinedOutput()
+	cmd := exec.Command(bash, "-c", script)
+	cmd.Env = append(os.Environ(), "COMPLETION="+bashCompletion)
+	out, err := cmd.CombinedOutput()
 	if err != nil || string(out) != "<complete stop >" {
 		t.Errorf("%v %s", err, out)
 	}
 }
 
-// TestDocumentation holds docs/operations.md to the commands, and runs its examples and those of the help.
-func TestDocumentation(t *testing.T) {
-	text, err := os.ReadFile("../../docs/operations.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	page := string(text)
-	var examples []string
-	for _, c := range commands {
-		heading := strings.TrimSpace("guest " + c.name + " " + strings.ReplaceAll(c.args, "|", `\|`))
-		if !strings.Contains(page, "| `"+heading+"` |") {
-			t.Errorf("docs/operations.md does not have %s", heading)
+// TestRule has the rule for udev switch a processor on that is new and off, and no other thing.
+func TestRule(t *testing.T) {
+	part := regexp.MustCompile(`^(\w+)(?:\{(\w+)\})?(==|=)"([^"]*)"$`)
+	for _, test := range []struct {
+		subsystem, action, online, want string
+	}{{"cpu", "add", "0", "1"}, {"cpu", "add", "1", "1"}, {"cpu", "remove", "0", "0"}, {"memory", "add", "0", "0"}} {
+		device := map[string]string{"SUBSYSTEM": test.subsystem, "ACTION": test.action, "ATTR online": test.online}
+		for _, text := range strings.Split(docs.Of(t, "udev")[0].Text, ", ") {
+			p := part.FindStringSubmatch(text)
+			if p == nil {
+				t.Fatalf("%s is not understood", text)
+			}
+			name := strings.TrimSpace(p[1] + " " + p[2])
+			if p[1] == "TEST" {
+				if _, ok := device["ATTR "+p[4]]; !ok {
+					break
+				}
+			} else if p[3] == "=" {
+				device[name] = p[4]
+			} else if device[name] != p[4] {
+				break
+			}
 		}
-		examples = append(examples, c.examples...)
-	}
-	for _, e := range regexp.MustCompile(`(?m)^    (guest .*)$`).FindAllStringSubmatch(page, -1) {
-		examples = append(examples, e[1])
-	}
-	w := newWorld(t)
-	for _, e := range examples {
-		line, _, _ := strings.Cut(e, " > ")
-		line, isGuest := strings.CutPrefix(line, "guest ")
-		if !isGuest || strings.HasPrefix(line, "events") || strings.HasPrefix(line, "logs -f") {
-			continue // the first is for a shell, the others have no end
-		}
-		if status, _, said := w.guest(line); status != 0 {
-			t.Errorf("%s: %d %s", e, status, said)
-		}
-		for len(w.orders.got) > 0 {
-			<-w.orders.got
+		if device["ATTR online"] != test.want {
+			t.Errorf("%+v: %v", test, device)
 		}
 	}
 }
+
+// TestDocumentation holds docs/operations.md to the commands, and runs all examples in docs and those of the help.
+func TestDocumentation(t *testing.T) {
+	var examples, headings []string
+	for _, c := range commands {
+		heading := strings.TrimSpace("guest " + c.name + " " + strings.ReplaceAll(c.args, "|", `\|`))
+		headings = append(headings, heading)
+		examples = append(examples, c.examples...)
+	}
+	w := newWorld(t)
+	for _, e := range docs.Of(t, "guest") {
+		if i := slices.Index(headings, e.Text); i >= 0 {
+			headings = slices.Delete(headings, i, i+1)
+			continue
+		}
+		words := strings.Fields(strings.ReplaceAll(e.Text, "NAME", "web"))
+		if found, rest := find(words[1:]); e.Kind == docs.Inline && found != nil && len(rest) == 0 {
+			continue // it is about the command
+		}
+		examples = append(examples, strings.Join(words, " "))
+	}
+	if len(headings) > 0 {
+		t.Errorf("docs/operations.md does not have %q", headings)
+	}
+	for _, e := range examples {
+		line, _, _ := strings.Cut(e, " > ")
+		line, isGuest := strings.CutPrefix(line, "guest ")
+		if !isGuest {
+			continue // it is for a shell: TestBash
+		}
+		w.runExample(line)
+	}
+}
+
+// runExample runs a command that has to succeed. One that would go on for ever is ended once it has said something.
+func (w *world) runExample(line string) {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(w.t.Context())
+	defer cancel()
+	if strings.HasPrefix(line, "events") || strings.HasPrefix(line, "logs -f") {
+		go w.makeNews(ctx)
+	} else {
+		cancel = func() {}
+	}
+	var said bytes.Buffer
+	w.config.Out, w.config.Err = writer(func(b []byte) (int, error) { cancel(); return len(b), nil }), &said
+	if err := run(ctx, strings.Fields(line), w.config); err != nil && !errors.Is(err, context.Canceled) {
+		w.t.Errorf("guest %s: %v %s", line, err, &said)
+	}
+	for len(w.orders.got) > 0 {
+		<-w.orders.got
+	}
+}
+
+// makeNews has a guest say another address again and again.
+func (w *world) makeNews(ctx context.Context) {
+	for i := 0; ctx.Err() == nil; i++ {
+		w.state.Tell(host.Said{Domid: 1, Address: netip.AddrFrom4([4]byte{10, 0, 1, byte(i)})})
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(b []byte) (int, error) { return w(b) }

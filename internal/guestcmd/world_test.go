@@ -103,6 +103,7 @@ func (hub) Follow(context.Context) <-chan api.LogLine { return nil }
 // world is a host with the guests web and db, which run, and old, which was refused.
 type world struct {
 	t      *testing.T
+	state  *host.State
 	orders *controller
 	config Config
 	socket string
@@ -134,6 +135,7 @@ func newWorld(t *testing.T) *world {
 	state.Tell(host.GuestRefused{Name: "old", Origin: "/old.cfg", Err: errors.New("not enough memory: " +
 		"it needs 4096 MiB, 100 MiB are free; give it less, or end other guests")})
 	w.config = Config{Client: client.New(w.socket), In: strings.NewReader("")}
+	w.state = state
 	w.serve(state)
 	return w
 }

@@ -8,11 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/zerodisc/zerodisc/docs"
 )
 
 // clock is an uptime that a test moves.
@@ -277,24 +278,17 @@ func TestCommand(t *testing.T) {
 
 // TestExamples runs the examples of docs/operations.md.
 func TestExamples(t *testing.T) {
-	page, err := os.ReadFile("../../docs/operations.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	s, dir := open(t, &clock{up: Uptime()}, nil)
 	s.Add("kernel", Warning, "hot")
 	s.Add("xen", Info, "quiet")
-	examples := regexp.MustCompile(`(?m)^    logs\b([^#\n]*)`).FindAllStringSubmatch(string(page), -1)
-	if len(examples) < 5 {
-		t.Errorf("there are %d examples", len(examples))
-	}
-	for _, e := range examples {
+	for _, e := range docs.Of(t, "logs") {
+		args := strings.Fields(strings.Replace(e.Text, "NAME", "kernel", 1))[1:]
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel() // what follows the log ends once it has shown what there is
 		var out, errs bytes.Buffer
-		status := Main(ctx, strings.Fields(e[1]), dir, &out, &errs)
+		status := Main(ctx, args, dir, &out, &errs)
 		if status != 0 || errs.Len() > 0 || !strings.Contains(out.String(), "hot") {
-			t.Errorf("%s: %d, %s%s", e[0], status, &out, &errs)
+			t.Errorf("%s: %d, %s%s", e.Text, status, &out, &errs)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/zerodisc/zerodisc/docs"
 )
 
 // What crypt(3) of libxcrypt 4.4 makes of passwords (python3 -c "import crypt"), and the examples of the specification
@@ -47,14 +49,17 @@ func TestKnownAnswers(t *testing.T) {
 // The programs that people make hashes with.
 func TestProgramsHashes(t *testing.T) {
 	const password = "Größer als 16 Zeichen: \"$y$\""
-	for _, command := range [][]string{
-		{"openssl", "passwd", "-6", password},
+	commands := [][]string{
 		{"openssl", "passwd", "-5", password},
 		{"mkpasswd", "-m", "yescrypt", password},
 		{"mkpasswd", "-m", "sha512crypt", "-R", "20000", password},
 		{"mkpasswd", "-m", "bcrypt", password},
-	} {
-		t.Run(strings.Join(command[:3], " "), func(t *testing.T) {
+	}
+	for _, e := range docs.Of(t, "hash") {
+		commands = append(commands, append(strings.Fields(e.Text), password))
+	}
+	for _, command := range commands {
+		t.Run(strings.Join(command[:len(command)-1], " "), func(t *testing.T) {
 			if _, err := exec.LookPath(command[0]); err != nil {
 				t.Skip(err)
 			}

@@ -13,7 +13,6 @@ import (
 	"io"
 	"math/big"
 	"net"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -23,6 +22,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/zerodisc/zerodisc/docs"
 	"github.com/zerodisc/zerodisc/internal/logs"
 )
 
@@ -54,22 +54,20 @@ var instant = time.Date(2026, 11, 27, 6, 0, 0, 0, time.UTC)
 
 // TestExamples holds docs/operations.md to what a server gets, and reads its parameter.
 func TestExamples(t *testing.T) {
-	page, err := os.ReadFile("../../docs/operations.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	e := logs.Entry{Source: "kernel", Number: 7, Up: 10 * time.Second, Level: logs.Error, Text: "text"}
 	c := Clock{Now: instant, Up: 20 * time.Second, Known: true, Synced: true}
 	message := strings.Replace(Format(e, "zerodisc", c), "\ufeff", "BOM", 1)
-	if !strings.Contains(string(page), "\n    "+message+"\n") {
-		t.Errorf("docs/operations.md does not have %s", message)
-	}
-	parameter := regexp.MustCompile(`(?m)^    zerodisc\.syslog=(\S+)$`).FindSubmatch(page)
-	if len(parameter) == 0 {
-		t.Fatal("docs/operations.md has no zerodisc.syslog")
-	}
-	if targets, err := ParseTargets(string(parameter[1])); err != nil || len(targets) != 2 {
-		t.Errorf("%s: %v, %v", parameter[1], targets, err)
+	for _, example := range docs.Of(t, "syslog") {
+		parameter, isParameter := strings.CutPrefix(example.Text, "zerodisc.syslog=")
+		if !isParameter && example.Text != message {
+			t.Errorf("docs has %s\nwant %s", example.Text, message)
+		}
+		if !isParameter {
+			continue
+		}
+		if targets, err := ParseTargets(parameter); err != nil || len(targets) != 2 {
+			t.Errorf("%s: %v, %v", parameter, targets, err)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/docs"
 	"github.com/zerodisc/zerodisc/test/vm/qemu"
 )
 
@@ -30,6 +31,7 @@ func TestBIOSDisc(t *testing.T) {
 		m.Run("xenconsoled killed", (*VM).checkXenconsoled)
 		m.Run("screens", (*VM).checkScreens)
 		m.Run("services", (*VM).checkServices)
+		m.Run("other commands", (*VM).checkDocumented)
 		m.Run("logs", (*VM).checkLogs)
 		m.Run("report", (*VM).checkReport)
 		m.Run("init crashes", (*VM).checkCrash)
@@ -53,7 +55,7 @@ const consoleLimit = 2 * time.Minute
 // xenconsole takes the terminal over, or gives it back, is torn apart: it is typed again.
 func (m *VM) checkGuestConsole(address string) {
 	guest := guests[0]
-	m.FromNow().Enter("xl console " + guest)
+	m.FromNow().Enter(docs.Of(m.t, "console")[0].Text + " " + guest)
 	m.WaitText(regexp.QuoteMeta(address), soon) // the banner
 	m.FromNow().Until("the guest's shell says its name", consoleLimit, func() bool {
 		m.Enter("hostname")

@@ -5,6 +5,8 @@ package vm
 import (
 	"regexp"
 	"strings"
+
+	"github.com/zerodisc/zerodisc/docs"
 )
 
 // checkServices looks at the services of a host on which xenconsoled was killed, and restarts and stops some.
@@ -32,8 +34,32 @@ func (m *VM) checkServices() {
 			m.Errorf("services %s: %q", order.order, said)
 		}
 	}
+	for _, e := range docs.Of(m.t, "services") {
+		want := ""
+		switch {
+		case e.Text == "services":
+			want = "xenstored +running"
+		case strings.HasSuffix(e.Text, "restart xenstored"):
+			want = "what it keeps would be lost"
+		}
+		said := m.Shell(strings.Replace(e.Text, "NAME", "ntp", 1))
+		if want == "" && said != "" || !regexp.MustCompile(want).MatchString(said) {
+			m.Errorf("%s: %q", e.Text, said)
+		}
+	}
+	m.Shell("services start watchdog") // which one of these has stopped
 	if after := m.Shell("pidof xenconsoled"); after == before || after == "" {
 		m.Errorf("xenconsoled was process %s and is %s", before, after)
+	}
+}
+
+// checkDocumented runs other commands in docs: they are there, and succeed.
+func (m *VM) checkDocumented() {
+	for _, e := range docs.Of(m.t, "dom0") {
+		command := strings.Replace(e.Text, "DIR", "/run", 1)
+		if said := m.Shell(command + " > /dev/null; echo status $?"); !strings.HasSuffix(said, "status 0") {
+			m.Errorf("%s: %q", e.Text, said)
+		}
 	}
 }
 
@@ -57,7 +83,9 @@ func (m *VM) checkLogs() {
 // checkReport has a report written, and looks for what must be in it and what must not.
 func (m *VM) checkReport() {
 	m.Shell("mkdir -p /tmp/report; echo password=sosecret > /var/log/xen/test.log")
-	m.Shell("zerodisc-report -o /tmp/report.tar.gz; gzip -d -c /tmp/report.tar.gz > /tmp/report.tar")
+	example := docs.Of(m.t, "report")[0].Text
+	m.Shell(strings.Replace(example, "/state/", "/tmp/", 1) + "; mv /tmp/report.tgz /tmp/report.tar.gz")
+	m.Shell("gzip -d -c /tmp/report.tar.gz > /tmp/report.tar") // it wants that name
 	files := m.Shell("tar -x -f /tmp/report.tar /tmp/report; find /tmp/report -type f")
 	for _, name := range []string{
 		"/status.txt", "/state/state.json", "/log/log.txt", "/log/sources/kernel", "/log/xen/test.log",

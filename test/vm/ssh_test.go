@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/zerodisc/zerodisc/boot"
+	"github.com/zerodisc/zerodisc/docs"
 	"github.com/zerodisc/zerodisc/internal/client"
 )
 
@@ -122,6 +124,39 @@ func (c *sshClient) says(command, want string) {
 
 const sshRoot = "root@127.0.0.1"
 
+// hosts are what docs has in place of a host's address.
+var hosts = regexp.MustCompile(`root@(host|HOST|192\.168\.1\.20)`)
+
+// example is a command in docs, by its name there, which reaches dom0 and works in the client's directory. Pairs are
+// texts to replace, and by what.
+func (c *sshClient) example(ctx context.Context, name, askpass string, pairs ...string) *exec.Cmd {
+	c.t.Helper()
+	text := hosts.ReplaceAllString(docs.Of(c.t, name)[0].Text, sshRoot)
+	words := strings.Fields(strings.NewReplacer(pairs...).Replace(text))
+	cmd := c.command(ctx, askpass, words[0], words[1:]...)
+	cmd.Dir = c.dir
+	return cmd
+}
+
+// typed runs an example. A shell that it opens is told to echo.
+func (c *sshClient) typed(name, askpass string, pairs ...string) (string, error) {
+	c.t.Helper()
+	ctx, cancel := c.Within(shellLimit)
+	defer cancel()
+	cmd := c.example(ctx, name, askpass, pairs...)
+	cmd.Stdin = strings.NewReader("echo in a session\n")
+	out, err := cmd.CombinedOutput()
+	return strings.ReplaceAll(string(out), "\r", ""), err
+}
+
+// succeeds checks what an example says.
+func (c *sshClient) succeeds(name, want string, pairs ...string) {
+	c.t.Helper()
+	if out, err := c.typed(name, "", pairs...); err != nil || !strings.Contains(out, want) {
+		c.Errorf("%s: %v; it says %.200q, want %q", docs.Of(c.t, name)[0].Text, err, out, want)
+	}
+}
+
 // checkHostKey compares the key that the server shows to the network with the fingerprint that the console shows.
 func (c *sshClient) checkHostKey() {
 	c.t.Helper()
@@ -152,7 +187,7 @@ func (m *VM) checkSSH() {
 		m.Errorf("without a credential: %v, %s", err, out)
 	}
 	shown := m.Wait(`msg="`+boot.MsgSSHPassword+`"`, soon).Get("password")
-	if out, err := c.run(c.password(shown), "ssh-copy-id", sshRoot); err != nil {
+	if out, err := c.typed("ssh-copy-id", c.password(shown)); err != nil {
 		m.Errorf("with the password: %v, %s", err, out)
 		return
 	}
@@ -165,7 +200,8 @@ func (m *VM) checkSSH() {
 	if found := m.Shell("(" + logs + ") | grep " + shown); found != "" {
 		m.Errorf("the password is in a log: %s", found)
 	}
-	c.says("xl list", guests[0])
+	c.succeeds("ssh command", guests[0])
+	c.succeeds("ssh", "in a session")
 	c.says("status", "ssh root@")
 	c.checkFiles()
 	c.checkForwarding()
@@ -178,9 +214,10 @@ func (c *sshClient) checkFiles() {
 	text := strings.Repeat("zerodisc ", 100_000)
 	file, back := filepath.Join(c.dir, "file"), filepath.Join(c.dir, "back")
 	write(c.t, file, text)
-	for _, protocol := range []string{"-s", "-O"} {
+	for _, program := range []string{"scp -s", docs.Of(c.t, "scp old")[0].Text} {
+		program, protocol, _ := strings.Cut(program, " ")
 		for _, way := range [][2]string{{file, sshRoot + ":copy"}, {sshRoot + ":copy", back}} {
-			if out, err := c.run("", "scp", protocol, way[0], way[1]); err != nil {
+			if out, err := c.run("", program, protocol, way[0], way[1]); err != nil {
 				c.Errorf("scp %s %s %s: %v, %s", protocol, way[0], way[1], err, out)
 			}
 		}
@@ -190,9 +227,7 @@ func (c *sshClient) checkFiles() {
 		_ = os.Remove(back)
 	}
 	c.says("ls -l /root/copy; rm /root/copy", "900000")
-	if out, err := c.run("", "ssh", sshRoot, "zerodisc-report"); err != nil || !strings.HasPrefix(out, "\x1f\x8b") {
-		c.Errorf("a report over ssh: %v, %.200q", err, out)
-	}
+	c.succeeds("ssh report", "\x1f\x8b", " > report.tgz", "")
 	c.checkBroughtGuest()
 }
 
@@ -213,12 +248,12 @@ func (c *sshClient) checkBroughtGuest() {
 		c.t.Fatal(err)
 	}
 	write(c.t, filepath.Join(dir, "web.cfg"), config.String())
-	if out, err := c.run("", "scp", "-r", dir, sshRoot+":"); err != nil {
-		c.Errorf("scp -r: %v, %s", err, out)
-		return
-	}
+	c.Shell("mkdir -p /state/guests") // as with a state volume
+	c.succeeds("scp", "")
+	c.succeeds("scp state", "")
+	c.says("cat /state/guests/web/web.cfg && rm -r /state/guests", "name = 'web'")
 	now := c.FromNow()
-	c.says("xl create web/web.cfg", "")
+	c.succeeds("scp create", "")
 	now.Wait(`msg="guest running" guest=web`, soon)
 	c.says("guest list", "web")
 	c.says("guest destroy web; rm -r web", "")
@@ -244,7 +279,7 @@ func (c *sshClient) checkAPISocket() {
 	ctx, cancel := c.Within(soon)
 	defer cancel()
 	near := filepath.Join(c.dir, "api.sock")
-	cmd := c.command(ctx, "", "ssh", "-N", "-L", near+":"+boot.APISocket, sshRoot)
+	cmd := c.example(ctx, "ssh API", "")
 	if err := cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}
@@ -257,7 +292,9 @@ func (c *sshClient) checkAPISocket() {
 
 // checkConsole opens a guest's console on a terminal, and hangs up: xl goes, the guest stays.
 func (c *sshClient) checkConsole() {
-	s := c.open("xl console " + guests[0])
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	s := c.begin(c.example(ctx, "ssh console", "", "-t ", "-tt ", "NAME", guests[0]))
 	c.Until("the guest's shell says its name", soon, func() bool {
 		s.enter("hostname\r")
 		return s.shows("\n" + guests[0] + "\r")
@@ -276,10 +313,15 @@ type sshSession struct {
 	shown string // a file with what the terminal got
 }
 
-// open begins a session.
+// open has a command in dom0 begin a session.
 func (c *sshClient) open(command string) *sshSession {
 	c.t.Helper()
-	cmd := c.command(context.Background(), "", "ssh", "-tt", sshRoot, command)
+	return c.begin(c.command(context.Background(), "", "ssh", "-tt", sshRoot, command))
+}
+
+// begin begins a session.
+func (c *sshClient) begin(cmd *exec.Cmd) *sshSession {
+	c.t.Helper()
 	s := &sshSession{sshClient: c, cmd: cmd, shown: filepath.Join(c.dir, "terminal")}
 	out, err := os.Create(s.shown)
 	if err != nil {

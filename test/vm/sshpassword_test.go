@@ -88,13 +88,15 @@ func (c *sshClient) checkForwardedPage(guest string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	near := fmt.Sprintf("127.0.0.1:%d", port)
-	cmd := c.command(ctx, "", "ssh", "-N", "-L", near+":"+guests[0]+":80", sshRoot)
+	cmd := c.example(ctx, "ssh guest", "", "8080:tty1", fmt.Sprintf("%d:%s", port, guests[0]))
+	if _, err := cmd.StdinPipe(); err != nil { // a terminal at which nobody types
+		c.t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}
 	defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
-	page, err := fetch(ctx, "http://"+near+"/")
+	page, err := fetch(ctx, fmt.Sprintf("http://localhost:%d/", port))
 	if err != nil || changing.ReplaceAllString(page, "") != want {
 		c.Errorf("ssh -L: %v\n%s\nwant\n%s", err, page, want)
 	}
