@@ -24,8 +24,17 @@ func makeSwap(context.Context) error {
 	if err := unix.Sysinfo(&info); err != nil {
 		return err
 	}
-	return zram.Swap(int64(info.Totalram) * int64(info.Unit) / 2 &^ int64(os.Getpagesize()-1))
+	size := int64(info.Totalram) * int64(info.Unit) / 2 &^ int64(os.Getpagesize()-1)
+	return errors.Join(zram.Swap(size), os.WriteFile(workingSet, []byte(keptFor), 0))
 }
+
+// Where memory is so short that not even what was used within keptFor stays in it, the kernel kills who has most at once
+// (Linux, Documentation/admin-guide/mm/multigen_lru.rst, "Thrashing prevention"). By itself it goes on for minutes to
+// drop programs' pages and to unpack them again, until a watchdog resets the host.
+const (
+	workingSet = "/sys/kernel/mm/lru_gen/min_ttl_ms"
+	keptFor    = "100" // milliseconds
+)
 
 // bootOver is how long after `ready` what the boot has left in memory is tidied up: guests boot until then.
 const bootOver = 20 * time.Second
