@@ -28,9 +28,9 @@ func makeSwap(context.Context) error {
 	return errors.Join(zram.Swap(size), os.WriteFile(workingSet, []byte(keptFor), 0))
 }
 
-// Where memory is so short that not even what was used within keptFor stays in it, the kernel kills who has most at once
-// (Linux, Documentation/admin-guide/mm/multigen_lru.rst, "Thrashing prevention"). By itself it goes on for minutes to
-// drop programs' pages and to unpack them again, until a watchdog resets the host.
+// Where memory is so short that not even what was used within keptFor stays in it, the kernel kills who has most at
+// once (Linux, Documentation/admin-guide/mm/multigen_lru.rst, "Thrashing prevention"). Otherwise it may drop programs'
+// pages and unpack them again for minutes, until a watchdog resets the host.
 const (
 	workingSet = "/sys/kernel/mm/lru_gen/min_ttl_ms"
 	keptFor    = "100" // milliseconds
