@@ -87,7 +87,7 @@ func (c *Client) ask(ctx context.Context, method, path string, body, into any) (
 		return e, err
 	}
 	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	text, err := read(answer)
 	if err == nil {
 		err = json.Unmarshal(text, &e)
 	}
@@ -98,6 +98,15 @@ func (c *Client) ask(ctx context.Context, method, path string, body, into any) (
 		return e, &Error{Code: e.ErrorCode, Text: e.Error}
 	}
 	return e, nil
+}
+
+// read reads an answer into memory that need not grow: the first touch of each page costs a PV dom0 as much as a few
+// system calls.
+func read(answer *http.Response) ([]byte, error) {
+	var text bytes.Buffer
+	text.Grow(int(min(max(answer.ContentLength, 0), maxAnswer)) + bytes.MinRead)
+	_, err := text.ReadFrom(io.LimitReader(answer.Body, maxAnswer))
+	return text.Bytes(), err
 }
 
 func (c *Client) send(ctx context.Context, method, path string, content io.Reader) (*http.Response, error) {
@@ -127,12 +136,16 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	return fmt.Errorf("%w (%s): %w; zerodisc's dom0 has it, once Xen's daemons run", ErrUnreachable, c.socket, err)
 }
 
+// usualGuests is for how many guests there is room at once; see read.
+const usualGuests = 64
+
 // Guests returns all guests, with what they use where usage is set.
 func (c *Client) Guests(ctx context.Context, usage bool) (guests []api.Guest, err error) {
 	path := api.Version + "/guests?recursion=1"
 	if usage {
 		path = api.Version + "/guests?recursion=2"
 	}
+	guests = make([]api.Guest, 0, usualGuests)
 	return guests, c.Get(ctx, path, &guests)
 }
 
@@ -159,7 +172,7 @@ func (c *Client) ConsoleText(ctx context.Context, name string, limit int) (text 
 		return nil, 0, err
 	}
 	defer answer.Body.Close()
-	text, err = io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	text, err = read(answer)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the guest's console: %w", err)
 	}
