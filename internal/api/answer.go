@@ -43,6 +43,12 @@ type text struct {
 	start int64
 }
 
+// plain is an answer without an envelope.
+type plain struct {
+	mediaType string
+	text      []byte
+}
+
 // encoded is a result's envelope as it is sent.
 type encoded []byte
 
@@ -78,6 +84,11 @@ func (t text) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set(OffsetHeader, strconv.FormatInt(t.start, 10))
 	_, _ = w.Write(t.bytes)
+}
+
+func (p plain) write(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", p.mediaType)
+	_, _ = w.Write(p.text)
 }
 
 func writeEnvelope(w http.ResponseWriter, code int, e Envelope) {

@@ -37,6 +37,7 @@ func TestLooks(t *testing.T) {
 		"/1.0/openapi.yaml":        "openapi: 3",
 		"/1.0/host":                `"address":"10.0.0.9/24"`,
 		"/1.0/host/state":          `"owner":"web"`,
+		"/1.0/metrics":             `zerodisc_guest_network_receive_bytes_total{guest="web",vif="vif0"} 2`,
 		"/1.0/logs":                `"guest running"`,
 		"/1.0/logs?limit=1":        `"source":"kernel","level":"warn","message":"something"}]`,
 		"/1.0/logs?source=init":    `"level":"info","message":"guest running","context":{"guest":"web"}}]`,

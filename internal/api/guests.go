@@ -28,13 +28,18 @@ func (s *server) getGuests(_ http.ResponseWriter, r *http.Request) answer {
 	if depth == 1 {
 		return s.list(now)
 	}
-	cpu, used, at := s.Meter.CPU(now), s.used(), time.Now()
-	views := guestViews(now, cpu, at)
+	return result{s.guestsInUse(now)}
+}
+
+// guestsInUse are all guests with what they use.
+func (s *server) guestsInUse(now *host.Snapshot) []Guest {
+	cpu, used := s.Meter.CPU(now), s.used()
+	views := guestViews(now, cpu, time.Now())
 	for i := range views {
 		state := stateView(&now.Guests[i], cpu, used)
 		views[i].State = &state
 	}
-	return result{views}
+	return views
 }
 
 // listing is an answer to a request for all guests.

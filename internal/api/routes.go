@@ -26,6 +26,7 @@ var routes = []route{
 	{"GET", "/1.0/openapi.yaml", Read, (*server).getDescription},
 	{"GET", "/1.0/host", Read, (*server).getHost},
 	{"GET", "/1.0/host/state", Read, (*server).getHostState},
+	{"GET", "/1.0/metrics", Read, (*server).getMetrics},
 	{"GET", "/1.0/logs", Read, (*server).getLogs},
 	{"GET", "/1.0/events", Read, (*server).getEvents},
 

@@ -196,9 +196,6 @@ func (s *server) getServer(http.ResponseWriter, *http.Request) answer {
 	return result{about}
 }
 
-func (s *server) getDescription(w http.ResponseWriter, _ *http.Request) answer {
-	w.Header().Set("Content-Type", "application/yaml")
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
-	_, _ = w.Write(description)
-	return done{}
+func (s *server) getDescription(http.ResponseWriter, *http.Request) answer {
+	return plain{"application/yaml", description}
 }
