@@ -35,7 +35,7 @@ const ordersService = "orders"
 // switchService starts a service that is a function of this process, or stops it.
 func (s *system) switchService(name string, on bool, run func(context.Context) error) {
 	if on {
-		s.reportSwitch(name, s.services.Switch(context.Background(), s.functionSpec(name, run)))
+		s.reportSwitch(name, s.services.Ensure(context.Background(), s.functionSpec(name, run)))
 	} else if s.isService(name) {
 		s.orderService("stop", name)
 	}
@@ -60,12 +60,12 @@ func (s *system) switchFunction(name, key string, on bool, run func(context.Cont
 // switchConfigured starts a service, or has it off because the configuration says so with key.
 func (s *system) switchConfigured(key string, on bool, spec supervise.Spec) error {
 	if on {
-		return s.services.Switch(context.Background(), spec)
+		return s.services.Ensure(context.Background(), spec)
 	}
 	return s.services.Off(spec, switchedOff(key, s.state.Snapshot().Host.Settings))
 }
 
-// switchedOff says by what a service is off, and where that stands, if it is known.
+// switchedOff says which setting has switched a service off, and where it comes from, if that is known.
 func switchedOff(key string, settings []host.Setting) string {
 	why := "switched off by " + key
 	for _, setting := range settings {

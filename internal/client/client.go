@@ -136,8 +136,8 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	return fmt.Errorf("%w (%s): %w; zerodisc's dom0 has it, once Xen's daemons run", ErrUnreachable, c.socket, err)
 }
 
-// usualGuests is for how many guests there is room at once; see read.
-const usualGuests = 64
+// roomForGuests is so much that the list of a usual host need not grow while it is decoded; see read.
+const roomForGuests = 64
 
 // Guests returns all guests, with what they use where usage is set.
 func (c *Client) Guests(ctx context.Context, usage bool) (guests []api.Guest, err error) {
@@ -145,7 +145,7 @@ func (c *Client) Guests(ctx context.Context, usage bool) (guests []api.Guest, er
 	if usage {
 		path = api.Version + "/guests?recursion=2"
 	}
-	guests = make([]api.Guest, 0, usualGuests)
+	guests = make([]api.Guest, 0, roomForGuests)
 	return guests, c.Get(ctx, path, &guests)
 }
 

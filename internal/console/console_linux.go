@@ -18,8 +18,8 @@ const noctty = unix.O_NOCTTY
 //
 // The session ends with this process: a shell that outlived it would share the terminal with the next one, and each
 // would get some of what is typed. The kernel takes the end of the thread that started the program for that of the
-// process (prctl(2), PR_SET_PDEATHSIG). Threads do end, that of package confine with every service that is started in
-// it, so that this one is kept until the program is gone.
+// process (prctl(2), PR_SET_PDEATHSIG). Threads do end: package confine ends one for each service that it starts. So
+// Run keeps its own until the program exits.
 func Run(name, text string, argv ...string) (opened bool, err error) {
 	tty, err := os.OpenFile("/dev/"+name, os.O_RDWR|noctty, 0)
 	if err != nil {

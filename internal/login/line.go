@@ -18,7 +18,7 @@ type hiddenLine struct {
 	before   *unix.Termios // its settings
 }
 
-// hide has what is typed on the terminal /dev/NAME not shown until end. What was typed before is thrown away.
+// hide turns echo off on the terminal /dev/NAME until end, and throws away what was typed before.
 func hide(terminal string) (*hiddenLine, error) {
 	tty, err := os.OpenFile("/dev/"+terminal, os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -39,8 +39,8 @@ func hide(terminal string) (*hiddenLine, error) {
 	return l, nil
 }
 
-// end has what is typed shown again. Unless the password was right, what was typed and not read may be a part of it,
-// and whoever has the terminal next does not get it.
+// end turns echo on again. Unless the password was right, what was typed and not read may be a part of it: the next
+// program on the terminal must not read it.
 func (l *hiddenLine) end(right bool) {
 	if !right {
 		l.flush()

@@ -123,8 +123,8 @@ func (g *Guard) AskOnce(ctx context.Context, terminal string) (right bool, err e
 	return right, err
 }
 
-// ask asks once. An empty line is no guess, and costs nothing: it wakes up a screen, or was the end of something that
-// is not there any more. What follows it may well be the password. What is typed in the pause after a wrong one is
+// ask asks once. An empty line is no guess, and costs nothing: people press Return to wake a screen, or it is left over
+// from an earlier line. What follows it may well be the password. What is typed in the pause after a wrong one is
 // thrown away.
 func (g *Guard) ask(ctx context.Context, line *hiddenLine) (right bool, err error) {
 	password, err := line.read("\nzerodisc: password for root: ")

@@ -171,6 +171,29 @@ func TestAskOnce(t *testing.T) {
 	}
 }
 
+// asked has a password asked for on a terminal until ask's end, which says how many wrong ones there were.
+func asked(t *testing.T, name string) (g *Guard, end func() (wrong int)) {
+	t.Helper()
+	g = guard(t)
+	wrong := make(chan string, 10)
+	g.wrong = func(terminal string) { wrong <- terminal }
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	opened := make(chan error, 1)
+	go func() { opened <- g.Ask(ctx, name) }()
+	return g, func() int {
+		select {
+		case err := <-opened:
+			if err != nil {
+				t.Errorf("Ask = %v", err)
+			}
+		case <-ctx.Done():
+			t.Error("Ask does not end")
+		}
+		return len(wrong)
+	}
+}
+
 // prompt reads the screen up to the next question.
 func prompt(t *testing.T, screen *bufio.Reader) string {
 	t.Helper()
@@ -189,9 +212,7 @@ func prompt(t *testing.T, screen *bufio.Reader) string {
 // what follows is read.
 func TestEmptyLine(t *testing.T) {
 	keyboard, name := terminal(t)
-	g := guard(t)
-	opened := make(chan error, 1)
-	go func() { opened <- g.Ask(t.Context(), name) }()
+	_, end := asked(t, name)
 	screen := bufio.NewReader(keyboard)
 	prompt(t, screen)
 	if _, err := keyboard.WriteString("\r\rzerodisc\r"); err != nil {
@@ -199,17 +220,15 @@ func TestEmptyLine(t *testing.T) {
 	}
 	prompt(t, screen)
 	prompt(t, screen)
-	if err := <-opened; err != nil || g.failed != 0 {
-		t.Errorf("Ask = %v with %d wrong passwords", err, g.failed)
+	if wrong := end(); wrong != 0 {
+		t.Errorf("%d wrong passwords", wrong)
 	}
 }
 
 // What is typed in the pause after a wrong password is neither shown nor read.
 func TestPause(t *testing.T) {
 	keyboard, name := terminal(t)
-	g := guard(t)
-	opened := make(chan error, 1)
-	go func() { opened <- g.Ask(t.Context(), name) }()
+	g, end := asked(t, name)
 	screen := bufio.NewReader(keyboard)
 	prompt(t, screen)
 	if _, err := keyboard.WriteString("guess\r"); err != nil {
@@ -230,7 +249,7 @@ func TestPause(t *testing.T) {
 	if _, err := keyboard.WriteString("zerodisc\r"); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-opened; err != nil || g.failed != 0 {
-		t.Errorf("Ask = %v with %d wrong passwords", err, g.failed)
+	if wrong := end(); wrong != 1 {
+		t.Errorf("%d wrong passwords", wrong)
 	}
 }

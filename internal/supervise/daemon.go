@@ -84,7 +84,7 @@ type Status struct {
 	Restarts int // since it was started first
 	Since    time.Time
 	Err      error // why the last process ended; set in Waiting and Failed; why it is Off
-	Quiet    bool  // it dies again and again, and that was reported maxReported times
+	Quiet    bool  // it is Off, or dies again and again, which was reported maxReported times: listed, but no news
 }
 
 // Daemon is a supervised program or function.

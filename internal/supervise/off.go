@@ -7,16 +7,10 @@ import (
 	"time"
 )
 
-// Off has a service be listed that is not to run, ended if it runs, and says why. Nobody may start it by Order. Add
+// Off stops a service, if it runs, and lists it as switched off, with the reason. Order refuses to start it; Ensure
 // starts it.
 func (t *Table) Off(spec Spec, why string) error {
-	t.mu.Lock()
-	before := t.services[spec.Name]
-	t.mu.Unlock()
-	if before.isOff() {
-		return nil
-	}
-	release, d, err := t.take(spec.Name, before != nil)
+	release, d, err := t.take(spec.Name, func(*Daemon) error { return nil })
 	if err != nil {
 		return err
 	}
@@ -25,7 +19,6 @@ func (t *Table) Off(spec Spec, why string) error {
 		d.Stop()
 	}
 	d = newDaemon(spec)
-	d.settle.Do(func() { close(d.settled) })
 	close(d.done) // it has no owner
 	off := &Status{Name: spec.Name, Phase: Off, Since: time.Now(), Err: errors.New(why), Quiet: true}
 	d.status.Store(off)
@@ -49,8 +42,8 @@ func (d *Daemon) orderOff(verb string) error {
 	return fmt.Errorf("%s %s: %w: it is %w", verb, d.spec.Name, ErrRefused, d.Status().Err)
 }
 
-// Switch starts a service, if it does not run.
-func (t *Table) Switch(ctx context.Context, spec Spec) error {
+// Ensure starts a service that does not run.
+func (t *Table) Ensure(ctx context.Context, spec Spec) error {
 	t.mu.Lock()
 	d := t.services[spec.Name]
 	t.mu.Unlock()

@@ -30,7 +30,12 @@ func NewTable() *Table { return &Table{services: map[string]*Daemon{}, busy: map
 // and the error says why; later failures are reported through Spec.Report, and ctx has no influence any more. It is in
 // the table from then on, also when it could not be started.
 func (t *Table) Add(ctx context.Context, spec Spec) error {
-	release, _, err := t.take(spec.Name, false)
+	release, _, err := t.take(spec.Name, func(d *Daemon) error {
+		if d == nil || d.isOff() {
+			return nil
+		}
+		return fmt.Errorf("%s: %w: there is one of that name", spec.Name, ErrRefused)
+	})
 	if err != nil {
 		return err
 	}
@@ -66,7 +71,13 @@ func (t *Table) Order(ctx context.Context, verb, name string) error {
 	if !slices.Contains(Verbs, verb) {
 		return fmt.Errorf("%q: %w: orders are %s", verb, ErrRefused, strings.Join(Verbs, ", "))
 	}
-	release, d, err := t.take(name, true)
+	release, d, err := t.take(name, func(d *Daemon) error {
+		if d != nil {
+			return nil
+		}
+		return fmt.Errorf("%s: %w: there are %s", name, ErrNoService,
+			strings.Join(slices.Sorted(maps.Keys(t.services)), ", "))
+	})
 	if err != nil {
 		return err
 	}
@@ -92,18 +103,16 @@ func (t *Table) Order(ctx context.Context, verb, name string) error {
 	return t.start(ctx, d.spec)
 }
 
-// take makes an order about a service the only one until release is called.
-func (t *Table) take(name string, known bool) (release func(), d *Daemon, err error) {
+// take makes an order about a service the only one until release is called. check says, under the mutex, whether it
+// makes sense for that service, which is nil where there is none of the name.
+func (t *Table) take(name string, check func(*Daemon) error) (release func(), d *Daemon, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	d = t.services[name]
-	switch {
-	case d == nil && known:
-		return nil, nil, fmt.Errorf("%s: %w: there are %s", name, ErrNoService,
-			strings.Join(slices.Sorted(maps.Keys(t.services)), ", "))
-	case d != nil && !known && !d.isOff():
-		return nil, nil, fmt.Errorf("%s: %w: there is one of that name", name, ErrRefused)
-	case t.busy[name]:
+	if err := check(d); err != nil {
+		return nil, nil, err
+	}
+	if t.busy[name] {
 		return nil, nil, fmt.Errorf("%s: %w: somebody is starting or stopping it", name, ErrRefused)
 	}
 	t.busy[name] = true

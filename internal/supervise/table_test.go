@@ -195,10 +195,11 @@ func TestOff(t *testing.T) {
 	var l log
 	table := NewTable()
 	spec := service(&l, "watchdog", untilAsked)
-	for _, want := range []Phase{Off, Running, Off, Off, Running} {
-		err := table.Off(spec, "switched off")
+	for i, want := range []Phase{Off, Running, Off, Off, Running} {
+		why := "switched off by " + strconv.Itoa(i)
+		err := table.Off(spec, why)
 		if want == Running {
-			err = table.Switch(t.Context(), spec)
+			err = table.Ensure(t.Context(), spec)
 		}
 		status := table.List()[0]
 		if err != nil || status.Phase != want {
@@ -207,7 +208,7 @@ func TestOff(t *testing.T) {
 		if want != Off {
 			continue
 		}
-		if status.Err == nil || !status.Quiet {
+		if status.Err == nil || status.Err.Error() != why || !status.Quiet {
 			t.Errorf("%+v", status)
 		}
 		for verb, failure := range map[string]error{"start": ErrRefused, "restart": ErrRefused, "stop": nil} {
@@ -216,11 +217,11 @@ func TestOff(t *testing.T) {
 			}
 		}
 	}
-	if err := table.Switch(t.Context(), spec); err != nil {
+	if err := table.Ensure(t.Context(), spec); err != nil {
 		t.Errorf("what runs is switched on: %v", err)
 	}
 	stopAll(table)
-	if got, want := l.phases(), "off starting running stopped off starting running stopped"; got != want {
+	if got, want := l.phases(), "off off starting running stopped off off off starting running stopped"; got != want {
 		t.Errorf("phases %q, want %q", got, want)
 	}
 }
