@@ -144,6 +144,10 @@ func TestUEFIDisc(t *testing.T) {
 	Story(t, qemu.Machine{Firmware: qemu.UEFI, Medium: qemu.CD}, func(m *VM) {
 		addresses := m.waitGuests()
 		m.Run("pages", func(m *VM) { m.checkPages(addresses) })
+		m.Run("board says how to log in", func(m *VM) {
+			m.untilScreen("1", `Address +[0-9a-f]+[.:].*Log in +ssh root@.*password for one login: [0-9a-z]+-.*GUEST +STATE`)
+			m.untilScreen("1", guests[0]+` +running.*`+guests[1]+` +running`)
+		})
 		m.Run("status agrees with xl", (*VM).checkAgree)
 		m.Run("guest orders", (*VM).checkOrders)
 		m.Run("power button", func(m *VM) { m.checkPowerOff(pressPowerButton, guests[0]) })

@@ -44,6 +44,9 @@ func (m *VM) checkEmergency() {
 	if said := m.Shell("services"); !strings.Contains(said, "init does not run") {
 		m.Errorf("services: %s", said)
 	}
+	if said := m.Shell("guest list 2> /dev/null; echo status $?"); said != "status 6" {
+		m.Errorf("guest list without init: %s", said)
+	}
 	if said := m.Shell("xl list"); !strings.Contains(said, guests[0]) || !strings.Contains(said, guests[1]) {
 		m.Errorf("xl list: %s", said)
 	}

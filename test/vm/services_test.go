@@ -75,6 +75,13 @@ func (m *VM) checkLogs() {
 			m.Errorf("logs -source %s has %q %s times", source, line, count)
 		}
 	}
+	for flags, want := range map[string]string{
+		"-level warning": "0", "-level info": "1", "-since 24h": "1", "-since '2199-12-31 00:00'": "0",
+	} {
+		if count := m.Shell("logs -source init " + flags + " | grep -c 'msg=ready guests=2'"); count != want {
+			m.Errorf("logs %s has a line of the boot %s times", flags, count)
+		}
+	}
 	if said := m.Shell("logs -source nobody"); !strings.Contains(said, `nothing comes from "nobody"`) {
 		m.Errorf("logs -source nobody: %q", said)
 	}

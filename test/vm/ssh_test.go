@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -288,6 +289,27 @@ func (c *sshClient) checkAPISocket() {
 		found, err := client.New(near).Guests(ctx, false)
 		return err == nil && len(found) > len(guests) // and the guest that was brought along
 	})
+	c.checkMetrics(near)
+}
+
+// checkMetrics reads what the host counts, by the API's socket: each guest has sent something.
+func (c *sshClient) checkMetrics(socket string) {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}
+	byHTTP := http.Client{Transport: &http.Transport{DialContext: dial}}
+	answer, err := byHTTP.Get("http://host/1.0/metrics")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	page, err := io.ReadAll(answer.Body)
+	for _, guest := range guests {
+		sent := `(?m)^zerodisc_guest_network_transmit_bytes_total\{guest="` + guest + `",vif="[^"]+"\} [1-9]`
+		if err != nil || !regexp.MustCompile(sent).Match(page) {
+			c.Errorf("metrics: %v, nothing fits %s in\n%s", err, sent, page)
+		}
+	}
 }
 
 // checkConsole opens a guest's console on a terminal, and hangs up: xl goes, the guest stays.
