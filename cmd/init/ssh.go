@@ -87,18 +87,23 @@ func (d *dom0) startSSH(ctx context.Context) {
 	}
 	o := sshOptions(d.config())
 	d.ssh.Apply(o)
-	if err := openSSH(o); err != nil {
+	if err := openSSH(o, config.Is(d.config().SSH.Guests, false)); err != nil {
 		d.log.Error(boot.MsgSSH, "err", err, "remedy", "nobody can log in over the network; log in at the console")
 	}
 }
 
-// openSSH lets connections to the SSH server in, from everywhere but guests.
-func openSSH(o sshd.Options) error {
-	var open []vifrules.Service
+// openSSH lets connections to the SSH server in, those of guests only if guests says so.
+func openSSH(o sshd.Options, guests bool) error {
+	var open, openGuests []vifrules.Service
 	if !o.Off {
 		open = append(open, vifrules.Service{Protocol: vifrules.TCP, Port: uint16(cmp.Or(o.Port, sshd.UsualPort))})
 	}
-	return vifrules.Rules{Dir: vifrules.Dir}.Configure(func(c *vifrules.Config) { c.Host.Open = open })
+	if guests {
+		openGuests = open
+	}
+	return vifrules.Rules{Dir: vifrules.Dir}.Configure(func(c *vifrules.Config) {
+		c.Host.Open, c.Host.OpenGuests = open, openGuests
+	})
 }
 
 // switchSSH starts the server's process, as one of the services, or ends it.

@@ -35,6 +35,7 @@ type DNS struct {
 type SSH struct {
 	Enabled      *bool    `yaml:"enabled"`
 	Port         int      `yaml:"port" min:"1" max:"65535"`
+	Guests       *bool    `yaml:"guests"`
 	Keys         []string `yaml:"keys" format:"ssh-key"`
 	PasswordHash string   `yaml:"password-hash" format:"hash" secret:"yes"`
 	HostKeys     []string `yaml:"host-keys" format:"private-key" secret:"yes"`

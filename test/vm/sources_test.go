@@ -50,11 +50,11 @@ func sourcesOnVolume(t *testing.T, keys string, syslog int) string {
 	return fmt.Sprintf(`hostname: from-volume
 password-hash: %s
 ntp: {enabled: yes}
-ssh: {keys: ["%s"], password-hash: %s}
+ssh: {keys: ["%s"], password-hash: %s, guests: yes}
 logs: {targets: ["udp://10.0.2.2:%d"]}
 network: {bridges: {wired: {nic: eth1}}}
 guests:
-  tty1: {vcpus: 2, restart: always, network: {isolated: yes}}
+  tty1: {vcpus: 2, restart: always, network: {isolated: yes, host: no}}
   tty2: {delay: 15s, restart: never, network: {bridge: wired, vlan: 30}}
   keep: {autostart: no}
 `, rootHash, strings.TrimSpace(string(key)), sshHash, syslog)
@@ -212,6 +212,18 @@ func (m *VM) checkIsolated(isolated, other string) {
 	m.WaitText(`^pinged`, consoleLimit)
 	if m.Said(`bytes from ` + regexp.QuoteMeta(address)) { // of the gateway an answer may come late
 		m.Errorf("%s reaches %s", other, isolated)
+	}
+	dom0 := m.dom0Address()
+	m.FromNow().Until("a guest reaches SSH of dom0's", consoleLimit, func() bool {
+		m.Enter("netcat " + dom0 + " 22 < /dev/null")
+		return m.Said(`SSH-2\.0`)
+	})
+	m.leaveConsole()
+	m.Enter("xl console " + isolated)
+	m.FromNow().Enter("ping -c 2 " + dom0 + "; netcat " + dom0 + " 22 < /dev/null & sleep 5; kill $!; echo tri\"\"ed")
+	m.WaitText(`^tried`, consoleLimit)
+	if m.Said(`time=|SSH-2\.0`) {
+		m.Errorf("%s reaches dom0, which is closed to it", isolated)
 	}
 	m.leaveConsole()
 	said := m.Shell("guest show -o json " + isolated + "; guest show -o json " + other)
