@@ -18,24 +18,14 @@ import (
 )
 
 // makeSwap gives dom0 swap space in RAM for half of its memory, which takes about a quarter of it when it is full. It
-// lets dom0 spare what xl needs only while it creates a guest, and what idle programs have written. It has the kernel
-// end thrashing as well.
+// lets dom0 spare what xl needs only while it creates a guest, and what idle programs have written.
 func makeSwap(context.Context) error {
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {
 		return err
 	}
-	size := int64(info.Totalram) * int64(info.Unit) / 2 &^ int64(os.Getpagesize()-1)
-	return errors.Join(zram.Swap(size), os.WriteFile(thrashingFile, []byte(thrashingLimit), 0))
+	return zram.Swap(int64(info.Totalram) * int64(info.Unit) / 2 &^ int64(os.Getpagesize()-1))
 }
-
-// Where memory is so short that not even what was used within thrashingLimit stays in it, the kernel at once kills the
-// process that has most (Linux, Documentation/admin-guide/mm/multigen_lru.rst, "Thrashing prevention"). Otherwise it
-// may drop programs' pages and unpack them again for minutes, until a watchdog resets the host.
-const (
-	thrashingFile  = "/sys/kernel/mm/lru_gen/min_ttl_ms"
-	thrashingLimit = "100" // milliseconds
-)
 
 // bootOver is how long after `ready` what the boot has left in memory is tidied up: guests boot until then.
 const bootOver = 20 * time.Second
