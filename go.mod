@@ -2,7 +2,7 @@ module github.com/zerodisc/zerodisc
 
 go 1.26.0
 
-toolchain go1.26.8
+toolchain go1.27.3
 
 // Rewritten commands are in the cache there; they are no packages of this module.
 ignore ./build
