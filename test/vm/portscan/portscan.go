@@ -27,7 +27,7 @@ type Result struct {
 // answers 20 pings of a guest's in a second.
 const batch = 448
 
-// settle is how long answers are waited for after the last packet.
+// settle is how long nothing has to be heard after the last packet.
 const settle = 2 * time.Second
 
 // scanner is one scan. What is heard comes through heard.
@@ -65,7 +65,8 @@ func Scan(ctx context.Context, target netip.Addr) (*Result, error) {
 	if err := s.ask(ctx); err != nil {
 		return nil, fmt.Errorf("scan %s: %w", target, err)
 	}
-	s.wait(ctx, settle, func(event) bool { return false })
+	for s.wait(ctx, settle, func(e event) bool { return e.port != "" }) {
+	}
 	for _, port := range slices.Sorted(maps.Keys(s.found)) {
 		list := &s.result.Refused
 		if s.found[port] {
