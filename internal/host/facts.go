@@ -85,6 +85,9 @@ type (
 		Quiet    bool      `json:",omitempty"` // not worth a line
 	}
 
+	// DaemonGone is a service that is no longer wanted: it is not listed any more.
+	DaemonGone struct{ Name string }
+
 	// Clock is what became of the clock.
 	Clock struct {
 		State   string        `json:",omitempty"` // as package timesync calls it; "" before there is any

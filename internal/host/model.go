@@ -127,6 +127,10 @@ func (f Daemon) apply(m *model) {
 	}
 }
 
+func (f DaemonGone) apply(m *model) {
+	m.host.Daemons = slices.DeleteFunc(m.host.Daemons, func(d Daemon) bool { return d.Name == f.Name })
+}
+
 func (f Clock) apply(m *model) {
 	f.Server, f.Problem = printable.Line(f.Server), printable.Line(f.Problem)
 	f.Synced = f.Synced || m.host.Clock.Synced
