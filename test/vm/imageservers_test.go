@@ -65,7 +65,7 @@ func (m *VM) killImageServer(service string) {
 	m.t.Helper()
 	first := m.imageServers()[service]
 	now := m.FromNow()
-	m.order("kill -9 " + first)
+	m.Enter("kill -9 " + first) // what Shell prints would tear the line apart
 	now.Wait(`msg=daemon name=`+service+` state=waiting`, soon)
 	m.Until("another process serves "+service, soon, func() bool {
 		pid := m.imageServers()[service]
