@@ -136,4 +136,4 @@ func hotplugScript(name string) func([]string) int {
 }
 
 // imageServer is the process that serves a disk image.
-func imageServer(args []string) int { return imageserver.Main(args, os.Stdout, os.Stderr) }
+func imageServer(args []string) int { return imageserver.Main(args, os.Stderr) }

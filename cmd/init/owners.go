@@ -42,7 +42,13 @@ func (s *system) startOwners(ctx context.Context, machine func() guests.Machine)
 		return nil, err
 	}
 	ledger := newLedger(toolstack, s.memoryLimits, s.state)
-	images := imageserver.New(boot.InitProgram, boot.GuestRunDir, s.log)
+	images := imageserver.New(imageserver.Config{
+		Program: boot.InitProgram, Dir: boot.GuestRunDir, Services: s.services, Output: s.daemonLog,
+		Report: s.reportDaemon, Gone: func(name string) { s.state.Tell(host.DaemonGone{Name: name}) }, Log: s.log,
+	})
+	if s.left != nil {
+		images.Resume()
+	}
 	o := &owners{
 		system: s, store: store, toolstack: toolstack, ledger: ledger, images: images,
 		consoles: consoles,

@@ -158,7 +158,7 @@ func readLine(name string) string {
 func (d *dom0) usersOf(dir, device string) []string {
 	var names []string
 	for _, g := range d.state.Snapshot().Guests {
-		for _, disk := range g.Disks {
+		for _, disk := range g.AllDisks() {
 			uses := dir != "" && strings.HasPrefix(disk.Target, dir+"/") || disk.Node != "" && disk.Node == device
 			if g.Phase.Live() && uses && !slices.Contains(names, g.Name) {
 				names = append(names, g.Name)

@@ -51,7 +51,7 @@ func TestLooks(t *testing.T) {
 		"/1.0/guests/web/state":    `"sent":{"packets":9,"bytes":900},"dropped":{"dhcp":{"packets":3,"bytes":300}}`,
 		"/1.0/guests/web/logs":     `"source":"init","level":"info","message":"guest running"`,
 		"/1.0/guests/old/logs":     `"metadata":[]`,
-		"/1.0/guests/web/disks":    `"copy_on_write":true`,
+		"/1.0/guests/web/disks":    `"copy_on_write":true},{"vdev":"xvdc","target":"/c.img"`,
 		"/1.0/guests/web/nics":     `"00:16:3e:00:00:01"`,
 		"/1.0/operations":          `"metadata":[]`,
 		"/1.0/guests?recursion=-1": `recursion=-1: want a number from 0`,

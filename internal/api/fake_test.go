@@ -223,6 +223,7 @@ func (w *world) tell() {
 			UUID: guestUUID, Changes: host.Changes{BudgetKiB: 64 << 10, UsedKiB: 1},
 			Disks: []host.Disk{{Vdev: "xvda", Target: "/x.img", Format: "raw", Writable: true, CopyOnWrite: true}},
 		},
+		host.Served{Domid: 3, Disks: []host.Disk{{Vdev: "xvdc", Target: "/c.img", Format: "raw"}}},
 		host.Said{Domid: 3, Address: netip.MustParseAddr("10.0.0.2")},
 		host.GuestRefused{Name: "old", Origin: "/old.cfg", Err: errors.New("no memory")},
 	} {

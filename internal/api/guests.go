@@ -181,10 +181,10 @@ func memoryBytes(g *host.Guest) int64 {
 
 func diskViews(g *host.Guest) []Disk {
 	views := []Disk{}
-	for _, d := range g.Disks {
+	for _, d := range g.AllDisks() {
 		views = append(views, Disk{
 			Vdev: d.Vdev, Target: d.Target, Format: d.Format, Writable: d.Writable, CopyOnWrite: d.CopyOnWrite,
-			Problem: d.Problem,
+			Problem: d.Problem, ByXL: d.ByXL, Detached: d.Detached,
 		})
 	}
 	return views

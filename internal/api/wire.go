@@ -71,6 +71,8 @@ type Disk struct {
 	Writable    bool   `json:"writable"`
 	CopyOnWrite bool   `json:"copy_on_write"` // what the guest writes is kept in dom0's memory
 	Problem     string `json:"problem,omitempty"`
+	ByXL        bool   `json:"by_xl,omitempty"`    // xl was given it by hand, and it ends with the domain
+	Detached    bool   `json:"detached,omitempty"` // xl has taken it away; the guest's next domain has it again
 }
 
 // Changes is dom0's memory for what a guest has written to disks with copy-on-write.

@@ -57,6 +57,10 @@ func (l *life) attachDisk(ctx context.Context, domid int, text string) (string, 
 	if err := l.Disks.Lacks(&only); err != nil {
 		return "", err
 	}
+	if l.hasDisk(ctx, domid, vdev) { // xl would fail, and what is left of the failure would be taken away: that disk
+		return "", fmt.Errorf("it has a disk %s already, by xl; choose another device name, or detach that disk first",
+			vdev)
+	}
 	if err := l.disks.Attach(ctx, spec, vdev); err != nil {
 		return "", err
 	}
@@ -99,7 +103,10 @@ func noDisk(name string) error { return &refusal{ErrNoDevice, fmt.Sprintf("it ha
 
 func (l *life) detachDisk(ctx context.Context, domid int, name string) error {
 	_, vdev := l.spec.DiskText(name)
-	if vdev == "" {
+	switch {
+	case vdev == "" && l.hasDisk(ctx, domid, name): // xl was given it by hand
+		return l.Controller.detachDisk(ctx, domid, name)
+	case vdev == "":
 		return noDisk(name)
 	}
 	if err := l.Controller.detachDisk(ctx, domid, vdev); err != nil {
@@ -200,7 +207,7 @@ func (c *Controller) DetachNIC(ctx context.Context, name, mac string) error {
 	return c.change(ctx, name, "detach a network interface",
 		func(ctx context.Context, l *life, domid int) error {
 			if l.spec.VIFWords(mac) == nil {
-				return errNoNIC
+				return c.detachNICByHand(ctx, l.State.Snapshot().ByUUID(l.uuid), mac) // xl was given it
 			}
 			if err := l.Xen.DetachNIC(ctx, domid, mac); err != nil {
 				return err
@@ -208,10 +215,13 @@ func (c *Controller) DetachNIC(ctx context.Context, name, mac string) error {
 			l.settle(l.spec.WithoutVIF(mac))
 			return nil
 		},
-		func(ctx context.Context, g *host.Guest) error {
-			if !slices.Contains(g.MACs, mac) {
-				return errNoNIC
-			}
-			return c.Xen.DetachNIC(ctx, g.Domid, mac)
-		})
+		func(ctx context.Context, g *host.Guest) error { return c.detachNICByHand(ctx, g, mac) })
+}
+
+// detachNICByHand takes a network interface that no configuration has from a guest.
+func (c *Controller) detachNICByHand(ctx context.Context, g *host.Guest, mac string) error {
+	if !slices.Contains(g.MACs, mac) {
+		return errNoNIC
+	}
+	return c.Xen.DetachNIC(ctx, g.Domid, mac)
 }

@@ -552,6 +552,12 @@ func TestAttachAndDetachDisk(t *testing.T) {
 		}
 		_, err = w.AttachDisk(w.t.Context(), "a", "disk.img,raw,xvdb,rw") // nothing of the first is in the way
 		w.works(err)
+		_, _, err = w.obey([]string{"block-attach", "2", "vdev=xvdc,target=/c.img"}) // by hand
+		w.works(err)
+		_, err = w.AttachDisk(w.t.Context(), "a", "disk.img,raw,xvdc,rw")
+		w.fails(err, nil, "it has a disk xvdc already, by xl")
+		w.works(w.DetachDisk(w.t.Context(), "a", "xvdc"))
+		w.fails(w.DetachDisk(w.t.Context(), "a", "xvdc"), ErrNoDevice, `it has no disk "xvdc"`)
 		w.works(w.Stop(w.t.Context(), "a", 0, false))
 		w.is("a", host.Stopped, 0)
 	})
@@ -592,6 +598,8 @@ func TestAttachAndDetachNIC(t *testing.T) {
 		w.works(w.Restart(w.t.Context(), "a", 0, false))
 		w.works(w.DetachNIC(w.t.Context(), "a", strings.ToUpper(first)))
 		w.fails(w.DetachNIC(w.t.Context(), "a", first), ErrNoDevice, "no network interface with that MAC")
+		w.State.Tell(host.Plugged{Domid: 2, MACs: []string{mac, "00:16:3e:00:00:77"}}) // the second by hand
+		w.works(w.DetachNIC(w.t.Context(), "a", "00:16:3e:00:00:77"))
 		if c := w.config("a"); !strings.Contains(c, "devid=1,mac="+mac) || strings.Contains(c, first) {
 			t.Error(c)
 		}

@@ -94,6 +94,10 @@ func (t *tool) saveDisk(ctx context.Context, g *host.Guest, vdev, name string) (
 	if err != nil {
 		return err
 	}
+	if disk.ByXL {
+		return fmt.Errorf("disk %s: xl was given it by hand, and the host does not hold it still while it is copied; "+
+			"shut the guest down, or detach the disk, and copy %s yourself", vdev, disk.Target)
+	}
 	temporary := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+".new")
 	j := job{guest: g, images: []image{{disk: disk, to: temporary}}}
 	defer os.Remove(temporary)
@@ -141,6 +145,12 @@ func (t *tool) saveGuest(ctx context.Context, now *host.Snapshot, g *host.Guest)
 	}
 	t.progress.Note(fmt.Sprintf("saved guest %s%s: it is started from %s at the next boot",
 		guest.Name, j.wait(), target))
+	for _, d := range g.AllDisks() {
+		if d.ByXL {
+			t.progress.Note(fmt.Sprintf(
+				"disk %s is not saved: xl was given it by hand, and the guest loses it when it restarts, too", d.Vdev))
+		}
+	}
 	if guest.Dir != target {
 		t.progress.Note("what it writes until then goes on being lost; save it again, or reboot now")
 	}

@@ -288,6 +288,9 @@ func TestRefused(t *testing.T) {
 		{save: Want{Guest: "web"}, prepare: func(w *world) { w.snapshot.Guests[0].Phase = host.Stopped },
 			want: `no guest "web" runs`},
 		{save: Want{Guest: "web", Disk: "xvdz", File: "/x"}, want: `guest web has no disk "xvdz"; it has xvda`},
+		{save: Want{Guest: "web", Disk: "xvdc", File: "/x"}, prepare: func(w *world) {
+			w.snapshot.Guests[0].Served = []host.Disk{{Vdev: "xvdc", Target: "/c.img"}}
+		}, want: "disk xvdc: xl was given it by hand"},
 		{save: Want{Guest: "web"}, prepare: func(w *world) { w.snapshot.Host.State = host.StateVolume{} },
 			want: "there is no state volume; zerodisc-state create DEVICE"},
 		{save: Want{Guest: "web"}, prepare: func(w *world) { w.snapshot.Host.State.ReadOnly = true },

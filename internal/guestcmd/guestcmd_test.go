@@ -57,7 +57,8 @@ func TestShow(t *testing.T) {
 		t.Errorf("%d\n%s", status, out)
 	}
 	_, out, _ := w.guest("show web")
-	for _, want := range []string{"packets:   7 received, 0 sent\n", "dropped:   dhcp: 3 packets, 300B\n"} {
+	for _, want := range []string{"packets:   7 received, 0 sent\n", "dropped:   dhcp: 3 packets, 300B\n",
+		"disk:      xvdc /c.img raw writable by xl\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%s\nhas no %q", out, want)
 		}

@@ -1,6 +1,7 @@
 package guestcmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -167,7 +168,7 @@ func packets(r *api.RulesState, add func(key, value string)) {
 }
 
 func disk(d api.Disk) string {
-	words := []string{d.Vdev, d.Target, d.Format}
+	words := []string{d.Vdev, cmp.Or(d.Target, "(empty)"), d.Format}
 	switch {
 	case d.CopyOnWrite:
 		words = append(words, "copy-on-write")
@@ -175,6 +176,12 @@ func disk(d api.Disk) string {
 		words = append(words, "writable")
 	default:
 		words = append(words, "read-only")
+	}
+	if d.ByXL {
+		words = append(words, "by xl")
+	}
+	if d.Detached {
+		words = append(words, "detached by xl until the guest starts anew")
 	}
 	if d.Problem != "" {
 		words = append(words, d.Problem)

@@ -127,6 +127,9 @@ func newWorld(t *testing.T) *world {
 			host.Planned{Spec: spec}, host.GuestPhase{UUID: uuid, Phase: host.Creating},
 			host.Came{Domid: i + 1, UUID: uuid, Name: name}, host.Created{UUID: uuid, Domid: i + 1},
 			host.GuestDisks{UUID: uuid, Disks: []host.Disk{{Vdev: "xvda", Target: "/x.img", Format: "raw"}}},
+			host.Served{Domid: i + 1, Disks: []host.Disk{
+				{Vdev: "xvdc", Target: "/c.img", Format: "raw", Writable: true},
+			}},
 			host.Said{Domid: i + 1, Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)})},
 		} {
 			state.Tell(fact)

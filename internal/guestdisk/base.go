@@ -60,12 +60,15 @@ func (s *Set) imageBase(ctx context.Context, p plan) (string, error) {
 // serve starts a program that serves the image.
 func (s *Set) serve(ctx context.Context, p plan) (string, error) {
 	key := s.name(p.Vdev, "")
-	device, err := s.manager.Images.Serve(ctx, key, p.Target, p.Format)
+	device, err := s.manager.Images.Serve(ctx, key, s.service(p.Vdev), p.Target, p.Format)
 	if err == nil {
 		s.did(func() error { return s.manager.Images.Stop(key) })
 	}
 	return device, err
 }
+
+// service is the name of the service that serves an image. A guest that is renamed keeps it.
+func (s *Set) service(vdev string) string { return "image-" + s.spec.Name + "-" + vdev }
 
 // table makes a device mapper's table of an image's parts.
 func (s *Set) table(ctx context.Context, p plan, parts []part) (table []devmapper.Target, err error) {

@@ -68,8 +68,9 @@ type Kernel interface {
 type Images interface {
 	// Open opens an image and returns the parts that it is made of.
 	Open(target, format string) (Image, error)
-	// Serve starts a program that serves the whole image as a block device, for reading only. key names it for Stop.
-	Serve(ctx context.Context, key, target, format string) (device string, err error)
+	// Serve starts a service of that name that serves the whole image as a block device, for reading only. key names it
+	// for Stop; that there is none is no error then.
+	Serve(ctx context.Context, key, service, target, format string) (device string, err error)
 	Stop(key string) error
 }
 

@@ -97,7 +97,7 @@ func (w *world) Open(string, string) (Image, error) {
 	return w.image, nil
 }
 
-func (w *world) Serve(_ context.Context, key, _, format string) (string, error) {
+func (w *world) Serve(_ context.Context, key, _, _, format string) (string, error) {
 	return "/dev/ublkb0", w.kernel.Load(context.Background(), "serve "+key+" "+format)
 }
 

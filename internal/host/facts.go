@@ -85,6 +85,9 @@ type (
 		Quiet    bool      `json:",omitempty"` // not worth a line
 	}
 
+	// DaemonGone is a service that is no longer wanted: it is not listed any more.
+	DaemonGone struct{ Name string }
+
 	// Clock is what became of the clock.
 	Clock struct {
 		State   string        `json:",omitempty"` // as package timesync calls it; "" before there is any
@@ -397,6 +400,10 @@ type Disk struct {
 	Device string `json:",omitempty"`
 	// Problem is what cannot be read of it, as it is damaged.
 	Problem string `json:",omitempty"`
+	// ByXL says that xl was given it by hand: it is in no configuration that the host knows, and ends with the domain.
+	ByXL bool `json:",omitempty"`
+	// Detached says that xl was told by hand to take it away. The guest's next domain has it again.
+	Detached bool `json:",omitempty"`
 }
 
 // Changes is dom0's memory for what a guest writes to disks with copy-on-write.
@@ -440,6 +447,13 @@ type (
 	Plugged struct {
 		Domid int
 		MACs  []string // canonical: lower case, colons
+	}
+
+	// Served has the disks that dom0 serves to a domain, whoever asked for them: of each Vdev, Target, Node, Format and
+	// Writable.
+	Served struct {
+		Domid int
+		Disks []Disk
 	}
 
 	// GuestFlood is a domain that floods a part of the host. Problem is how.

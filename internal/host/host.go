@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/zerodisc/zerodisc/guests"
@@ -88,7 +87,8 @@ type Guest struct {
 	CPUSeconds float64 `json:",omitempty"`
 
 	MACs     []string   `json:",omitempty"` // of its network interfaces, from the backends' side
-	Disks    []Disk     `json:",omitempty"` // that dom0 serves
+	Disks    []Disk     `json:",omitempty"` // that the host makes for it; AllDisks has those that xl was given, too
+	Served   []Disk     `json:",omitempty"` // of its domain, from the backends' side, and those that xl has taken away
 	Changes  Changes    `json:",omitzero"`
 	Said     netip.Addr `json:",omitzero"` // the IPv4 address that it says it has
 	Heard    netip.Addr `json:",omitzero"` // the one that was heard on the bridge
@@ -109,21 +109,6 @@ func (g *Guest) Address() netip.Addr {
 		return g.Said
 	}
 	return g.Heard
-}
-
-// Disk returns the guest's disk of that name. The error names those that it has.
-func (g *Guest) Disk(vdev string) (Disk, error) {
-	var known []string
-	for _, d := range g.Disks {
-		if d.Vdev == vdev {
-			return d, nil
-		}
-		known = append(known, d.Vdev)
-	}
-	if known == nil {
-		return Disk{}, fmt.Errorf("guest %s has no disks", g.Name)
-	}
-	return Disk{}, fmt.Errorf("guest %s has no disk %q; it has %s", g.Name, vdev, strings.Join(known, ", "))
 }
 
 // IsFound says whether a guest was only found, and never started.

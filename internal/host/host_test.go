@@ -297,6 +297,7 @@ func TestEnding(t *testing.T) {
 
 func TestHostFacts(t *testing.T) {
 	s := begin(t).tell(Machine{Xen: "4.20"}, Stage{Name: "a", Problem: "x\x1b"},
+		Daemon{Name: "image", Quiet: true}, DaemonGone{"image"},
 		Daemon{Name: "z"}, Daemon{Name: "b", Failed: true, Problem: "died"}, Daemon{Name: "z", PID: 3},
 		Store{URL: "u", State: "found"}, Store{URL: "u", State: "fetching", Quiet: true},
 		Problem{"p"}, Problem{"p"}, Reserved{{Owner: "web"}}, Ready{}, Ready{Guests: NoGuests})

@@ -127,6 +127,10 @@ func (f Daemon) apply(m *model) {
 	}
 }
 
+func (f DaemonGone) apply(m *model) {
+	m.host.Daemons = slices.DeleteFunc(m.host.Daemons, func(d Daemon) bool { return d.Name == f.Name })
+}
+
 func (f Clock) apply(m *model) {
 	f.Server, f.Problem = printable.Line(f.Server), printable.Line(f.Problem)
 	f.Synced = f.Synced || m.host.Clock.Synced
@@ -324,7 +328,8 @@ func (f Resumed) apply(m *model) {
 		m.guests[cmp.Or(g.UUID, refusedKey(g.Name))] = &g
 		return
 	}
-	g.given = 0 // a list of domains that does not have it says that it is gone
+	g.given = 0    // a list of domains that does not have it says that it is gone
+	g.Served = nil // the observer looks anew
 	m.guests[g.UUID] = &g
 	if g.Domid != 0 {
 		m.domains[g.Domid] = g.UUID
@@ -426,31 +431,6 @@ func (f GuestPhase) apply(m *model) {
 	m.enter(g, f.Phase, problem)
 }
 
-func (f GuestDisks) apply(m *model) {
-	g := m.guests[f.UUID]
-	if g == nil {
-		return
-	}
-	before, known := g.Changes, g.Disks
-	g.Disks, g.Changes = slices.Clone(f.Disks), f.Changes
-	for i := range g.Disks {
-		d := &g.Disks[i]
-		d.Target, d.Problem = printable.Line(d.Target), printable.Line(d.Problem)
-		isKnown := slices.ContainsFunc(known, func(old Disk) bool { return old.Vdev == d.Vdev })
-		if isKnown || d.Device == "" {
-			continue
-		}
-		event := GuestDisk{Name: g.Name, Disk: *d}
-		if d.CopyOnWrite {
-			event.BudgetKiB = f.Changes.BudgetKiB
-		}
-		m.tell(event)
-	}
-	if f.Changes.Full && !before.Full {
-		m.tell(GuestDisksFull{Name: g.Name, Changes: f.Changes})
-	}
-}
-
 func (f Created) apply(m *model) {
 	g := m.guests[f.UUID]
 	if g == nil {
@@ -478,7 +458,7 @@ func (m *model) give(key string, domid int) {
 // leave takes from a guest what belonged to its domain.
 func (g *Guest) leave() {
 	g.Domid, g.Said, g.Heard, g.Paused, g.Shutdown = 0, netip.Addr{}, netip.Addr{}, false, ""
-	g.MemoryKiB, g.VCPUs, g.CPUSeconds = 0, 0, 0
+	g.MemoryKiB, g.VCPUs, g.CPUSeconds, g.Served = 0, 0, 0, nil
 }
 
 func (f Came) apply(m *model) {

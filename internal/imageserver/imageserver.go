@@ -1,16 +1,16 @@
 // Package imageserver serves disk images as block devices, for reading only: those parts of them that dom0's
-// kernel cannot read by itself. Each image has a process of its own, which nobody misses for long: when it dies it is
-// started again, and whoever reads from the device waits meanwhile.
+// kernel cannot read by itself. Each image has a process of its own, a service, which nobody misses for long: when it
+// dies it is started again, and whoever reads from the device waits meanwhile.
 package imageserver
 
 import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -35,20 +35,20 @@ func Open(target, format string) (*diskimage.Image, error) {
 	return diskimage.Open(root, filepath.Base(target), format)
 }
 
-// Main is the process: "imageserver TARGET FORMAT [NUMBER]". It writes the number of the device to standard output once
-// it can be used. With a number it goes on with a device whose process has died. It ends by SIGTERM, and the device
-// with it.
-func Main(args []string, stdout, stderr io.Writer) int {
-	if err := run(args, stdout); err != nil {
+// Main is the process: "imageserver TARGET FORMAT FILE". It writes its device's number and its own to FILE once the
+// device can be used. Where FILE has a number it goes on with that device, whose process has ended. It ends by SIGTERM,
+// and leaves the device to whoever comes after it: those who read from it wait.
+func Main(args []string, stderr io.Writer) int {
+	if err := run(args); err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", Role, err)
 		return 1
 	}
 	return 0
 }
 
-func run(args []string, stdout io.Writer) error {
-	if len(args) != 2 && len(args) != 3 {
-		return fmt.Errorf("usage: %s TARGET FORMAT [NUMBER]", Role)
+func run(args []string) error {
+	if len(args) != 3 {
+		return fmt.Errorf("usage: %s TARGET FORMAT FILE", Role)
 	}
 	end := make(chan os.Signal, 1)
 	signal.Notify(end, unix.SIGTERM)
@@ -57,34 +57,58 @@ func run(args []string, stdout io.Writer) error {
 		return err
 	}
 	defer image.Close()
-	device, err := serve(image, args[2:])
+	device, err := serve(image, args[2])
 	if err != nil {
 		return err
 	}
 	// From here on it reads from its image, and talks to the driver: nothing that an image makes of it can do more.
 	if err := confine.Seal(unix.SYS_IO_URING_ENTER); err != nil {
-		return errors.Join(err, device.Close())
+		return err
 	}
-	fmt.Fprintln(stdout, device.ID())
 	select {
 	case <-end:
-		return device.Close()
+		return nil
 	case err := <-device.Ended():
 		return fmt.Errorf("the device has ended: %w", err)
 	}
 }
 
-// serve makes the device, or goes on with that of the number in args.
-func serve(image *diskimage.Image, args []string) (*ublk.Device, error) {
+// serve makes the device, or goes on with the one in the file.
+func serve(image *diskimage.Image, file string) (*ublk.Device, error) {
 	config := ublk.Config{Bytes: image.Size() / 512 * 512, ReadOnly: true, Block: blockBytes}
-	if len(args) == 0 {
-		return ublk.Serve(config, disk{image})
+	var device *ublk.Device
+	number, _, err := readDevice(file)
+	switch {
+	case err == nil:
+		device, err = ublk.Recover(number, config, disk{image})
+	case errors.Is(err, fs.ErrNotExist):
+		device, err = ublk.Serve(config, disk{image})
 	}
-	number, err := strconv.Atoi(args[0])
 	if err != nil {
-		return nil, fmt.Errorf("number of the device: %w", err)
+		return nil, err
 	}
-	return ublk.Recover(number, config, disk{image})
+	return device, writeDevice(file, device.ID())
+}
+
+// readDevice reads the number of a device, and that of the process that serves it or has served it last.
+func readDevice(file string) (number, pid int, err error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0, 0, err
+	}
+	if _, err := fmt.Sscanf(string(text), "%d %d\n", &number, &pid); err != nil || number < 0 || pid <= 1 {
+		return 0, 0, fmt.Errorf("%s has no device and process: %q", file, text)
+	}
+	return number, pid, nil
+}
+
+// writeDevice writes the number of a device and this process's: the file is never without a number that it has had.
+func writeDevice(file string, number int) error {
+	text := fmt.Sprintf("%d %d\n", number, os.Getpid())
+	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
 }
 
 // disk is an image as a ublk.Disk.

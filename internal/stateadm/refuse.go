@@ -70,7 +70,7 @@ func (t *tool) inUse(d device, now *host.Snapshot, swaps string) error {
 			d.path(), strings.Join(d.holders, ", "))
 	}
 	for _, g := range now.Guests {
-		for _, disk := range g.Disks {
+		for _, disk := range g.AllDisks() {
 			target, err := filepath.EvalSymlinks(disk.Target)
 			if err == nil && g.Phase.Live() && target == filepath.Join(t.dev, d.name) {
 				return fmt.Errorf("%s is a disk of the guest %s; shut it down first", d.path(), g.Name)

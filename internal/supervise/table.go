@@ -15,6 +15,7 @@ type Table struct {
 	mu       sync.Mutex
 	services map[string]*Daemon
 	busy     map[string]bool // somebody starts or stops it
+	removed  map[string]bool // meanwhile, of those
 }
 
 // Failures of orders about services.
@@ -24,7 +25,9 @@ var (
 )
 
 // NewTable returns a Table without services.
-func NewTable() *Table { return &Table{services: map[string]*Daemon{}, busy: map[string]bool{}} }
+func NewTable() *Table {
+	return &Table{services: map[string]*Daemon{}, busy: map[string]bool{}, removed: map[string]bool{}}
+}
 
 // Add starts a service and waits until it is ready. When it fails for good, or ctx ends first, nothing is left running
 // and the error says why; later failures are reported through Spec.Report, and ctx has no influence any more. It is in
@@ -44,11 +47,29 @@ func (t *Table) Add(ctx context.Context, spec Spec) error {
 }
 
 func (t *Table) start(ctx context.Context, spec Spec) error {
-	d := begin(spec)
 	t.mu.Lock()
+	if t.removed[spec.Name] {
+		t.mu.Unlock()
+		return fmt.Errorf("start %s: %w", spec.Name, ErrNoService)
+	}
+	d := begin(spec)
 	t.services[spec.Name] = d
 	t.mu.Unlock()
 	return d.await(ctx)
+}
+
+// Remove stops a service, whatever it is doing, and forgets it. Whoever is about to start it does not.
+func (t *Table) Remove(name string) {
+	t.mu.Lock()
+	d := t.services[name]
+	delete(t.services, name)
+	if t.busy[name] {
+		t.removed[name] = true
+	}
+	t.mu.Unlock()
+	if d != nil {
+		d.Stop()
+	}
 }
 
 // List returns the state of every service, by name.
@@ -120,5 +141,6 @@ func (t *Table) take(name string, check func(*Daemon) error) (release func(), d 
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		delete(t.busy, name)
+		delete(t.removed, name)
 	}, d, nil
 }

@@ -263,3 +263,38 @@ func TestFailedServiceStaysInTheTable(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// A service that is removed while it starts, or is restarted, is gone for good.
+func TestRemove(t *testing.T) {
+	var l log
+	table, never := NewTable(), make(chan struct{})
+	defer close(never)
+	spec := service(&l, "f", untilAsked)
+	spec.Ready = func(ctx context.Context) error {
+		select {
+		case <-never:
+		case <-ctx.Done():
+		}
+		return ctx.Err()
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- table.Add(t.Context(), spec) }()
+	eventually(t, "its start", func() bool { return len(table.List()) == 1 })
+	table.Remove("f")
+	if err := <-ended; err != nil || len(table.List()) != 0 {
+		t.Error(err, table.List())
+	}
+	table.Remove("f") // nobody
+	if err := table.Add(t.Context(), service(&l, "f", untilAsked)); err != nil {
+		t.Error(err) // the name is free
+	}
+	release, _, err := table.take("f", func(*Daemon) error { return nil }) // somebody restarts it
+	if err != nil {
+		t.Fatal(err)
+	}
+	table.Remove("f")
+	if err := table.start(t.Context(), spec); !errors.Is(err, ErrNoService) || len(table.List()) != 0 {
+		t.Error(err, table.List())
+	}
+	release()
+}

@@ -98,10 +98,15 @@ func serve(config Config, disk Disk, prepare func(*Device) error, start uint32) 
 	if err = <-ready; err == nil {
 		err = d.control.commandData(start, d.id, nil, uint64(os.Getpid()))
 	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start block device %d: %w", d.id, err), d.Close())
+	switch {
+	case err == nil:
+		return d, nil
+	case start == cmdStartDev:
+		err = errors.Join(err, d.Close())
+	default: // the next one may do better: those who have it open wait for that
+		err = errors.Join(err, control.Close())
 	}
-	return d, nil
+	return nil, fmt.Errorf("start block device %d: %w", d.id, err)
 }
 
 // info is what the kernel is told when a device is made.
@@ -156,6 +161,16 @@ func (d *Device) Close() error {
 		stop = fmt.Errorf("stop block device %d: %w", d.id, stop)
 	}
 	return errors.Join(stop, <-d.served, d.delete(), d.control.Close())
+}
+
+// Delete takes away the device of a program that has ended. Whoever has it open gets I/O errors.
+func Delete(id int) error {
+	control, err := openControl()
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		control.command(cmdStopDev, uint32(id), nil), control.command(cmdDelDevAsync, uint32(id), nil), control.Close())
 }
 
 func (d *Device) delete() error {

@@ -13,6 +13,7 @@ const (
 	cmdSetParams         = ioReadWrite | ctrlCmdBytes<<16 | 'u'<<8 | 0x08
 	cmdStartUserRecovery = ioReadWrite | ctrlCmdBytes<<16 | 'u'<<8 | 0x10
 	cmdEndUserRecovery   = ioReadWrite | ctrlCmdBytes<<16 | 'u'<<8 | 0x11
+	cmdDelDevAsync       = ioRead | ctrlCmdBytes<<16 | 'u'<<8 | 0x14 // it does not wait until nobody has it open
 
 	ctrlCmdBytes = 32
 )
@@ -25,7 +26,10 @@ const (
 	ioCmdBytes = 16
 )
 
-const ioReadWrite = 3 << 30
+const (
+	ioRead      = 2 << 30
+	ioReadWrite = 3 << 30
+)
 
 // Features of a device.
 const (

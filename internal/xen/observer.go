@@ -24,7 +24,7 @@ import (
 // only dom0 writes, and MACs from the backends' side.
 type Observer struct {
 	Store *xenstore.Client
-	// Tell gets host.Came, Named, Plugged, Said and Gone. A domain's end is told before the beginning of
+	// Tell gets host.Came, Named, Plugged, Served, Said and Gone. A domain's end is told before the beginning of
 	// the next one, though both may be noticed at the same time.
 	Tell func(host.Fact)
 	// Came is called for each domain that has appeared, after it was told.
@@ -48,6 +48,7 @@ type observed struct {
 	ttys    [len(consoles)]string
 	said    string
 	macs    []string
+	disks   []host.Disk
 	watches []string
 	looked  time.Time // at its address
 	late    bool      // its address has changed since, too soon after that look
@@ -99,7 +100,7 @@ func (o *Observer) handle(ctx context.Context, event xenstore.Event) error {
 	}
 	for domid, domain := range o.domains {
 		for i, look := range []func(context.Context, int, *observed) error{
-			o.lookName, o.lookAddress, o.lookVIFs, o.lookConsoles, o.lookConsoles,
+			o.lookName, o.lookAddress, o.lookVIFs, o.lookDisks, o.lookConsoles, o.lookConsoles,
 		} {
 			if domain.watches[i] == event.Watch && o.worthALook(event) {
 				return look(ctx, domid, domain)
@@ -109,11 +110,15 @@ func (o *Observer) handle(ctx context.Context, event xenstore.Event) error {
 	return nil
 }
 
-// worthALook leaves out most of what happens below a vif's backend while it connects: only its coming, its
-// going and its MAC matter.
+// telling are the keys below a backend of which a change matters. The toolstack writes all that is read of a backend
+// at once, but for the device of a disk, which the hotplug program adds.
+var telling = []string{"mac", "params", diskDevice}
+
+// worthALook leaves out most of what happens below a backend while it connects: only its coming, its going and what it
+// is matter.
 func (o *Observer) worthALook(event xenstore.Event) bool {
 	below := strings.TrimPrefix(strings.TrimPrefix(event.Path, event.Watch), "/")
-	return !strings.Contains(below, "/") || path.Base(below) == "mac"
+	return !strings.Contains(below, "/") || slices.Contains(telling, path.Base(below))
 }
 
 // paths are what is watched of a domain, in the order of handle's looks.
@@ -121,10 +126,16 @@ func paths(domid int) []string {
 	return []string{
 		home(domid) + "/name",
 		home(domid) + "/" + boot.XenstoreAddress,
-		"/local/domain/0/backend/vif/" + strconv.Itoa(domid),
+		backends("vif", domid),
+		backends("vbd", domid),
 		home(domid) + "/" + consoles[0],
 		home(domid) + "/" + consoles[1],
 	}
+}
+
+// backends is where dom0's backends for a domain's devices of a kind are.
+func backends(kind string, domid int) string {
+	return "/local/domain/0/backend/" + kind + "/" + strconv.Itoa(domid)
 }
 
 // follow compares the domains that there are with those that are known.
@@ -183,6 +194,15 @@ func (o *Observer) read(ctx context.Context, key string) (value string, found bo
 		return "", false, nil
 	}
 	return value, err == nil, err
+}
+
+// list returns the names below key, none where it is not there.
+func (o *Observer) list(ctx context.Context, key string) ([]string, error) {
+	names, err := o.Store.Directory(ctx, key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return names, err
 }
 
 // lookName notices another name, and the end of a domain that libxl has destroyed: it clears the name after
@@ -244,9 +264,9 @@ func (o *Observer) readAddress(ctx context.Context, domid int, domain *observed)
 // lookVIFs reads the MACs of a domain's network interfaces on the backends' side, where the domain cannot
 // write.
 func (o *Observer) lookVIFs(ctx context.Context, domid int, domain *observed) error {
-	dir := "/local/domain/0/backend/vif/" + strconv.Itoa(domid)
-	handles, err := o.Store.Directory(ctx, dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	dir := backends("vif", domid)
+	handles, err := o.list(ctx, dir)
+	if err != nil {
 		return err
 	}
 	var macs []string

@@ -24,8 +24,10 @@ type observation struct {
 	changed int
 }
 
-func observe(t *testing.T, names ...string) *observation {
-	o := &observation{t: t, x: newFakeXL(names...)}
+func observe(t *testing.T, names ...string) *observation { return observeStore(t, newFakeXL(names...)) }
+
+func observeStore(t *testing.T, x *fakeXL) *observation {
+	o := &observation{t: t, x: x}
 	observer := Observer{
 		Store: o.x.server.Client(t),
 		Tell:  func(f host.Fact) { o.add(fmt.Sprintf("%T %+v", f, f)) },
@@ -117,12 +119,12 @@ func TestObserver(t *testing.T) {
 	server.Fire("@releaseDomain")
 	o.await(append([]string{"Gone {Domid:1}"}, came(4, "tty2")...)...)
 	for range 500 {
-		if server.Watches() == 7 { // two special ones and five of domain 4
+		if server.Watches() == 8 { // two special ones and six of domain 4
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	if n := server.Watches(); n != 7 {
+	if n := server.Watches(); n != 8 {
 		t.Errorf("%d watches after domains went", n)
 	}
 	o.mu.Lock()

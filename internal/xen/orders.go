@@ -86,8 +86,7 @@ func (x *Toolstack) DetachNIC(ctx context.Context, domid int, mac string) error 
 // HasDisk says whether dom0 still serves the disk with that number to a domain. A guest that lets go of a disk after xl
 // has stopped waiting for it has none any more.
 func (x *Toolstack) HasDisk(ctx context.Context, domid, number int) (bool, error) {
-	path := fmt.Sprintf("/local/domain/0/backend/vbd/%d/%d", domid, number)
-	_, err := x.store.Read(ctx, path+"/frontend")
+	_, err := x.store.Read(ctx, fmt.Sprintf("%s/%d/%s", backends("vbd", domid), number, diskFrontend))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

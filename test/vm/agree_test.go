@@ -75,6 +75,14 @@ func (m *VM) checkOrders() {
 	}
 }
 
+// order runs a command that has to succeed.
+func (m *VM) order(command string) {
+	m.t.Helper()
+	if said := m.Shell(command + "; echo status $?"); !strings.HasSuffix(said, "status 0") {
+		m.Errorf("%s: %s", command, said)
+	}
+}
+
 // agree waits until xl list, status and guest list say that the guests are in these states.
 func (m *VM) agree(when string, want map[string]string) {
 	m.t.Helper()

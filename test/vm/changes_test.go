@@ -34,14 +34,6 @@ func (m *VM) checkChanges() {
 	}
 }
 
-// order runs a command that has to succeed.
-func (m *VM) order(command string) {
-	m.t.Helper()
-	if said := m.Shell(command + "; echo status $?"); !strings.HasSuffix(said, "status 0") {
-		m.Errorf("%s: %s", command, said)
-	}
-}
-
 // hasChanges checks whether a guest has what [VM.checkChanges] gives it, as guest and as xl say.
 func (m *VM) hasChanges(name string, want bool) {
 	m.t.Helper()

@@ -149,6 +149,7 @@ func TestUEFIDisc(t *testing.T) {
 			m.untilScreen("1", guests[0]+` +running.*`+guests[1]+` +running`)
 		})
 		m.Run("status agrees with xl", (*VM).checkAgree)
+		m.Run("disks by xl", (*VM).checkDisksByXL)
 		m.Run("guest orders", (*VM).checkOrders)
 		m.Run("power button", func(m *VM) { m.checkPowerOff(pressPowerButton, guests[0]) })
 	})

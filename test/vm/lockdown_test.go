@@ -54,14 +54,3 @@ func (m *VM) checkRights(pid, capabilities, filter string) {
 		m.Errorf("the process %s: %q", pid, said)
 	}
 }
-
-// checkSealed checks the servers of a guest's images.
-func (m *VM) checkSealed() {
-	files := strings.Fields(m.Shell("find " + boot.GuestRunDir + " -name '*.pid'"))
-	if len(files) == 0 {
-		m.Errorf("no image is served")
-	}
-	for _, file := range files {
-		m.checkRights("$(cat '"+file+"')", "0000000000200004", "2") // and CAP_DAC_READ_SEARCH, bit 2
-	}
-}

@@ -41,7 +41,7 @@ func keptGuest(t *testing.T, name string) string {
 	dir := guestDir(t, t.TempDir(), name)
 	write(t, filepath.Join(dir, name+".cfg"), keptConfig)
 	raw := filepath.Join(dir, "disk.img")
-	write(t, raw, strings.Repeat("what was there before\n", 400000)[:8<<20])
+	write(t, raw, packed)
 	tool(t, "qemu-img", "convert", "-c", "-O", "qcow2", raw, filepath.Join(dir, "disk.qcow2"))
 	return dir
 }

@@ -74,7 +74,7 @@ func makeStick(t *testing.T, label, guest string) string {
 	dir := guestDir(t, filepath.Join(root, "guests"), guest)
 	write(t, filepath.Join(dir, guest+".cfg"), stickConfig)
 	raw := filepath.Join(dir, "disk.img")
-	write(t, raw, strings.Repeat("what was there before\n", 400000)[:8<<20])
+	write(t, raw, packed)
 	tool(t, "qemu-img", "convert", "-c", "-O", "qcow2", raw, filepath.Join(dir, "disk.qcow2"))
 	return makeFileSystem(t, root, `mkfs.vfat -F 32 -n `+label+` $FILE >/dev/null && mcopy -s -i $FILE $DIR/* ::`)
 }
@@ -134,9 +134,12 @@ func TestAmnesia(t *testing.T) {
 		m.Wait(`msg="`+boot.MsgGuestDisk+`" guest=stick disk=xvdc`, bootLimit)
 		m.Wait(`msg="guest address" guest=stick`, addressLimit)
 		m.Run("servers of images are sealed", (*VM).checkSealed)
+		m.Run("a server of an image is killed", func(m *VM) { m.checkImageServer("stick", "xvdb") })
 		m.Run("a guest writes", (*VM).checkWriter)
 		m.Run("a stick comes and goes", func(m *VM) { m.checkHotplug(later, volumes["usb.0"]) })
+		server := m.imageServers()["image-stick-xvdb"]
 		m.Run("init crashes", func(m *VM) { m.checkVolumesAfterCrash(volumes["usb.0"]) })
+		m.Run("its server goes on", func(m *VM) { m.checkImageServerAfterCrash("image-stick-xvdb", server) })
 		m.checkNoWrites()
 		m.checkPowerOff(typePowerOff)
 		for file, sum := range sums {
