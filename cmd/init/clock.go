@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"os"
 	"strings"
 	"time"
@@ -128,7 +129,7 @@ func (s *system) startSyslog() {
 		name := syslogPrefix + target.Protocol + "-" + target.Address()
 		wanted[name] = true
 		sender := syslog.New(syslog.Options{
-			Target: target, Dir: boot.LogsDir, Clock: s.syslogClock, Roots: webstore.PublicRoots,
+			Target: target, Dir: boot.LogsDir, Clock: s.syslogClock, Roots: s.logAuthorities,
 			Hostname: func() string { name, _ := os.Hostname(); return name }, // "" is written as unknown
 			Report:   s.reportSyslog(target), Grace: networkGrace,
 		})
@@ -139,6 +140,15 @@ func (s *system) startSyslog() {
 			s.orderService("stop", status.Name)
 		}
 	}
+}
+
+// logAuthorities are those that may have signed a syslog server's certificate: the public ones, and the owner's.
+func (s *system) logAuthorities() *x509.CertPool {
+	pool := webstore.PublicRoots()
+	for _, text := range s.config().Logs.Authorities {
+		pool.AppendCertsFromPEM([]byte(text))
+	}
+	return pool
 }
 
 // syslogClock is what time it is, and whether that can be right.

@@ -23,8 +23,8 @@ const (
 	reachPause = time.Second
 )
 
-// errCutOff is in place of a network's settings that cut this machine off.
-var errCutOff = errors.New("with these settings its own source cannot be reached any more; the network is as before")
+// errCutOff is in place of a network's settings that cut this machine off. The board has room for the beginning.
+var errCutOff = errors.New("taken back: with these settings their own source cannot be reached any more")
 
 // tryNetwork changes the network, and the rules of guests that run, to what a source asks for that was fetched by it.
 // before is the configuration without that source, and reach finds out whether the source can still be reached: a guest

@@ -3,7 +3,6 @@ package config
 import (
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
@@ -49,7 +48,8 @@ var formats = map[string]format{
 	"time-server": {checkTimeServer, ""},
 	"address":     {checkAddress, ""},
 	"ssh-key":     {checkSSHKey, ""},
-	"private-key": {checkPrivateKey, "^-----BEGIN "},
+	"private-key": {checkPrivateKey, pemPattern},
+	"authority":   {checkAuthority, pemPattern},
 	"device":      {matches(devicePattern, "want the path of a device: /dev/disk/by-id/..."), devicePattern},
 	"state":       {checkState, ""},
 	"toram":       {checkToRAM, ""},
@@ -197,14 +197,6 @@ func checkSSHKey(text string) error {
 		return errors.New("it is a private key; take the public one, from the file with .pub at its end")
 	}
 	return fmt.Errorf("want a line of authorized_keys, without options: %s AAAA... [COMMENT]", sshKeys[0])
-}
-
-func checkPrivateKey(text string) error {
-	block, _ := pem.Decode([]byte(text))
-	if block == nil || !strings.HasSuffix(block.Type, "PRIVATE KEY") {
-		return errors.New("want a private key: -----BEGIN OPENSSH PRIVATE KEY----- and what follows; write it with a |")
-	}
-	return nil
 }
 
 func checkState(text string) error {

@@ -71,7 +71,8 @@ type ISCSI struct {
 
 // Logs is where log lines go besides the consoles.
 type Logs struct {
-	Targets []string `yaml:"targets" format:"log-url"`
+	Targets     []string `yaml:"targets" format:"log-url"`
+	Authorities []string `yaml:"authorities" format:"authority"`
 }
 
 // Memory has limits of memory.

@@ -76,7 +76,19 @@ guests:
       inbound:
       - {protocol: tcp, ports: "80,443", from: [192.0.2.0/24]}
       - {protocol: icmp}
-logs: {targets: ["tls://logs.example.org:6514"]}
+logs:
+  targets: ["tls://logs.example.org:6514"]
+  authorities:
+  - |
+    -----BEGIN CERTIFICATE-----
+    MIIBNDCB56ADAgECAhQRrRedhVdVdSDkPbBOmh3LhzDLXjAFBgMrZXAwDzENMAsG
+    A1UEAwwETG9nczAgFw0yNjExMjcyMzEzMzZaGA8yMTI2MTEwMzIzMTMzNlowDzEN
+    MAsGA1UEAwwETG9nczAqMAUGAytlcAMhAAtz8fO2FoMc8WHj/I7vTXBKwcBJ+bD9
+    oKKmczyt0iSDo1MwUTAdBgNVHQ4EFgQUcyAG+XIMRgWyXceKZrJH7xYJNqcwHwYD
+    VR0jBBgwFoAUcyAG+XIMRgWyXceKZrJH7xYJNqcwDwYDVR0TAQH/BAUwAwEB/zAF
+    BgMrZXADQQCXhhZ9mzl4IrGE1FZB7zBMUWh0JHCLDwaN/DiuYdeYrGUELm8t3O4M
+    S+biWVwvot6N3dkbnZbV2bgA5bqXjFsE
+    -----END CERTIFICATE-----
 memory: {guests: 8G, free: 256M}
 watchdog: {enabled: yes, timeout: 30s}
 `
@@ -172,6 +184,7 @@ func TestProblems(t *testing.T) {
 		"stores: {iscsi: {targets: [\"a b\"]}}":           "targets[0]: want [USER:PASSWORD@]SERVER",
 		"logs: {targets: [\"http://a\"]}":                 "want a URL that begins with udp:// or tcp:// or tls://",
 		"logs: {targets: [\"udp://a:0\"]}":                "want a port from 1 to 65535",
+		"logs: {authorities: [\"/etc/ca.pem\"]}":          "want a certificate: -----BEGIN CERTIFICATE-----",
 		"logs: {targets: [\"udp://a/b\"]}":                "want no more than a host and a port",
 		"ntp: {servers: [\"a:b\"]}":                       "want the name or the address of a host",
 		"ssh: {keys: [\"ssh-ed25519 AAAA\"]}":             "it is no whole key of type ssh-ed25519",

@@ -720,6 +720,39 @@ func TestOverride(t *testing.T) {
 	})
 }
 
+// Each policy of the host's owner, with each way in which a guest ends.
+func TestRestartPolicies(t *testing.T) {
+	const powerOff, reboot, crash, watchdog = "---s--", "---sr-", "---sc-", "---sw-"
+	for _, test := range []struct {
+		policy guests.Restart
+		end    string
+		again  bool
+	}{
+		{guests.Always, powerOff, true}, {guests.Always, reboot, true}, {guests.Always, crash, true},
+		{guests.Always, watchdog, true},
+		{guests.OnFailure, powerOff, false}, {guests.OnFailure, reboot, true}, {guests.OnFailure, crash, true},
+		{guests.OnFailure, watchdog, true},
+		{guests.Never, powerOff, false}, {guests.Never, reboot, false}, {guests.Never, crash, false},
+		{guests.Never, watchdog, false},
+		{guests.AsConfigured, powerOff, false}, {guests.AsConfigured, reboot, true},
+		{guests.AsConfigured, crash, false}, {guests.AsConfigured, watchdog, false},
+	} {
+		t.Run(string(test.policy)+test.end, func(t *testing.T) {
+			live(t, func(w *world) {
+				w.Override = func(string) guests.Override { return guests.Override{Restart: test.policy} }
+				w.started(w.guest("a", ""))
+				w.ends(1, test.end)
+				w.settle(time.Minute)
+				if test.again {
+					w.is("a", host.Running, 2, "a")
+				} else {
+					w.is("a", host.Stopped, 0)
+				}
+			})
+		})
+	}
+}
+
 // A guest is made once those with a lower order are, whatever their names; others are made side by side.
 func TestOrder(t *testing.T) {
 	live(t, func(w *world) {

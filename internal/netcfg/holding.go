@@ -93,9 +93,9 @@ func (u *uplink) config() Config {
 	if u.want.Bridge == "" && u.nic.Index == 0 {
 		return Config{} // there is no link to have anything
 	}
-	c := join(Config{MTU: u.want.MTU}, u.want.config(), u.held.lease.config(), u.lease6.config(), u.linkLocal())
-	if u.want.IPv6.Method == Auto {
-		c = join(c, u.adverts.Config(time.Now(), u.mac(), u.taken))
+	c := join(Config{MTU: u.want.MTU}, u.want.config(), u.held.lease.config(), u.linkLocal())
+	if u.want.IPv6.Method == Auto { // what is known from before a change has not been forgotten yet
+		c = join(c, u.lease6.config(), u.adverts.Config(time.Now(), u.mac(), u.taken))
 	}
 	return join(c, u.want.routes(c.Addresses)).worse(u.metric)
 }

@@ -1,6 +1,7 @@
 package netcfg
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -216,6 +217,22 @@ func TestDHCPv6GivesAddress(t *testing.T) {
 		}
 		if !r.heard(dhcpv6.MessageTypeRebind) {
 			t.Error("no REBIND before the end")
+		}
+	})
+}
+
+// IPv6 is switched off while there is an address of a DHCPv6 server's: that goes, and nothing is wrong.
+func TestIPv6IsSwitchedOff(t *testing.T) {
+	inNamespace(t, func(t *testing.T) {
+		l := plugNIC(t, "eth0", serverAddress+"/24")
+		l.route6(routerPolicy{lifetime: 1800, flags: 0x80, leases: []string{"2001:db8:1::66"}, seconds: time.Hour})
+		e := manage(t, Options{Network: network6(), Sys: wired("eth0")})
+		address := e.await(EventAddress, EventNIC).Address
+		network := network6()
+		network.Interfaces[0].IPv6.Method = None
+		e.apply(network)
+		if gone := e.await(EventAddressGone); gone.Address != address || !errors.Is(gone.Err, errNotWanted) {
+			t.Errorf("gone %+v", gone)
 		}
 	})
 }

@@ -343,6 +343,14 @@ var networkRemedies = map[host.NetworkKind]string{
 	host.NoNIC:           "plug one in: it is taken when it appears",
 }
 
+// networkRemedy is what to do about a network event. An address helps nobody whose interface has no network card.
+func networkRemedy(e host.Network) string {
+	if e.Kind == host.NoAddress && e.NIC == "" {
+		return "plug its network card in"
+	}
+	return networkRemedies[e.Kind]
+}
+
 func networkLine(e host.Network) (slog.Level, string, []any) {
 	message, attrs := networkMessages[e.Kind], []any{"interface", e.Interface}
 	isIPv6 := e.Address.IsValid() && e.Address.Addr().Is6()
@@ -372,7 +380,7 @@ func networkLine(e host.Network) (slog.Level, string, []any) {
 	if e.Problem != "" {
 		attrs = append(attrs, "err", e.Problem)
 	}
-	if remedy := networkRemedies[e.Kind]; remedy != "" {
+	if remedy := networkRemedy(e); remedy != "" {
 		attrs = append(attrs, "remedy", remedy)
 	}
 	level := slog.LevelWarn

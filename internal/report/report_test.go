@@ -148,6 +148,11 @@ func TestLines(t *testing.T) {
 			Address: netip.MustParsePrefix("192.0.2.5/32"),
 		}, `level=WARN msg=network interface=xenbr0 state=conflict nic=eth0 address=192.0.2.5/32 err=taken ` +
 			`remedy="give one of the two hosts another address"`},
+		{host.Network{Kind: host.NoAddress, Interface: "xenbr0", NIC: "eth0", Tried: 20 * time.Second},
+			`level=WARN msg=network interface=xenbr0 state="no address" nic=eth0 tried=20s ` +
+				`remedy="connect a cable to a network with a DHCP server, or give a static address"`},
+		{host.Network{Kind: host.NoAddress, Interface: "late", Tried: 20 * time.Second},
+			`level=WARN msg=network interface=late state="no address" tried=20s remedy="plug its network card in"`},
 		{host.Network{Kind: host.LinkUp, Interface: "xenbr0", NIC: "eth0"},
 			`level=INFO msg=network interface=xenbr0 state="link up" nic=eth0`},
 		{host.Daemon{Name: "xenconsoled", Phase: "waiting", Problem: "killed"},

@@ -8,10 +8,13 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/privnet"
 	"github.com/zerodisc/zerodisc/internal/testns"
 	"github.com/zerodisc/zerodisc/test/vm/console"
+	"github.com/zerodisc/zerodisc/test/vm/portscan"
 	"github.com/zerodisc/zerodisc/test/vm/qemu"
 )
 
@@ -39,6 +42,7 @@ func bootFallback(t *testing.T) {
 			}
 		}
 		m.checkPageByName(guests[0], guests[1])
+		m.Run("what listens", (*VM).checkFallbackListens)
 		now := m.FromNow()
 		startServer(t, "tap0", lanNetwork+"100-"+lanNetwork+"110")
 		if address := m.newAddress(); !strings.HasPrefix(address, lanNetwork) {
@@ -66,6 +70,39 @@ func (m *VM) checkNoServer() {
 	if waited := started.At.Sub(ready.At); waited < privnet.Patience || started.At.Before(missing.At) {
 		m.Errorf("the private network came %v after init's start, and no lease was told at %v", waited, missing.At)
 	}
+}
+
+// checkFallbackListens scans dom0 from a guest on the private network, at its address there and by IPv6, and from the
+// LAN. The guest reaches this machine past dom0, by IPv6 on the link.
+func (m *VM) checkFallbackListens() {
+	private := m.FromStart().Wait(`msg="`+boot.MsgPrivateNet+`" state=started`, soon).Get("address")
+	private, _, _ = strings.Cut(private, "/")
+	inside := m.linkLocal(boot.DefaultBridge)
+	here := tapLinkLocal(m.t, "tap0")
+	ctx, cancel := m.Within(scanLimit)
+	defer cancel()
+	result, err := portscan.Scan(ctx, inside.WithZone("tap0"))
+	if err != nil {
+		m.fail("scan", err)
+	}
+	m.checkScan(fromNetwork, result)
+	scanner := m.serveScanner(here + "%tap0")
+	m.scanFromGuest(guests[0], fromPrivateGuest, scanner, here+"%eth0", private)
+	m.scanFromGuest(guests[0], fromGuest, scanner, here+"%eth0", inside.String()+"%eth0")
+}
+
+// tapLinkLocal is an interface's IPv6 address on the link.
+func tapLinkLocal(t *testing.T, name string) string {
+	t.Helper()
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses, err := netlink.AddrList(link, netlink.FAMILY_V6)
+	if err != nil || len(addresses) == 0 {
+		t.Fatalf("%s has no IPv6 address: %v", name, err)
+	}
+	return addresses[0].IP.String()
 }
 
 // addressIn waits until a guest has an address of a network.

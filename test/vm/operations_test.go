@@ -179,6 +179,11 @@ func receiveStream(t *testing.T) *received {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return receiveFrom(t, listener)
+}
+
+// receiveFrom receives what comes by connections.
+func receiveFrom(t *testing.T, listener net.Listener) *received {
 	t.Cleanup(func() { listener.Close() })
 	r := &received{port: listener.Addr().(*net.TCPAddr).Port}
 	go func() {

@@ -32,11 +32,18 @@ const (
 	forReplies       = "the network, for replies"
 	fromPrivateGuest = "guests on a private bridge"
 	fromGuest        = "guests"
+
+	// A private network without names has fewer: the table has no row for it.
+	fromMutePrivateGuest = "guests on a private bridge without DNS"
 )
 
 // listed are the ports that docs/security.md says can be reached from there over IPv4 or IPv6: "tcp/22".
 func (m *VM) listed(from, over string) []string {
 	m.t.Helper()
+	if from == fromMutePrivateGuest {
+		isDNS := func(port string) bool { return strings.HasSuffix(port, "/53") }
+		return slices.DeleteFunc(m.listed(fromPrivateGuest, over), isDNS)
+	}
 	text, err := os.ReadFile("../../docs/security.md")
 	if err != nil {
 		m.t.Fatal(err)
@@ -163,7 +170,7 @@ func (m *VM) scanFromGuest(guest, from string, s *scanServer, host string, targe
 		m.Enter("hostname")
 		return m.Said(`^(\$ )*` + guest + `\s*$`)
 	})
-	m.Enter("wget -O /tmp/s http://" + net.JoinHostPort(host, s.program) + "/")
+	m.Enter("wget -O /tmp/s http://" + strings.Replace(net.JoinHostPort(host, s.program), "%", "%25", 1) + "/")
 	m.Enter("chmod 755 /tmp/s")
 	m.Enter("/tmp/s " + net.JoinHostPort(host, s.report) + " " + strings.Join(targets, " "))
 	ctx, cancel := m.Within(scanLimit)
