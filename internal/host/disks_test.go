@@ -11,9 +11,12 @@ func shown(g *Guest) string {
 	var lines []string
 	for _, d := range g.AllDisks() {
 		line := d.Vdev + " " + d.Target
-		for word, holds := range map[string]bool{" cow": d.CopyOnWrite, " by xl": d.ByXL, " detached": d.Detached} {
-			if holds {
-				line += word
+		for _, mark := range []struct {
+			word  string
+			holds bool
+		}{{" cow", d.CopyOnWrite}, {" by xl", d.ByXL}, {" detached", d.Detached}} {
+			if mark.holds {
+				line += mark.word
 			}
 		}
 		lines = append(lines, line)
