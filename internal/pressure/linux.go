@@ -3,7 +3,7 @@ package pressure
 import (
 	"context"
 	"fmt"
-	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,7 +13,11 @@ import (
 )
 
 // Linux is the running kernel (Documentation/accounting/psi.rst, admin-guide/sysrq.rst).
-type Linux struct{ file, end int }
+type Linux struct {
+	file, end int
+	request   int // SysRq
+	score     int // of the process that was found; -1: none was
+}
 
 const (
 	pressureFile = "/proc/pressure/memory"
@@ -35,7 +39,11 @@ func Open() (*Linux, error) {
 		unix.Close(file)
 		return nil, fmt.Errorf("make an event: %w", err)
 	}
-	l := &Linux{file, end}
+	l := &Linux{file: file, end: end, request: -1, score: -1}
+	if l.request, err = unix.Open(requestFile, unix.O_WRONLY|unix.O_CLOEXEC, 0); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("open %s: %w", requestFile, err)
+	}
 	if _, err := unix.Write(file, append([]byte(sign), 0)); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("write %q to %s: %w", sign, pressureFile, err)
@@ -45,8 +53,11 @@ func Open() (*Linux, error) {
 
 // Close gives the sign up.
 func (l *Linux) Close() {
-	unix.Close(l.file)
-	unix.Close(l.end)
+	for _, fd := range []int{l.file, l.end, l.request, l.score} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
 }
 
 // Wait is Kernel's. It takes a thread: Go's poller does not wait for this kind of event, EPOLLPRI, and an epoll
@@ -105,8 +116,37 @@ func parseWaited(text string) (time.Duration, error) {
 	return time.Duration(microseconds) * time.Microsecond, nil
 }
 
-// Highest is Kernel's.
-func (*Linux) Highest() (int, error) { return oom.Highest("/proc") }
+// Find is Kernel's. The file of the process's score stays open: to read it again takes no memory.
+func (l *Linux) Find() error {
+	pid, err := oom.Highest("/proc")
+	if err != nil {
+		return err
+	}
+	if l.score >= 0 {
+		unix.Close(l.score)
+	}
+	if l.score, err = unix.Open(fmt.Sprintf("/proc/%d/oom_score", pid), unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+		l.score = -1 // it has just ended
+	}
+	_ = l.Score() // the first time takes memory
+	return nil
+}
+
+// Score is Kernel's.
+func (l *Linux) Score() int {
+	var text [16]byte
+	n, err := unix.Pread(l.score, text[:], 0)
+	if err != nil {
+		return 0
+	}
+	score, _ := strconv.Atoi(strings.TrimSpace(string(text[:n])))
+	return score
+}
 
 // Kill is Kernel's: SysRq's f.
-func (*Linux) Kill() error { return os.WriteFile(requestFile, []byte("f"), 0) }
+func (l *Linux) Kill() error {
+	if _, err := unix.Write(l.request, []byte("f")); err != nil {
+		return fmt.Errorf("write %s: %w", requestFile, err)
+	}
+	return nil
+}

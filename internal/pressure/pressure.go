@@ -16,9 +16,12 @@ type Kernel interface {
 	Wait(ctx context.Context) error
 	// Look is how it stands.
 	Look() (Look, error)
-	// Highest is the highest score that a process has with the out-of-memory killer.
-	Highest() (score int, err error)
-	// Kill has the out-of-memory killer end the process with that score.
+	// Find finds the process that has the highest score with the out-of-memory killer. To read a file for each process
+	// takes memory, and so a long time when there is none.
+	Find() error
+	// Score is the score of the one that was found, now; 0 if it has ended.
+	Score() int
+	// Kill has the out-of-memory killer end the process that has the highest score now.
 	Kill() error
 }
 
@@ -34,12 +37,8 @@ const (
 	calmAfter = 3 * time.Second
 )
 
-// searchPause follows a search for a process that came to nothing: it takes some 10 ms. afterKill is how long the
-// memory of a process that was ended may take to come back.
-const (
-	searchPause = 250 * time.Millisecond
-	afterKill   = time.Second
-)
+// afterKill is how long the memory of a process that was ended may take to come back.
+const afterKill = time.Second
 
 // Run ends thrashing until ctx ends.
 func Run(ctx context.Context, kernel Kernel) error {
@@ -60,6 +59,7 @@ func Run(ctx context.Context, kernel Kernel) error {
 // watch looks until programs get on.
 func watch(ctx context.Context, kernel Kernel) error {
 	var s stall
+	var found search
 	for calm := time.Now(); time.Since(calm) < calmAfter; {
 		look, err := kernel.Look()
 		if err != nil {
@@ -70,16 +70,20 @@ func watch(ctx context.Context, kernel Kernel) error {
 		if s.length > 0 {
 			calm = now
 		}
-		pause := lookEvery
-		if share := s.limit(); share > 0 {
-			killed, err := relieve(kernel, share)
-			if err != nil {
+		if found.isStale(look, s.limit(), now) {
+			if err := kernel.Find(); err != nil {
 				return err
 			}
-			pause = searchPause
-			if killed {
-				s, pause = stall{}, afterKill
+			found = search{look.SwapFree, now}
+		}
+		pause := lookEvery
+		// Of what the host itself has started it must be 300 thousandths more (oom.Person): on a small host an xl that
+		// makes a guest has a quarter.
+		if share := s.limit(); share > 0 && kernel.Score() >= oom.Score(oom.Person, share) {
+			if err := kernel.Kill(); err != nil {
+				return err
 			}
+			s, found, pause = stall{}, search{}, afterKill
 		}
 		select {
 		case <-time.After(pause):
@@ -90,12 +94,14 @@ func watch(ctx context.Context, kernel Kernel) error {
 	return nil
 }
 
-// relieve ends the process that has most if it has that share of memory or more. Of what the host itself has started
-// it must be 300 thousandths more (oom.Person): on a small host an xl that makes a guest has a quarter.
-func relieve(kernel Kernel, share int) (killed bool, err error) {
-	score, err := kernel.Highest()
-	if err != nil || score < oom.Score(oom.Person, share) {
-		return false, err
-	}
-	return true, kernel.Kill()
+// search is when the process with the highest score was looked for.
+type search struct {
+	swapFree uint64 // bytes, then
+	at       time.Time
+}
+
+// isStale says whether to look again: once an eighth of swap space more has gone, and every two seconds while a process
+// is to be ended.
+func (f search) isStale(look Look, limit int, now time.Time) bool {
+	return f.at.IsZero() || look.SwapFree+look.Swap/8 <= f.swapFree || limit > 0 && now.Sub(f.at) >= 2*time.Second
 }
