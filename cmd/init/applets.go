@@ -20,6 +20,7 @@ import (
 	"github.com/zerodisc/zerodisc/internal/imageserver"
 	"github.com/zerodisc/zerodisc/internal/kmod"
 	"github.com/zerodisc/zerodisc/internal/netcfg"
+	"github.com/zerodisc/zerodisc/internal/oom"
 	"github.com/zerodisc/zerodisc/internal/pid1"
 	"github.com/zerodisc/zerodisc/internal/report"
 	"github.com/zerodisc/zerodisc/internal/shell"
@@ -93,8 +94,10 @@ func guestApplet(args []string) int {
 // completePatience is how long a completion waits for the names of guests: a person has a finger on the key.
 const completePatience = 2 * time.Second
 
-// shellApplet is sh.
+// shellApplet is sh. It and what it starts are a person's, and go before what the host itself has started when memory
+// is short.
 func shellApplet(args []string) int {
+	_ = oom.Set(os.Getpid(), oom.Person) // without it they go like all others
 	return shell.Main(args, shell.Config{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		Complete: func(command string, words []string) []string {

@@ -123,6 +123,7 @@ func (s *system) startLogServices() {
 	s.service("kernel-log", s.keepKernelLog)
 	s.service("programs-log", s.keepProgramsLog)
 	s.service("space", s.watchSpace)
+	s.service("pressure", endThrashing)
 	s.service(ordersService, func(ctx context.Context) error { return s.services.Serve(ctx, boot.ServiceSocket) })
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/zerodisc/zerodisc/boot"
 	"github.com/zerodisc/zerodisc/internal/pageout"
+	"github.com/zerodisc/zerodisc/internal/pressure"
 	"github.com/zerodisc/zerodisc/internal/sysctl"
 	"github.com/zerodisc/zerodisc/internal/zram"
 )
@@ -25,6 +26,16 @@ func makeSwap(context.Context) error {
 		return err
 	}
 	return zram.Swap(int64(info.Totalram) * int64(info.Unit) / 2 &^ int64(os.Getpagesize()-1))
+}
+
+// endThrashing has a process ended when it takes so much memory that no other gets on.
+func endThrashing(ctx context.Context) error {
+	kernel, err := pressure.Open()
+	if err != nil {
+		return err
+	}
+	defer kernel.Close()
+	return pressure.Run(ctx, kernel)
 }
 
 // bootOver is how long after `ready` what the boot has left in memory is tidied up: guests boot until then.

@@ -66,6 +66,7 @@ func (s *system) startEmergencyServices() {
 	s.service("kernel-log", s.keepKernelLog)
 	s.service("programs-log", s.keepProgramsLog)
 	s.service("xen-log", s.keepXenLog)
+	s.service("pressure", endThrashing)
 	s.startSyslog()
 	s.startWatchdog(nil)
 }

@@ -21,6 +21,9 @@ const (
 	Last = -900
 	// Usual is what every process begins with.
 	Usual = 0
+	// Person is for shells and what people start in them: it goes before what the host itself has started, though that
+	// be larger by so much.
+	Person = 300
 )
 
 // own is this process's standing. The kernel keeps it by process, not by thread, so that what is to be started without

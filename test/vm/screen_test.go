@@ -83,7 +83,7 @@ func TestVerbose(t *testing.T) {
 // checkStanding looks at what the kernel's out-of-memory killer goes by.
 func (m *VM) checkStanding() {
 	for process, want := range map[string]string{
-		"$(pidof xenstored)": "-1000", "$(pidof xenconsoled)": "-900", m.Stage2(): "-900", "$$": "0",
+		"$(pidof xenstored)": "-1000", "$(pidof xenconsoled)": "-900", m.Stage2(): "-900", "$$": "300",
 	} {
 		if got := m.Shell("cat /proc/" + process + "/oom_score_adj"); got != want {
 			m.Errorf("oom_score_adj of %s is %q, want %s", process, got, want)
