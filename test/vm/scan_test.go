@@ -159,17 +159,23 @@ var scannerProgram = sync.OnceValues(func() (string, error) {
 	return program, nil
 })
 
-// scanLimit is how long a guest's scans may take.
-const scanLimit = 5 * time.Minute
-
-// scanFromGuest has a guest scan addresses, and checks what it finds. It reaches this machine at host.
-func (m *VM) scanFromGuest(guest, from string, s *scanServer, host string, targets ...string) {
+// openConsole goes to a guest's shell.
+func (m *VM) openConsole(guest string) {
 	m.t.Helper()
 	m.FromNow().Enter("xl console " + guest)
 	m.FromNow().Until("the guest's shell says its name", consoleLimit, func() bool {
 		m.Enter("hostname")
 		return m.Said(`^(\$ )*` + guest + `\s*$`)
 	})
+}
+
+// scanLimit is how long a guest's scans may take.
+const scanLimit = 5 * time.Minute
+
+// scanFromGuest has a guest scan addresses, and checks what it finds. It reaches this machine at host.
+func (m *VM) scanFromGuest(guest, from string, s *scanServer, host string, targets ...string) {
+	m.t.Helper()
+	m.openConsole(guest)
 	m.Enter("wget -O /tmp/s http://" + strings.Replace(net.JoinHostPort(host, s.program), "%", "%25", 1) + "/")
 	m.Enter("chmod 755 /tmp/s")
 	m.Enter("/tmp/s " + net.JoinHostPort(host, s.report) + " " + strings.Join(targets, " "))
