@@ -78,6 +78,15 @@ func raise(link netlink.Link) error {
 	return nil
 }
 
+// raiseLoopback sets the interface up by which a machine reaches itself. The kernel makes it, and leaves it down.
+func raiseLoopback() error {
+	link, err := netlink.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("find lo: %w", err)
+	}
+	return raise(link)
+}
+
 // raisePort sets a link up that gets its addresses from this package or none: without those that IPv6 would
 // make up and, as long as the link is not in a bridge, ask routers for.
 func raisePort(link netlink.Link) error {

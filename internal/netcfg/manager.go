@@ -129,15 +129,18 @@ func (m *Manager) Apply(ctx context.Context, network Network) error {
 	}
 }
 
-// Run creates the bridges, chooses their NICs, gets addresses and keeps all that in step with cables,
-// NICs and servers that come and go, until ctx ends, whose error it returns. Before that it
-// returns only if a bridge cannot be created. What it set up stays when it ends, and is taken
-// over by a later Run, which may be one of the same manager.
+// Run sets the loopback interface up, creates the bridges, chooses their NICs, gets addresses and keeps all that in
+// step with cables, NICs and servers that come and go, until ctx ends, whose error it returns. Before that it returns
+// only if a bridge cannot be created. What it set up stays when it ends, and is taken over by a later Run, which may be
+// one of the same manager.
 func (m *Manager) Run(ctx context.Context) error {
 	if err := m.MakeBridges(); err != nil {
 		return err
 	}
 	m.uplinks, m.said = nil, map[string]string{}
+	if err := raiseLoopback(); err != nil {
+		m.problem(err)
+	}
 	m.adopt(m.options.Network)
 	defer m.hangUp()
 	changed := watchKernel(ctx)

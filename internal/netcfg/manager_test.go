@@ -53,6 +53,9 @@ func TestBridgeGetsLease(t *testing.T) {
 			t.Errorf("NIC %s", nic)
 		}
 		event := e.await(EventLease)
+		if lo, err := net.InterfaceByName("lo"); err != nil || lo.Flags&net.FlagUp == 0 {
+			t.Error("lo is not up: ", err)
+		}
 		if got, want := event.Lease.Gateway(), netip.MustParseAddr(serverAddress); got != want {
 			t.Errorf("gateway %s, want %s", got, want)
 		}
