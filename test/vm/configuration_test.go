@@ -116,6 +116,9 @@ func (m *VM) checkBond(wires []*wire, own ...net.IP) {
 		m.Errorf("no cable has seen ARP and neighbour discovery of the static addresses in VLAN 20")
 		return
 	}
+	if out := m.Shell("ping -c 1 127.0.0.1"); !strings.Contains(out, "time=") {
+		m.Errorf("dom0 does not reach itself: %s", out)
+	}
 	ping := func() bool { return strings.Contains(m.Shell("ping -c 1 192.0.2.9"), "time=") }
 	m.Until("the host in the VLAN answers", soon, ping)
 	if _, err := m.QMP("set_link", map[string]any{"name": fmt.Sprintf("net%d", first+1), "up": false}); err != nil {
