@@ -103,7 +103,7 @@ func (s *Servers) start(ctx context.Context, key string, v server) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	spec := s.spec(key, v)
-	words := &lastLine{to: spec.Output}
+	words := &lastLine{to: spec.Output, prefix: v.Service + ": "}
 	spec.Output = words
 	var began atomic.Bool
 	spec.Report = func(status supervise.Status) {

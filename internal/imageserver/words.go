@@ -15,15 +15,18 @@ func (w sourceWriter) Write(line []byte) (int, error) {
 	return len(line), err
 }
 
-// lastLine passes on a server's lines and keeps the last one, for whoever wants to know why it has failed.
+// lastLine passes on lines about a server and keeps the last one that it has said itself, for whoever wants to know why
+// it has failed. The supervisor's lines have another prefix.
 type lastLine struct {
-	to   io.Writer
-	text atomic.Pointer[string]
+	to     io.Writer
+	prefix string
+	text   atomic.Pointer[string]
 }
 
 func (w *lastLine) Write(line []byte) (int, error) {
-	_, text, _ := strings.Cut(strings.TrimSpace(string(line)), ": ") // after the service's name
-	w.text.Store(&text)
+	if text, isOwn := strings.CutPrefix(strings.TrimSpace(string(line)), w.prefix); isOwn {
+		w.text.Store(&text)
+	}
 	return w.to.Write(line)
 }
 
