@@ -68,13 +68,17 @@ func (m *VM) checkGuestConsole(address string) {
 // leaveConsole goes back to dom0's shell from a guest's console. Only dom0 has the API's socket: a guest's shell that
 // is slow may answer anything.
 func (m *VM) leaveConsole() {
-	pause := time.Second // Ctrl-] leaves, but only where xenconsole reads it by itself
+	pause := time.Second
 	m.Until("dom0's shell is back", consoleLimit, func() bool {
-		pause *= 2
+		time.Sleep(pause) // Ctrl-] leaves, but only where xenconsole reads it by itself
 		m.Type("\x1d")
 		time.Sleep(pause)
+		pause *= 2
 		m.ForgetShell()
-		return m.Shell("test -e "+boot.APISocket+" && echo dom0") == "dom0"
+		ctx, cancel := m.Within(10 * pause)
+		defer cancel()
+		answer, err := m.Process.Shell(ctx, "test -e "+boot.APISocket+" && echo dom0")
+		return err == nil && answer == "dom0"
 	})
 }
 
