@@ -73,6 +73,9 @@ func New(config Config) *Controller {
 // has shut down or gone, but not when somebody has paused one.
 const lookPause = 10 * time.Second
 
+// pausedPause is the same while a guest is paused. xl makes each guest so, and lets it run a moment later.
+const pausedPause = time.Second
+
 // Changed says that a domain may have shut down or gone.
 func (c *Controller) Changed() {
 	select {
@@ -88,9 +91,13 @@ func (c *Controller) Run(ctx context.Context) {
 	go c.beginLives(ctx)
 	for {
 		_ = c.look(ctx, 0) // there is another one
+		pause := lookPause
+		if slices.ContainsFunc(c.State.Snapshot().Guests, func(g host.Guest) bool { return g.Paused }) {
+			pause = pausedPause
+		}
 		select {
 		case <-c.changed:
-		case <-tick.After(lookPause):
+		case <-tick.After(pause):
 		case <-ctx.Done():
 			return
 		}

@@ -780,6 +780,13 @@ func TestPausedByHand(t *testing.T) {
 		if g := w.is("a", host.Running, 1, "a"); !g.Paused {
 			t.Error("the pause was not noticed")
 		}
+		w.mu.Lock()
+		w.domains[1].state = "-b----"
+		w.mu.Unlock()
+		w.settle(2 * pausedPause)
+		if g := w.is("a", host.Running, 1, "a"); g.Paused {
+			t.Error("that it runs again was not noticed")
+		}
 	})
 }
 
