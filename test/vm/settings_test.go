@@ -127,14 +127,7 @@ func (m *VM) checkRebootLoop(name string) {
 
 // checkSSHSettings logs in at another port, at which a host shows itself by the key that it was given.
 func (m *VM) checkSSHSettings(keys, hostKey string) {
-	ctx, cancel := m.Within(soon)
-	defer cancel()
-	at, err := m.Forward(ctx, m.nic, m.dom0Address(), 2222)
-	if err != nil {
-		m.fail("forward a port", err)
-	}
-	_, port, _ := net.SplitHostPort(at)
-	c := &sshClient{VM: m, dir: keys, port: port}
+	c := m.sshClientWith(keys, 2222)
 	c.letIn()
 	c.checkHostKey()
 	file := filepath.Join(keys, "host")

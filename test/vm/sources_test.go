@@ -152,7 +152,7 @@ func (m *VM) checkSources() {
 
 // checkConfiguredSSH logs in by the key and by the password of the configuration, and by no other.
 func (m *VM) checkConfiguredSSH(keys string) {
-	c := m.sshClientWith(keys)
+	c := m.sshClientWith(keys, 22)
 	c.checkHostKey()
 	c.says("hostname", "from-volume")
 	for _, test := range []struct {

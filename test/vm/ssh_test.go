@@ -30,7 +30,7 @@ type sshClient struct {
 // newSSHClient reaches dom0's SSH server from outside. It has a key of its own.
 func (m *VM) newSSHClient() *sshClient {
 	m.t.Helper()
-	return m.sshClientWith(newSSHKey(m.t))
+	return m.sshClientWith(newSSHKey(m.t), 22)
 }
 
 // sshKey is the name of the key in a directory of newSSHKey's.
@@ -47,12 +47,12 @@ func newSSHKey(t *testing.T) (dir string) {
 	return dir
 }
 
-// sshClientWith is newSSHClient with a key that is there.
-func (m *VM) sshClientWith(dir string) *sshClient {
+// sshClientWith is newSSHClient with a key that is there, for a server at another port.
+func (m *VM) sshClientWith(dir string, server int) *sshClient {
 	m.t.Helper()
 	ctx, cancel := m.Within(soon)
 	defer cancel()
-	at, err := m.Forward(ctx, m.nic, m.dom0Address(), 22)
+	at, err := m.Forward(ctx, m.nic, m.dom0Address(), server)
 	if err != nil {
 		m.fail("forward a port", err)
 	}
